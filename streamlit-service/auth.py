@@ -1,0 +1,145 @@
+"""From a certificate to an Identity. nginx proved that the client holds the key; we verify the rest again.
+
+Nothing here believes a header unless it carries the secret that only nginx knows (invariant 6).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Protocol
+from urllib.parse import unquote
+
+from chain import verify_chain
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509 import ExtensionNotFound, ObjectIdentifier, verification
+from cryptography.x509.oid import NameOID
+from portal.config import Settings
+from portal.errors import NotAuthenticated
+from portal.models import Identity
+
+UPN = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")  # Microsoft's userPrincipalName otherName
+CAC_NAME = re.compile(r"(?P<last>[^.]+)\.(?P<first>[^.]+)(?:\.(?P<middle>[^.]+))?\.(?P<edipi>\d{10})")
+CACHE_S = 30.0
+CACHE_SIZE = 4096
+HINT = "Insert your smart card, close all browser windows, and choose the authentication certificate."
+
+
+class Revocation(Protocol):
+    """The place where revocation is decided: CRL and OCSP checks implement this."""
+
+    def check(self, certificate: x509.Certificate) -> None:
+        """Raise NotAuthenticated when the certificate is revoked or cannot be known to be good."""
+
+
+class NoRevocation:
+    """No revocation source is configured; SECURITY.md says what that means."""
+
+    def check(self, certificate: x509.Certificate) -> None:
+        """Accept."""
+
+
+class Authenticator:
+    """Thread-safe. Verified certificates are remembered for CACHE_S, so that a request costs little."""
+
+    def __init__(self, settings: Settings, revocation: Revocation | None = None) -> None:
+        self._secret = settings.proxy_secret.encode()
+        self._bundle = x509.load_pem_x509_certificates(settings.client_ca_file.read_bytes())
+        self._policies = settings.policy_oids
+        self._revocation = revocation or NoRevocation()
+        self._cache: OrderedDict[bytes, tuple[float, Identity]] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def authenticate(self, headers: Mapping[str, str]) -> Identity:
+        """The identity that nginx's headers prove. Raises NotAuthenticated saying why not."""
+        self.check_proxy(headers)
+        escaped = headers.get("X-Client-Cert") or ""
+        if headers.get("X-Client-Verify") != "SUCCESS" or not escaped:
+            raise NotAuthenticated("no_certificate", "No valid client certificate was presented.", HINT)
+        key = hashlib.sha256(escaped.encode()).digest()
+        with self._guard:
+            known = self._cache.get(key)
+        if known and known[0] > time.monotonic():
+            return known[1]
+        identity = self._verify(escaped)
+        with self._guard:
+            self._cache[key] = (time.monotonic() + CACHE_S, identity)
+            if len(self._cache) > CACHE_SIZE:
+                self._cache.popitem(last=False)
+        return identity
+
+    def check_proxy(self, headers: Mapping[str, str]) -> None:
+        """Raise NotAuthenticated unless the request came through nginx."""
+        given = (headers.get("X-Proxy-Secret") or "").encode()
+        if not hmac.compare_digest(given, self._secret):
+            raise NotAuthenticated("not_through_proxy", "The request did not come through the portal's gateway.",
+                                   "Open the portal at its public address.")  # fmt: skip
+
+    def _verify(self, escaped: str) -> Identity:
+        try:
+            certificate = x509.load_pem_x509_certificate(unquote(escaped).encode())
+        except ValueError as error:
+            raise NotAuthenticated("bad_certificate", "The certificate cannot be read.", HINT, str(error)) from error
+        try:
+            verify_chain(certificate, self._bundle, self._policies, datetime.now(UTC))
+        except (verification.VerificationError, ValueError) as error:
+            raise NotAuthenticated(
+                "certificate_refused",
+                "Your certificate is not accepted: expired, not yet valid, of another purpose, or another authority.",
+                "Choose the authentication certificate of your smart card, not the e-mail or signature one.",
+                cause=str(error),
+            ) from error
+        self._revocation.check(certificate)
+        return identity_of(certificate)
+
+
+def identity_of(certificate: x509.Certificate) -> Identity:
+    """Map a certificate that was verified. Raises NotAuthenticated when it names no person."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if len(names) != 1:
+        raise NotAuthenticated("ambiguous_name", f"The certificate has {len(names)} common names instead of one.", HINT)
+    common_name = str(names[0].value)
+    cac = CAC_NAME.fullmatch(common_name)
+    edipi = cac["edipi"] if cac else None
+    upn = _upn(certificate)
+    if edipi is None and upn is None:
+        raise NotAuthenticated("no_person", "The certificate names no person: no EDIPI and no UPN.", HINT)
+    return Identity(
+        subject=f"edipi:{edipi}" if edipi else f"upn:{(upn or '').lower()}",
+        common_name=common_name,
+        display_name=_display(cac) if cac else common_name,
+        edipi=edipi,
+        upn=upn,
+        fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+        not_after=certificate.not_valid_after_utc,
+    )
+
+
+def _display(cac: re.Match[str]) -> str:
+    return " ".join(part.capitalize() for part in (cac["first"], cac["middle"], cac["last"]) if part)
+
+
+def _upn(certificate: x509.Certificate) -> str | None:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except ExtensionNotFound:
+        return None
+    upns = [n for n in names.get_values_for_type(x509.OtherName) if n.type_id == UPN]
+    return _utf8_string(upns[0].value) if len(upns) == 1 else None
+
+
+def _utf8_string(der: bytes) -> str | None:
+    """A DER UTF8String of up to 127 bytes (X.690 §8.23), or None for anything else."""
+    if len(der) < 2 or der[0] != 0x0C or der[1] != len(der) - 2 or der[1] > 127:
+        return None
+    try:
+        return der[2:].decode("utf-8")
+    except UnicodeDecodeError:
+        return None

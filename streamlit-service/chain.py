@@ -1,0 +1,67 @@
+"""Chain building and extension rules for CAC-like certificates (RFC 5280), on cryptography's verifier.
+
+Its default policy rejects such chains (critical policyConstraints on CAs, no SAN on leaves); these
+rules admit what real CACs carry and require what a login certificate must have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store
+
+MAX_CHAIN_DEPTH = 5
+
+
+def verify_chain(
+    leaf: x509.Certificate, bundle: Sequence[x509.Certificate], policies: frozenset[str], at: datetime
+) -> None:
+    """Verify validity, signatures, basic constraints, key usage, EKU and, if given, a policy OID.
+
+    `bundle` holds roots (self-issued) and intermediates. Raises VerificationError or ValueError.
+    """
+    roots = [c for c in bundle if c.subject == c.issuer]
+    intermediates = [c for c in bundle if c.subject != c.issuer]
+    verifier = (
+        PolicyBuilder()
+        .store(Store(roots))
+        .time(at)
+        .max_chain_depth(MAX_CHAIN_DEPTH)
+        .extension_policies(ca_policy=_ca_policy(), ee_policy=_leaf_policy(policies))
+        .build_client_verifier()
+    )
+    verifier.verify(leaf, intermediates)
+
+
+def _ca_policy() -> ExtensionPolicy:
+    policy = ExtensionPolicy.webpki_defaults_ca()  # keyCertSign and basicConstraints stay required
+    for kind in (x509.PolicyConstraints, x509.CertificatePolicies, x509.InhibitAnyPolicy, x509.NameConstraints):
+        policy = policy.may_be_present(kind, Criticality.AGNOSTIC, None)
+    return policy
+
+
+def _leaf_policy(policies: frozenset[str]) -> ExtensionPolicy:
+    def eku(_: Any, __: x509.Certificate, usage: x509.ExtendedKeyUsage) -> None:
+        if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
+            raise ValueError("extended key usage has no clientAuth")
+
+    def key_usage(_: Any, __: x509.Certificate, usage: x509.KeyUsage) -> None:
+        if not usage.digital_signature:
+            raise ValueError("key usage has no digitalSignature")
+
+    def certificate_policies(_: Any, __: x509.Certificate, found: x509.CertificatePolicies | None) -> None:
+        if policies and not policies & {p.policy_identifier.dotted_string for p in found or ()}:
+            raise ValueError(f"none of the required certificate policies {sorted(policies)}")
+
+    return (
+        ExtensionPolicy.webpki_defaults_ee()
+        .may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
+        .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
+        .require_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, eku)
+        .require_present(x509.KeyUsage, Criticality.AGNOSTIC, key_usage)
+        .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, certificate_policies)
+    )

@@ -1,0 +1,247 @@
+"""Engine: one Docker Engine on one VM, over a local socket or one SSH connection.
+
+The only file that knows docker and asyncssh. Containers get no capabilities, no new privileges,
+a read-only root, and limits on memory, CPU and processes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, TypeVar
+
+import docker
+import engine_errors
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.types import Mount
+from portal.config import Settings
+from portal.engine import (
+    LABEL_DEPLOYMENT,
+    LABEL_PORTAL,
+    ContainerSpec,
+    ContainerStatus,
+    EngineInfo,
+    OnProgress,
+)
+from portal.errors import EngineError
+from portal.models import LayerProgress, Vm
+from requests.exceptions import RequestException
+from ssh_tunnel import SshTunnel, TunnelError
+
+PULL_SILENCE_S = 120.0
+FOLLOW_SILENCE_S = 3600.0
+GIB = 2**30
+T = TypeVar("T")
+NO_END = "0001-01-01"  # the engine's zero time
+
+
+class DockerEngine:
+    """portal.engine.Engine on docker-py. Thread-safe; connects at the first call."""
+
+    def __init__(self, vm: Vm, settings: Settings) -> None:
+        self._vm = vm
+        self._settings = settings
+        self._tunnel = SshTunnel(vm.engine_url, settings) if vm.engine_url.startswith("ssh://") else None
+        self._lock = threading.Lock()
+        self._clients: dict[float, tuple[str, docker.DockerClient]] = {}
+
+    def info(self) -> EngineInfo:
+        """Version, CPUs and memory of the VM."""
+        raw = self._call(lambda client: client.info())
+        return EngineInfo(raw["ServerVersion"], raw["NCPU"], round(raw["MemTotal"] / GIB, 1))
+
+    def has_image(self, reference: str) -> bool:
+        """Whether the digest is on the VM."""
+
+        def look(client: docker.DockerClient) -> bool:
+            try:
+                client.images.get(reference)
+            except ImageNotFound:
+                return False
+            return True
+
+        return self._call(look)
+
+    def pull(self, reference: str, on_progress: OnProgress) -> None:
+        """Pull by digest with per-layer progress, within settings.pull_timeout_s."""
+        deadline = time.monotonic() + self._settings.pull_timeout_s
+
+        def pull(client: docker.DockerClient) -> None:
+            layers: dict[str, LayerProgress] = {}
+            stream = client.api.pull(reference, stream=True, decode=True, auth_config=self._registry_auth(reference))
+            for line in stream:
+                if "error" in line:
+                    raise engine_errors.pull_failed(str(line["error"]), reference)
+                if time.monotonic() > deadline:
+                    raise engine_errors.pull_too_slow(self._settings.pull_timeout_s, reference)
+                if _note_layer(layers, line):
+                    on_progress(tuple(layers.values()))
+
+        try:
+            self._call(pull, PULL_SILENCE_S)
+        except APIError as error:
+            raise engine_errors.pull_failed(str(error.explanation or error), reference) from error
+
+    def create(self, spec: ContainerSpec) -> str:
+        """Create the hardened container; an engine's refusal leaves none behind."""
+
+        def create(client: docker.DockerClient) -> str:
+            return str(client.containers.create(**_create_arguments(spec)).id)
+
+        return self._call(create)
+
+    def start(self, container_id: str) -> None:
+        """Start it; no-op when it runs (the engine answers 304)."""
+        self._call(lambda client: client.api.start(container_id))
+
+    def stop(self, container_id: str, grace_s: int) -> None:
+        """Ask it to end, then kill it after the grace; no-op when it is gone."""
+        self._call(_or_gone(lambda client: client.api.stop(container_id, timeout=grace_s)),
+                   self._settings.engine_timeout_s + grace_s)  # fmt: skip
+
+    def remove(self, container_id: str) -> None:
+        """Remove by force with its anonymous volumes; named ones stay. No-op when it is gone."""
+        self._call(_or_gone(lambda client: client.api.remove_container(container_id, force=True, v=True)),
+                   self._settings.engine_timeout_s + 20)  # fmt: skip
+
+    def inspect(self, container_id: str) -> ContainerStatus | None:
+        """Status by name or id, or None."""
+
+        def look(client: docker.DockerClient) -> ContainerStatus | None:
+            try:
+                return _status(client.containers.get(container_id))
+            except NotFound:
+                return None
+
+        return self._call(look)
+
+    def containers(self) -> list[ContainerStatus]:
+        """This portal's containers on the VM."""
+        label = f"{LABEL_PORTAL}={self._settings.public_origin}"
+        found = self._call(
+            lambda client: client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+        )
+        return [_status(container) for container in found]
+
+    def logs(self, container_id: str, *, tail: int, follow: bool) -> Iterator[bytes]:
+        """Log lines with time stamps (RFC 3339)."""
+        silence = FOLLOW_SILENCE_S if follow else self._settings.engine_timeout_s
+
+        def read(client: docker.DockerClient) -> Any:
+            container = client.containers.get(container_id)
+            return container.logs(stream=True, follow=follow, tail=tail, timestamps=True)
+
+        stream = self._call(read, silence)
+        try:
+            yield from stream
+        except (RequestException, OSError):
+            return  # the container ended, or the VM went: inspect tells which
+        finally:
+            stream.close()
+
+    def close(self) -> None:
+        """Close clients and the SSH connection."""
+        with self._lock:
+            for _, client in self._clients.values():
+                client.close()
+            self._clients.clear()
+        if self._tunnel:
+            self._tunnel.close()
+
+    def _call(self, action: Callable[[docker.DockerClient], T], timeout_s: float | None = None) -> T:
+        """Run one engine call with a deadline; every failure becomes an EngineError (APIError of a pull aside)."""
+        try:
+            return action(self._client(timeout_s or self._settings.engine_timeout_s))
+        except EngineError:
+            raise
+        except APIError as error:
+            if action.__name__ == "pull":
+                raise
+            raise engine_errors.refused(str(error.explanation or error), self._vm.name) from error
+        except (TunnelError, RequestException, DockerException, OSError) as error:
+            raise engine_errors.unreachable(self._vm.name, f"{type(error).__name__}: {error}") from error
+
+    def _client(self, timeout_s: float) -> docker.DockerClient:
+        url = self._tunnel.url() if self._tunnel else self._vm.engine_url
+        with self._lock:
+            known = self._clients.get(timeout_s)
+            if known and known[0] == url:
+                return known[1]
+        client = docker.DockerClient(base_url=url, timeout=timeout_s, max_pool_size=20)  # negotiates the version
+        with self._lock:
+            self._clients[timeout_s] = (url, client)
+        return client
+
+    def _registry_auth(self, reference: str) -> dict[str, str] | None:
+        """Credentials only ever go to the registry they belong to."""
+        settings = self._settings
+        if not settings.registry_host or not reference.startswith(settings.registry_host + "/"):
+            return None
+        return {"username": settings.registry_username, "password": settings.registry_password}
+
+
+def _create_arguments(spec: ContainerSpec) -> dict[str, Any]:
+    """The whole hardening of a container in one place (FACTS: runs JupyterLab)."""
+    return {
+        "image": spec.image,
+        "name": spec.name,
+        "hostname": spec.hostname,
+        "labels": dict(spec.labels),
+        "environment": dict(spec.environment),
+        "ports": {f"{inside}/tcp": address for inside, address in spec.publish.items()},
+        "mounts": [Mount(target=path, source=name, type="volume") for name, path in spec.volumes.items()],
+        "tmpfs": dict(spec.tmpfs),
+        "mem_limit": spec.memory_bytes,
+        "memswap_limit": spec.memory_bytes,  # equal: no swap on top
+        "nano_cpus": int(spec.cpus * 1e9),
+        "pids_limit": spec.pids,
+        "shm_size": spec.shm_bytes,
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "init": True,
+        "detach": True,
+        "log_config": docker.types.LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
+    }
+
+
+def _note_layer(layers: dict[str, LayerProgress], line: dict[str, Any]) -> bool:
+    """Take one line of the engine's pull stream into account; False when it is about no layer."""
+    layer, status = line.get("id"), str(line.get("status", ""))
+    if not layer or status.startswith("Pulling from"):
+        return False
+    detail = line.get("progressDetail") or {}
+    before = layers.get(layer, LayerProgress(layer, 0, 0, ""))
+    current, total = detail.get("current", before.current), detail.get("total", before.total)
+    if status in ("Download complete", "Verifying Checksum", "Pull complete", "Already exists"):
+        current = total
+    if status == "Extracting":
+        current, total = before.total, before.total  # the download is done; bytes stay bytes of the download
+    layers[layer] = LayerProgress(layer, current, total, status)
+    return True
+
+
+def _or_gone(action: Callable[[docker.DockerClient], Any]) -> Callable[[docker.DockerClient], None]:
+    def act(client: docker.DockerClient) -> None:
+        try:
+            action(client)
+        except NotFound:
+            return
+
+    return act
+
+
+def _status(container: Container) -> ContainerStatus:
+    state = container.attrs["State"]
+    finished = str(state.get("FinishedAt", NO_END))
+    return ContainerStatus(
+        id=str(container.id),
+        deployment_id=str(container.labels.get(LABEL_DEPLOYMENT, "")),
+        running=bool(state["Running"]),
+        exit_code=None if state["Running"] else state["ExitCode"],
+        out_of_memory=bool(state["OOMKilled"]),
+        finished_at=None if finished.startswith(NO_END) else datetime.fromisoformat(finished),
+    )

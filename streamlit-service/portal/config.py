@@ -1,0 +1,93 @@
+"""Settings, read and validated once at start. Every variable begins with PORTAL_."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The portal's settings. Secrets are files, so that they show in no process list."""
+
+    model_config = SettingsConfigDict(env_prefix="PORTAL_", extra="ignore", frozen=True)
+
+    # Where people reach the portal.
+    public_host: str = "localhost"
+    public_port: int = Field(8443, ge=1, le=65535)
+    environment: str = Field("production", description="shown in the header, e.g. demo")
+    organisation: str = ""
+    help_contact: str = "your portal administrator"
+
+    # Records.
+    database_url: str = "sqlite:////var/lib/portal/portal.db"
+    catalog_file: Path = Path("/etc/portal/catalog.yaml")
+
+    # Identity.
+    client_ca_file: Path = Path("/run/secrets/client_ca")
+    certificate_policies: str = Field("", description="allowed policy OIDs, comma separated; empty: any")
+    admins: str = Field("", description="EDIPIs or UPNs that become administrators at first sight")
+    proxy_secret_file: Path = Path("/run/secrets/proxy_secret")
+
+    # Worker.
+    worker_url: str = "http://worker:9000"
+    registry_host: str = Field("", description="host:port that registry credentials belong to")
+    registry_username: str = ""
+    registry_password_file: Path | None = None
+    ssh_key_file: Path | None = None
+    ssh_known_hosts_file: Path | None = None
+    engine_timeout_s: float = Field(10, gt=0, description="deadline of one engine call")
+    pull_timeout_s: float = Field(1800, gt=0, description="deadline of a whole pull")
+    ready_timeout_s: float = Field(90, gt=0, description="until Jupyter must answer after start")
+    lock_ttl_s: float = Field(12, gt=0, description="after a crash, work is taken up again after this")
+    observe_interval_s: float = Field(3, gt=0, description="between looks at every VM")
+
+    # What one person may ask for (quotas per user and group build on these).
+    max_deployments: int = Field(10, ge=1, le=10)
+    max_memory_gb: float = Field(16, gt=0)
+    max_cpus: float = Field(8, gt=0)
+    container_pids: int = Field(2048, ge=64)
+
+    @model_validator(mode="after")
+    def _known_database(self) -> Settings:
+        if not self.database_url.startswith(("sqlite:", "postgresql+psycopg:")):
+            raise ValueError("PORTAL_DATABASE_URL must begin with sqlite: or postgresql+psycopg:")
+        return self
+
+    @property
+    def public_origin(self) -> str:
+        """The origin browsers send from the portal's own pages (RFC 6454)."""
+        return f"https://{self.public_host}:{self.public_port}"
+
+    @cached_property
+    def proxy_secret(self) -> str:
+        """What only nginx knows; a request without it did not come through nginx."""
+        return _read_secret(self.proxy_secret_file)
+
+    @cached_property
+    def registry_password(self) -> str:
+        """Empty when the registry needs none."""
+        return _read_secret(self.registry_password_file) if self.registry_password_file else ""
+
+    @property
+    def admin_keys(self) -> frozenset[str]:
+        """EDIPIs and UPNs of administrators, lower case."""
+        return _words(self.admins.lower())
+
+    @property
+    def policy_oids(self) -> frozenset[str]:
+        """Certificate policies of which a certificate must carry at least one."""
+        return _words(self.certificate_policies)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(word.strip() for word in text.split(",") if word.strip())
+
+
+def _read_secret(path: Path) -> str:
+    secret = path.read_text(encoding="utf-8").strip()
+    if not secret:
+        raise ValueError(f"the secret in {path} is empty")
+    return secret

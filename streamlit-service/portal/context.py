@@ -1,0 +1,22 @@
+"""What every use case is given: settings, records, time, and a way to wake the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from portal.catalog import Image
+from portal.config import Settings
+from portal.store import Store
+
+
+@dataclass(frozen=True)
+class Portal:
+    """The wired product. `wake` tells the worker that there is new intent; it never raises."""
+
+    settings: Settings
+    store: Store
+    catalog: Mapping[str, Image]
+    now: Callable[[], datetime]
+    wake: Callable[[], None]

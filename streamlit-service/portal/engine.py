@@ -1,0 +1,94 @@
+"""The engine protocol: what the product needs from a Docker Engine on a VM, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from portal.models import LayerProgress
+
+LABEL_DEPLOYMENT = "org.container-portal.deployment"
+LABEL_OWNER = "org.container-portal.owner"
+LABEL_PORTAL = "org.container-portal.instance"
+
+OnProgress = Callable[[tuple[LayerProgress, ...]], None]
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """A container as a pure value: built by reconciler.spec_for, executed by an Engine."""
+
+    name: str
+    image: str
+    labels: Mapping[str, str]
+    environment: Mapping[str, str]
+    publish: Mapping[int, tuple[str, int]]
+    """Container port → (VM address, VM port)."""
+    volumes: Mapping[str, str]
+    """Volume name → path in the container."""
+    tmpfs: Mapping[str, str]
+    memory_bytes: int
+    shm_bytes: int
+    cpus: float
+    pids: int
+    hostname: str
+
+
+@dataclass(frozen=True)
+class ContainerStatus:
+    """What the engine says of a container."""
+
+    id: str
+    deployment_id: str
+    running: bool
+    exit_code: int | None
+    out_of_memory: bool
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What a VM's engine says of its machine."""
+
+    version: str
+    cpus: int
+    memory_gb: float
+
+
+class Engine(Protocol):
+    """One Docker Engine on one VM. Every call has a deadline and raises EngineError."""
+
+    def info(self) -> EngineInfo:
+        """Version and size of the machine; also the probe whether it answers."""
+
+    def has_image(self, reference: str) -> bool:
+        """Whether the digest is already on the VM."""
+
+    def pull(self, reference: str, on_progress: OnProgress) -> None:
+        """Pull by digest. `on_progress` is called from this thread; what it raises ends the pull."""
+
+    def create(self, spec: ContainerSpec) -> str:
+        """Create the container (its volumes with it) and return its id."""
+
+    def start(self, container_id: str) -> None:
+        """Start a created or stopped container; no-op when it runs."""
+
+    def stop(self, container_id: str, grace_s: int) -> None:
+        """Stop; no-op when it is stopped or gone."""
+
+    def remove(self, container_id: str) -> None:
+        """Remove by force, named volumes kept; no-op when it is gone."""
+
+    def inspect(self, container_id: str) -> ContainerStatus | None:
+        """Status, or None when there is no such container."""
+
+    def containers(self) -> list[ContainerStatus]:
+        """All containers this portal made on the VM, running or not."""
+
+    def logs(self, container_id: str, *, tail: int, follow: bool) -> Iterator[bytes]:
+        """Lines with time stamps, oldest first. Close the iterator to stop following."""
+
+    def close(self) -> None:
+        """Give back the connection."""

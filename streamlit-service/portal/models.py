@@ -1,0 +1,171 @@
+"""The nouns. Frozen values; what is stored is written in store.py, what happens in the use cases."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+class Role(enum.StrEnum):
+    """What a user is to the portal."""
+
+    USER = "user"
+    ADMIN = "admin"
+
+
+class State(enum.StrEnum):
+    """Where a deployment is in its life; see lifecycle.py for the allowed ways between them."""
+
+    PENDING = "pending"
+    PULLING = "pulling"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    REMOVING = "removing"
+    REMOVED = "removed"
+    FAILED = "failed"
+
+
+class StopReason(enum.StrEnum):
+    """Why a deployment stopped, apart from that it did."""
+
+    USER = "user"
+    ADMIN = "admin"
+    OUT_OF_MEMORY = "out_of_memory"
+    EXIT_CODE = "exit_code"
+    CONTAINER_GONE = "container_gone"
+
+
+class VmState(enum.StrEnum):
+    """Whether a VM takes new deployments."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+
+
+class ReleaseState(enum.StrEnum):
+    """Whether a release may run."""
+
+    APPROVED = "approved"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a verified certificate proves. `subject` is the stable key: EDIPI, else UPN."""
+
+    subject: str
+    common_name: str
+    display_name: str
+    edipi: str | None
+    upn: str | None
+    fingerprint: str
+    not_after: datetime
+
+
+@dataclass(frozen=True)
+class User:
+    """A person the portal knows. `range_index` n gives ports 10000+100n … (see ports.py)."""
+
+    id: int
+    subject: str
+    display_name: str
+    role: Role
+    range_index: int
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Vm:
+    """A user VM. `address` is where its published ports are reached from the gateway."""
+
+    id: int
+    name: str
+    engine_url: str
+    address: str
+    owner_id: int | None
+    state: VmState
+    reachable: bool
+    error: str | None
+    cpus: int | None
+    memory_gb: float | None
+    last_seen_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Release:
+    """A built, signed digest of an image. `reference` is name@digest as the engine pulls it."""
+
+    id: int
+    image: str
+    version: str
+    reference: str
+    digest: str
+    size_bytes: int
+    state: ReleaseState
+    standin: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person asks for. Sizes in GB (2³⁰ bytes) and whole or fractional CPUs."""
+
+    image: str
+    name: str = ""
+    gpus: int = 0
+    memory_gb: float = 2.0
+    cpus: float = 1.0
+
+
+@dataclass(frozen=True)
+class LayerProgress:
+    """One layer of a pull, in bytes; `total` is 0 while the registry has not said."""
+
+    layer: str
+    current: int
+    total: int
+    status: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a deployment failed, as its owner is told."""
+
+    code: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One container a user asked for, with everything the pages and the worker need."""
+
+    id: str
+    name: str
+    state: State
+    owner: User
+    vm: Vm
+    release: Release
+    slot: int | None
+    gpus: int
+    memory_gb: float
+    cpus: float
+    container_id: str | None
+    jupyter_token: str = field(repr=False)
+    restart_after_stop: bool
+    stop_reason: StopReason | None
+    failure: Failure | None
+    progress: tuple[LayerProgress, ...]
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    stopped_at: datetime | None
+    last_activity_at: datetime | None
+
+    @property
+    def unreachable(self) -> bool:
+        """Its VM cannot be reached; what is shown may be old."""
+        return not self.vm.reachable

@@ -1,0 +1,67 @@
+"""Look at one VM and bring rows and containers back together: exits noticed, orphans removed."""
+
+from __future__ import annotations
+
+import structlog
+
+from portal import audit, inventory, store
+from portal.context import Portal
+from portal.engine import ContainerStatus, Engine
+from portal.errors import EngineError
+from portal.models import Deployment, State, StopReason, Vm
+
+log = structlog.get_logger()
+
+UNWANTED = (State.FAILED, State.REMOVED)
+
+
+def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
+    """Probe the VM and settle what differs. A VM that does not answer is marked, nothing is stopped."""
+    with portal.store.reading() as tx:
+        before = {deployment.id: deployment for deployment in store.deployments_on(tx, vm.id)}
+    try:
+        info = engine.info()
+        containers = {status.deployment_id: status for status in engine.containers()}
+    except EngineError as error:
+        log.warning("vm unreachable", vm=vm.name, code=error.code, cause=error.cause)
+        inventory.lost(portal, vm, error.message)
+        return
+    inventory.seen(portal, vm, info)
+    for deployment in before.values():
+        if deployment.state is State.RUNNING:
+            _settle(portal, deployment, containers.get(deployment.id))
+    for deployment_id, status in containers.items():
+        if _is_orphan(portal, deployment_id):
+            log.warning("removing an orphan container", vm=vm.name, deployment=deployment_id)
+            try:
+                engine.remove(status.id)
+            except EngineError as error:
+                log.warning("orphan stays for now", vm=vm.name, cause=error.cause)
+
+
+def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) -> None:
+    """A deployment that was running before the look and whose container is not: say why it stopped."""
+    if status is not None and status.running:
+        return
+    reason = _reason(status)
+    now = portal.now()
+    with portal.store.transaction() as tx:
+        current = store.deployment(tx, seen.id)
+        if current is None or (current.state, current.updated_at) != (seen.state, seen.updated_at):
+            return  # it changed while we looked; the next look will tell
+        store.update_deployment(tx, seen.id, state=State.STOPPED, stop_reason=reason, stopped_at=now, updated_at=now)
+        audit.append(tx, now, "worker", f"deployment.{State.STOPPED}", f"deployment:{seen.id}", stop_reason=reason,
+                     exit_code=status.exit_code if status else None)  # fmt: skip
+
+
+def _reason(status: ContainerStatus | None) -> StopReason:
+    if status is None:
+        return StopReason.CONTAINER_GONE
+    return StopReason.OUT_OF_MEMORY if status.out_of_memory else StopReason.EXIT_CODE
+
+
+def _is_orphan(portal: Portal, deployment_id: str) -> bool:
+    """Rows come before containers, so a container without a row, or with a finished one, is nobody's."""
+    with portal.store.reading() as tx:
+        deployment = store.deployment(tx, deployment_id)
+    return deployment is None or deployment.state in UNWANTED

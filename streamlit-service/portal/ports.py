@@ -1,0 +1,57 @@
+"""Port arithmetic: a user's range of 100 ports, ten slots in it, three services in a slot.
+
+User n owns 10000+100n … 10099+100n. Slot k starts at base+10k: +0 Jupyter (8888), +1 TensorBoard
+(6006), +2 SSH (22, when enabled).
+"""
+
+from __future__ import annotations
+
+import enum
+
+FIRST_PORT = 10_000
+RANGE_SIZE = 100
+SLOTS_PER_USER = 10
+SLOT_SIZE = 10
+RANGES = 555  # the last range that ends below 65536
+
+
+class Service(enum.IntEnum):
+    """A service in a container; the value is its offset in a slot."""
+
+    JUPYTER = 0
+    TENSORBOARD = 1
+    SSH = 2
+
+    @property
+    def container_port(self) -> int:
+        """The port inside the container."""
+        return {Service.JUPYTER: 8888, Service.TENSORBOARD: 6006, Service.SSH: 22}[self]
+
+
+PUBLISHED = (Service.JUPYTER, Service.TENSORBOARD)
+
+
+def range_of(range_index: int) -> range:
+    """The ports of a user. ValueError when the index is outside 0 … 554."""
+    if not 0 <= range_index < RANGES:
+        raise ValueError(f"port range {range_index} does not exist; there are {RANGES}")
+    base = FIRST_PORT + RANGE_SIZE * range_index
+    return range(base, base + RANGE_SIZE)
+
+
+def port_of(range_index: int, slot: int, service: Service) -> int:
+    """The port of a service in a slot. ValueError when the slot is outside 0 … 9."""
+    if not 0 <= slot < SLOTS_PER_USER:
+        raise ValueError(f"slot {slot} does not exist; there are {SLOTS_PER_USER}")
+    return range_of(range_index)[SLOT_SIZE * slot + service]
+
+
+def slot_ports(range_index: int, slot: int) -> dict[Service, int]:
+    """The published ports of a slot."""
+    return {service: port_of(range_index, slot, service) for service in PUBLISHED}
+
+
+def range_index_of(port: int) -> int | None:
+    """Which user's range a port belongs to, or None for a port outside all ranges."""
+    index = (port - FIRST_PORT) // RANGE_SIZE
+    return index if 0 <= index < RANGES else None

@@ -1,0 +1,128 @@
+"""The worker's loop: dispatch intents and looks at VMs, so that no VM ever waits for another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+
+from portal import store
+from portal.context import Portal
+from portal.convergence import IsReady, converge
+from portal.engine import Engine
+from portal.errors import LockLost
+from portal.models import Vm
+from portal.observation import observe
+from portal.work import Work
+
+log = structlog.get_logger()
+
+THREADS = 64
+JOBS_PER_VM = 6  # a VM that hangs can hold this many threads, not all of them
+IDLE_POLL_S = 1.0
+T = TypeVar("T")
+
+EngineFor = Callable[[Vm], Engine]
+
+
+class Reconciler:
+    """Runs until stopped. One per database: the worker is the only process that touches engines."""
+
+    def __init__(self, portal: Portal, engine_for: EngineFor, is_ready: IsReady) -> None:
+        self._portal = portal
+        self._engine_for = engine_for
+        self._is_ready = is_ready
+        self._woken = threading.Event()
+        self._stopping = threading.Event()
+        self._guard = threading.Lock()
+        self._busy: set[str] = set()
+        self._jobs_on: Counter[int] = Counter()
+        self._held: set[Work] = set()
+        self._looked_at: dict[int, float] = {}
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="job")
+
+    def wake(self) -> None:
+        """There is new intent: look now."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End the loop; what is under way is taken up again at the next start."""
+        self._stopping.set()
+        self._woken.set()
+
+    def run(self) -> None:
+        """The loop. A failing pass (database away, say) is logged and tried again."""
+        threading.Thread(target=self._renew_locks, name="renew", daemon=True).start()
+        while not self._stopping.is_set():
+            self._woken.wait(IDLE_POLL_S)
+            self._woken.clear()
+            try:
+                self.dispatch()
+            except Exception:  # the loop must outlive any single failure; it is logged with its trace
+                log.exception("pass failed")
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def dispatch(self) -> list[Future[None]]:
+        """Start every job and every look that is due. Returns what was started."""
+        with self._portal.store.reading() as tx:
+            due = store.workable(tx, self._portal.now())
+            vms = store.all_vms(tx)
+        started = [self._start(f"job:{key}", vm_id, JOBS_PER_VM, self._converge, key) for key, vm_id in due]
+        now = time.monotonic()
+        for vm in vms:
+            if now - self._looked_at.get(vm.id, -1e9) >= self._portal.settings.observe_interval_s:
+                look = self._start(f"look:{vm.id}", vm.id, None, self._observe, vm)
+                if look:
+                    self._looked_at[vm.id] = now
+                started.append(look)
+        return [future for future in started if future]
+
+    def _start(
+        self, key: str, vm_id: int, limit: int | None, task: Callable[[T], None], argument: T
+    ) -> Future[None] | None:
+        with self._guard:
+            if key in self._busy or (limit is not None and self._jobs_on[vm_id] >= limit):
+                return None
+            self._busy.add(key)
+            self._jobs_on[vm_id] += limit is not None
+        return self._pool.submit(self._run, key, vm_id, limit is not None, task, argument)
+
+    def _run(self, key: str, vm_id: int, counted: bool, task: Callable[[T], None], argument: T) -> None:
+        try:
+            task(argument)
+        except Exception:  # a job must not take its thread's bookkeeping with it; logged with its trace
+            log.exception("job failed", job=key)
+        finally:
+            with self._guard:
+                self._busy.discard(key)
+                self._jobs_on[vm_id] -= counted
+            if counted:
+                self._woken.set()  # new intent for the same deployment may be waiting
+
+    def _converge(self, deployment_id: str) -> None:
+        work = Work.claim(self._portal, deployment_id)
+        if work is None:
+            return
+        self._held.add(work)
+        try:
+            converge(work, self._engine_for(work.deployment.vm), self._is_ready)
+        finally:
+            self._held.discard(work)
+
+    def _observe(self, vm: Vm) -> None:
+        observe(self._portal, vm, self._engine_for(vm))
+
+    def _renew_locks(self) -> None:
+        while not self._stopping.wait(self._portal.settings.lock_ttl_s / 3):
+            for work in list(self._held):
+                try:
+                    work.renew()
+                except LockLost:
+                    continue  # the job itself finds out at its next write
+                except Exception:
+                    log.exception("could not renew", deployment=work.deployment.id)

@@ -1,0 +1,76 @@
+"""Rows become models: the mapping between columns and dataclasses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from portal.models import (
+    Deployment,
+    Failure,
+    LayerProgress,
+    Release,
+    ReleaseState,
+    Role,
+    State,
+    StopReason,
+    User,
+    Vm,
+    VmState,
+)
+from portal.schema import deployments, releases, users, vms
+
+_JOINED = (("user", users), ("vm", vms), ("release", releases))
+
+
+def deployment_select() -> sa.Select[Any]:
+    """Deployments with their owner, VM and release, columns prefixed by table."""
+    joined = [column.label(f"{prefix}_{column.name}") for prefix, table in _JOINED for column in table.c]
+    return (
+        sa.select(deployments, *joined)
+        .join(users, users.c.id == deployments.c.owner_id)
+        .join(vms, vms.c.id == deployments.c.vm_id)
+        .join(releases, releases.c.id == deployments.c.release_id)
+    )
+
+
+def user(row: Any, prefix: str = "") -> User:
+    """A User from a row of users, or from the prefixed columns of a join."""
+    return User(**_pick(row, User, prefix, role=Role))
+
+
+def vm(row: Any, prefix: str = "") -> Vm:
+    """A Vm, likewise."""
+    return Vm(**_pick(row, Vm, prefix, state=VmState))
+
+
+def release(row: Any, prefix: str = "") -> Release:
+    """A Release, likewise."""
+    return Release(**_pick(row, Release, prefix, state=ReleaseState))
+
+
+def deployment(row: Row[Any]) -> Deployment:
+    """A Deployment from a row of deployment_select()."""
+    get = row._mapping
+    return Deployment(
+        id=get["id"], name=get["name"], state=State(get["state"]),
+        owner=user(row, "user_"), vm=vm(row, "vm_"), release=release(row, "release_"),
+        slot=get["slot"], gpus=get["gpus"], memory_gb=get["memory_gb"], cpus=get["cpus"],
+        container_id=get["container_id"], jupyter_token=get["jupyter_token"],
+        restart_after_stop=get["restart_after_stop"],
+        stop_reason=StopReason(get["stop_reason"]) if get["stop_reason"] else None,
+        failure=Failure(**get["failure"]) if get["failure"] else None,
+        progress=tuple(LayerProgress(**layer) for layer in get["progress"] or ()),
+        created_at=get["created_at"], updated_at=get["updated_at"], started_at=get["started_at"],
+        stopped_at=get["stopped_at"], last_activity_at=get["last_activity_at"],
+    )  # fmt: skip
+
+
+def _pick(row: Any, model: Any, prefix: str, **enums: Any) -> dict[str, Any]:
+    get = row._mapping
+    values = {name: get[prefix + name] for name in model.__dataclass_fields__}
+    for name, enum in enums.items():
+        values[name] = enum(values[name])
+    return values

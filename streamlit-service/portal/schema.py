@@ -1,0 +1,134 @@
+"""The tables. The migrations create them; a test holds the two equal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """An aware UTC datetime on every database (SQLite forgets zones)."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive datetimes; store UTC."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a datetime without a zone cannot be stored")
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back aware UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData()
+
+users = sa.Table(
+    "users", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("subject", sa.Text, nullable=False, unique=True),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("range_index", sa.Integer, nullable=False, unique=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)  # fmt: skip
+
+vms = sa.Table(
+    "vms", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("engine_url", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("owner_id", sa.Integer, sa.ForeignKey("users.id")),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reachable", sa.Boolean, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("cpus", sa.Integer),
+    sa.Column("memory_gb", sa.Float),
+    sa.Column("last_seen_at", UtcDateTime),
+)  # fmt: skip
+
+releases = sa.Table(
+    "releases", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("image", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("reference", sa.Text, nullable=False, unique=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("standin", sa.Boolean, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)  # fmt: skip
+
+deployments = sa.Table(
+    "deployments", metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("owner_id", sa.Integer, sa.ForeignKey("users.id"), nullable=False, index=True),
+    sa.Column("vm_id", sa.Integer, sa.ForeignKey("vms.id"), nullable=False, index=True),
+    sa.Column("release_id", sa.Integer, sa.ForeignKey("releases.id"), nullable=False),
+    sa.Column("slot", sa.Integer),
+    sa.Column("gpus", sa.Integer, nullable=False),
+    sa.Column("memory_gb", sa.Float, nullable=False),
+    sa.Column("cpus", sa.Float, nullable=False),
+    sa.Column("container_id", sa.Text),
+    sa.Column("jupyter_token", sa.Text, nullable=False),
+    sa.Column("restart_after_stop", sa.Boolean, nullable=False),
+    sa.Column("stop_reason", sa.Text),
+    sa.Column("failure", sa.JSON),
+    sa.Column("progress", sa.JSON),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("stopped_at", UtcDateTime),
+    sa.Column("last_activity_at", UtcDateTime),
+    sa.Column("lock_token", sa.Text),
+    sa.Column("lock_expires_at", UtcDateTime),
+)  # fmt: skip
+sa.Index(
+    "one_live_name_per_owner", deployments.c.owner_id, deployments.c.name, unique=True,
+    sqlite_where=deployments.c.state != "removed", postgresql_where=deployments.c.state != "removed",
+)  # fmt: skip
+
+leases = sa.Table(
+    "leases", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("resource", sa.Text, nullable=False),
+    sa.Column("deployment_id", sa.Text, sa.ForeignKey("deployments.id"), nullable=False, index=True),
+    sa.Column("acquired_at", UtcDateTime, nullable=False),
+    sa.Column("released_at", UtcDateTime),
+)  # fmt: skip
+# The database, not code, makes a double lease impossible.
+sa.Index(
+    "one_live_lease", leases.c.kind, leases.c.resource, unique=True,
+    sqlite_where=leases.c.released_at.is_(None), postgresql_where=leases.c.released_at.is_(None),
+)  # fmt: skip
+
+audit_events = sa.Table(
+    "audit_events", metadata,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False, index=True),
+    sa.Column("details", sa.Text, nullable=False),
+    sa.Column("previous_hash", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+)  # fmt: skip
+
+# The end of the chain, one row: taking its lock puts writers in order on every database.
+audit_head = sa.Table(
+    "audit_head", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+)  # fmt: skip

@@ -1,0 +1,51 @@
+"""From a deployment to its container, as a pure value; the engine executes it elsewhere."""
+
+from __future__ import annotations
+
+import re
+
+from portal import ports
+from portal.config import Settings
+from portal.engine import LABEL_DEPLOYMENT, LABEL_OWNER, LABEL_PORTAL, ContainerSpec
+from portal.models import Deployment, User
+
+HOME = "/home/scientist"
+GIB = 2**30
+TMPFS = "rw,nosuid,nodev,size=1g,mode=1777"
+SHM_SHARE = 0.25  # of the memory limit; PyTorch's data loaders need more than Docker's 64 MB
+
+
+def container_name(deployment_id: str) -> str:
+    """The one name a deployment's container ever has: finding it again needs no record."""
+    return f"portal-{deployment_id}"
+
+
+def home_volume(owner: User) -> str:
+    """The user's home on a VM; it survives every container."""
+    return f"portal-home-{owner.id}-{re.sub(r'[^a-z0-9]+', '-', owner.subject.lower())[:80]}"
+
+
+def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
+    """The container of a deployment that holds a slot."""
+    if deployment.slot is None:
+        raise ValueError(f"deployment {deployment.id} holds no ports")
+    numbers = ports.slot_ports(deployment.owner.range_index, deployment.slot)
+    memory = int(deployment.memory_gb * GIB)
+    return ContainerSpec(
+        name=container_name(deployment.id),
+        image=deployment.release.reference,
+        labels={
+            LABEL_PORTAL: settings.public_origin,
+            LABEL_DEPLOYMENT: deployment.id,
+            LABEL_OWNER: deployment.owner.subject,
+        },
+        environment={"JUPYTER_TOKEN": deployment.jupyter_token},
+        publish={s.container_port: (deployment.vm.address, number) for s, number in numbers.items()},
+        volumes={home_volume(deployment.owner): HOME},
+        tmpfs={"/tmp": TMPFS},  # noqa: S108  (a path in the container)
+        memory_bytes=memory,
+        shm_bytes=max(int(memory * SHM_SHARE), 64 * 2**20),
+        cpus=deployment.cpus,
+        pids=settings.container_pids,
+        hostname=deployment.name,
+    )

@@ -1,0 +1,86 @@
+"""One worker's hold on one deployment: claimed with a token, renewed while it works, guarded writes."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from portal import audit, lifecycle, store
+from portal.context import Portal
+from portal.errors import LockLost, PortalError
+from portal.models import Deployment, State
+
+
+class Work:
+    """A claimed deployment. Every write raises LockLost once somebody's new intent took it over."""
+
+    def __init__(self, portal: Portal, deployment: Deployment, token: str) -> None:
+        self.portal = portal
+        self.deployment = deployment
+        self.token = token
+
+    @classmethod
+    def claim(cls, portal: Portal, deployment_id: str) -> Work | None:
+        """Claim, or None when it is held, settled or gone."""
+        now, token = portal.now(), secrets.token_hex(8)
+        with portal.store.transaction() as tx:
+            if not store.claim(tx, deployment_id, token, now, now + _ttl(portal)):
+                return None
+            deployment = store.deployment(tx, deployment_id)
+            if deployment is None or deployment.state not in lifecycle.WORK:
+                store.update_deployment(tx, deployment_id, lock_token=None, lock_expires_at=None)
+                return None
+        return cls(portal, deployment, token)
+
+    def renew(self) -> None:
+        """Hold on for another while. Raises LockLost."""
+        with self.portal.store.transaction() as tx:
+            store.update_claimed(tx, self.deployment.id, self.token,
+                                 lock_expires_at=self.portal.now() + _ttl(self.portal))  # fmt: skip
+
+    def note(self, **values: Any) -> None:
+        """Write progress: not a change of state, so not audited; renews the hold."""
+        with self.portal.store.transaction() as tx:
+            store.update_claimed(tx, self.deployment.id, self.token,
+                                 lock_expires_at=self.portal.now() + _ttl(self.portal), **values)  # fmt: skip
+
+    def move(self, after: State, *, done: bool = False, release: bool = False, **values: Any) -> None:
+        """Change the state, its audit event in the same transaction. `release` gives leases back.
+
+        `done` ends the hold.
+        """
+        lifecycle.check(self.deployment.state, after)
+        now = self.portal.now()
+        if done:
+            values |= {"lock_token": None, "lock_expires_at": None}
+        with self.portal.store.transaction() as tx:
+            store.update_claimed(tx, self.deployment.id, self.token, state=after, updated_at=now, **values)
+            if release:
+                store.release_leases(tx, self.deployment.id, now)
+            details = {k: v for k, v in values.items() if k in ("failure", "stop_reason", "container_id")}
+            audit.append(tx, now, "worker", f"deployment.{after}", f"deployment:{self.deployment.id}", **details)
+            self.deployment = store.deployment(tx, self.deployment.id) or self.deployment
+
+    def fail(self, error: PortalError) -> None:
+        """Record the failure as its owner is told it, and give every lease back."""
+        failure = {"code": error.code, "message": error.message, "hint": error.hint}
+        self.move(State.FAILED, done=True, release=True, failure=failure, slot=None, progress=None)
+
+    def defer(self, seconds: float) -> None:
+        """Leave the intent as it is and try again after a while."""
+        with self.portal.store.transaction() as tx:
+            store.update_claimed(tx, self.deployment.id, self.token,
+                                 lock_expires_at=self.portal.now() + timedelta(seconds=seconds))  # fmt: skip
+
+    def still_held(self) -> bool:
+        """Whether no new intent has taken the deployment over."""
+        try:
+            self.renew()
+        except LockLost:
+            return False
+        return True
+
+
+def _ttl(portal: Portal) -> timedelta:
+    return timedelta(seconds=portal.settings.lock_ttl_s)

@@ -1,0 +1,142 @@
+"""What REST v1 shows and takes: the models of its OpenAPI description."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from portal import ports
+from portal.catalog import Image
+from portal.config import Settings
+from portal.models import Deployment, LayerProgress, Release, State, User, Vm
+from portal.policy import Limits
+from pydantic import BaseModel, ConfigDict, Field
+
+MB = 10**6
+
+
+class Me(BaseModel):
+    """Who the certificate says you are, and what you may ask for."""
+
+    subject: str
+    name: str
+    role: str
+    ports: tuple[int, int] = Field(description="first and last port of your range")
+    limits: dict[str, float]
+
+    @classmethod
+    def of(cls, user: User, limits: Limits) -> Me:
+        """The view of a user."""
+        span = ports.range_of(user.range_index)
+        return cls(
+            subject=user.subject,
+            name=user.display_name,
+            role=user.role,
+            ports=(span[0], span[-1]),
+            limits={"deployments": limits.deployments, "memory_gb": limits.memory_gb, "cpus": limits.cpus},
+        )
+
+
+class ImageView(BaseModel):
+    """An image that may be deployed, with its approved release."""
+
+    name: str
+    title: str
+    purpose: str
+    gpu: bool
+    packages: list[str]
+    release: str
+    digest: str
+    size_mb: int
+    released_at: datetime
+    standin: bool = Field(description="built on a stand-in base; never in production")
+
+    @classmethod
+    def of(cls, image: Image, release: Release) -> ImageView:
+        """The view of an image."""
+        return cls(name=image.name, title=image.title, purpose=image.purpose, gpu=image.gpu,
+                   packages=list(image.packages), release=release.version, digest=release.digest,
+                   size_mb=round(release.size_bytes / MB), released_at=release.created_at.astimezone(UTC),
+                   standin=release.standin)  # fmt: skip
+
+
+class VmView(BaseModel):
+    """A VM that you may use."""
+
+    name: str
+    state: str
+    reachable: bool
+    cpus: int | None
+    memory_gb: float | None
+    dedicated: bool
+
+    @classmethod
+    def of(cls, vm: Vm) -> VmView:
+        """The view of a VM; its engine's address is nobody's business."""
+        return cls(name=vm.name, state=vm.state, reachable=vm.reachable, cpus=vm.cpus, memory_gb=vm.memory_gb,
+                   dedicated=vm.owner_id is not None)  # fmt: skip
+
+
+class OrderBody(BaseModel):
+    """What you ask for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: Annotated[str, Field(max_length=200)]
+    name: str | None = Field(None, description="left out: the image's name, made unique", max_length=20_000)
+    gpus: int = 0
+    memory_gb: float = 2.0
+    cpus: float = 1.0
+
+
+class ErrorView(BaseModel):
+    """Why a deployment failed."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class DeploymentView(BaseModel):
+    """A deployment. Times are UTC."""
+
+    id: str
+    state: State
+    name: str
+    image: str
+    release: str
+    digest: str
+    vm: str
+    unreachable: bool
+    urls: dict[str, str]
+    gpus: int
+    memory_gb: float
+    cpus: float
+    stop_reason: str | None
+    error: ErrorView | None
+    progress: list[LayerProgress]
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    stopped_at: datetime | None
+    last_activity_at: datetime | None
+
+    @classmethod
+    def of(cls, d: Deployment, settings: Settings) -> DeploymentView:
+        """The view of a deployment, without its token."""
+        return cls(
+            id=d.id, state=d.state, name=d.name, image=d.release.image, release=d.release.version,
+            digest=d.release.digest, vm=d.vm.name, unreachable=d.unreachable, urls=urls(d, settings),
+            gpus=d.gpus, memory_gb=d.memory_gb, cpus=d.cpus, stop_reason=d.stop_reason,
+            error=ErrorView(**vars(d.failure)) if d.failure else None, progress=list(d.progress),
+            created_at=d.created_at, updated_at=d.updated_at, started_at=d.started_at,
+            stopped_at=d.stopped_at, last_activity_at=d.last_activity_at,
+        )  # fmt: skip
+
+
+def urls(deployment: Deployment, settings: Settings) -> dict[str, str]:
+    """Where its services open in a browser; empty while it holds no ports."""
+    if deployment.slot is None:
+        return {}
+    numbers = ports.slot_ports(deployment.owner.range_index, deployment.slot)
+    return {service.name.lower(): f"https://{settings.public_host}:{port}/" for service, port in numbers.items()}

@@ -1,0 +1,97 @@
+"""The one file that names concrete classes: Settings → Portal, Authenticator, Reconciler."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import httpx
+import structlog
+from auth import Authenticator
+from docker_manager import DockerEngine
+from portal import catalog
+from portal.config import Settings
+from portal.context import Portal
+from portal.engine import Engine
+from portal.models import Vm
+from portal.reconciler import Reconciler
+from portal.store import Store
+from worker_client import WorkerClient
+
+READY_PROBE_S = 1.0
+
+
+def settings() -> Settings:
+    """Settings from the environment; raises pydantic's ValidationError naming the variable."""
+    return Settings()
+
+
+def configure_logging() -> None:
+    """JSON lines on standard error; uvicorn's and libraries' warnings too."""
+    logging.basicConfig(level=logging.WARNING, format='{"level":"%(levelname)s","event":"%(name)s: %(message)s"}')
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    )
+
+
+def portal(config: Settings, wake: Callable[[], None] | None = None) -> Portal:
+    """The product over the real database; waking goes to the worker process unless given."""
+    return Portal(
+        settings=config,
+        store=Store(config.database_url),
+        catalog=catalog.load(config.catalog_file),
+        now=lambda: datetime.now(UTC),
+        wake=wake or worker_client(config).wake,
+    )
+
+
+def worker_client(config: Settings) -> WorkerClient:
+    """The way to the worker's own endpoint."""
+    return WorkerClient(config.worker_url, config.proxy_secret)
+
+
+def authenticator(config: Settings) -> Authenticator:
+    """Certificate verification with the configured authorities."""
+    return Authenticator(config)
+
+
+class Engines:
+    """One DockerEngine per VM, made anew when its address changes."""
+
+    def __init__(self, config: Settings) -> None:
+        self._config = config
+        self._engines: dict[int, tuple[str, DockerEngine]] = {}
+        self._guard = threading.Lock()
+
+    def __call__(self, vm: Vm) -> Engine:
+        """The engine of a VM. Does not connect."""
+        with self._guard:
+            known = self._engines.get(vm.id)
+            if known and known[0] == vm.engine_url:
+                return known[1]
+            engine = DockerEngine(vm, self._config)
+            self._engines[vm.id] = (vm.engine_url, engine)
+        if known:
+            known[1].close()
+        return engine
+
+
+def reconciler(product: Portal, engines: Engines) -> Reconciler:
+    """The worker's loop on real engines."""
+    client = httpx.Client(timeout=READY_PROBE_S, trust_env=False)
+
+    def is_ready(vm: Vm, port: int) -> bool:
+        try:
+            return client.get(f"http://{vm.address}:{port}/api").status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    return Reconciler(product, engines, is_ready)

@@ -1,0 +1,69 @@
+"""Process entry: the reconcile loop, and the endpoint that wakes it and streams logs.
+
+The only process that holds engine credentials (invariant 10).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import http_errors
+import wiring
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import StreamingResponse
+from portal import store
+from portal.errors import NotFound
+from portal.spec import container_name
+
+
+def create_app() -> FastAPI:
+    """The worker. Run with `uvicorn --factory worker:create_app`, one process per database."""
+    wiring.configure_logging()
+    settings = wiring.settings()
+    loop: list[wiring.Reconciler] = []
+    portal = wiring.portal(settings, wake=lambda: loop[0].wake())
+    engines = wiring.Engines(settings)
+    reconciler = wiring.reconciler(portal, engines)
+    loop.append(reconciler)
+    authenticator = wiring.authenticator(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        thread = threading.Thread(target=reconciler.run, name="reconcile", daemon=True)
+        thread.start()
+        yield
+        reconciler.stop()
+        thread.join(timeout=5)
+        portal.store.close()
+
+    def from_service(request: Request) -> None:
+        authenticator.check_proxy(request.headers)
+
+    app = FastAPI(title="Container Portal worker", openapi_url=None, lifespan=lifespan)
+    http_errors.install(app)
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.post("/wake", status_code=204, dependencies=[Depends(from_service)])
+    async def wake() -> None:
+        reconciler.wake()
+
+    @app.get("/logs/{deployment_id}", dependencies=[Depends(from_service)])
+    def logs(deployment_id: str, tail: int = 200, follow: bool = False) -> StreamingResponse:
+        """The caller has checked who asks; here it is only read."""
+        with portal.store.reading() as tx:
+            deployment = store.deployment(tx, deployment_id)
+        if deployment is None:
+            raise NotFound("no_such_deployment", "There is no such container.")
+        engine = engines(deployment.vm)
+        if engine.inspect(container_name(deployment_id)) is None:
+            raise NotFound("no_container", "There is no log: the container does not exist on the VM.",
+                           "Start it first.")  # fmt: skip
+        lines: Iterator[bytes] = engine.logs(container_name(deployment_id), tail=tail, follow=follow)
+        return StreamingResponse(lines, media_type="text/plain")
+
+    return app
