@@ -1,6 +1,8 @@
-"""REST v1: thin; every rule is in portal."""
+"""REST v1: thin; every rule is in portal.
 
-from __future__ import annotations
+No postponed annotations here: FastAPI resolves the dependencies named inside router().
+"""
+
 
 import asyncio
 import json

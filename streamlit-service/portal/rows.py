@@ -27,7 +27,7 @@ _JOINED = (("user", users), ("vm", vms), ("release", releases))
 
 def deployment_select() -> sa.Select[Any]:
     """Deployments with their owner, VM and release, columns prefixed by table."""
-    joined = [column.label(f"{prefix}_{column.name}") for prefix, table in _JOINED for column in table.c]
+    joined = [column.label(f"{prefix}__{column.name}") for prefix, table in _JOINED for column in table.c]
     return (
         sa.select(deployments, *joined)
         .join(users, users.c.id == deployments.c.owner_id)
@@ -56,7 +56,7 @@ def deployment(row: Row[Any]) -> Deployment:
     get = row._mapping
     return Deployment(
         id=get["id"], name=get["name"], state=State(get["state"]),
-        owner=user(row, "user_"), vm=vm(row, "vm_"), release=release(row, "release_"),
+        owner=user(row, "user__"), vm=vm(row, "vm__"), release=release(row, "release__"),
         slot=get["slot"], gpus=get["gpus"], memory_gb=get["memory_gb"], cpus=get["cpus"],
         container_id=get["container_id"], jupyter_token=get["jupyter_token"],
         restart_after_stop=get["restart_after_stop"],

@@ -1,0 +1,43 @@
+# Two commands matter: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+PY := .venv/bin/python
+export PYTHONPATH := scripts/dev:streamlit-service
+
+.PHONY: help demo demo-down demo-clean test check unit bench lock venv engine browser screenshots
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: venv engine ## The whole portal on this machine, with the main job done once
+	@$(PY) scripts/dev/demo.py up
+
+demo-down: venv ## Stop everything that the demo started
+	@if docker version >/dev/null 2>&1; then $(PY) scripts/dev/demo.py down; fi
+	@scripts/dev/engine.sh down
+
+check: venv ## The quick part: linters, types, unit tests
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check -q .
+	@.venv/bin/mypy
+	@.venv/bin/shellcheck $$(git ls-files '*.sh' .ci/run)
+	@for f in $$(git ls-files '*Dockerfile*' | grep -v dockerignore); do .venv/bin/hadolint -c .hadolint.yaml $$f || exit 1; done
+	@$(PY) -m pytest tests --ignore tests/integration
+
+test: check engine browser ## Everything, on a bare machine too
+	@$(PY) -m pytest tests
+
+bench: venv engine ## Speed, as ratios in one run (needs a running `make demo`)
+	@$(PY) scripts/dev/bench.py
+
+lock: venv ## Resolve requirements anew
+	@for f in streamlit-service/requirements requirements-dev; do \
+	  .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q $$f.in -o $$f.txt; done
+	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q images/ml-cpu/requirements.in -o images/ml-cpu/requirements.txt
+
+venv:
+	@scripts/dev/venv.sh
+
+engine:
+	@scripts/dev/engine.sh up
+
+browser:
+	@scripts/dev/browser.sh

@@ -1,0 +1,163 @@
+"""A demo PKI with CAC-like certificates: root, intermediate, server, people. Never for production."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+P12_PASSWORD = "demo"  # noqa: S105  (printed to the person who made it)
+UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+HARDWARE_POLICY = x509.ObjectIdentifier("2.16.840.1.101.2.1.11.42")  # DoD medium hardware 112
+Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A certificate with its key."""
+
+    certificate: x509.Certificate
+    key: Key
+
+    def write(self, directory: Path, name: str) -> None:
+        """NAME.crt and NAME.key."""
+        (directory / f"{name}.crt").write_bytes(pem(self.certificate))
+        write_private(directory / f"{name}.key", key_pem(self.key))
+
+
+def pem(*certificates: x509.Certificate) -> bytes:
+    """Certificates as PEM."""
+    return b"".join(c.public_bytes(serialization.Encoding.PEM) for c in certificates)
+
+
+def key_pem(key: Key) -> bytes:
+    """A private key as unencrypted PKCS#8 PEM."""
+    encryption = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, from the first byte on."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+
+
+class Authority:
+    """A root with one intermediate below it, as DoD's are."""
+
+    def __init__(self, name: str) -> None:
+        self.root = _ca(f"{name} Root CA", None)
+        self.issuing = _ca(f"{name} ID CA-1", self.root)
+
+    @property
+    def bundle(self) -> bytes:
+        """Root and intermediate, as nginx and the portal want them."""
+        return pem(self.root.certificate, self.issuing.certificate)
+
+    def person(
+        self,
+        common_name: str,
+        upn: str | None,
+        *,
+        usages: list[x509.ObjectIdentifier] | None = None,
+        days: int = 365,
+        starts: timedelta = timedelta(minutes=-5),
+    ) -> Issued:
+        """A CAC-like authentication certificate."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        builder = _builder(_name(common_name), self.issuing.certificate.subject, key, days, starts)
+        builder = _leaf(builder, usages if usages is not None else [ExtendedKeyUsageOID.CLIENT_AUTH])
+        builder = builder.add_extension(
+            x509.CertificatePolicies([x509.PolicyInformation(HARDWARE_POLICY, None)]), critical=False
+        )
+        if upn is not None:
+            der = b"\x0c" + bytes([len(upn)]) + upn.encode()
+            builder = builder.add_extension(x509.SubjectAlternativeName([x509.OtherName(UPN, der)]), critical=False)
+        return self._sign(builder, key)
+
+    def server(self, names: list[str]) -> Issued:
+        """A TLS server certificate for host names and addresses."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(_name(names[0]), self.issuing.certificate.subject, key, 365, timedelta(minutes=-5))
+        builder = _leaf(builder, [ExtendedKeyUsageOID.SERVER_AUTH])
+        return self._sign(builder.add_extension(x509.SubjectAlternativeName([_general(n) for n in names]), False), key)
+
+    def _sign(self, builder: x509.CertificateBuilder, key: Key) -> Issued:
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.issuing.key.public_key())
+        return Issued(builder.add_extension(issuer, False).sign(self.issuing.key, hashes.SHA256()), key)
+
+
+def write_person(directory: Path, name: str, person: Issued, authority: Authority) -> None:
+    """NAME.crt, NAME.key and NAME.p12 (with the chain, password `demo`)."""
+    person.write(directory, name)
+    password = serialization.BestAvailableEncryption(P12_PASSWORD.encode())
+    chain = [authority.issuing.certificate, authority.root.certificate]
+    bundle = pkcs12.serialize_key_and_certificates(name.encode(), person.key, person.certificate, chain, password)
+    write_private(directory / f"{name}.p12", bundle)
+
+
+def _ca(name: str, issuer: Issued | None) -> Issued:
+    key = ec.generate_private_key(ec.SECP384R1())
+    subject = _name(name)
+    builder = _builder(subject, issuer.certificate.subject if issuer else subject, key, 3650, timedelta(days=-1))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None if not issuer else 0), True)
+    builder = builder.add_extension(_key_usage(sign=False, ca=True), True)
+    if issuer:  # as on DoD intermediates
+        builder = builder.add_extension(x509.PolicyConstraints(require_explicit_policy=0, inhibit_policy_mapping=None),
+                                        critical=True)  # fmt: skip
+        builder = builder.add_extension(
+            x509.CertificatePolicies([x509.PolicyInformation(HARDWARE_POLICY, None)]), critical=False
+        )
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+        builder = builder.add_extension(identifier, False)
+    return Issued(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: Key, days: int, starts: timedelta
+) -> x509.CertificateBuilder:
+    start = datetime.now(UTC) + starts
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+    )
+
+
+def _leaf(builder: x509.CertificateBuilder, usages: list[x509.ObjectIdentifier]) -> x509.CertificateBuilder:
+    builder = builder.add_extension(_key_usage(sign=True, ca=False), True)
+    return builder.add_extension(x509.ExtendedKeyUsage(usages), False) if usages else builder
+
+
+def _key_usage(*, sign: bool, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(digital_signature=sign, content_commitment=False, key_encipherment=False,
+                         data_encipherment=False, key_agreement=False, key_cert_sign=ca, crl_sign=ca,
+                         encipher_only=False, decipher_only=False)  # fmt: skip
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([
+        x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
+        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Container Portal Demo"),
+        x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+    ])  # fmt: skip
+
+
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
