@@ -68,8 +68,7 @@ def create_app() -> FastAPI:
             _route(request)
         except PortalError as error:
             return _page(error, settings.public_origin)
-        error = PortalError("try_again", "It is ready now.", "Reload this page.")
-        return _page(error, settings.public_origin)
+        return _page(PortalError("try_again", "It is ready now.", "Reload this page."), settings.public_origin)
 
     def _route(request: Request) -> gateway.Route:
         identity = authenticator.authenticate(request.headers)

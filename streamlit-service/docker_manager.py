@@ -31,8 +31,8 @@ from portal.models import LayerProgress, Vm
 from requests.exceptions import RequestException
 from ssh_tunnel import SshTunnel, TunnelError
 
-PULL_SILENCE_S = 120.0
-FOLLOW_SILENCE_S = 3600.0
+PULL_SILENCE_S = 120
+FOLLOW_SILENCE_S = 3600
 GIB = 2**30
 T = TypeVar("T")
 NO_END = "0001-01-01"  # the engine's zero time
@@ -46,7 +46,7 @@ class DockerEngine:
         self._settings = settings
         self._tunnel = SshTunnel(vm.engine_url, settings) if vm.engine_url.startswith("ssh://") else None
         self._lock = threading.Lock()
-        self._clients: dict[float, tuple[str, docker.DockerClient]] = {}
+        self._clients: dict[int, tuple[str, docker.DockerClient]] = {}
 
     def info(self) -> EngineInfo:
         """Version, CPUs and memory of the VM."""
@@ -151,7 +151,7 @@ class DockerEngine:
         if self._tunnel:
             self._tunnel.close()
 
-    def _call(self, action: Callable[[docker.DockerClient], T], timeout_s: float | None = None) -> T:
+    def _call(self, action: Callable[[docker.DockerClient], T], timeout_s: int | None = None) -> T:
         """Run one engine call with a deadline; every failure becomes an EngineError (APIError of a pull aside)."""
         try:
             return action(self._client(timeout_s or self._settings.engine_timeout_s))
@@ -164,7 +164,7 @@ class DockerEngine:
         except (TunnelError, RequestException, DockerException, OSError) as error:
             raise engine_errors.unreachable(self._vm.name, f"{type(error).__name__}: {error}") from error
 
-    def _client(self, timeout_s: float) -> docker.DockerClient:
+    def _client(self, timeout_s: int) -> docker.DockerClient:
         url = self._tunnel.url() if self._tunnel else self._vm.engine_url
         with self._lock:
             known = self._clients.get(timeout_s)

@@ -3,7 +3,6 @@
 No postponed annotations here: FastAPI resolves the dependencies named inside router().
 """
 
-
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator

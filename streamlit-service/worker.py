@@ -15,6 +15,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from portal import store
 from portal.errors import NotFound
+from portal.reconciler import Reconciler
 from portal.spec import container_name
 
 
@@ -22,7 +23,7 @@ def create_app() -> FastAPI:
     """The worker. Run with `uvicorn --factory worker:create_app`, one process per database."""
     wiring.configure_logging()
     settings = wiring.settings()
-    loop: list[wiring.Reconciler] = []
+    loop: list[Reconciler] = []
     portal = wiring.portal(settings, wake=lambda: loop[0].wake())
     engines = wiring.Engines(settings)
     reconciler = wiring.reconciler(portal, engines)

@@ -30,7 +30,7 @@ class WorkerClient:
     @contextmanager
     def logs(self, deployment_id: str, *, tail: int, follow: bool) -> Iterator[Iterator[bytes]]:
         """A stream of log lines. Raises EngineError when the worker or the VM does not answer."""
-        parameters = {"tail": tail, "follow": str(follow).lower()}
+        parameters: dict[str, str | int] = {"tail": tail, "follow": str(follow).lower()}
         try:
             with self._client.stream("GET", f"/logs/{deployment_id}", params=parameters) as response:
                 if response.status_code != httpx.codes.OK:

@@ -7,8 +7,8 @@ import ssl
 import sys
 import time
 
+import docker
 import httpx
-
 import pki
 import stack as stacks
 from stack import ROOT, Stack
@@ -52,7 +52,7 @@ def up() -> None:
         url = deploy(http, say)
         answer = http.get(f"{url}api")
         answer.raise_for_status()
-    say(f"JupyterLab {answer.json()['version']} answers Jane at {url}")
+    say(f"Jupyter Server {answer.json()['version']} answers Jane at {url}")
     print(NEXT_STEPS.format(url=stack.url, certs=stack.certs, password=pki.P12_PASSWORD, jupyter=url))
 
 
@@ -103,9 +103,9 @@ def down() -> None:
     if not (stack.home / "secrets" / "complete").exists():
         say("No demo was started here.")
         return
-    docker = stacks.docker.from_env()
+    engine = docker.from_env()
     label = f"org.container-portal.instance={stack.url}"
-    for container in docker.containers.list(all=True, filters={"label": label}):
+    for container in engine.containers.list(all=True, filters={"label": label}):
         say(f"Stopping and removing container {container.name} ...")
         container.remove(force=True)
     say("Stopping the portal ...")

@@ -121,9 +121,7 @@ def _ca(name: str, issuer: Issued | None) -> Issued:
     return Issued(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: Key, days: int, starts: timedelta
-) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: Key, days: int, starts: timedelta) -> x509.CertificateBuilder:
     start = datetime.now(UTC) + starts
     return (
         x509.CertificateBuilder()

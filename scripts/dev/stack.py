@@ -13,7 +13,6 @@ from shutil import copy2
 from typing import Any
 
 import docker
-
 import pki
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +24,10 @@ PEOPLE = {
     "admin": ("RAY.ALEX.M.3456789012", "3456789012@mil"),
 }
 Say = Callable[[str], None]
+
+
+class StackError(Exception):
+    """A step of building or starting the system failed; the message holds what it printed."""
 
 
 @dataclass
@@ -88,7 +91,9 @@ class Stack:
             self.write_secret(name, content)
         key = folder / "ssh_key"
         key.unlink(missing_ok=True)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "container-portal", "-f", str(key)], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "container-portal", "-f", str(key)], check=True
+        )
         key.chmod(0o444)
         (folder / "complete").touch()
 
@@ -99,10 +104,12 @@ class Stack:
         path.chmod(0o444)
 
     def compose(self, *arguments: str, capture: bool = False) -> str:
-        """Run docker compose on this project. Raises CalledProcessError."""
+        """Run docker compose on this project. Raises StackError with its output."""
         command = ["docker", "compose", "-f", str(ROOT / "deployment" / "docker-compose.yml"), *arguments]
-        done = subprocess.run(command, env=self._env(), check=True, text=True,
-                              stdout=subprocess.PIPE if capture else None, stderr=subprocess.PIPE if capture else None)  # fmt: skip
+        pipe = subprocess.PIPE if capture else None
+        done = subprocess.run(command, env=self._env(), text=True, stdout=pipe, stderr=pipe, check=False)
+        if done.returncode:
+            raise StackError(f"{' '.join(command)} failed: {done.stderr or ''}{done.stdout or ''}")
         return done.stdout or ""
 
     def admin(self, *arguments: str) -> str:
@@ -145,7 +152,7 @@ class Stack:
         digest = ""
         for line in client.api.push(name, tag, stream=True, decode=True, auth_config=self.registry_auth()):
             if "error" in line:
-                raise RuntimeError(f"push of {name}:{tag} failed: {line['error']}")
+                raise StackError(f"push of {name}:{tag} failed: {line['error']}")
             digest = line.get("aux", {}).get("Digest", digest)
         client.images.remove(f"{name}:{tag}")
         return digest, int(local.attrs["Size"])
@@ -182,7 +189,7 @@ def build(context: Path, tag: str, *arguments: str) -> None:
     done = subprocess.run(["docker", "build", "-t", tag, *arguments, str(context)], text=True, env=environment,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # fmt: skip
     if done.returncode:
-        raise RuntimeError(f"building {tag} failed:\n{done.stdout[-4000:]}")
+        raise StackError(f"building {tag} failed:\n{done.stdout[-4000:]}")
 
 
 def build_services(say: Say) -> None:

@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     registry_password_file: Path | None = None
     ssh_key_file: Path | None = None
     ssh_known_hosts_file: Path | None = None
-    engine_timeout_s: float = Field(10, gt=0, description="deadline of one engine call")
+    engine_timeout_s: int = Field(10, gt=0, description="deadline of one engine call")
     pull_timeout_s: float = Field(1800, gt=0, description="deadline of a whole pull")
     ready_timeout_s: float = Field(90, gt=0, description="until Jupyter must answer after start")
     lock_ttl_s: float = Field(12, gt=0, description="after a crash, work is taken up again after this")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError
@@ -25,8 +26,7 @@ def request(portal: Portal, user: User, order: Order) -> Deployment:
         with portal.store.transaction() as tx:
             made = _reserve(portal, tx, user, order, deployment_id, now)
     except IntegrityError as error:
-        raise Conflict("name_taken", f"You already have a container named {order.name}.",
-                       "Choose another name, or remove the old one first.", cause=str(error)) from error  # fmt: skip
+        raise _name_taken(order.name, str(error)) from error
     portal.wake()
     return made
 
@@ -97,7 +97,7 @@ def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployme
             lock_token=None, lock_expires_at=None, failure=None, progress=None,
             stop_reason="user" if action == "stop" else None, **changes,
         )  # fmt: skip
-        audit.append(tx, now, user.subject, f"deployment.{after}", f"deployment:{deployment_id}", action=action)
+        audit.append(tx, now, user.subject, f"deployment.{after}", f"deployment:{deployment_id}", wish=action)
         made = _get(tx, deployment_id)
     portal.wake()
     return made
@@ -133,3 +133,33 @@ def _get(tx: Tx, deployment_id: str) -> Deployment:
     found = store.deployment(tx, deployment_id)
     assert found is not None
     return found
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an order would lead to if it were placed now."""
+
+    vm: str
+    jupyter_port: int
+    vm_free_memory_gb: float | None
+
+
+def preview(portal: Portal, user: User, order: Order) -> Preview:
+    """The same checks and the same placement as request(), recording nothing. Raises what it would."""
+    with portal.store.reading() as tx:
+        _approved(portal, tx, order.image)
+        mine = store.deployments_of(tx, user.id)
+        policy.check_order(order, policy.limits_for(portal.settings, user), live=len(mine))
+        if order.name in {d.name for d in mine}:
+            raise _name_taken(order.name)
+        loads = store.loads(tx)
+        vm = placement.choose_vm(order, user, store.all_vms(tx), loads)
+        slot = placement.choose_slot(store.held_slots(tx, user.id))
+    held = loads.get(vm.id, placement.Load()).memory_gb
+    free = None if vm.memory_gb is None else max(vm.memory_gb - held, 0)
+    return Preview(vm.name, ports.port_of(user.range_index, slot, ports.Service.JUPYTER), free)
+
+
+def _name_taken(name: str, cause: str = "") -> Conflict:
+    hint = "Choose another name, or remove the old one first."
+    return Conflict("name_taken", f"You already have a container named {name}.", hint, cause)

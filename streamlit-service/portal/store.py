@@ -247,7 +247,7 @@ def release_leases(tx: Tx, deployment_id: str, now: datetime) -> None:
 
 def live_leases(tx: Tx) -> list[Mapping[str, Any]]:
     """Every lease that is held now."""
-    return [row._mapping for row in tx.execute(sa.select(leases).where(leases.c.released_at.is_(None)))]
+    return [dict(row._mapping) for row in tx.execute(sa.select(leases).where(leases.c.released_at.is_(None)))]
 
 
 def _unlocked(now: datetime) -> sa.ColumnElement[bool]:

@@ -1,0 +1,1 @@
+"""The pages. They show what portal knows and record intent; they decide nothing."""

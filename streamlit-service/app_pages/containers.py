@@ -1,0 +1,131 @@
+"""My containers: what runs, what does not and why, and the one button to go on working."""
+
+from __future__ import annotations
+
+import streamlit as st
+from portal import deployments, lifecycle
+from portal.errors import PortalError
+from portal.models import Deployment, State
+from views import urls
+
+from app_pages import frame, logs, session, words
+
+REFRESH_S = 1.0
+
+
+def page() -> None:
+    """The page: a fragment that updates in place."""
+    st.subheader("My containers")
+    _dialogs()
+    _cards()
+
+
+@st.fragment(run_every=REFRESH_S)
+def _cards() -> None:
+    mine = deployments.mine(session.portal(), session.user())
+    if not mine:
+        st.info("Here you find your containers: open, stop, start or remove them. You have none yet.",
+                icon=":material/deployed_code:")  # fmt: skip
+        if st.button("Deploy your first container", type="primary", key="first"):
+            session.go_to("deploy")
+        return
+    for deployment in mine:
+        with st.container(border=True, key=f"card-{deployment.id}"):
+            _card(deployment)
+
+
+def _card(d: Deployment) -> None:
+    now, zone = session.portal().now(), session.zone()
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown(f"#### {d.name} {words.badge(d.state)}", width="content")
+        with st.container(horizontal=True, width="content"):
+            _buttons(d)
+    since = d.started_at if d.state is State.RUNNING and d.started_at else d.updated_at
+    verb = "running since" if d.state is State.RUNNING else "changed"
+    st.caption(f"{d.release.image} {d.release.version} · {d.vm.name} · {d.memory_gb:g} GB memory · {d.cpus:g} CPUs · "
+               f"{verb} {words.ago(since, now)}", help=words.absolute(since, zone))  # fmt: skip
+    if d.unreachable:
+        st.warning(f"{d.vm.name} cannot be reached just now, so this may be out of date. Nothing was stopped. "
+                   "Administrators see this too.", icon=":material/cloud_off:")  # fmt: skip
+    if d.state in (State.PENDING, State.PULLING, State.STARTING):
+        _progress(d)
+    elif d.failure:
+        st.error(f"**{d.failure.message}**  \n{d.failure.hint}  \n:small[Reference for your administrator: `{d.id}`]",
+                 icon=":material/error:")  # fmt: skip
+    elif d.state is State.STOPPED:
+        st.markdown(f"{words.why(d)} The home folder is kept.")
+    elif d.state in lifecycle.WORK:
+        st.progress(0.5, words.STATE_WORDS[d.state][0] + " …")
+
+
+def _progress(d: Deployment) -> None:
+    st.markdown(words.steps(d.state))
+    if not d.progress:
+        st.progress({State.PENDING: 0.05, State.PULLING: 0.1, State.STARTING: 0.9}[d.state])
+        return
+    share, text = words.download(d.progress)
+    st.progress(share, text)
+    with st.expander("Layers", key=f"layers-{d.id}"):
+        for layer in d.progress:
+            total = max(layer.total, layer.current, 1)
+            st.progress(layer.current / total, f"{layer.layer} · {layer.status} · {words.size(layer.current)} of "
+                        f"{words.size(layer.total)}")  # fmt: skip
+
+
+def _buttons(d: Deployment) -> None:
+    if d.state is State.RUNNING:
+        links = urls(d, session.portal().settings)
+        st.link_button("Open JupyterLab", links["jupyter"], type="primary", icon=":material/open_in_new:")
+        st.link_button("Open TensorBoard", links["tensorboard"], icon=":material/monitoring:")
+    elif d.state in lifecycle.USER_ACTIONS["start"][0]:
+        st.button("Start", type="primary", icon=":material/play_arrow:", key=f"start-{d.id}",
+                  on_click=_act, args=(d.id, "start"))  # fmt: skip
+    if d.state in (State.RUNNING, State.STOPPED, State.STARTING):
+        st.button("Logs", icon=":material/article:", key=f"logs-{d.id}", on_click=_ask, args=("logs", d.id))
+    with st.popover("More", icon=":material/more_horiz:", key=f"more-{d.id}"):
+        for action, icon in (("stop", "stop"), ("restart", "restart_alt")):
+            if d.state in lifecycle.USER_ACTIONS[action][0]:
+                st.button(action.capitalize(), icon=f":material/{icon}:", key=f"{action}-{d.id}", width="stretch",
+                          on_click=_act, args=(d.id, action))  # fmt: skip
+        if d.state in lifecycle.USER_ACTIONS["remove"][0]:
+            st.button("Remove …", icon=":material/delete:", key=f"remove-{d.id}", width="stretch",
+                      on_click=_ask, args=("remove", d.id))  # fmt: skip
+
+
+def _act(deployment_id: str, action: str) -> None:
+    try:
+        deployments.act(session.portal(), session.user(), deployment_id, action)
+    except PortalError as error:
+        st.session_state["problem"] = error
+
+
+def _ask(dialog: str, deployment_id: str) -> None:
+    """Remember which dialog to open, and run the whole page: dialogs cannot open from a fragment's run."""
+    st.session_state["dialog"] = (dialog, deployment_id)
+
+
+def _dialogs() -> None:
+    problem = st.session_state.pop("problem", None)
+    if problem is not None:
+        frame.show_error(problem)
+    dialog, deployment_id = st.session_state.pop("dialog", (None, None))
+    if dialog is None:
+        return
+    deployment = deployments.get(session.portal(), session.user(), deployment_id)
+    {"logs": logs.show, "remove": _confirm_removal}[dialog](deployment)
+
+
+@st.dialog("Remove this container?")
+def _confirm_removal(d: Deployment) -> None:
+    st.markdown(f"**{d.name}** ends now, with everything that runs in it.\n\n"
+                "- :green-badge[Stays] your home folder on this VM, with notebooks and TensorBoard logs\n"
+                "- :red-badge[Lost] everything outside the home folder, and what is only in memory")  # fmt: skip
+    with st.container(horizontal=True):
+        if st.button("Remove", type="primary", icon=":material/delete:", key="confirm-remove"):
+            _act(d.id, "remove")
+            st.rerun()
+        if st.button("Keep it", key="keep"):
+            st.rerun()
+
+
+page()

@@ -1,0 +1,25 @@
+"""What frames every page: the header, and how errors look."""
+
+from __future__ import annotations
+
+import streamlit as st
+from portal.errors import PortalError
+from portal.models import User
+
+from app_pages import session
+
+
+def header(user: User) -> None:
+    """Product, environment, and the person as the certificate names them."""
+    settings = session.portal().settings
+    owner = f"{settings.organisation} · " if settings.organisation else ""
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown(f"**{owner}Container Portal** :blue-badge[{settings.environment}]", width="content")
+        st.markdown(f":material/id_card: {user.display_name} · {user.role}", width="content")
+
+
+def show_error(error: PortalError) -> None:
+    """What happened, why, and what to do next; never a traceback."""
+    contact = session.portal().settings.help_contact
+    st.error(f"**{error.message}**  \n{error.hint}  \n"
+             f":small[Reason: `{error.code}`. If it stays, ask {contact}.]", icon=":material/error:")  # fmt: skip

@@ -1,0 +1,93 @@
+"""How things are said: times, sizes, states. Pure, so that tests hold the wording."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from portal.models import Deployment, LayerProgress, State, StopReason
+
+STATE_WORDS: dict[State, tuple[str, str, str]] = {
+    State.PENDING: ("Reserved", "hourglass_top", "blue"),
+    State.PULLING: ("Downloading", "downloading", "blue"),
+    State.STARTING: ("Starting", "hourglass_top", "blue"),
+    State.RUNNING: ("Running", "check_circle", "green"),
+    State.STOPPING: ("Stopping", "hourglass_bottom", "orange"),
+    State.STOPPED: ("Stopped", "stop_circle", "gray"),
+    State.REMOVING: ("Removing", "hourglass_bottom", "orange"),
+    State.REMOVED: ("Removed", "delete", "gray"),
+    State.FAILED: ("Failed", "error", "red"),
+}
+"""Word, icon, colour: never colour alone."""
+
+STEPS = ("Reserved", "Downloading", "Starting", "Notebook answers")
+_STEP_OF = {State.PENDING: 0, State.PULLING: 1, State.STARTING: 2}
+
+STOP_WORDS = {
+    StopReason.USER: "You stopped it.",
+    StopReason.ADMIN: "An administrator stopped it.",
+    StopReason.OUT_OF_MEMORY: "It ran out of memory. Deploy it again with more memory.",
+    StopReason.EXIT_CODE: "Its notebook server ended by itself. The log says why.",
+    StopReason.CONTAINER_GONE: "The container vanished from the VM. Start makes it anew; the home folder is kept.",
+}
+
+
+def badge(state: State) -> str:
+    """The state as coloured Markdown with its icon."""
+    word, icon, colour = STATE_WORDS[state]
+    return f":{colour}-badge[:material/{icon}: {word}]"
+
+
+def steps(state: State) -> str:
+    """The way to a notebook, with where it is now."""
+    now = _STEP_OF[state]
+    marks = [":material/check:" if i < now else ":material/pending:" if i == now else ":material/circle:"
+             for i in range(len(STEPS))]  # fmt: skip
+    return " → ".join(
+        f"**{mark} {step}**" if i == now else f"{mark} {step}"
+        for i, (mark, step) in enumerate(zip(marks, STEPS, strict=True))
+    )
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """Relative time: "just now", "12 min ago", "3 h ago", "2 days ago"."""
+    seconds = max((now - then).total_seconds(), 0)
+    if seconds < 10:
+        return "just now"
+    if seconds < 60:
+        return f"{seconds:.0f} s ago"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min ago"
+    if seconds < 86_400:
+        return f"{seconds // 3600:.0f} h ago"
+    return f"{plural(int(seconds // 86_400), 'day')} ago"
+
+
+def absolute(then: datetime, zone: ZoneInfo) -> str:
+    """The moment itself, in the viewer's zone."""
+    return then.astimezone(zone).strftime("%a %d %b %Y, %H:%M:%S %Z")
+
+
+def plural(count: int, noun: str) -> str:
+    """1 day, 2 days."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def size(count: float) -> str:
+    """Bytes in GB with one digit, or whole MB below one GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def download(layers: tuple[LayerProgress, ...]) -> tuple[float, str]:
+    """How far a pull is: (share done, words). The total grows while the registry still tells sizes."""
+    done, total = sum(layer.current for layer in layers), sum(layer.total for layer in layers)
+    if total == 0:
+        return 0.0, "Asking the registry for the image …"
+    if done >= total:
+        return 1.0, f"Downloaded {size(total)}; unpacking …"
+    return done / total, f"{size(done)} of {size(total)}"
+
+
+def why(deployment: Deployment) -> str:
+    """Why it is not running, when it stopped."""
+    return STOP_WORDS[deployment.stop_reason] if deployment.stop_reason else "It is stopped."
