@@ -41,8 +41,9 @@ def _card(d: Deployment) -> None:
         with st.container(horizontal=True, width="content"):
             _buttons(d)
     since = d.started_at if d.state is State.RUNNING and d.started_at else d.updated_at
-    verb = "running since" if d.state is State.RUNNING else "changed"
-    st.caption(f"{d.release.image} {d.release.version} · {d.vm.name} · {d.memory_gb:g} GB memory · {d.cpus:g} CPUs · "
+    cpus = words.amount(d.cpus, "CPU")
+    verb = "started" if d.state is State.RUNNING else "changed"
+    st.caption(f"{d.release.image} {d.release.version} · {d.vm.name} · {d.memory_gb:g} GB · {cpus} · "
                f"{verb} {words.ago(since, now)}", help=words.absolute(since, zone))  # fmt: skip
     if d.unreachable:
         st.warning(f"{d.vm.name} cannot be reached just now, so this may be out of date. Nothing was stopped. "

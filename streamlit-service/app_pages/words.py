@@ -73,6 +73,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def amount(count: float, noun: str) -> str:
+    """0.5 CPUs, 1 CPU, 2 CPUs."""
+    return f"{count:g} {noun}" if count == 1 else f"{count:g} {noun}s"
+
+
 def size(count: float) -> str:
     """Bytes in GB with one digit, or whole MB below one GB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

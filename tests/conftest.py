@@ -1,0 +1,86 @@
+"""A real SQLite store, a fake clock, one approved image, one VM, and three people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from fakes import FakeClock, FakeEngine
+from portal import images, inventory, store, users
+from portal.catalog import Image
+from portal.config import Settings
+from portal.context import Portal
+from portal.convergence import converge
+from portal.models import Deployment, Identity, User
+from portal.store import Store
+from portal.work import Work
+
+DIGEST = "sha256:" + "a" * 64
+REFERENCE = f"registry:5000/ml-cpu@{DIGEST}"
+CATALOG = {"ml-cpu": Image("ml-cpu", "Machine learning (CPU)", "Notebooks.", False, ("NumPy 2.4",))}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    secret = tmp_path / "proxy_secret"
+    secret.write_text("only-nginx-knows\n")
+    return Settings(database_url=f"sqlite:///{tmp_path}/portal.db", proxy_secret_file=secret, ready_timeout_s=1)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def portal(settings: Settings, clock: FakeClock) -> Iterator[Portal]:
+    records = Store(settings.database_url)
+    records.migrate()
+    product = Portal(settings, records, CATALOG, clock, lambda: None)
+    images.approve(product, "test", image="ml-cpu", version="1.0.0", reference=REFERENCE, size_bytes=10**9,
+                   standin=False, created_at=datetime(2026, 1, 1, tzinfo=UTC))  # fmt: skip
+    inventory.add(product, "test", "vm-01", "unix:///var/run/docker.sock", "10.0.0.1")
+    yield product
+    records.close()
+
+
+def identity(edipi: str = "1234567890", name: str = "Jane Q Doe") -> Identity:
+    """What a certificate of a person would prove."""
+    return Identity(f"edipi:{edipi}", f"X.{edipi}", name, edipi, None, "f" * 64, datetime(2027, 1, 1, tzinfo=UTC))
+
+
+JANE = identity()
+JOHN = identity("2345678901", "John A Roe")
+
+
+@pytest.fixture
+def jane(portal: Portal) -> User:
+    return users.user_of(portal, JANE)
+
+
+@pytest.fixture
+def john(portal: Portal, jane: User) -> User:
+    return users.user_of(portal, JOHN)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def work_off(portal: Portal, engine: FakeEngine) -> Callable[[str], Deployment]:
+    """Do what the worker would do for one deployment, and give back what came of it."""
+
+    def run(deployment_id: str, ready: bool = True) -> Deployment:
+        work = Work.claim(portal, deployment_id)
+        if work:
+            converge(work, engine, lambda vm, port: ready)
+        with portal.store.reading() as tx:
+            found = store.deployment(tx, deployment_id)
+        assert found
+        return found
+
+    return run
