@@ -2,6 +2,7 @@
 # Writes nginx's configuration from the settings and the secret, checks it, and becomes nginx.
 set -eu
 
+ulimit -n "$(ulimit -Hn)"  # every listener and connection is a file
 : "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_USER_PORTS:=10000-10299}"
 PROXY_SECRET=$(cat /run/secrets/proxy_secret)
 export PORTAL_PUBLIC_PORT PORTAL_USER_PORTS PROXY_SECRET

@@ -1,0 +1,146 @@
+"""User VMs for tests: containers with sshd and a nested Docker Engine, on the portal's network."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+import stack as stacks
+from docker.models.containers import Container
+from stack import Stack
+
+IMAGE = "container-portal-test-vm:dev"
+BOOT_S = 40.0
+# Where a sandbox lacks CAP_SYS_RESOURCE, --privileged fails; this is enough for a nested engine.
+UNPRIVILEGED = (
+    "--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined", "--cgroupns=private",
+    "--security-opt=apparmor=unconfined", "--security-opt=systempaths=unconfined", "--device-cgroup-rule=a *:* rwm",
+)  # fmt: skip
+
+
+@dataclass
+class TestVm:
+    """One VM."""
+
+    __test__ = False
+
+    name: str
+    container: Container
+
+    @property
+    def address(self) -> str:
+        """Its address on the portal's network."""
+        self.container.reload()
+        networks = self.container.attrs["NetworkSettings"]["Networks"]
+        return str(next(iter(networks.values()))["IPAddress"])
+
+    @property
+    def engine_url(self) -> str:
+        """How the portal reaches its engine."""
+        return f"ssh://portal@{self.name}"
+
+    def run(self, *command: str) -> str:
+        """Run a command in the VM and return its output. RuntimeError with it when it fails."""
+        code, output = self.container.exec_run(list(command))
+        if code:
+            raise RuntimeError(f"{self.name}: {' '.join(command)}: {output.decode()}")
+        return str(output.decode())
+
+    def wait_for_engine(self) -> None:
+        """Until its engine answers. TimeoutError with the engine's log when it does not."""
+        deadline = time.monotonic() + BOOT_S
+        while self.container.exec_run(["docker", "info"])[0]:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name}: {self.run('tail', '-20', '/var/log/dockerd.log')}")
+            time.sleep(0.2)  # polling a boot, not waiting for luck
+
+    def stop_engine(self) -> None:
+        """The engine goes down; SSH stays."""
+        self.run("pkill", "-x", "dockerd")
+        deadline = time.monotonic() + BOOT_S
+        while self.container.exec_run(["pgrep", "-x", "dockerd"])[0] == 0:
+            if time.monotonic() > deadline:
+                raise TimeoutError("dockerd does not end")
+            time.sleep(0.1)
+
+    def start_engine(self) -> None:
+        """And comes back."""
+        self.container.exec_run(
+            ["sh", "-c", "dockerd --storage-driver=overlay2 > /var/log/dockerd.log 2>&1"], detach=True
+        )
+        self.wait_for_engine()
+
+    def stop_ssh(self) -> None:
+        """SSH refuses and existing sessions end."""
+        self.run("pkill", "-x", "sshd")
+
+    def start_ssh(self) -> None:
+        """And comes back."""
+        self.run("/usr/sbin/sshd", "-E", "/var/log/sshd.log")
+
+
+@dataclass
+class Fleet:
+    """The VMs of one test session."""
+
+    stack: Stack
+    vms: dict[str, TestVm] = field(default_factory=dict)
+
+    def add(self, name: str, *options: str) -> TestVm:
+        """Boot a VM, trust its host key, and give its engine the registry's CA."""
+        key = (self.stack.home / "secrets" / "ssh_key.pub").read_text().strip()
+        container = _run(
+            f"--name={self.stack.project}-{name}", f"--hostname={name}", f"--network={self.stack.project}_portal",
+            f"--network-alias={name}", f"--env=PORTAL_PUBLIC_KEY={key}", "--init", *options,
+        )  # fmt: skip
+        vm = TestVm(name, container)
+        self.vms[name] = vm
+        vm.wait_for_engine()
+        ca = (self.stack.certs / "ca.crt").read_bytes()
+        vm.run("mkdir", "-p", "/etc/docker/certs.d/registry:5000")
+        container.put_archive("/etc/docker/certs.d/registry:5000", _tar("ca.crt", ca))
+        self._trust(vm)
+        return vm
+
+    def _trust(self, vm: TestVm) -> None:
+        public = vm.run("cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()
+        path = self.stack.home / "secrets" / "ssh_known_hosts"
+        path.chmod(0o644)
+        with path.open("a") as hosts:
+            hosts.write(f"{vm.name} {public[0]} {public[1]}\n")
+
+    def close(self) -> None:
+        """Remove every VM with its disk."""
+        for vm in self.vms.values():
+            vm.container.remove(force=True, v=True)
+
+
+def _run(*arguments: str) -> Container:
+    """Start a VM, privileged where that is possible. The command line: the API library lacks two of these options."""
+    for rights in (("--privileged",), UNPRIVILEGED):
+        command = ["docker", "run", "--detach", *rights, *arguments, IMAGE]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return docker.from_env().containers.get(done.stdout.strip())
+        name = next(a.removeprefix("--name=") for a in arguments if a.startswith("--name="))
+        subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
+    raise RuntimeError(f"the VM could not be started: {done.stderr}")
+
+
+def build_image() -> None:
+    """The VM's image."""
+    stacks.build(Path(__file__).parent / "vm", IMAGE)
+
+
+def _tar(name: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()

@@ -1,0 +1,58 @@
+"""People at the REST API and in the browser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import Page
+from stack import ROOT
+
+ARTIFACTS = ROOT / "artifacts"
+SETTLE_S = 180
+
+
+@dataclass
+class Person:
+    """Somebody with a certificate, at the REST API."""
+
+    name: str
+    http: httpx.Client
+
+    def deploy(self, name: str, **order: Any) -> dict[str, Any]:
+        """Ask for a deployment; returns it as accepted."""
+        body = {"image": "ml-cpu", "name": name, "gpus": 0, "memory_gb": 1, "cpus": 1, **order}
+        answer = self.http.post("/api/v1/deployments", json=body)
+        assert answer.status_code == 202, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    def act(self, deployment_id: str, action: str) -> None:
+        """stop, start or restart."""
+        answer = self.http.post(f"/api/v1/deployments/{deployment_id}/{action}")
+        assert answer.status_code == 202, answer.text
+
+    def settled(self, deployment_id: str) -> dict[str, Any]:
+        """Follow the events until the deployment settles; returns it."""
+        with self.http.stream("GET", f"/api/v1/deployments/{deployment_id}/events", timeout=SETTLE_S) as events:
+            for _ in events.iter_lines():
+                pass
+        found: dict[str, Any] = self.http.get(f"/api/v1/deployments/{deployment_id}").json()
+        return found
+
+    def remove_all(self) -> None:
+        """Remove every deployment and wait until they are gone."""
+        for deployment in self.http.get("/api/v1/deployments").json():
+            self.http.delete(f"/api/v1/deployments/{deployment['id']}")
+            self.settled(deployment["id"])
+
+
+def photograph(page: Page, name: str) -> Path:
+    """Keep a screenshot as a CI artifact."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    path = ARTIFACTS / f"{name}.png"
+    page.evaluate("document.fonts.ready")
+    page.screenshot(path=path)
+    return path
