@@ -9,17 +9,13 @@ from pathlib import Path
 import pytest
 from fakes import FakeClock, FakeEngine
 from portal import images, inventory, store, users
-from portal.catalog import Image
 from portal.config import Settings
 from portal.context import Portal
 from portal.convergence import converge
-from portal.models import Deployment, Identity, User
+from portal.models import Deployment, User
 from portal.store import Store
 from portal.work import Work
-
-DIGEST = "sha256:" + "a" * 64
-REFERENCE = f"registry:5000/ml-cpu@{DIGEST}"
-CATALOG = {"ml-cpu": Image("ml-cpu", "Machine learning (CPU)", "Notebooks.", False, ("NumPy 2.4",))}
+from samples import CATALOG, JANE, JOHN, REFERENCE
 
 
 @pytest.fixture
@@ -44,15 +40,6 @@ def portal(settings: Settings, clock: FakeClock) -> Iterator[Portal]:
     inventory.add(product, "test", "vm-01", "unix:///var/run/docker.sock", "10.0.0.1")
     yield product
     records.close()
-
-
-def identity(edipi: str = "1234567890", name: str = "Jane Q Doe") -> Identity:
-    """What a certificate of a person would prove."""
-    return Identity(f"edipi:{edipi}", f"X.{edipi}", name, edipi, None, "f" * 64, datetime(2027, 1, 1, tzinfo=UTC))
-
-
-JANE = identity()
-JOHN = identity("2345678901", "John A Roe")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,11 +52,29 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 class Authority:
-    """A root with one intermediate below it, as DoD's are."""
+    """A root with two intermediates, as DoD has: one for people, one for servers."""
 
     def __init__(self, name: str) -> None:
         self.root = _ca(f"{name} Root CA", None)
-        self.issuing = _ca(f"{name} ID CA-1", self.root)
+        self.issuing = _ca(f"{name} ID CA-1", self.root, for_people=True)
+        # Go refuses the critical policyConstraints of the people's CA: engines could not trust the registry.
+        self.servers = _ca(f"{name} SW CA-1", self.root)
+
+    def save(self, path: Path) -> None:
+        """Root and intermediate with their keys in one PEM file."""
+        parts = [pem(ca.certificate) + key_pem(ca.key) for ca in (self.root, self.issuing, self.servers)]
+        write_private(path, b"".join(parts))
+
+    @classmethod
+    def load(cls, path: Path) -> Authority:
+        """What save() wrote."""
+        blocks = re.findall(rb"-----BEGIN .+?-----END [A-Z ]+-----\n", path.read_bytes(), re.DOTALL)
+        authority = cls.__new__(cls)
+        authority.root, authority.issuing, authority.servers = (
+            Issued(x509.load_pem_x509_certificate(crt), _private(key))
+            for crt, key in (blocks[:2], blocks[2:4], blocks[4:])
+        )
+        return authority
 
     @property
     def bundle(self) -> bytes:
@@ -81,18 +100,20 @@ class Authority:
         if upn is not None:
             der = b"\x0c" + bytes([len(upn)]) + upn.encode()
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.OtherName(UPN, der)]), critical=False)
-        return self._sign(builder, key)
+        return _sign(builder, key, self.issuing)
 
     def server(self, names: list[str]) -> Issued:
         """A TLS server certificate for host names and addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_name(names[0]), self.issuing.certificate.subject, key, 365, timedelta(minutes=-5))
+        builder = _builder(_name(names[0]), self.servers.certificate.subject, key, 365, timedelta(minutes=-5))
         builder = _leaf(builder, [ExtendedKeyUsageOID.SERVER_AUTH])
-        return self._sign(builder.add_extension(x509.SubjectAlternativeName([_general(n) for n in names]), False), key)
+        builder = builder.add_extension(x509.SubjectAlternativeName([_general(n) for n in names]), False)
+        return _sign(builder, key, self.servers)
 
-    def _sign(self, builder: x509.CertificateBuilder, key: Key) -> Issued:
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.issuing.key.public_key())
-        return Issued(builder.add_extension(issuer, False).sign(self.issuing.key, hashes.SHA256()), key)
+
+def _sign(builder: x509.CertificateBuilder, key: Key, issuer: Issued) -> Issued:
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+    return Issued(builder.add_extension(identifier, False).sign(issuer.key, hashes.SHA256()), key)
 
 
 def write_person(directory: Path, name: str, person: Issued, authority: Authority) -> None:
@@ -104,21 +125,27 @@ def write_person(directory: Path, name: str, person: Issued, authority: Authorit
     write_private(directory / f"{name}.p12", bundle)
 
 
-def _ca(name: str, issuer: Issued | None) -> Issued:
+def _private(key: bytes) -> Key:
+    loaded = serialization.load_pem_private_key(key, None)
+    assert isinstance(loaded, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey))
+    return loaded
+
+
+def _ca(name: str, issuer: Issued | None, *, for_people: bool = False) -> Issued:
     key = ec.generate_private_key(ec.SECP384R1())
     subject = _name(name)
     builder = _builder(subject, issuer.certificate.subject if issuer else subject, key, 3650, timedelta(days=-1))
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None if not issuer else 0), True)
     builder = builder.add_extension(_key_usage(sign=False, ca=True), True)
-    if issuer:  # as on DoD intermediates
+    if for_people:  # as on DoD ID CAs
         builder = builder.add_extension(x509.PolicyConstraints(require_explicit_policy=0, inhibit_policy_mapping=None),
                                         critical=True)  # fmt: skip
         builder = builder.add_extension(
             x509.CertificatePolicies([x509.PolicyInformation(HARDWARE_POLICY, None)]), critical=False
         )
-        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
-        builder = builder.add_extension(identifier, False)
-    return Issued(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+    if issuer is None:
+        return Issued(builder.sign(key, hashes.SHA256()), key)
+    return _sign(builder, key, issuer)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: Key, days: int, starts: timedelta) -> x509.CertificateBuilder:

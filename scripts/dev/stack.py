@@ -72,13 +72,18 @@ class Stack:
         server = authority.server([self.host, "localhost", "127.0.0.1", self.bind, "registry"])
         server.write(self.certs, "server")
         (self.certs / "ca.crt").write_bytes(pki.pem(authority.root.certificate))
+        authority.save(self.home / "authority.pem")
         for name, (common_name, upn) in PEOPLE.items():
             pki.write_person(self.certs, name, authority.person(common_name, upn), authority)
         self._write_service_secrets(folder, authority, server)
         return True
 
+    def authority(self) -> pki.Authority:
+        """The authority that make_secrets() made, to issue more certificates."""
+        return pki.Authority.load(self.home / "authority.pem")
+
     def _write_service_secrets(self, folder: Path, authority: pki.Authority, server: pki.Issued) -> None:
-        chain = pki.pem(server.certificate, authority.issuing.certificate)
+        chain = pki.pem(server.certificate, authority.servers.certificate)
         files = {
             "client_ca": authority.bundle,
             "proxy_secret": secrets.token_urlsafe(32).encode(),

@@ -46,10 +46,11 @@ class TestVm:
 
     def run(self, *command: str) -> str:
         """Run a command in the VM and return its output. RuntimeError with it when it fails."""
-        code, output = self.container.exec_run(list(command))
+        code, raw = self.container.exec_run(list(command))
+        output = bytes(raw).decode() if isinstance(raw, bytes) else ""
         if code:
-            raise RuntimeError(f"{self.name}: {' '.join(command)}: {output.decode()}")
-        return str(output.decode())
+            raise RuntimeError(f"{self.name}: {' '.join(command)}: {output}")
+        return output
 
     def wait_for_engine(self) -> None:
         """Until its engine answers. TimeoutError with the engine's log when it does not."""
@@ -94,6 +95,10 @@ class Fleet:
     def add(self, name: str, *options: str) -> TestVm:
         """Boot a VM, trust its host key, and give its engine the registry's CA."""
         key = (self.stack.home / "secrets" / "ssh_key.pub").read_text().strip()
+        known = docker.from_env().containers.list(filters={"name": f"^{self.stack.project}-{name}$"})
+        if known:  # from a run that kept its stack
+            self.vms[name] = TestVm(name, known[0])
+            return self.vms[name]
         container = _run(
             f"--name={self.stack.project}-{name}", f"--hostname={name}", f"--network={self.stack.project}_portal",
             f"--network-alias={name}", f"--env=PORTAL_PUBLIC_KEY={key}", "--init", *options,

@@ -22,8 +22,8 @@ def test_jane_goes_from_her_card_to_a_cells_output(
     expect(page.get_by_text("Jane Q Doe")).to_be_visible()
     expect(page.get_by_text("Machine learning (CPU)")).to_be_visible()
     photograph(page, "deploy")
-    page.get_by_label("Name").fill("analysis")
-    page.get_by_label("Name").press("Enter")
+    page.get_by_role("textbox", name="Name").fill("analysis")
+    page.get_by_role("textbox", name="Name").press("Enter")
     page.get_by_role("button", name="Deploy", exact=True).click()
 
     expect(page.get_by_text("My containers").last).to_be_visible()

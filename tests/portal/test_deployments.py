@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from conftest import JANE, JOHN, REFERENCE, identity
 from fakes import FakeEngine
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -15,6 +14,7 @@ from portal.context import Portal
 from portal.engine import LABEL_DEPLOYMENT
 from portal.errors import Conflict, Forbidden, Invalid, NoCapacity, NotFound, PortalError
 from portal.models import Deployment, Order, State, User, VmState
+from samples import JANE, JOHN, REFERENCE, identity
 
 WorkOff = Callable[..., Deployment]
 
@@ -123,14 +123,12 @@ def test_a_name_is_taken_only_by_its_owner(portal: Portal, jane: User, john: Use
 
 def test_somebody_elses_deployment_does_not_exist(portal: Portal, jane: User, john: User) -> None:
     made = deployments.request(portal, jane, Order("ml-cpu", "secret"))
-    for attempt in (
-        lambda: deployments.get(portal, john, made.id),
-        lambda: deployments.act(portal, john, made.id, "remove"),
-        lambda: deployments.get(portal, john, "000000000000"),
-    ):
-        with pytest.raises(NotFound) as refused:
-            attempt()
-        assert refused.value.message == "There is no such container."
+    with pytest.raises(NotFound, match=r"There is no such container\."):
+        deployments.get(portal, john, made.id)
+    with pytest.raises(NotFound, match=r"There is no such container\."):
+        deployments.act(portal, john, made.id, "remove")
+    with pytest.raises(NotFound, match=r"There is no such container\."):
+        deployments.get(portal, john, "000000000000")
 
 
 def test_a_dedicated_vm_is_used_and_a_pool_only_without_one(portal: Portal, jane: User, john: User) -> None:

@@ -3,12 +3,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import JANE, JOHN, identity
 from fakes import FakeClock
 from portal import deployments, gateway
 from portal.context import Portal
 from portal.errors import Conflict, Forbidden, NotFound
 from portal.models import Deployment, Order, User
+from samples import JANE, JOHN, identity
 
 WorkOff = Callable[..., Deployment]
 

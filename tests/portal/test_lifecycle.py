@@ -105,6 +105,6 @@ def test_any_sequence_of_wishes_and_outcomes_keeps_the_records_whole(
     object.__setattr__(portal, "settings", portal_settings)
     from hypothesis.stateful import run_state_machine_as_test
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Machine, settings=hypothesis_settings(max_examples=15, stateful_step_count=12, deadline=None)
     )

@@ -1,0 +1,167 @@
+"""The real system once per session: nginx, api, ui, worker, registry, and VMs over SSH; people with browsers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import docker
+import fleet as fleets
+import httpx
+import pytest
+import stack as stacks
+from fleet import Fleet, TestVm
+from people import Person, photograph
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from stack import ROOT, Stack
+
+RELEASE = "test"
+# A second loopback address, so that the tests run beside a demo. On macOS set it to 127.0.0.1 and stop the demo.
+BIND = os.environ.get("PORTAL_TEST_BIND", "127.0.0.2")
+PORTS = (8443, *range(10000, 10003), *range(10010, 10012), *range(10100, 10102), *range(10200, 10202))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The running portal with ml-cpu approved. Gone afterwards, with its data."""
+    say: Callable[[str], None] = lambda text: print(text, flush=True)  # noqa: E731
+    kept = bool(os.environ.get("PORTAL_TEST_KEEP"))  # while writing tests: the next run starts at once
+    system = Stack(
+        home=ROOT / ".cache" / "test-stack" if kept else tmp_path_factory.mktemp("portal"), project="portal-test", host=BIND, bind=BIND, registry_port=5543,
+        registry_host="registry:5000", subnet="172.30.98", environment="test",
+        settings={"PORTAL_ENGINE_SOCKET": "/dev/null"},
+    )  # fmt: skip
+    if not kept:
+        _clear(system)
+    system.make_secrets()
+    stacks.build_services(say)
+    stacks.build_image("ml-cpu", RELEASE, say)
+    fleets.build_image()
+    try:
+        system.up()
+        system.publish("ml-cpu", RELEASE)
+        yield system
+    finally:
+        if not kept:
+            _clear(system)
+
+
+def _clear(system: Stack) -> None:
+    """Remove what an interrupted session left."""
+    for container in docker.from_env().containers.list(all=True, filters={"name": f"{system.project}-vm"}):
+        container.remove(force=True, v=True)
+    if (system.home / "secrets").exists():
+        system.down(volumes=True)
+    else:
+        project = f"com.docker.compose.project={system.project}"
+        client = docker.from_env()
+        for container in client.containers.list(all=True, filters={"label": project}):
+            container.remove(force=True, v=True)
+        for network in client.networks.list(filters={"label": project}):
+            network.remove()
+        for volume in client.volumes.list(filters={"label": project}):
+            volume.remove(force=True)
+
+
+@pytest.fixture(scope="session")
+def fleet(stack: Stack) -> Iterator[Fleet]:
+    vms = Fleet(stack)
+    yield vms
+    if not os.environ.get("PORTAL_TEST_KEEP"):
+        vms.close()
+
+
+@pytest.fixture(scope="session")
+def vm_a(fleet: Fleet, stack: Stack) -> TestVm:
+    """The pool's VM."""
+    vm = fleet.add("vm-a")  # known again when the stack was kept: adding the same changes nothing
+    stack.admin("vm", "add", "vm-a", "--engine", vm.engine_url, "--address", vm.address)
+    return vm
+
+
+@pytest.fixture(scope="session")
+def person(stack: Stack) -> Iterator[Callable[[str], Person]]:
+    made: dict[str, Person] = {}
+
+    def get(name: str) -> Person:
+        if name not in made:
+            context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
+            context.load_cert_chain(stack.certs / f"{name}.crt", stack.certs / f"{name}.key")
+            made[name] = Person(name, httpx.Client(base_url=stack.url, verify=context, timeout=30, trust_env=False))
+        return made[name]
+
+    yield get
+    for one in made.values():
+        one.http.close()
+
+
+@pytest.fixture
+def jane(person: Callable[[str], Person]) -> Iterator[Person]:
+    """Jane, known to the portal first so that her ports are 10000-10099; afterwards without containers."""
+    one = person("jane")
+    assert one.http.get("/api/v1/me").json()["ports"] == [10000, 10099]
+    yield one
+    one.remove_all()
+
+
+@pytest.fixture
+def john(jane: Person, person: Callable[[str], Person]) -> Iterator[Person]:
+    one = person("john")
+    assert one.http.get("/api/v1/me").json()["ports"] == [10100, 10199]
+    yield one
+    one.remove_all()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    path = next(found for name in names if name and (found := shutil.which(name)))
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        chromium = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def browser_of(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
+    """A page in a fresh browser of a person, whose card is in (or nobody's, for "")."""
+    contexts: list[BrowserContext] = []
+
+    def open_browser(name: str, **options: Any) -> Page:
+        certificates: list[Any] = [
+            {"origin": f"https://{stack.host}:{port}", "certPath": stack.certs / f"{name}.crt",
+             "keyPath": stack.certs / f"{name}.key"} for port in PORTS
+        ] if name else []  # fmt: skip
+        context = browser.new_context(ignore_https_errors=True, client_certificates=certificates, **options)
+        context.set_default_timeout(30_000)
+        contexts.append(context)
+        return context.new_page()
+
+    yield open_browser
+    if getattr(request.node, "failed", False):
+        for index, context in enumerate(contexts):
+            for number, page in enumerate(context.pages):
+                photograph(page, f"failed-{request.node.name}-{index}-{number}")
+    for context in contexts:
+        context.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """When something fails, print what the services said."""
+    report = yield
+    if report.failed:
+        item.failed = True  # type: ignore[attr-defined]
+        done = subprocess.run(["docker", "ps", "-aq", "--filter", "label=com.docker.compose.project=portal-test"],
+                              capture_output=True, text=True, check=False)  # fmt: skip
+        for container in done.stdout.split():
+            said = subprocess.run(
+                ["docker", "logs", "--tail", "25", container], capture_output=True, text=True, check=False
+            )
+            report.sections.append((f"container {container}", said.stdout + said.stderr))
+    return report
