@@ -82,15 +82,16 @@ def _buttons(d: Deployment) -> None:
         st.button("Start", type="primary", icon=":material/play_arrow:", key=f"start-{d.id}",
                   on_click=_act, args=(d.id, "start"))  # fmt: skip
     if d.state in (State.RUNNING, State.STOPPED, State.STARTING):
-        st.button("Logs", icon=":material/article:", key=f"logs-{d.id}", on_click=_ask, args=("logs", d.id))
+        if st.button("Logs", icon=":material/article:", key=f"logs-{d.id}"):
+            _ask("logs", d.id)
     with st.popover("More", icon=":material/more_horiz:", key=f"more-{d.id}"):
         for action, icon in (("stop", "stop"), ("restart", "restart_alt")):
             if d.state in lifecycle.USER_ACTIONS[action][0]:
                 st.button(action.capitalize(), icon=f":material/{icon}:", key=f"{action}-{d.id}", width="stretch",
                           on_click=_act, args=(d.id, action))  # fmt: skip
         if d.state in lifecycle.USER_ACTIONS["remove"][0]:
-            st.button("Remove …", icon=":material/delete:", key=f"remove-{d.id}", width="stretch",
-                      on_click=_ask, args=("remove", d.id))  # fmt: skip
+            if st.button("Remove …", icon=":material/delete:", key=f"remove-{d.id}", width="stretch"):
+                _ask("remove", d.id)
 
 
 def _act(deployment_id: str, action: str) -> None:
@@ -101,8 +102,9 @@ def _act(deployment_id: str, action: str) -> None:
 
 
 def _ask(dialog: str, deployment_id: str) -> None:
-    """Remember which dialog to open, and run the whole page: dialogs cannot open from a fragment's run."""
+    """Open a dialog from outside the fragment: inside, its next refresh would close it."""
     st.session_state["dialog"] = (dialog, deployment_id)
+    st.rerun(scope="app")
 
 
 def _dialogs() -> None:

@@ -30,8 +30,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The running portal with ml-cpu approved. Gone afterwards, with its data."""
     say: Callable[[str], None] = lambda text: print(text, flush=True)  # noqa: E731
     kept = bool(os.environ.get("PORTAL_TEST_KEEP"))  # while writing tests: the next run starts at once
+    home = ROOT / ".cache" / "test-stack" if kept else tmp_path_factory.mktemp("portal")
     system = Stack(
-        home=ROOT / ".cache" / "test-stack" if kept else tmp_path_factory.mktemp("portal"), project="portal-test", host=BIND, bind=BIND, registry_port=5543,
+        home=home, project="portal-test", host=BIND, bind=BIND, registry_port=5543,
         registry_host="registry:5000", subnet="172.30.98", environment="test",
         settings={"PORTAL_ENGINE_SOCKET": "/dev/null"},
     )  # fmt: skip

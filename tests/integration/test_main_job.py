@@ -53,6 +53,7 @@ def run_a_cell(lab: Page) -> None:
     lab.locator('.jp-LauncherCard[data-category="Notebook"]').first.click(timeout=60_000)
     cell = lab.locator(".jp-Notebook .jp-Cell .cm-content").first
     cell.click(timeout=60_000)
+    expect(lab.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)  # the kernel is connected
     lab.keyboard.type("import numpy; print('answer', int(numpy.arange(13).sum()) - 36)")
     lab.keyboard.press("Shift+Enter")
     expect(lab.locator(".jp-OutputArea-output").first).to_have_text("answer 42\n", timeout=60_000)
