@@ -2,7 +2,9 @@
 # Writes nginx's configuration from the settings and the secret, checks it, and becomes nginx.
 set -eu
 
-ulimit -n "$(ulimit -Hn)"  # every listener and connection is a file
+# Every listener and connection is a file; dash, the shell here, has ulimit -n.
+# shellcheck disable=SC3045
+ulimit -n "$(ulimit -Hn)"
 : "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_USER_PORTS:=10000-10299}"
 PROXY_SECRET=$(cat /run/secrets/proxy_secret)
 export PORTAL_PUBLIC_PORT PORTAL_USER_PORTS PROXY_SECRET

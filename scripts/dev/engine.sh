@@ -58,6 +58,7 @@ ensure_compose() {
     local work site
     work=$(mktemp -d)
     chmod 755 "$work"
+    # shellcheck disable=SC2016  # apt's placeholder, not the shell's
     site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v -- -security | sort -u | head -1)
     mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$plugin_dir"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site trixie main" >"$work/list"

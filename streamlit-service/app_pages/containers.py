@@ -22,6 +22,9 @@ def page() -> None:
 
 @st.fragment(run_every=REFRESH_S)
 def _cards() -> None:
+    problem = st.session_state.pop("problem", None)
+    if problem is not None:
+        frame.show_error(problem)
     mine = deployments.mine(session.portal(), session.user())
     if not mine:
         st.info("Here you find your containers: open, stop, start or remove them. You have none yet.",
@@ -82,16 +85,20 @@ def _buttons(d: Deployment) -> None:
         st.button("Start", type="primary", icon=":material/play_arrow:", key=f"start-{d.id}",
                   on_click=_act, args=(d.id, "start"))  # fmt: skip
     if d.state in (State.RUNNING, State.STOPPED, State.STARTING):
-        if st.button("Logs", icon=":material/article:", key=f"logs-{d.id}"):
-            _ask("logs", d.id)
+        _logs_button(d)
     with st.popover("More", icon=":material/more_horiz:", key=f"more-{d.id}"):
         for action, icon in (("stop", "stop"), ("restart", "restart_alt")):
             if d.state in lifecycle.USER_ACTIONS[action][0]:
                 st.button(action.capitalize(), icon=f":material/{icon}:", key=f"{action}-{d.id}", width="stretch",
                           on_click=_act, args=(d.id, action))  # fmt: skip
-        if d.state in lifecycle.USER_ACTIONS["remove"][0]:
-            if st.button("Remove …", icon=":material/delete:", key=f"remove-{d.id}", width="stretch"):
-                _ask("remove", d.id)
+        removable = d.state in lifecycle.USER_ACTIONS["remove"][0]
+        if removable and st.button("Remove …", icon=":material/delete:", key=f"remove-{d.id}", width="stretch"):
+            _ask("remove", d.id)
+
+
+def _logs_button(d: Deployment) -> None:
+    if st.button("Logs", icon=":material/article:", key=f"logs-{d.id}"):
+        _ask("logs", d.id)
 
 
 def _act(deployment_id: str, action: str) -> None:
@@ -108,9 +115,6 @@ def _ask(dialog: str, deployment_id: str) -> None:
 
 
 def _dialogs() -> None:
-    problem = st.session_state.pop("problem", None)
-    if problem is not None:
-        frame.show_error(problem)
     dialog, deployment_id = st.session_state.pop("dialog", (None, None))
     if dialog is None:
         return

@@ -8,6 +8,7 @@ from real_system import (  # noqa: F401
     john,
     person,
     pytest_runtest_makereport,
+    ray,
     stack,
     vm_a,
 )

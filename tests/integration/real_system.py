@@ -117,6 +117,15 @@ def john(jane: Person, person: Callable[[str], Person]) -> Iterator[Person]:
     one.remove_all()
 
 
+@pytest.fixture
+def ray(john: Person, person: Callable[[str], Person]) -> Iterator[Person]:
+    """The administrator."""
+    one = person("admin")
+    assert one.http.get("/api/v1/me").json()["role"] == "admin"
+    yield one
+    one.remove_all()
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")

@@ -17,10 +17,10 @@ DEADLINE_S = 40
 
 
 @pytest.fixture
-def fragile(fleet: Fleet, stack: Stack, jane: Person) -> Iterator[TestVm]:
-    """A VM of Jane's own with a small disk for images, so that her deployments go there."""
+def fragile(fleet: Fleet, stack: Stack, ray: Person) -> Iterator[TestVm]:
+    """A VM of Ray's own with a small disk for images, so that his deployments go there."""
     vm = fleet.vms.get("vm-c") or fleet.add("vm-c", "--tmpfs=/var/lib/docker:size=96m,exec")
-    stack.admin("vm", "add", "vm-c", "--engine", vm.engine_url, "--address", vm.address, "--owner", "edipi:1234567890")
+    stack.admin("vm", "add", "vm-c", "--engine", vm.engine_url, "--address", vm.address, "--owner", "edipi:3456789012")
     yield vm
 
 
@@ -30,9 +30,9 @@ def nothing_left(stack: Stack, vm: TestVm, deployment: dict[str, Any]) -> None:
     assert deployment["urls"] == {}
 
 
-def fails(jane: Person, code: str) -> dict[str, Any]:
+def fails(ray: Person, code: str) -> dict[str, Any]:
     """Deploy, and expect this failure with words for a person."""
-    made = jane.settled(jane.deploy(code.replace("_", "-"))["id"])
+    made = ray.settled(ray.deploy(code.replace("_", "-"))["id"])
     assert made["state"] == "failed", made
     assert made["error"]["code"] == code, made
     assert made["error"]["message"] and made["error"]["hint"]
@@ -47,9 +47,9 @@ def eventually(look: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def reachable(jane: Person, name: str) -> bool:
+def reachable(ray: Person, name: str) -> bool:
     """What the portal thinks of a VM."""
-    return bool(next(vm["reachable"] for vm in jane.http.get("/api/v1/vms").json() if vm["name"] == name))
+    return bool(next(vm["reachable"] for vm in ray.http.get("/api/v1/vms").json() if vm["name"] == name))
 
 
 @pytest.mark.parametrize(
@@ -80,59 +80,59 @@ def test_bad_orders_are_refused_in_words(
     assert jane.http.get("/api/v1/deployments").json() == []
 
 
-def test_disk_full_while_pulling(stack: Stack, fragile: TestVm, jane: Person) -> None:
-    nothing_left(stack, fragile, fails(jane, "disk_full"))
+def test_disk_full_while_pulling(stack: Stack, fragile: TestVm, ray: Person) -> None:
+    nothing_left(stack, fragile, fails(ray, "disk_full"))
 
 
-def test_a_release_that_is_gone_from_the_registry(stack: Stack, fragile: TestVm, jane: Person) -> None:
+def test_a_release_that_is_gone_from_the_registry(stack: Stack, fragile: TestVm, ray: Person) -> None:
     registry = httpx.Client(verify=False, auth=httpx.BasicAuth(**stack.registry_auth()), timeout=10, trust_env=False)
-    digest = jane.http.get("/api/v1/images").json()[0]["digest"]
+    digest = ray.http.get("/api/v1/images").json()[0]["digest"]
     url = f"https://127.0.0.1:{stack.registry_port}/v2/ml-cpu/manifests/{digest}"
     media = "application/vnd.docker.distribution.manifest.v2+json"
     manifest = registry.get(url, headers={"Accept": media}).raise_for_status()
     registry.delete(url).raise_for_status()
     try:
-        nothing_left(stack, fragile, fails(jane, "image_gone"))
+        nothing_left(stack, fragile, fails(ray, "image_gone"))
     finally:
         registry.put(url, content=manifest.content, headers={"Content-Type": media}).raise_for_status()
 
 
-def test_a_wrong_registry_password(stack: Stack, fragile: TestVm, jane: Person) -> None:
+def test_a_wrong_registry_password(stack: Stack, fragile: TestVm, ray: Person) -> None:
     path = stack.home / "secrets" / "registry_password"
     right = path.read_bytes()
     stack.write_secret("registry_password", b"wrong")
     try:
         stack.compose("restart", "--timeout", "3", "worker", capture=True)
-        nothing_left(stack, fragile, fails(jane, "registry_refused"))
+        nothing_left(stack, fragile, fails(ray, "registry_refused"))
     finally:
         stack.write_secret("registry_password", right)
         stack.compose("restart", "--timeout", "3", "worker", capture=True)
 
 
-def test_ssh_refused_and_back(stack: Stack, fragile: TestVm, jane: Person) -> None:
+def test_ssh_refused_and_back(stack: Stack, fragile: TestVm, ray: Person) -> None:
     fragile.stop_ssh()
     try:
-        eventually(lambda: not reachable(jane, "vm-c"))
-        answer = jane.http.post("/api/v1/deployments", json={"image": "ml-cpu", "name": "nowhere"})
+        eventually(lambda: not reachable(ray, "vm-c"))
+        answer = ray.http.post("/api/v1/deployments", json={"image": "ml-cpu", "name": "nowhere"})
         assert (answer.status_code, answer.json()["code"]) == (409, "no_room")
         assert "vm-c: cannot be reached" in answer.json()["message"]
     finally:
         fragile.start_ssh()
-    eventually(lambda: reachable(jane, "vm-c"))
+    eventually(lambda: reachable(ray, "vm-c"))
 
 
-def test_engine_down_just_as_one_deploys(stack: Stack, fragile: TestVm, jane: Person) -> None:
+def test_engine_down_just_as_one_deploys(stack: Stack, fragile: TestVm, ray: Person) -> None:
     fragile.stop_engine()
     try:
-        answer = jane.http.post("/api/v1/deployments", json={"image": "ml-cpu", "name": "late"})
+        answer = ray.http.post("/api/v1/deployments", json={"image": "ml-cpu", "name": "late"})
         if answer.status_code == 202:  # faster than the worker's look at the VM
-            made = jane.settled(answer.json()["id"])
+            made = ray.settled(answer.json()["id"])
             assert (made["state"], made["error"]["code"]) == ("failed", "vm_unreachable")
         else:
             assert answer.json()["code"] == "no_room"
     finally:
         fragile.start_engine()
-    eventually(lambda: reachable(jane, "vm-c"))
+    eventually(lambda: reachable(ray, "vm-c"))
     assert fragile.run("docker", "ps", "-aq") == ""
 
 
