@@ -1,0 +1,204 @@
+"""`make bench`: ratios in one run, medians. Needs a running `make demo`; uses John, leaves nothing behind.
+
+Each figure has its floor or peer measured in the same run, alternating, on the same machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from urllib.parse import quote
+
+import bench_page
+import docker
+import httpx
+from demo import client, demo_stack
+from docker.models.containers import Container
+from docker_manager import _create_arguments
+from portal.engine import ContainerSpec
+from portal.spec import HOME, TMPFS
+from stack import Stack
+
+ROUNDS = 5
+AUTHZ_CALLS = 1000
+AB_REQUESTS = 4000
+AB_CLIENTS = 8
+POLL_S = 0.01
+READY_S = 120.0
+BASELINE_PORT = 10990
+
+
+def main() -> None:
+    """Print the table."""
+    stack = demo_stack()
+    with client(stack, "john") as john:
+        images = john.get("/api/v1/images").raise_for_status().json()
+        reference = f"{stack.registry_host}/ml-cpu@{images[0]['digest']}"
+        rows = [deploy(stack, john, reference), authz(stack), gateway(stack, john), page()]
+    print(f"\n{'what':<58}{'measured':>12}{'peer':>12}{'ratio':>8}  {'aim':<12}")
+    for row in rows:
+        print("{:<58}{:>12}{:>12}{:>8}  {:<12}".format(*row))
+
+
+def deploy(stack: Stack, john: httpx.Client, reference: str) -> tuple[str, ...]:
+    """POST → Jupyter through the gateway, against the same container by `docker run`."""
+    ours, plain = [], []
+    for number in range(ROUNDS):
+        plain.append(_plain_run(stack, reference))
+        ours.append(_portal_run(john, f"bench-{number}"))
+        print(f"round {number + 1}: docker run {plain[-1]:.2f} s, portal {ours[-1]:.2f} s", flush=True)
+    mine, peer = statistics.median(ours), statistics.median(plain)
+    return ("POST to Jupyter answering / docker run to port answering", f"{mine:.2f} s", f"{peer:.2f} s",
+            f"{mine / peer:.2f}", "<= 1.15")  # fmt: skip
+
+
+def _portal_run(john: httpx.Client, name: str) -> float:
+    started = time.perf_counter()
+    order = {"image": "ml-cpu", "name": name, "memory_gb": 2, "cpus": 1}
+    made = john.post("/api/v1/deployments", json=order).raise_for_status().json()
+    _until(lambda: john.get(f"{made['urls']['jupyter']}api").status_code == httpx.codes.OK)
+    took = time.perf_counter() - started
+    path = f"/api/v1/deployments/{made['id']}"
+    _until(lambda: john.get(path).json()["state"] == "running")
+    john.delete(path).raise_for_status()
+    _until(lambda: john.get(path).json()["state"] == "removed")
+    return took
+
+
+def _plain_run(stack: Stack, reference: str) -> float:
+    """The same container, with the same limits and hardening, by the same library."""
+    spec = ContainerSpec(
+        name="portal-bench-plain", image=reference, labels={}, environment={"JUPYTER_TOKEN": "bench"},
+        publish={8888: (stack.gateway, BASELINE_PORT), 6006: (stack.gateway, BASELINE_PORT + 1)},
+        volumes={"portal-bench-home": HOME}, tmpfs={"/tmp": TMPFS}, memory_bytes=2 * 2**30,  # noqa: S108
+        shm_bytes=2**29, cpus=1, pids=2048, hostname="bench",
+    )  # fmt: skip
+    engine = docker.from_env()
+    started = time.perf_counter()
+    container: Container = engine.containers.run(**_create_arguments(spec))
+    try:
+        with httpx.Client(timeout=1, trust_env=False) as http:
+            _until(lambda: _answers(http, f"http://{stack.gateway}:{BASELINE_PORT}/api"))
+        return time.perf_counter() - started
+    finally:
+        container.remove(force=True)
+        engine.volumes.get("portal-bench-home").remove()
+
+
+def authz(stack: Stack) -> tuple[str, ...]:
+    """One /authz decision, asked as nginx asks, over one connection; against /healthz without a database."""
+    networks = docker.from_env().containers.get(f"{stack.project}-api-1").attrs["NetworkSettings"]["Networks"]
+    address = next(iter(networks.values()))["IPAddress"]
+    headers = {
+        "X-Proxy-Secret": (stack.home / "secrets" / "proxy_secret").read_text(),
+        "X-Client-Verify": "SUCCESS",
+        "X-Client-Cert": quote((stack.certs / "jane.crt").read_text()),
+        "X-Gateway-Port": "10000",
+    }
+    with httpx.Client(base_url=f"http://{address}:8000", headers=headers, trust_env=False) as http:
+        assert http.get("/authz").status_code == httpx.codes.NO_CONTENT, "start the demo's notebook first"
+        decided = [_timed(lambda: http.get("/authz")) for _ in range(AUTHZ_CALLS)]
+        floor = [_timed(lambda: http.get("/api/openapi.json.none")) for _ in range(AUTHZ_CALLS // 5)]
+    mine, peer = statistics.median(decided), statistics.median(floor)
+    return ("/authz p50 / the same server answering 404", f"{mine * 1e3:.2f} ms", f"{peer * 1e3:.2f} ms",
+            f"{mine / peer:.2f}", "< 2 ms")  # fmt: skip
+
+
+def gateway(stack: Stack, john: httpx.Client) -> tuple[str, ...]:
+    """Requests per second through a user's port, against the same nginx with authorization taken out."""
+    order = {"image": "ml-cpu", "name": "bench-gateway", "memory_gb": 2, "cpus": 1}
+    made = john.post("/api/v1/deployments", json=order).raise_for_status().json()
+    path = f"/api/v1/deployments/{made['id']}"
+    _until(lambda: john.get(path).json()["state"] == "running")
+    upstream = made["urls"]["jupyter"].replace("https://localhost", stack.gateway).rstrip("/")
+    open_nginx = _nginx_without_authorization(stack, upstream)
+    try:
+        address = docker.from_env().containers.get(f"{stack.project}-proxy-1").attrs["NetworkSettings"]["Networks"]
+        ours_ip = next(iter(address.values()))["IPAddress"]
+        open_nginx.reload()
+        open_ip = next(iter(open_nginx.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
+        port = made["urls"]["jupyter"].rstrip("/").rsplit(":", 1)[1]
+        ours, peer = [], []
+        for _ in range(ROUNDS):
+            peer.append(_ab(stack, f"https://{open_ip}:{port}/static/favicons/favicon.ico"))
+            ours.append(_ab(stack, f"https://{ours_ip}:{port}/static/favicons/favicon.ico"))
+    finally:
+        open_nginx.remove(force=True)
+        john.delete(path).raise_for_status()
+    mine, floor = statistics.median(ours), statistics.median(peer)
+    return ("gateway requests/s with authorization / without", f"{mine:.0f}/s", f"{floor:.0f}/s",
+            f"{mine / floor:.2f}", ">= 0.80")  # fmt: skip
+
+
+def _nginx_without_authorization(stack: Stack, upstream: str) -> Container:
+    script = (
+        "sed -e 's/auth_request .*_authz;//; s/auth_request_set.*//' "
+        f"-e 's|http://\\$portal_upstream;|http://{upstream};|' /etc/portal-nginx/nginx.conf.template > /tmp/t && "
+        "cd /etc/portal-nginx && mkdir -p /run/nginx && export PROXY_SECRET=none PORTAL_PUBLIC_PORT=8443 "
+        "PORTAL_USER_PORTS=10000-10299 && "
+        "envsubst '$PORTAL_PUBLIC_PORT $PORTAL_USER_PORTS' < /tmp/t > /run/nginx/nginx.conf && "
+        "envsubst '$PROXY_SECRET' < identity.conf.template > /run/nginx/identity.conf && "
+        "sed 's/\\$portal_authorization/\"\"/' port.conf > /run/nginx/port.conf && "
+        "sed -i 's|/etc/portal-nginx/port.conf|/run/nginx/port.conf|' /run/nginx/nginx.conf && "
+        "exec nginx -c /run/nginx/nginx.conf -g 'daemon off;'"
+    )
+    secrets = stack.home / "secrets"
+    names = ("client_ca", "server_cert", "server_key")
+    return docker.from_env().containers.run(
+        "container-portal-proxy:dev", ["-c", script], entrypoint="sh", detach=True,
+        network=f"{stack.project}_portal", tmpfs={"/run/nginx": "mode=1777", "/var/lib/nginx": "mode=1777"},
+        volumes={str(secrets / name): {"bind": f"/run/secrets/{name}", "mode": "ro"} for name in names},
+    )  # fmt: skip
+
+
+def _ab(stack: Stack, url: str) -> float:
+    """Requests per second by ApacheBench, keep-alive, with John's certificate."""
+    pem = stack.home / "john-ab.pem"
+    pem.write_text((stack.certs / "john.crt").read_text() + (stack.certs / "john.key").read_text())
+    pem.chmod(0o444)
+    command = ["docker", "run", "--rm", "--network", f"{stack.project}_portal", "-v", f"{pem}:/tmp/john.pem:ro",
+               "--entrypoint", "ab", "container-portal-registry:dev", "-q", "-k", "-n", str(AB_REQUESTS),
+               "-c", str(AB_CLIENTS), "-E", "/tmp/john.pem", url]  # noqa: S108  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    pem.unlink()
+    found = re.search(r"Requests per second:\s+([\d.]+)", done.stdout)
+    if not found or "Non-2xx" in done.stdout:
+        raise SystemExit(f"error: ab did not get through: {done.stdout[-800:]}{done.stderr[-400:]}")
+    return float(found[1])
+
+
+def page() -> tuple[str, ...]:
+    """One run of My containers with 5 containers on the server, against an empty page."""
+    mine, peer = (statistics.median(times) for times in bench_page.run(ROUNDS * 2))
+    return ("My containers with 5 containers / an empty page", f"{mine * 1e3:.0f} ms", f"{peer * 1e3:.0f} ms",
+            f"{mine / peer:.2f}", "< 200 ms")  # fmt: skip
+
+
+def _timed(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def _answers(http: httpx.Client, url: str) -> bool:
+    try:
+        return http.get(url).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _until(so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + READY_S
+    while not so():
+        if time.monotonic() > deadline:
+            raise SystemExit("error: it did not answer in time")
+        time.sleep(POLL_S)
+
+
+if __name__ == "__main__":
+    main()
+    print(json.dumps({"rounds": ROUNDS, "authz_calls": AUTHZ_CALLS, "ab_requests": AB_REQUESTS}))

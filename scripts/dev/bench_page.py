@@ -1,0 +1,71 @@
+"""How long the server needs for one run of My containers: real store, no browser."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest.mock import patch
+
+from app_pages import session
+from portal import deployments, images, inventory, store, users
+from portal.catalog import Image
+from portal.config import Settings
+from portal.context import Portal
+from portal.models import Identity, Order, State
+from portal.store import Store
+from stack import ROOT
+from streamlit.testing.v1 import AppTest
+
+CONTAINERS = 5
+
+
+def run(rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds of each run: with five containers, and of an empty script (Streamlit's own cost)."""
+    with tempfile.TemporaryDirectory() as folder:
+        portal = _portal(Path(folder))
+        jane = users.user_of(portal, Identity("edipi:1", "J.1", "Jane", "1", None, "", datetime.now(UTC)))
+        for number in range(CONTAINERS):
+            made = deployments.request(portal, jane, Order("ml-cpu", f"c{number}"))
+            with portal.store.transaction() as tx:
+                store.update_deployment(tx, made.id, state=State.RUNNING, started_at=portal.now())
+        empty = AppTest.from_string("import streamlit as st\nst.write('x')", default_timeout=20)
+        with (
+            patch.object(session, "_wired", lambda: (portal, None, None)),
+            patch.object(session, "sign_in", lambda: _remember(jane)),
+        ):
+            full = AppTest.from_file(str(ROOT / "streamlit-service" / "app.py"), default_timeout=20)
+            result = _times(full, rounds), _times(empty, rounds)
+        portal.store.close()
+    return result
+
+
+def _remember(user: object) -> object:
+    import streamlit as st
+
+    st.session_state["user"] = user
+    return user
+
+
+def _times(page: AppTest, rounds: int) -> list[float]:
+    page.run()
+    assert not page.exception, page.exception
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        page.run()
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def _portal(folder: Path) -> Portal:
+    settings = Settings(database_url=f"sqlite:///{folder}/bench.db")
+    records = Store(settings.database_url)
+    records.migrate()
+    catalog = {"ml-cpu": Image("ml-cpu", "ML", "Notebooks.", False, ())}
+    portal = Portal(settings, records, catalog, lambda: datetime.now(UTC), lambda: None)
+    images.approve(portal, "bench", image="ml-cpu", version="1", reference="r/ml-cpu@sha256:" + "0" * 64,
+                   size_bytes=1, standin=False, created_at=portal.now())  # fmt: skip
+    inventory.add(portal, "bench", "vm", "unix:///none", "10.0.0.1")
+    return portal

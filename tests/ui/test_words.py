@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from app_pages import logs, words
+from portal.models import LayerProgress, State, StopReason
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-5, "just now"), (3, "just now"), (42, "42 s ago"), (60, "1 min ago"), (725, "12 min ago"), (7200, "2 h ago"),
+     (86_400, "1 day ago"), (200_000, "2 days ago")],
+)  # fmt: skip
+def test_times_are_relative(seconds: int, said: str) -> None:
+    assert words.ago(NOW - timedelta(seconds=seconds), NOW) == said
+
+
+def test_every_state_and_stop_reason_has_words() -> None:
+    assert set(words.STATE_WORDS) == set(State)
+    assert set(words.STOP_WORDS) == set(StopReason)
+
+
+def test_a_download_is_told_in_bytes() -> None:
+    layers = (LayerProgress("a", 250_000_000, 1_000_000_000, ""), LayerProgress("b", 0, 500_000_000, ""))
+    share, said = words.download(layers)
+    assert share == pytest.approx(1 / 6)
+    assert said == "250 MB of 1.5 GB"
+    assert words.download(())[1].startswith("Asking the registry")
+
+
+def test_log_lines_are_searched_and_lose_their_stamps_on_request() -> None:
+    text = "2026-01-05T09:00:00Z Hello\n2026-01-05T09:00:01Z other\n"
+    assert logs.select(text, "hell", stamps=False) == ["Hello"]
+    assert logs.select(text, "", stamps=True) == text.splitlines()
