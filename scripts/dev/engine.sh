@@ -13,7 +13,9 @@ started=$SECONDS
 
 say() { printf '%4ds  %s\n' $((SECONDS - started)) "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
-live() { timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+# macOS has no timeout command; there the client's own limits must do.
+limited() { if command -v timeout >/dev/null; then timeout "$@"; else shift; "$@"; fi; }
+live() { limited 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
 need_root_debian() {
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -76,7 +78,7 @@ ensure_base() {
     local name=$1 make_standin=$2
     if docker image inspect "$name" >/dev/null 2>&1; then return; fi
     say "Pulling $name ..."
-    if timeout 120 docker pull -q "$name" >/dev/null 2>&1; then return; fi
+    if limited 120 docker pull -q "$name" >/dev/null 2>&1; then return; fi
     say "  no registry reachable: making a STAND-IN for $name from Debian's packages"
     "$make_standin" "$name"
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # .venv with exactly what requirements-dev.txt locks; does nothing when it is up to date.
 set -eu
-stamp=.venv/requirements.sha256
-now=$(sha256sum requirements-dev.txt)
+stamp=.venv/requirements.cksum
+now=$(cksum requirements-dev.txt)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$now" ]; then exit 0; fi
 echo "Preparing .venv ..."
 python3 -m venv .venv

@@ -16,6 +16,7 @@ from stack import Stack
 
 IMAGE = "container-portal-test-vm:dev"
 BOOT_S = 40.0
+START_ENGINE = "rm -f /var/run/docker.pid; exec dockerd --storage-driver=overlay2 > /var/log/dockerd.log 2>&1"
 # Where a sandbox lacks CAP_SYS_RESOURCE, --privileged fails; this is enough for a nested engine.
 UNPRIVILEGED = (
     "--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined", "--cgroupns=private",
@@ -71,9 +72,7 @@ class TestVm:
 
     def start_engine(self) -> None:
         """And comes back."""
-        self.container.exec_run(
-            ["sh", "-c", "dockerd --storage-driver=overlay2 > /var/log/dockerd.log 2>&1"], detach=True
-        )
+        self.container.exec_run(["sh", "-c", START_ENGINE], detach=True)
         self.wait_for_engine()
 
     def stop_ssh(self) -> None:

@@ -17,5 +17,6 @@ chmod 700 /home/portal/.ssh
 /usr/sbin/sshd -E /var/log/sshd.log
 
 rm -f /var/run/docker.pid
-dockerd --storage-driver=overlay2 > /var/log/dockerd.log 2>&1 &
+# In a subshell that ends at once, so that init adopts it and reaps it when it is killed.
+(dockerd --storage-driver=overlay2 > /var/log/dockerd.log 2>&1 &)
 exec sleep infinity
