@@ -72,7 +72,7 @@ def _portal_run(john: httpx.Client, name: str) -> float:
 def _plain_run(stack: Stack, reference: str) -> float:
     """The same container, with the same limits and hardening, by the same library."""
     spec = ContainerSpec(
-        name="portal-bench-plain", image=reference, labels={}, environment={"JUPYTER_TOKEN": "bench"},
+        name="portal-bench-plain", image=reference, labels={}, environment={"PORTAL_TOKEN": "bench"},
         publish={8888: (stack.gateway, BASELINE_PORT), 6006: (stack.gateway, BASELINE_PORT + 1)},
         volumes={"portal-bench-home": HOME}, tmpfs={"/tmp": TMPFS}, memory_bytes=2 * 2**30,  # noqa: S108
         shm_bytes=2**29, cpus=1, pids=2048, hostname="bench",

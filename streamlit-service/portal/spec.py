@@ -39,7 +39,7 @@ def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
             LABEL_DEPLOYMENT: deployment.id,
             LABEL_OWNER: deployment.owner.subject,
         },
-        environment={"JUPYTER_TOKEN": deployment.jupyter_token},
+        environment={"PORTAL_TOKEN": deployment.jupyter_token},
         publish={s.container_port: (deployment.vm.address, number) for s, number in numbers.items()},
         volumes={home_volume(deployment.owner): HOME},
         tmpfs={"/tmp": TMPFS},  # noqa: S108  (a path in the container)

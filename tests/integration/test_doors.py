@@ -148,7 +148,7 @@ def test_the_jupyter_token_never_reaches_the_browser(
     stack: Stack, running: dict[str, object], jane: Person, vm_a: TestVm
 ) -> None:
     token = vm_a.run("docker", "inspect", "-f", "{{range .Config.Env}}{{println .}}{{end}}", f"portal-{running['id']}")
-    secret = next(line for line in token.splitlines() if line.startswith("JUPYTER_TOKEN=")).split("=")[1]
+    secret = next(line for line in token.splitlines() if line.startswith("PORTAL_TOKEN=")).split("=")[1]
     pages = [jane.http.get(u) for u in (running["urls"]["jupyter"] + "lab", "/api/v1/deployments")]  # type: ignore[index]
     assert all(secret not in page.text and secret not in str(page.headers) for page in pages)
 

@@ -17,6 +17,7 @@ DOWNLOAD_MS = 180_000
 def test_jane_goes_from_her_card_to_a_cells_output(
     stack: Stack, vm_a: TestVm, jane: Person, browser_of: OpenBrowser
 ) -> None:
+    vm_a.run("docker", "image", "prune", "--all", "--force")  # a download is to be seen
     page = browser_of("jane")
     page.goto(stack.url)
     expect(page.get_by_text("Jane Q Doe")).to_be_visible()
