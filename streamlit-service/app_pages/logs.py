@@ -38,8 +38,19 @@ def show(deployment: Deployment) -> None:
                 st.caption("No line contains these words." if wanted else "Nothing was written yet.")
 
     lines()
-    st.download_button("Download", lambda: read(deployment.id, DOWNLOAD_TAIL), f"{deployment.name}.log", "text/plain",
-                       icon=":material/download:", key="log-download", on_click="ignore")  # fmt: skip
+    _download(deployment)
+
+
+def _download(deployment: Deployment) -> None:
+    """The whole log as it was when the dialog last ran."""
+    try:
+        text = read(deployment.id, DOWNLOAD_TAIL)
+    except PortalError:
+        return  # the lines above already say why there is none
+    st.download_button(
+        "Download", text, f"{deployment.name}.log", "text/plain", icon=":material/download:", key="log-download",
+        on_click="ignore",
+    )  # fmt: skip
 
 
 def read(deployment_id: str, tail: int) -> str:

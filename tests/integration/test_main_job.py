@@ -96,7 +96,7 @@ def test_stop_gives_a_clear_page_and_start_brings_the_notebook_back(
         "content": {"cells": [], "metadata": {"kept": True}, "nbformat": 4, "nbformat_minor": 5},
     }
     written = jane.http.put(f"{jupyter}api/contents/work/kept.ipynb", json=notebook)
-    assert written.status_code == 201, written.text
+    assert written.is_success, written.text
 
     page = browser_of("jane")
     page.goto(stack.url)
