@@ -17,6 +17,11 @@ from fastapi.responses import HTMLResponse
 from portal import gateway
 from portal.errors import PortalError
 
+SILENT = PortalError(
+    "silent",
+    "Your container does not answer just now.",
+    "Reload in a moment. If it stays so, its log in the portal says why.",
+)
 REFUSED_PAGE = (Path(__file__).parent / "refused.html").read_text(encoding="utf-8")
 
 
@@ -68,7 +73,7 @@ def create_app() -> FastAPI:
             _route(request)
         except PortalError as error:
             return _page(error, settings.public_origin)
-        return _page(PortalError("try_again", "It is ready now.", "Reload this page."), settings.public_origin)
+        return _page(SILENT, settings.public_origin)
 
     def _route(request: Request) -> gateway.Route:
         identity = authenticator.authenticate(request.headers)
