@@ -47,6 +47,7 @@ def main() -> None:
 def deploy(stack: Stack, john: httpx.Client, reference: str) -> tuple[str, ...]:
     """POST → Jupyter through the gateway, against the same container by `docker run`."""
     ours, plain = [], []
+    _portal_run(john, "bench-warm")  # brings the image
     for number in range(ROUNDS):
         plain.append(_plain_run(stack, reference))
         ours.append(_portal_run(john, f"bench-{number}"))
