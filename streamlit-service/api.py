@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from portal import gateway
 from portal.errors import PortalError
+from rest.caller import Services
 
 SILENT = PortalError(
     "silent",
@@ -41,7 +42,7 @@ def create_app() -> FastAPI:
     app = FastAPI(title="Container Portal", version="1", openapi_url="/api/openapi.json", docs_url="/api/docs",
                   redoc_url=None, lifespan=lifespan)  # fmt: skip
     http_errors.install(app)
-    app.include_router(rest.router(portal, authenticator, wiring.worker_client(settings)))
+    rest.install(app, Services(portal, authenticator, wiring.worker_client(settings)))
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:

@@ -11,6 +11,12 @@ from views import urls
 from app_pages import frame, logs, session, words
 
 REFRESH_S = 1.0
+MENU = {
+    "stop": ":material/stop: Stop",
+    "restart": ":material/restart_alt: Restart",
+    "remove": ":material/delete: Remove …",
+}
+"""What is behind More, in this order, where the state allows it."""
 
 
 def page() -> None:
@@ -22,6 +28,8 @@ def page() -> None:
 
 @st.fragment(run_every=REFRESH_S)
 def _cards() -> None:
+    if "dialog" in st.session_state:  # chosen in here; a dialog of the fragment would close at its next refresh
+        st.rerun(scope="app")
     problem = st.session_state.pop("problem", None)
     if problem is not None:
         frame.show_error(problem)
@@ -67,7 +75,8 @@ def _progress(d: Deployment) -> None:
     if not d.progress:
         st.progress({State.PENDING: 0.05, State.PULLING: 0.1, State.STARTING: 0.9}[d.state])
         return
-    share, text = words.download(d.progress)
+    # The move to pulling is the last change of state: its age is how long the download has taken, on any screen.
+    share, text = words.download(d.progress, (session.portal().now() - d.updated_at).total_seconds())
     st.progress(share, text)
     with st.expander("Layers", key=f"layers-{d.id}"):
         for layer in d.progress:
@@ -86,19 +95,26 @@ def _buttons(d: Deployment) -> None:
                   on_click=_act, args=(d.id, "start"))  # fmt: skip
     if d.state in (State.RUNNING, State.STOPPED, State.STARTING):
         _logs_button(d)
-    with st.popover("More", icon=":material/more_horiz:", key=f"more-{d.id}"):
-        for action, icon in (("stop", "stop"), ("restart", "restart_alt")):
-            if d.state in lifecycle.USER_ACTIONS[action][0]:
-                st.button(action.capitalize(), icon=f":material/{icon}:", key=f"{action}-{d.id}", width="stretch",
-                          on_click=_act, args=(d.id, action))  # fmt: skip
-        removable = d.state in lifecycle.USER_ACTIONS["remove"][0]
-        if removable and st.button("Remove …", icon=":material/delete:", key=f"remove-{d.id}", width="stretch"):
-            _ask("remove", d.id)
+    choices = [action for action in MENU if d.state in lifecycle.USER_ACTIONS[action][0]]
+    if choices:
+        st.menu_button("More", choices, icon=":material/more_horiz:", key=f"more-{d.id}",
+                       format_func=lambda action: MENU[action], on_click=_chosen, args=(d.id,))  # fmt: skip
+
+
+def _chosen(deployment_id: str) -> None:
+    action = st.session_state[f"more-{deployment_id}"]
+    if action == "remove":  # loses something: ask first
+        _ask("remove", deployment_id)
+    else:
+        _act(deployment_id, action)
 
 
 def _logs_button(d: Deployment) -> None:
-    if st.button("Logs", icon=":material/article:", key=f"logs-{d.id}"):
-        _ask("logs", d.id)
+    st.button("Logs", icon=":material/article:", key=f"logs-{d.id}", on_click=_ask, args=("logs", d.id))
+
+
+def _ask(dialog: str, deployment_id: str) -> None:
+    st.session_state["dialog"] = (dialog, deployment_id)
 
 
 def _act(deployment_id: str, action: str) -> None:
@@ -106,12 +122,6 @@ def _act(deployment_id: str, action: str) -> None:
         deployments.act(session.portal(), session.user(), deployment_id, action)
     except PortalError as error:
         st.session_state["problem"] = error
-
-
-def _ask(dialog: str, deployment_id: str) -> None:
-    """Open a dialog from outside the fragment: inside, its next refresh would close it."""
-    st.session_state["dialog"] = (dialog, deployment_id)
-    st.rerun(scope="app")
 
 
 def _dialogs() -> None:

@@ -20,6 +20,7 @@ STATE_WORDS: dict[State, tuple[str, str, str]] = {
 }
 """Word, icon, colour: never colour alone."""
 
+ESTIMATE_AFTER_S = 2.0  # before that the speed is a guess
 STEPS = ("Reserved", "Downloading", "Starting", "Notebook answers")
 _STEP_OF = {State.PENDING: 0, State.PULLING: 1, State.STARTING: 2}
 
@@ -83,14 +84,29 @@ def size(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def download(layers: tuple[LayerProgress, ...]) -> tuple[float, str]:
-    """How far a pull is: (share done, words). The total grows while the registry still tells sizes."""
+def download(layers: tuple[LayerProgress, ...], seconds: float) -> tuple[float, str]:
+    """How far a pull is after so many seconds: (share done, words with the time left).
+
+    The total grows while the registry still tells sizes.
+    """
     done, total = sum(layer.current for layer in layers), sum(layer.total for layer in layers)
     if total == 0:
         return 0.0, "Asking the registry for the image …"
     if done >= total:
         return 1.0, f"Downloaded {size(total)}; unpacking …"
-    return done / total, f"{size(done)} of {size(total)}"
+    text = f"{size(done)} of {size(total)}"
+    if seconds >= ESTIMATE_AFTER_S and done:
+        text += f" · {left((total - done) * seconds / done)}"
+    return done / total, text
+
+
+def left(seconds: float) -> str:
+    """An estimate, as rough as it is: "a few seconds left", "about 40 s left", "about 3 min left"."""
+    if seconds < 10:
+        return "a few seconds left"
+    if seconds < 90:
+        return f"about {round(seconds, -1):.0f} s left"
+    return f"about {seconds / 60:.0f} min left"
 
 
 def why(deployment: Deployment) -> str:

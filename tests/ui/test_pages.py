@@ -93,11 +93,11 @@ def test_stop_is_one_click_and_remove_asks_first(
 ) -> None:
     made = work_off(deployments.request(portal, jane, Order("ml-cpu", "one")).id)
     page = janes_page.run()
-    page.button(key=f"remove-{made.id}").click().run()
+    page.menu_button(key=f"more-{made.id}").click("remove").run()
     assert "What runs in it" in texts(page) or "ends now" in texts(page)
     assert deployments.get(portal, jane, made.id).state is State.RUNNING
     page.button(key="keep").click().run()
-    page.button(key=f"stop-{made.id}").click().run()
+    page.menu_button(key=f"more-{made.id}").click("stop").run()
     assert deployments.get(portal, jane, made.id).state is State.STOPPING
 
 

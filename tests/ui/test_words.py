@@ -25,10 +25,17 @@ def test_every_state_and_stop_reason_has_words() -> None:
 
 def test_a_download_is_told_in_bytes() -> None:
     layers = (LayerProgress("a", 250_000_000, 1_000_000_000, ""), LayerProgress("b", 0, 500_000_000, ""))
-    share, said = words.download(layers)
+    share, said = words.download(layers, 1)
     assert share == pytest.approx(1 / 6)
     assert said == "250 MB of 1.5 GB"
-    assert words.download(())[1].startswith("Asking the registry")
+    assert words.download((), 60)[1].startswith("Asking the registry")
+
+
+def test_a_download_that_has_gone_on_for_a_while_says_how_long_it_still_takes() -> None:
+    layers = (LayerProgress("a", 250_000_000, 1_000_000_000, ""),)
+    assert words.download(layers, 10)[1] == "250 MB of 1.0 GB · about 30 s left"
+    assert words.download(layers, 100)[1] == "250 MB of 1.0 GB · about 5 min left"
+    assert words.download((LayerProgress("a", 900, 1000, ""),), 3)[1].endswith("a few seconds left")
 
 
 def test_log_lines_are_searched_and_lose_their_stamps_on_request() -> None:

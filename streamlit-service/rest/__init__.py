@@ -1,0 +1,15 @@
+"""REST v1: thin; every rule is in portal. Route functions only, their contract is the OpenAPI description."""
+
+from fastapi import APIRouter, FastAPI
+
+from rest import containers, offers
+from rest.caller import Services
+
+
+def install(app: FastAPI, services: Services) -> None:
+    """Serve /api/v1 with these services."""
+    app.state.services = services
+    api = APIRouter(prefix="/api/v1")
+    for part in (offers, containers):
+        api.include_router(part.router)
+    app.include_router(api)

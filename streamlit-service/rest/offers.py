@@ -1,0 +1,28 @@
+"""What a caller is and may choose from: /me, /images, /vms."""
+
+from fastapi import APIRouter
+from portal import placement, policy, store
+from views import ImageView, Me, VmView
+
+from rest.caller import Caller, Product
+
+router = APIRouter()
+
+
+@router.get("/me")
+def me(portal: Product, user: Caller) -> Me:
+    return Me.of(user, policy.limits_for(portal.settings, user))
+
+
+@router.get("/images")
+def images(portal: Product, _: Caller) -> list[ImageView]:
+    with portal.store.reading() as tx:
+        approved = store.approved_releases(tx)
+    return [ImageView.of(image, approved[name]) for name, image in portal.catalog.items() if name in approved]
+
+
+@router.get("/vms")
+def vms(portal: Product, user: Caller) -> list[VmView]:
+    with portal.store.reading() as tx:
+        found = store.all_vms(tx)
+    return [VmView.of(vm) for vm in placement.candidates(found, user)]
