@@ -8,21 +8,27 @@ from portal import deployments
 from portal.errors import PortalError
 
 
+def _home() -> None:
+    """Where somebody goes who named no page: on with the work, or to the first container."""
+    session.go_to("containers" if deployments.mine(session.portal(), session.user()) else "deploy")
+
+
 def main() -> None:
     """One run of the script: Streamlit calls this file again at every interaction."""
     st.set_page_config("Container Portal", ":material/deployed_code:", layout="wide")
+    frame.style()
     try:
         user = session.sign_in()
     except PortalError as error:
         frame.show_error(error)
         st.stop()
-    has_any = bool(deployments.mine(session.portal(), user))
     containers = st.Page("app_pages/containers.py", title="My containers", icon=":material/deployed_code:",
-                         url_path="containers", default=has_any)  # fmt: skip
-    deploy = st.Page("app_pages/deploy.py", title="Deploy", icon=":material/rocket_launch:",
-                     url_path="deploy", default=not has_any)  # fmt: skip
+                         url_path="containers")  # fmt: skip
+    deploy = st.Page("app_pages/deploy.py", title="Deploy", icon=":material/rocket_launch:", url_path="deploy")
     session.remember_pages(containers=containers, deploy=deploy)
-    page = st.navigation([containers, deploy], position="top")
+    # Streamlit gives its default page no address of its own: with this one, every page can be a bookmark.
+    home = st.Page(_home, title="Container Portal", default=True, visibility="hidden")
+    page = st.navigation([home, containers, deploy], position="top")
     frame.header(user)
     try:
         page.run()

@@ -110,29 +110,55 @@ def authz(stack: Stack) -> tuple[str, ...]:
 
 
 def gateway(stack: Stack, john: httpx.Client) -> tuple[str, ...]:
-    """Requests per second through a user's port, against the same nginx with authorization taken out."""
+    """Requests per second through a user's port, against the same nginx with authorization taken out.
+
+    Behind both: an nginx in the deployment's place, since Jupyter itself (600/s) would hide the difference.
+    """
     order = {"image": "ml-cpu", "name": "bench-gateway", "memory_gb": 2, "cpus": 1}
     made = john.post("/api/v1/deployments", json=order).raise_for_status().json()
     path = f"/api/v1/deployments/{made['id']}"
     _until(lambda: john.get(path).json()["state"] == "running")
-    upstream = made["urls"]["jupyter"].replace("https://localhost", stack.gateway).rstrip("/")
-    open_nginx = _nginx_without_authorization(stack, upstream)
+    port = int(made["urls"]["jupyter"].rstrip("/").rsplit(":", 1)[1])
+    fast = _fast_upstream(stack, made["id"], port)
+    open_nginx = _nginx_without_authorization(stack, f"{stack.gateway}:{port}")
     try:
-        address = docker.from_env().containers.get(f"{stack.project}-proxy-1").attrs["NetworkSettings"]["Networks"]
-        ours_ip = next(iter(address.values()))["IPAddress"]
-        open_nginx.reload()
-        open_ip = next(iter(open_nginx.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
-        port = made["urls"]["jupyter"].rstrip("/").rsplit(":", 1)[1]
+        ours_ip = _address(docker.from_env().containers.get(f"{stack.project}-proxy-1"))
+        open_ip = _address(open_nginx)
         ours, peer = [], []
         for _ in range(ROUNDS):
-            peer.append(_ab(stack, f"https://{open_ip}:{port}/static/favicons/favicon.ico"))
-            ours.append(_ab(stack, f"https://{ours_ip}:{port}/static/favicons/favicon.ico"))
+            peer.append(_ab(stack, f"https://{open_ip}:{port}/"))
+            ours.append(_ab(stack, f"https://{ours_ip}:{port}/"))
+        assert john.get(path).json()["state"] == "running"
     finally:
         open_nginx.remove(force=True)
+        fast.remove(force=True)
         john.delete(path).raise_for_status()
     mine, floor = statistics.median(ours), statistics.median(peer)
     return ("gateway requests/s with authorization / without", f"{mine:.0f}/s", f"{floor:.0f}/s",
             f"{mine / floor:.2f}", ">= 0.80")  # fmt: skip
+
+
+def _address(container: Container) -> str:
+    container.reload()
+    return str(next(iter(container.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"])
+
+
+def _fast_upstream(stack: Stack, deployment_id: str, port: int) -> Container:
+    """An nginx that takes the place of a running deployment's container, under its labels."""
+    engine = docker.from_env()
+    original = engine.containers.get(f"portal-{deployment_id}")
+    config = ("events {} http { access_log off; keepalive_requests 1000000; server { listen 8888; "
+              "location / { return 200 '" + "x" * 1000 + "'; } } } pid /run/nginx/pid;")  # fmt: skip
+    fast = engine.containers.create(
+        "container-portal-proxy:dev", ["-c", f'echo "{config}" > /run/nginx/c && exec nginx -c /run/nginx/c -g "daemon off;"'],
+        entrypoint="sh", labels=original.labels, ports={"8888/tcp": (stack.gateway, port)},
+        tmpfs={"/run/nginx": "mode=1777", "/var/lib/nginx": "mode=1777", "/var/log/nginx": "mode=1777"},
+    )  # fmt: skip
+    original.remove(force=True)
+    fast.start()
+    with httpx.Client(timeout=1, trust_env=False) as http:
+        _until(lambda: _answers(http, f"http://{stack.gateway}:{port}/"))
+    return fast
 
 
 def _nginx_without_authorization(stack: Stack, upstream: str) -> Container:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ CONTAINERS = 5
 
 def run(rounds: int) -> tuple[list[float], list[float]]:
     """Seconds of each run: with five containers, and of an empty script (Streamlit's own cost)."""
+    logging.getLogger("streamlit").setLevel(logging.ERROR)  # it warns that there is no browser
     with tempfile.TemporaryDirectory() as folder:
         portal = _portal(Path(folder))
         jane = users.user_of(portal, Identity("edipi:1", "J.1", "Jane", "1", None, "", datetime.now(UTC)))

@@ -8,6 +8,16 @@ from portal.models import User
 
 from app_pages import session
 
+# Streamlit leaves 6rem above the first line, which pushes the content of a page off a laptop's screen.
+STYLE = """<style>
+[data-testid="stMainBlockContainer"] { padding-top: 4.25rem; padding-bottom: 3rem; }
+</style>"""
+
+
+def style() -> None:
+    """What the theme has no setting for."""
+    st.html(STYLE)
+
 
 def header(user: User) -> None:
     """Product, environment, and the person as the certificate names them."""

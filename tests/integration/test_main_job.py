@@ -113,6 +113,13 @@ def test_stop_gives_a_clear_page_and_start_brings_the_notebook_back(
     kept = jane.http.get(f"{jupyter}api/contents/work/kept.ipynb")
     assert kept.json()["content"]["metadata"]["kept"] is True
 
+    first_start = jane.http.get(f"/api/v1/deployments/{made['id']}").json()["started_at"]
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Restart").click()
+    expect(page.get_by_role("link", name="Open JupyterLab")).to_have_count(0)
+    expect(page.get_by_role("link", name="Open JupyterLab")).to_be_visible(timeout=60_000)
+    assert jane.http.get(f"/api/v1/deployments/{made['id']}").json()["started_at"] > first_start
+
 
 def test_removal_names_what_is_lost_and_the_home_folder_comes_back(
     stack: Stack, vm_a: TestVm, jane: Person, browser_of: OpenBrowser

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 from fakes import FakeEngine
 from hypothesis import settings as hypothesis_settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from portal import audit, deployments, lifecycle, store
 from portal.context import Portal
 from portal.errors import Conflict
@@ -32,79 +35,75 @@ def test_an_impossible_wish_says_what_is_possible() -> None:
     assert refused.value.hint == "Now possible: stop, restart, remove."
 
 
+@dataclass
+class Desk:
+    """What the model plays with."""
+
+    portal: Portal
+    user: User
+    engine: FakeEngine
+    work_off: WorkOff
+
+
+class Wishes(RuleBasedStateMachine):
+    """Random wishes, and worker runs that succeed or fail; after each the invariants hold."""
+
+    desk: ClassVar[Desk]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for old in deployments.mine(self.desk.portal, self.desk.user):
+            deployments.act(self.desk.portal, self.desk.user, old.id, "remove")
+            self.desk.work_off(old.id)
+        self.id = deployments.request(self.desk.portal, self.desk.user, Order("ml-cpu", "model")).id
+
+    def now(self) -> Deployment:
+        with self.desk.portal.store.reading() as tx:
+            found = store.deployment(tx, self.id)
+        assert found
+        return found
+
+    @rule(action=st.sampled_from(["stop", "start", "restart"]))
+    def wish(self, action: str) -> None:
+        before = self.now().state
+        try:
+            deployments.act(self.desk.portal, self.desk.user, self.id, action)
+        except Conflict:
+            assert before not in lifecycle.USER_ACTIONS[action][0]
+            assert self.now().state is before
+
+    @rule(ready=st.booleans())
+    def work(self, ready: bool) -> None:
+        self.desk.work_off(self.id, ready=ready)
+
+    @invariant()
+    def leases_are_held_exactly_while_there_is_something_to_open(self) -> None:
+        now = self.now()
+        with self.desk.portal.store.reading() as tx:
+            held = [row for row in store.live_leases(tx) if row["deployment_id"] == self.id]
+        assert len(held) == (0 if now.state in (State.FAILED, State.REMOVED) else 2)
+
+    @invariant()
+    def the_newest_audit_event_tells_the_state_and_the_chain_holds(self) -> None:
+        with self.desk.portal.store.reading() as tx:
+            last = audit.events(tx, f"deployment:{self.id}")[-1]
+            assert audit.verify(tx).broken_at is None
+        assert last.action == f"deployment.{self.now().state}"
+
+    @invariant()
+    def a_container_runs_exactly_while_running(self) -> None:
+        box = self.desk.engine.boxes.get(f"portal-{self.id}")
+        if self.now().state is State.RUNNING:
+            assert box and box.running
+        if self.now().state in (State.STOPPED, State.FAILED, State.REMOVED):
+            assert box is None or not box.running
+
+
 def test_any_sequence_of_wishes_and_outcomes_keeps_the_records_whole(
     portal: Portal, jane: User, engine: FakeEngine, work_off: WorkOff
 ) -> None:
-    """A model: random wishes, worker runs that succeed or fail; after each the invariants hold."""
-
-    class Machine(RuleBasedStateMachine):
-        def __init__(self) -> None:
-            super().__init__()
-            for old in deployments.mine(portal, jane):
-                deployments.act(portal, jane, old.id, "remove")
-                work_off(old.id)
-            self.id = deployments.request(portal, jane, Order("ml-cpu", "model")).id
-
-        def _wish(self, action: str) -> None:
-            before = self.now().state
-            try:
-                deployments.act(portal, jane, self.id, action)
-            except Conflict:
-                assert before not in lifecycle.USER_ACTIONS[action][0]
-                assert self.now().state is before
-
-        def now(self) -> Deployment:
-            with portal.store.reading() as tx:
-                found = store.deployment(tx, self.id)
-            assert found
-            return found
-
-        @rule()
-        def stop(self) -> None:
-            self._wish("stop")
-
-        @rule()
-        def start(self) -> None:
-            self._wish("start")
-
-        @rule()
-        def restart(self) -> None:
-            self._wish("restart")
-
-        @rule()
-        def work_succeeds(self) -> None:
-            work_off(self.id)
-
-        @rule()
-        def work_fails(self) -> None:
-            work_off(self.id, ready=False)
-
-        @invariant()
-        def leases_are_held_exactly_while_there_is_something_to_open(self) -> None:
-            now = self.now()
-            with portal.store.reading() as tx:
-                held = [row for row in store.live_leases(tx) if row["deployment_id"] == self.id]
-            assert len(held) == (0 if now.state in (State.FAILED, State.REMOVED) else 2)
-
-        @invariant()
-        def the_newest_audit_event_tells_the_state_and_the_chain_holds(self) -> None:
-            with portal.store.reading() as tx:
-                last = audit.events(tx, f"deployment:{self.id}")[-1]
-                assert audit.verify(tx).broken_at is None
-            assert last.action == f"deployment.{self.now().state}"
-
-        @invariant()
-        def a_container_runs_exactly_while_running(self) -> None:
-            box = engine.boxes.get(f"portal-{self.id}")
-            if self.now().state is State.RUNNING:
-                assert box and box.running
-            if self.now().state in (State.STOPPED, State.FAILED, State.REMOVED):
-                assert box is None or not box.running
-
-    portal_settings = portal.settings.model_copy(update={"ready_timeout_s": 0.01})
-    object.__setattr__(portal, "settings", portal_settings)
-    from hypothesis.stateful import run_state_machine_as_test
-
+    quick = replace(portal, settings=portal.settings.model_copy(update={"ready_timeout_s": 0.01}))
+    Wishes.desk = Desk(quick, jane, engine, work_off)
     run_state_machine_as_test(
-        Machine, settings=hypothesis_settings(max_examples=15, stateful_step_count=12, deadline=None)
+        Wishes, settings=hypothesis_settings(max_examples=15, stateful_step_count=12, deadline=None)
     )
