@@ -17,6 +17,7 @@ class Role(enum.StrEnum):
 class State(enum.StrEnum):
     """Where a deployment is in its life; see lifecycle.py for the allowed ways between them."""
 
+    WAITING = "waiting"
     PENDING = "pending"
     PULLING = "pulling"
     STARTING = "starting"
@@ -43,6 +44,14 @@ class VmState(enum.StrEnum):
 
     ACTIVE = "active"
     DRAINING = "draining"
+
+
+class GpuState(enum.StrEnum):
+    """Whether a GPU may be handed out."""
+
+    OK = "ok"
+    ILL = "ill"
+    MISSING = "missing"
 
 
 class ReleaseState(enum.StrEnum):
@@ -74,24 +83,63 @@ class User:
     display_name: str
     role: Role
     range_index: int
+    group: str
     created_at: datetime
 
 
 @dataclass(frozen=True)
 class Vm:
-    """A user VM. `address` is where its published ports are reached from the gateway."""
+    """A user VM. `address` is where its published ports are reached from the gateway.
+
+    Dedicated to `owner_id`, or in `pool`. `gpu_access` is how its engine hands GPUs out: "nvidia" (the
+    runtime) or "cdi"; `gpu_problem` is the code of what keeps it from doing so.
+    """
 
     id: int
     name: str
     engine_url: str
     address: str
     owner_id: int | None
+    pool: str
     state: VmState
     reachable: bool
     error: str | None
     cpus: int | None
     memory_gb: float | None
+    driver: str | None
+    cuda: str | None
+    gpu_access: str | None
+    gpu_problem: str | None
     last_seen_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU or MIG instance of a VM. `uuid` is how leases and engines name it; `parent` is a MIG
+    instance's GPU. Memory in GB (2³⁰ bytes), utilisation in percent, temperature in °C; None: not told.
+    """
+
+    uuid: str
+    vm_id: int
+    index: int
+    model: str
+    parent: str | None
+    state: GpuState
+    problem: str | None
+    memory_gb: float
+    memory_used_gb: float | None
+    utilisation: float | None
+    temperature: float | None
+
+
+@dataclass(frozen=True)
+class Quota:
+    """The most that live and waiting deployments together may hold. None: no limit of its own."""
+
+    gpus: int | None = None
+    memory_gb: float | None = None
+    cpus: float | None = None
+    deployments: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +166,7 @@ class Order:
     gpus: int = 0
     memory_gb: float = 2.0
     cpus: float = 1.0
+    gpu_model: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,16 +190,21 @@ class Failure:
 
 @dataclass(frozen=True)
 class Deployment:
-    """One container a user asked for, with everything the pages and the worker need."""
+    """One container a user asked for, with everything the pages and the worker need.
+
+    `vm` is None only while it waits for one.
+    """
 
     id: str
     name: str
     state: State
     owner: User
-    vm: Vm
+    vm: Vm | None
     release: Release
     slot: int | None
     gpus: int
+    gpu_model: str
+    gpu_uuids: tuple[str, ...]
     memory_gb: float
     cpus: float
     container_id: str | None
@@ -164,8 +218,11 @@ class Deployment:
     started_at: datetime | None
     stopped_at: datetime | None
     last_activity_at: datetime | None
+    waiting_since: datetime | None
+    waits_for: str | None
+    position: int | None
 
     @property
     def unreachable(self) -> bool:
         """Its VM cannot be reached; what is shown may be old."""
-        return not self.vm.reachable
+        return self.vm is not None and not self.vm.reachable

@@ -1,66 +1,166 @@
-"""Which VM and which slot: pure functions over what the store read. Decides, records nothing."""
+"""Which VM, which GPUs, which ports: pure functions over what the store read. Decides, records nothing.
+
+Filter (state, access, GPUs, memory, CPUs, driver), then score (the user's home first, then pack),
+then an explanation. GPUs of one deployment are always of one model.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from portal.errors import NoCapacity
-from portal.models import Order, User, Vm, VmState
+from portal.models import Gpu, GpuState, User, Vm, VmState
 from portal.ports import SLOTS_PER_USER
+
+SHARED_POOL = "shared"
+UNKNOWN_SIZE = float("inf")
 
 
 @dataclass(frozen=True)
-class Load:
-    """What live deployments on a VM hold."""
+class Need:
+    """What a deployment takes from a VM. `model` is a GPU model by name, or "" for any."""
 
-    memory_gb: float = 0.0
-    deployments: int = 0
+    memory_gb: float
+    cpus: float
+    gpus: int = 0
+    model: str = ""
+    min_driver: str = ""
+
+
+@dataclass(frozen=True)
+class Room:
+    """A VM, with what is free on it now. `free` lists unleased, working GPUs by model."""
+
+    vm: Vm
+    free_memory_gb: float = UNKNOWN_SIZE
+    free: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    working: Mapping[str, int] = field(default_factory=dict)
+    """Working GPUs by model, leased or not."""
+    slices: frozenset[str] = frozenset()
+    """Models that are MIG instances: only asked for by name, or where there is nothing else."""
+
+
+def room_of(vm: Vm, gpus: Iterable[Gpu], leased: Collection[str], held_memory_gb: float) -> Room:
+    """A room from what the inventory saw and what leases hold."""
+    free: dict[str, list[str]] = {}
+    working: dict[str, int] = {}
+    slices = set()
+    for gpu in gpus:
+        if gpu.state is not GpuState.OK:
+            continue
+        working[gpu.model] = working.get(gpu.model, 0) + 1
+        if gpu.uuid not in leased:
+            free.setdefault(gpu.model, []).append(gpu.uuid)
+        if gpu.parent is not None:
+            slices.add(gpu.model)
+    memory = UNKNOWN_SIZE if vm.memory_gb is None else vm.memory_gb - held_memory_gb
+    return Room(vm, memory, {model: tuple(ids) for model, ids in free.items()}, working, frozenset(slices))
 
 
 def candidates(vms: Sequence[Vm], user: User) -> list[Vm]:
-    """The user's own VMs, or the pool's when they have none."""
+    """The user's own VMs; without any, those of the shared pool and of the pool named after their group."""
     own = [vm for vm in vms if vm.owner_id == user.id]
-    return own or [vm for vm in vms if vm.owner_id is None]
+    pools = {SHARED_POOL, user.group}
+    return own or [vm for vm in vms if vm.owner_id is None and vm.pool in pools]
 
 
-def choose_vm(order: Order, user: User, vms: Sequence[Vm], loads: Mapping[int, Load]) -> Vm:
-    """The VM with the most free memory that fits. NoCapacity says why none does."""
-    usable = candidates(vms, user)
-    if not usable:
-        raise NoCapacity("no_vm", "No VM is assigned to you, and there is no shared one.",
-                         "Ask your administrator to assign you a VM.")  # fmt: skip
-    if order.gpus:
-        raise NoCapacity("no_gpu", "None of your VMs has a GPU that the portal can hand out.",
-                         "Choose 0 GPUs, or ask your administrator.")  # fmt: skip
-    reasons, fitting = [], []
-    for vm in usable:
-        reason = why_not(order, vm, loads.get(vm.id, Load()))
-        if reason:
-            reasons.append(f"{vm.name}: {reason}")
-        else:
-            fitting.append(vm)
-    if not fitting:
-        raise NoCapacity("no_room", f"No VM has room now. {'; '.join(reasons)}.",
-                         "Ask for less, stop a container, or try again later.")  # fmt: skip
-    return min(fitting, key=lambda vm: (-_free(vm, loads.get(vm.id, Load())), vm.name))
-
-
-def why_not(order: Order, vm: Vm, load: Load) -> str:
-    """Why a VM cannot take the order, in words; empty when it can."""
+def never(need: Need, room: Room) -> str:
+    """Why a VM could not take this even when it is empty, in words; "" when it could."""
+    vm = room.vm
     if vm.state is not VmState.ACTIVE:
         return "takes no new containers (draining)"
-    if not vm.reachable:
-        return "cannot be reached"
-    if vm.memory_gb is not None and order.memory_gb > _free(vm, load):
-        return f"{max(_free(vm, load), 0):.1f} GB of memory free, {order.memory_gb:g} GB asked for"
-    if vm.cpus is not None and order.cpus > vm.cpus:
-        return f"has {vm.cpus} CPUs, {order.cpus:g} asked for"
+    if vm.memory_gb is not None and need.memory_gb > vm.memory_gb:
+        return f"has {vm.memory_gb:g} GB of memory, {need.memory_gb:g} GB asked for"
+    if vm.cpus is not None and need.cpus > vm.cpus:
+        return f"has {vm.cpus} CPUs, {need.cpus:g} asked for"
+    return _never_gpus(need, room) if need.gpus else ""
+
+
+def _never_gpus(need: Need, room: Room) -> str:
+    if room.vm.gpu_problem:
+        return f"cannot use its GPUs ({room.vm.gpu_problem.replace('_', ' ')})"
+    most = max((room.working[model] for model in models(need, room)), default=0)
+    if most < need.gpus:
+        name = f" {need.model}" if need.model else ""
+        return f"has {_gpus(most, name)} of one model, {need.gpus} asked for" if most else f"has no{name} GPU"
+    if need.min_driver and _version(room.vm.driver or "0") < _version(need.min_driver):
+        return f"has NVIDIA driver {room.vm.driver or 'unknown'}, the image needs {need.min_driver}"
     return ""
 
 
-def _free(vm: Vm, load: Load) -> float:
-    return (vm.memory_gb if vm.memory_gb is not None else float("inf")) - load.memory_gb
+def not_now(need: Need, room: Room) -> str:
+    """Why a VM that could take this cannot take it now; "" when it can."""
+    if not room.vm.reachable:
+        return "cannot be reached"
+    if need.memory_gb > room.free_memory_gb:
+        return f"{max(room.free_memory_gb, 0):.1f} GB of memory free, {need.memory_gb:g} GB asked for"
+    if need.gpus and best_model(need, room) is None:
+        free = max((len(room.free.get(model, ())) for model in models(need, room)), default=0)
+        return f"{free} of {_gpus(max(room.working[m] for m in models(need, room)))} free, {need.gpus} asked for"
+    return ""
+
+
+def best_model(need: Need, room: Room) -> str | None:
+    """The model to take the GPUs of: the one that leaves the fewest behind. None when none has enough."""
+    enough = [m for m in models(need, room) if len(room.free.get(m, ())) >= need.gpus]
+    return min(enough, key=lambda m: (len(room.free[m]), m), default=None)
+
+
+def models(need: Need, room: Room) -> Iterable[str]:
+    """Models that answer the wish. Several slices are no substitute for several GPUs."""
+    if need.model:
+        return [need.model] if need.model in room.working else []
+    whole = [model for model in room.working if model not in room.slices]
+    return whole or (list(room.slices) if need.gpus == 1 else [])
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a deployment goes, and why there."""
+
+    vm: Vm
+    gpus: tuple[str, ...]
+    why: str
+
+
+def place(need: Need, rooms: Sequence[Room], homes: Collection[int] = ()) -> Placement | None:
+    """The best room that takes it now, or None. `homes`: VM ids that hold the user's home folder."""
+    return pick(need, [room for room in rooms if not never(need, room)], homes)
+
+
+def pick(need: Need, rooms: Sequence[Room], homes: Collection[int] = ()) -> Placement | None:
+    """As place(), of rooms that could take it when they are empty."""
+    fitting = [room for room in rooms if not not_now(need, room)]
+    if not fitting:
+        return None
+    room = min(fitting, key=lambda room: _score(need, room, homes))
+    model = best_model(need, room) if need.gpus else None
+    return Placement(room.vm, room.free[model][: need.gpus] if model else (), _why(need, room, homes))
+
+
+def _score(need: Need, room: Room, homes: Collection[int]) -> tuple[object, ...]:
+    """Smaller is better: the home, then GPUs packed, CPU work off GPU machines, memory packed."""
+    model = best_model(need, room) if need.gpus else None
+    left_over = len(room.free[model]) if model else sum(room.working.values())
+    return room.vm.id not in homes, left_over, room.free_memory_gb, room.vm.name
+
+
+def _why(need: Need, room: Room, homes: Collection[int]) -> str:
+    if room.vm.id in homes:
+        return "your home folder is there"
+    return "it fits with the fewest GPUs left over" if need.gpus else "it fits with the least memory left over"
+
+
+def refusal(need: Need, rooms: Sequence[Room]) -> NoCapacity:
+    """The error for a need that no room can ever take, with each VM's reason."""
+    if not rooms:
+        return NoCapacity("no_vm", "No VM is assigned to you, and there is no shared one.",
+                          "Ask your administrator to assign you a VM.")  # fmt: skip
+    reasons = "; ".join(f"{room.vm.name} {never(need, room) or not_now(need, room)}" for room in rooms[:5])
+    more = f"; and {len(rooms) - 5} more" if len(rooms) > 5 else ""  # noqa: PLR2004  (as many as are shown)
+    code = "no_gpu" if need.gpus and not any(room.working for room in rooms) else "no_room"
+    return NoCapacity(code, f"None of your VMs can run this: {reasons}{more}.", "Ask for less, or ask your administrator.")
 
 
 def choose_slot(taken: Collection[int]) -> int:
@@ -70,3 +170,12 @@ def choose_slot(taken: Collection[int]) -> int:
             return slot
     raise NoCapacity("no_port", f"All {SLOTS_PER_USER} places in your port range are in use.",
                      "Remove a container that you no longer need.")  # fmt: skip
+
+
+def _gpus(count: int, name: str = "") -> str:
+    return f"{count}{name} GPU" if count == 1 else f"{count}{name} GPUs"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """535.104.05 → (535, 104, 5); what is no number counts as 0."""
+    return tuple(int(part) if part.isdigit() else 0 for part in text.split("."))
