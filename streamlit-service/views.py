@@ -9,10 +9,24 @@ from portal import ports
 from portal.catalog import Image
 from portal.config import Settings
 from portal.models import Deployment, LayerProgress, Release, State, User, Vm
-from portal.policy import Limits
+from portal.policy import Allowance
 from pydantic import BaseModel, ConfigDict, Field
 
 MB = 10**6
+
+
+class AllowanceView(BaseModel):
+    """What may be held in all, and what is held or waited for now."""
+
+    limits: dict[str, float]
+    held: dict[str, float]
+
+    @classmethod
+    def of(cls, allowance: Allowance) -> AllowanceView:
+        """The view of an allowance."""
+        kinds = ("gpus", "memory_gb", "cpus", "deployments")
+        return cls(limits={kind: getattr(allowance, kind) for kind in kinds},
+                   held={kind: getattr(allowance, f"{kind}_held") for kind in kinds})  # fmt: skip
 
 
 class Me(BaseModel):
@@ -21,20 +35,21 @@ class Me(BaseModel):
     subject: str
     name: str
     role: str
+    group: str
     ports: tuple[int, int] = Field(description="first and last port of your range")
     limits: dict[str, float]
+    held: dict[str, float]
+    group_quota: AllowanceView | None = Field(description="what all members of your group share, if it is limited")
 
     @classmethod
-    def of(cls, user: User, limits: Limits) -> Me:
+    def of(cls, user: User, own: Allowance, group: Allowance | None) -> Me:
         """The view of a user."""
-        span = ports.range_of(user.range_index)
+        span, mine = ports.range_of(user.range_index), AllowanceView.of(own)
         return cls(
-            subject=user.subject,
-            name=user.display_name,
-            role=user.role,
-            ports=(span[0], span[-1]),
-            limits={"deployments": limits.deployments, "memory_gb": limits.memory_gb, "cpus": limits.cpus},
-        )
+            subject=user.subject, name=user.display_name, role=user.role, group=user.group,
+            ports=(span[0], span[-1]), limits=mine.limits, held=mine.held,
+            group_quota=AllowanceView.of(group) if group is not None else None,
+        )  # fmt: skip
 
 
 class ImageView(BaseModel):
@@ -85,6 +100,7 @@ class OrderBody(BaseModel):
     image: Annotated[str, Field(max_length=200)]
     name: str | None = Field(None, description="left out: the image's name, made unique", max_length=20_000)
     gpus: int = 0
+    gpu_model: str = Field("", description="left out: any model", max_length=200)
     memory_gb: float = 2.0
     cpus: float = 1.0
 
@@ -106,10 +122,14 @@ class DeploymentView(BaseModel):
     image: str
     release: str
     digest: str
-    vm: str
+    vm: str | None = Field(description="null while it waits for one")
+    position: int | None = Field(description="place in line, from 1, while it waits")
+    waits_for: str | None
     unreachable: bool
     urls: dict[str, str]
     gpus: int
+    gpu_model: str
+    gpu_uuids: list[str]
     memory_gb: float
     cpus: float
     stop_reason: str | None
@@ -126,8 +146,10 @@ class DeploymentView(BaseModel):
         """The view of a deployment, without its token."""
         return cls(
             id=d.id, state=d.state, name=d.name, image=d.release.image, release=d.release.version,
-            digest=d.release.digest, vm=d.vm.name, unreachable=d.unreachable, urls=urls(d, settings),
-            gpus=d.gpus, memory_gb=d.memory_gb, cpus=d.cpus, stop_reason=d.stop_reason,
+            digest=d.release.digest, vm=d.vm.name if d.vm else None, position=d.position,
+            waits_for=d.waits_for, unreachable=d.unreachable, urls=urls(d, settings),
+            gpus=d.gpus, gpu_model=d.gpu_model, gpu_uuids=list(d.gpu_uuids),
+            memory_gb=d.memory_gb, cpus=d.cpus, stop_reason=d.stop_reason,
             error=ErrorView(**vars(d.failure)) if d.failure else None, progress=list(d.progress),
             created_at=d.created_at, updated_at=d.updated_at, started_at=d.started_at,
             stopped_at=d.stopped_at, last_activity_at=d.last_activity_at,

@@ -58,7 +58,7 @@ def create_app() -> FastAPI:
         """The caller has checked who asks; here it is only read."""
         with portal.store.reading() as tx:
             deployment = store.deployment(tx, deployment_id)
-        if deployment is None:
+        if deployment is None or deployment.vm is None:
             raise NotFound("no_such_deployment", "There is no such container.")
         engine = engines(deployment.vm)
         if engine.inspect(container_name(deployment_id)) is None:

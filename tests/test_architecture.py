@@ -27,9 +27,9 @@ MAY_IMPORT = {
 }
 RINGS = [
     {"models", "errors", "ports", "config"},
-    {"lifecycle", "policy", "placement", "catalog", "engine", "schema", "rows", "spec"},
-    {"store", "audit", "context"},
-    {"inventory", "deployments", "gateway", "images", "users", "work"},
+    {"lifecycle", "policy", "placement", "line", "catalog", "engine", "schema", "rows", "spec"},
+    {"store", "ledger", "audit", "context"},
+    {"inventory", "deployments", "admission", "quotas", "board", "gateway", "images", "users", "work"},
     {"convergence", "observation"},
     {"reconciler"},
 ]
@@ -37,6 +37,7 @@ ONLY_IN = {
     "sqlalchemy": {
         "api.py",
         "portal/store.py",
+        "portal/ledger.py",
         "portal/schema.py",
         "portal/rows.py",
         "portal/audit.py",

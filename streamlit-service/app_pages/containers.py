@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import streamlit as st
 from portal import deployments, lifecycle
 from portal.errors import PortalError
@@ -11,6 +13,7 @@ from views import urls
 from app_pages import frame, logs, session, words
 
 REFRESH_S = 1.0
+LEAVE_LINE = ":material/cancel: Leave the line"
 MENU = {
     "stop": ":material/stop: Stop",
     "restart": ":material/restart_alt: Restart",
@@ -53,13 +56,17 @@ def _card(d: Deployment) -> None:
             _buttons(d)
     since = d.started_at if d.state is State.RUNNING and d.started_at else d.updated_at
     cpus = words.amount(d.cpus, "CPU")
+    gpus = f"{words.plural(d.gpus, 'GPU')} · " if d.gpus else ""
+    vm = f"{d.vm.name} · " if d.vm else ""
     verb = "started" if d.state is State.RUNNING else "changed"
-    st.caption(f"{d.release.image} {d.release.version} · {d.vm.name} · {d.memory_gb:g} GB · {cpus} · "
+    st.caption(f"{d.release.image} {d.release.version} · {vm}{gpus}{d.memory_gb:g} GB · {cpus} · "
                f"{verb} {words.ago(since, now)}", help=words.absolute(since, zone))  # fmt: skip
-    if d.unreachable:
+    if d.vm and d.unreachable:
         st.warning(f"{d.vm.name} cannot be reached just now, so this may be out of date. Nothing was stopped. "
                    "Administrators see this too.", icon=":material/cloud_off:")  # fmt: skip
-    if d.state in (State.PENDING, State.PULLING, State.STARTING):
+    if d.state is State.WAITING:
+        st.info(words.in_line(d), icon=":material/hourglass_top:")
+    elif d.state in (State.PENDING, State.PULLING, State.STARTING):
         _progress(d)
     elif d.failure:
         st.error(f"**{d.failure.message}**  \n{d.failure.hint}  \n:small[Reference for your administrator: `{d.id}`]",
@@ -98,7 +105,11 @@ def _buttons(d: Deployment) -> None:
     choices = [action for action in MENU if d.state in lifecycle.USER_ACTIONS[action][0]]
     if choices:
         st.menu_button("More", choices, icon=":material/more_horiz:", key=f"more-{d.id}",
-                       format_func=lambda action: MENU[action], on_click=_chosen, args=(d.id,))  # fmt: skip
+                       format_func=functools.partial(_menu_label, d.state), on_click=_chosen, args=(d.id,))  # fmt: skip
+
+
+def _menu_label(state: State, action: str) -> str:
+    return LEAVE_LINE if (state, action) == (State.WAITING, "stop") else MENU[action]
 
 
 def _chosen(deployment_id: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import streamlit as st
-from portal import deployments, policy, store
+from portal import board, deployments, quotas, store
 from portal.catalog import Image
 from portal.errors import PortalError
 from portal.models import Order, Release
+from portal.policy import Allowance
 
 from app_pages import frame, session, words
 
@@ -69,24 +70,50 @@ def _choose(name: str) -> None:
 
 def _order(image: Image) -> None:
     portal, user = session.portal(), session.user()
-    limits = policy.limits_for(portal.settings, user)
+    with portal.store.reading() as tx:
+        allowance = quotas.allowance(portal, tx, user)
     taken = {d.name for d in deployments.mine(portal, user)}
     name = st.text_input("Name", deployments.propose_name(image.name, taken), max_chars=40, key=f"name-{image.name}",
                          help="Small letters, digits and hyphens.")  # fmt: skip
-    memory = st.select_slider("Memory (GB)", _up_to(MEMORY_STEPS, limits.memory_gb), value=2, key="memory")
-    cpus = st.select_slider("CPUs", _up_to(CPU_STEPS, limits.cpus), value=1, key="cpus")
-    order = Order(image.name, name, 0, float(memory), float(cpus))
+    gpus, model = _gpus(allowance) if image.gpu else (0, "")
+    memory = _amount("Memory (GB)", MEMORY_STEPS, allowance.left("memory_gb"), 2, "memory")
+    cpus = _amount("CPUs", CPU_STEPS, allowance.left("cpus"), 1, "cpus")
+    order = Order(image.name, name, gpus, memory, cpus, model)
     try:
         ahead = deployments.preview(portal, user, order)
     except PortalError as error:
         st.warning(f"**{error.message}** {error.hint}", icon=":material/info:")
         st.button("Deploy", type="primary", disabled=True, key="deploy", width="stretch")
         return
-    free = f", {ahead.vm_free_memory_gb:.1f} GB of memory free" if ahead.vm_free_memory_gb is not None else ""
-    st.info(f"On **{ahead.vm}**{free}. JupyterLab on port {ahead.jupyter_port}. Your home folder on this VM is "
-            "kept when the container is removed.", icon=":material/rocket_launch:")  # fmt: skip
-    if st.button("Deploy", type="primary", key="deploy", width="stretch"):
+    if ahead.vm is None:
+        st.info(words.would_wait(ahead), icon=":material/hourglass_top:")
+    else:
+        st.info(words.would_start(ahead, order), icon=":material/rocket_launch:")
+    label = "Deploy" if ahead.vm is not None else "Get in line"
+    if st.button(label, type="primary", key="deploy", width="stretch"):
         _deploy(order)
+
+
+def _gpus(allowance: Allowance) -> tuple[int, str]:
+    """How many GPUs, and of which model: only amounts that exist and would be granted."""
+    offers = board.offers(session.portal(), session.user())
+    if not offers:
+        st.caption("None of your VMs has a GPU; this image also runs without one, slowly.")
+        return 0, ""
+    model = ""
+    if len(offers) > 1:
+        named = {"": "Any model", **{o.model: f"{o.model} ({o.free} free now)" for o in offers}}
+        model = st.selectbox("GPU model", list(named), format_func=named.__getitem__, key="gpu-model")
+    chosen = [offer for offer in offers if model in ("", offer.model)]
+    most = int(min(max(offer.most for offer in chosen), allowance.left("gpus")))
+    if most == 0:
+        st.caption(f"You hold all of your {words.plural(allowance.gpus, 'GPU')}. Stop a container to use one here.")
+        return 0, model
+    free = sum(offer.free for offer in chosen)
+    count = st.segmented_control("GPUs", range(most + 1), default=1, required=True, key="gpus",
+                                 help=f"You may hold {words.plural(allowance.gpus, 'GPU')} in all.")  # fmt: skip
+    st.caption(f"{free} free now" if free else "None is free now; you get a place in line.")
+    return int(count or 0), model
 
 
 def _deploy(order: Order) -> None:
@@ -98,10 +125,14 @@ def _deploy(order: Order) -> None:
     session.go_to("containers")
 
 
-def _up_to(steps: tuple[float, ...], most: float) -> list[float]:
-    """The amounts that would be granted."""
+def _amount(label: str, steps: tuple[float, ...], most: float, usual: float, key: str) -> float:
+    """An amount that would be granted."""
     fitting = [step for step in steps if step <= most]
-    return fitting if len(fitting) > 1 else [most / 2, most]
+    if len(fitting) < 2:
+        st.caption(f"{label}: {most:g} left of your quota.")
+        return fitting[0] if fitting else steps[0]
+    value = min(usual, fitting[-1])
+    return float(st.select_slider(label, fitting, value=value, key=key))
 
 
 page()

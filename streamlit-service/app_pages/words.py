@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from portal.models import Deployment, LayerProgress, State, StopReason
+from portal.deployments import Preview
+from portal.models import Deployment, LayerProgress, Order, State, StopReason
 
 STATE_WORDS: dict[State, tuple[str, str, str]] = {
+    State.WAITING: ("In line", "hourglass_top", "violet"),
     State.PENDING: ("Reserved", "hourglass_top", "blue"),
     State.PULLING: ("Downloading", "downloading", "blue"),
     State.STARTING: ("Starting", "hourglass_top", "blue"),
@@ -107,6 +109,28 @@ def left(seconds: float) -> str:
     if seconds < 90:
         return f"about {round(seconds, -1):.0f} s left"
     return f"about {seconds / 60:.0f} min left"
+
+
+def would_start(ahead: Preview, order: Order) -> str:
+    """What Deploy would do now."""
+    assert ahead.vm is not None
+    gpus = f" with {plural(order.gpus, 'GPU')}" if order.gpus else ""
+    home = "Your home folder on this VM is kept when the container is removed."
+    if ahead.home_elsewhere:
+        home = f"It starts with a new home folder: yours is on {ahead.home_elsewhere}, where there is no room now."
+    return f"Starts on **{ahead.vm.name}**{gpus}: {ahead.why}. JupyterLab on port {ahead.jupyter_port}. {home}"
+
+
+def would_wait(ahead: Preview) -> str:
+    """What Deploy would do when there is no room."""
+    return (f"You would be **number {ahead.position}** in line, and it starts by itself when its turn comes. "
+            f"It waits for: {ahead.waits_for}.")  # fmt: skip
+
+
+def in_line(deployment: Deployment) -> str:
+    """A place in line and what it waits for."""
+    return (f"**Number {deployment.position} in line.** It starts by itself; you need not stay here. "
+            f"It waits for: {deployment.waits_for}.")  # fmt: skip
 
 
 def why(deployment: Deployment) -> str:

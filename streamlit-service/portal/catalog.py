@@ -19,6 +19,8 @@ class Image:
     purpose: str
     gpu: bool
     packages: tuple[str, ...]
+    min_driver: str = ""
+    """The oldest NVIDIA driver its CUDA runs on; "" for any."""
 
 
 def load(path: Path) -> dict[str, Image]:
@@ -42,6 +44,7 @@ def _image(name: str, entry: dict[str, object]) -> Image:
             purpose=str(entry["purpose"]),
             gpu=bool(entry["gpu"]),
             packages=tuple(str(package) for package in packages),
+            min_driver=str(entry.get("min_driver", "")),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise Invalid("bad_catalog", f"Image {name} in the catalogue: {error!s} is missing or wrong.") from error

@@ -44,10 +44,11 @@ class Settings(BaseSettings):
     lock_ttl_s: float = Field(12, gt=0, description="after a crash, work is taken up again after this")
     observe_interval_s: float = Field(3, gt=0, description="between looks at every VM")
 
-    # What one person may ask for (quotas per user and group build on these).
+    # What one person may hold in all, where no quota says otherwise.
     max_deployments: int = Field(10, ge=1, le=10)
-    max_memory_gb: float = Field(16, gt=0)
-    max_cpus: float = Field(8, gt=0)
+    max_gpus: int = Field(2, ge=0)
+    max_memory_gb: float = Field(32, gt=0)
+    max_cpus: float = Field(16, gt=0)
     container_pids: int = Field(2048, ge=64)
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import structlog
 
-from portal import ports, store
+from portal import ledger, ports, store
 from portal.engine import Engine
 from portal.errors import EngineError, LockLost
 from portal.models import Deployment, LayerProgress, State, StopReason, Vm
@@ -71,13 +71,14 @@ def bring_down(work: Work, engine: Engine) -> None:
         work.portal.wake()
     else:
         reason = work.deployment.stop_reason or StopReason.USER
-        work.move(State.STOPPED, done=True, stopped_at=work.portal.now(), stop_reason=reason)
+        work.move(State.STOPPED, done=True, stopped_at=work.portal.now(), stop_reason=reason, gpu_uuids=None,
+                  release=ledger.RUN)  # fmt: skip
 
 
 def remove(work: Work, engine: Engine) -> None:
     """removing → removed: the container goes, the home volume stays, the ports are free again."""
     engine.remove(container_name(work.deployment.id))
-    work.move(State.REMOVED, done=True, release=True, slot=None, container_id=None)
+    work.move(State.REMOVED, done=True, release=None, slot=None, container_id=None, gpu_uuids=None)
 
 
 def _patiently(work: Work, engine: Engine, recipe: Callable[[Work, Engine], None]) -> None:
@@ -106,8 +107,12 @@ def _ensure_image(work: Work, engine: Engine) -> None:
 
 def _ensure_container(work: Work, engine: Engine) -> str:
     name = container_name(work.deployment.id)
+    spec = spec_for(work.deployment, work.portal.settings)
     existing = engine.inspect(name)
-    container_id = existing.id if existing else engine.create(spec_for(work.deployment, work.portal.settings))
+    if existing and existing.gpus != spec.gpus:  # it was given other GPUs this time; its root is read-only
+        engine.remove(existing.id)
+        existing = None
+    container_id = existing.id if existing else engine.create(spec)
     engine.start(container_id)
     return container_id
 
@@ -117,7 +122,8 @@ def _wait_until_ready(work: Work, engine: Engine, container_id: str, is_ready: I
     deadline = time.monotonic() + limit_s
     inspect_at = time.monotonic() + INSPECT_EVERY_S
     port = _jupyter_port(work.deployment)
-    while not is_ready(work.deployment.vm, port):
+    vm = work.vm
+    while not is_ready(vm, port):
         now = time.monotonic()
         if now >= inspect_at:
             inspect_at = now + INSPECT_EVERY_S

@@ -6,14 +6,19 @@ import secrets
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from portal import audit, lifecycle, placement, policy, ports, store
+from portal import admission, audit, ledger, lifecycle, placement, policy, ports, quotas, store
 from portal.context import Portal
 from portal.errors import Conflict, Invalid
-from portal.models import Deployment, Order, Release, State, User
+from portal.line import Verdict
+from portal.models import Deployment, Order, Release, State, User, Vm
 from portal.store import Tx
+
+NAME_INDEX = ("one_live_name_per_owner", "deployments.owner_id, deployments.name")
+"""How PostgreSQL and SQLite name the index in their errors."""
 
 
 def request(portal: Portal, user: User, order: Order) -> Deployment:
@@ -25,28 +30,47 @@ def request(portal: Portal, user: User, order: Order) -> Deployment:
     try:
         with portal.store.transaction() as tx:
             made = _reserve(portal, tx, user, order, deployment_id, now)
-    except IntegrityError as error:
-        raise _name_taken(order.name, str(error)) from error
+    except IntegrityError as error:  # the indexes' last word
+        raise _just_taken(order.name, str(error.orig)) from error
     portal.wake()
     return made
 
 
 def _reserve(portal: Portal, tx: Tx, user: User, order: Order, deployment_id: str, now: datetime) -> Deployment:
-    release = _approved(portal, tx, order.image)
-    mine = store.deployments_of(tx, user.id)
-    policy.check_order(order, policy.limits_for(portal.settings, user), live=len(mine))
-    vm = placement.choose_vm(order, user, store.all_vms(tx), store.loads(tx))
-    slot = placement.choose_slot(store.held_slots(tx, user.id))
+    store.in_order(tx)
+    release = _check(portal, tx, user, order)
+    verdict = admission.judge(portal, tx, user, order)
+    slot = placement.choose_slot(ledger.held_slots(tx, user.id))
     store.insert_deployment(
-        tx, id=deployment_id, name=order.name, state=State.PENDING, owner_id=user.id, vm_id=vm.id,
-        release_id=release.id, slot=slot, gpus=order.gpus, memory_gb=order.memory_gb, cpus=order.cpus,
+        tx, id=deployment_id, name=order.name, state=State.WAITING, owner_id=user.id, release_id=release.id,
+        slot=slot, gpus=order.gpus, gpu_model=order.gpu_model, memory_gb=order.memory_gb, cpus=order.cpus,
         jupyter_token=secrets.token_urlsafe(32), restart_after_stop=False, created_at=now, updated_at=now,
     )  # fmt: skip
     _lease_ports(tx, user, deployment_id, slot, now)
-    audit.append(tx, now, user.subject, "deployment.pending", f"deployment:{deployment_id}", name=order.name,
-                 image=order.image, release=release.reference, vm=vm.name, gpus=order.gpus,
-                 memory_gb=order.memory_gb, cpus=order.cpus, slot=slot)  # fmt: skip
+    details = vars(order) | {"release": release.reference, "slot": slot}
+    _enter(tx, user, deployment_id, verdict, now, **details)
     return _get(tx, deployment_id)
+
+
+def _enter(tx: Tx, user: User, deployment_id: str, verdict: Verdict, now: datetime, **details: Any) -> None:
+    """Start at once, or stand in line: one change of state, one audit event."""
+    if verdict.placement:
+        values = admission.grant(tx, deployment_id, verdict.placement, now)
+        details |= {"vm": verdict.placement.vm.name, "gpu_uuids": list(verdict.placement.gpus)}
+    else:
+        values = {"state": State.WAITING, "waiting_since": now, "waits_for": verdict.waits_for,
+                  "position": verdict.position}  # fmt: skip
+        details |= {"position": verdict.position, "waits_for": verdict.waits_for}
+    store.update_deployment(tx, deployment_id, updated_at=now, **values)
+    audit.append(tx, now, user.subject, f"deployment.{values['state']}", f"deployment:{deployment_id}", **details)
+
+
+def _check(portal: Portal, tx: Tx, user: User, order: Order) -> Release:
+    """All that needs no room: is the image approved, is the order sensible, is it within the quotas."""
+    release = _approved(portal, tx, order.image)
+    policy.check_order(order)
+    quotas.check(portal, tx, user, order, new=True)
+    return release
 
 
 def _approved(portal: Portal, tx: Tx, image: str) -> Release:
@@ -60,7 +84,7 @@ def _approved(portal: Portal, tx: Tx, image: str) -> Release:
 
 def _lease_ports(tx: Tx, user: User, deployment_id: str, slot: int, now: datetime) -> None:
     numbers = ports.slot_ports(user.range_index, slot).values()
-    store.lease(tx, "port", [str(port) for port in numbers], deployment_id, now)
+    ledger.lease(tx, ledger.PORT, [str(port) for port in numbers], deployment_id, now)
 
 
 def mine(portal: Portal, user: User) -> list[Deployment]:
@@ -83,42 +107,46 @@ def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployme
     """Record a person's wish: stop, start, restart or remove. Conflict when it cannot be now."""
     now = portal.now()
     with portal.store.transaction() as tx:
+        store.in_order(tx)
         before = store.deployment(tx, deployment_id)
         if before is None or before.state is State.REMOVED:
             raise policy.not_found()
         policy.check_owner(user, before)
         after = lifecycle.intent(action, before.state)
-        if action == "start":
-            _check_room(tx, before)
-        changes = _restart_slot(tx, user, before, now) if action == "start" else {}
         # Taking the lock away makes whoever works on the old intent drop it at the next write.
         store.update_deployment(
-            tx, deployment_id, state=after, restart_after_stop=action == "restart", updated_at=now,
-            lock_token=None, lock_expires_at=None, failure=None, progress=None,
-            stop_reason="user" if action == "stop" else None, **changes,
+            tx, deployment_id, restart_after_stop=action == "restart", lock_token=None, lock_expires_at=None,
+            failure=None, progress=None, stop_reason="user" if action == "stop" else None, **admission.NOBODY_WAITS,
         )  # fmt: skip
-        audit.append(tx, now, user.subject, f"deployment.{after}", f"deployment:{deployment_id}", wish=action)
+        if action == "start":
+            _start(portal, tx, user, before, now)
+        else:
+            _end(tx, user, before, after, action, now)
         made = _get(tx, deployment_id)
     portal.wake()
     return made
 
 
-def _check_room(tx: Tx, before: Deployment) -> None:
-    """A stopped deployment gave its memory back; starting asks for it again on the same VM (its home is there)."""
-    order = Order(before.release.image, before.name, before.gpus, before.memory_gb, before.cpus)
-    reason = placement.why_not(order, before.vm, store.loads(tx).get(before.vm.id, placement.Load()))
-    if reason:
-        raise Conflict("no_room", f"{before.vm.name}: {reason}.", "Stop another container, or try again later.")
+def _start(portal: Portal, tx: Tx, user: User, before: Deployment, now: datetime) -> None:
+    """A stopped deployment gave its GPUs and memory back; it asks again, on the VM where its home is."""
+    order = admission.order_of(before)
+    quotas.check(portal, tx, user, order, new=False)
+    verdict = admission.judge(portal, tx, user, order, before.vm)
+    if before.slot is None:  # it failed, and gave its ports back too
+        slot = placement.choose_slot(ledger.held_slots(tx, user.id))
+        _lease_ports(tx, user, before.id, slot, now)
+        store.update_deployment(tx, before.id, slot=slot)
+    _enter(tx, user, before.id, verdict, now, wish="start")
 
 
-def _restart_slot(tx: Tx, user: User, before: Deployment, now: datetime) -> dict[str, object]:
-    """A failed deployment gave its ports back; it gets the lowest free slot again."""
-    held = store.held_slots(tx, user.id)
-    if before.state is not State.FAILED:
-        return {}
-    slot = placement.choose_slot(held)
-    _lease_ports(tx, user, before.id, slot, now)
-    return {"slot": slot}
+def _end(tx: Tx, user: User, before: Deployment, after: State, action: str, now: datetime) -> None:
+    """Stop, restart or remove. Where nothing runs there is nothing for the worker to do."""
+    values: dict[str, Any] = {"stopped_at": now} if after is State.STOPPED else {}
+    if before.vm is None and after is State.REMOVING:
+        after, values = State.REMOVED, {"slot": None}
+        ledger.release(tx, before.id, now)
+    store.update_deployment(tx, before.id, state=after, updated_at=now, **values)
+    audit.append(tx, now, user.subject, f"deployment.{after}", f"deployment:{before.id}", wish=action)
 
 
 def propose_name(image: str, taken: set[str]) -> str:
@@ -137,29 +165,41 @@ def _get(tx: Tx, deployment_id: str) -> Deployment:
 
 @dataclass(frozen=True)
 class Preview:
-    """What an order would lead to if it were placed now."""
+    """What an order would lead to if it were placed now. Without a VM it would wait at `position`."""
 
-    vm: str
     jupyter_port: int
-    vm_free_memory_gb: float | None
+    vm: Vm | None
+    why: str
+    position: int = 0
+    waits_for: str = ""
+    home_elsewhere: str = ""
+    """The VM that has the user's home folder, when this is another."""
 
 
 def preview(portal: Portal, user: User, order: Order) -> Preview:
     """The same checks and the same placement as request(), recording nothing. Raises what it would."""
     with portal.store.reading() as tx:
-        _approved(portal, tx, order.image)
-        mine = store.deployments_of(tx, user.id)
-        policy.check_order(order, policy.limits_for(portal.settings, user), live=len(mine))
-        if order.name in {d.name for d in mine}:
+        _check(portal, tx, user, order)
+        if order.name in {d.name for d in store.deployments_of(tx, user.id)}:
             raise _name_taken(order.name)
-        loads = store.loads(tx)
-        vm = placement.choose_vm(order, user, store.all_vms(tx), loads)
-        slot = placement.choose_slot(store.held_slots(tx, user.id))
-    held = loads.get(vm.id, placement.Load()).memory_gb
-    free = None if vm.memory_gb is None else max(vm.memory_gb - held, 0)
-    return Preview(vm.name, ports.port_of(user.range_index, slot, ports.Service.JUPYTER), free)
+        verdict = admission.judge(portal, tx, user, order)
+        slot = placement.choose_slot(ledger.held_slots(tx, user.id))
+        homes = store.homes(tx).get(user.id, frozenset())
+        names = {vm.id: vm.name for vm in store.all_vms(tx)}
+    port = ports.port_of(user.range_index, slot, ports.Service.JUPYTER)
+    placed = verdict.placement
+    if placed is None:
+        return Preview(port, None, "", verdict.position, verdict.waits_for)
+    others = [names[vm_id] for vm_id in homes if vm_id in names and vm_id != placed.vm.id]
+    return Preview(port, placed.vm, placed.why, home_elsewhere="" if placed.vm.id in homes else ", ".join(others))
 
 
 def _name_taken(name: str, cause: str = "") -> Conflict:
     hint = "Choose another name, or remove the old one first."
     return Conflict("name_taken", f"You already have a container named {name}.", hint, cause)
+
+
+def _just_taken(name: str, cause: str) -> Conflict:
+    if any(sign in cause for sign in NAME_INDEX):
+        return _name_taken(name, cause)
+    return Conflict("just_taken", "Somebody took that a moment ago.", "Try again: what is free is shown anew.", cause)

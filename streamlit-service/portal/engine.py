@@ -11,6 +11,7 @@ from portal.models import LayerProgress
 
 LABEL_DEPLOYMENT = "org.container-portal.deployment"
 LABEL_OWNER = "org.container-portal.owner"
+LABEL_GPUS = "org.container-portal.gpus"
 LABEL_PORTAL = "org.container-portal.instance"
 
 OnProgress = Callable[[tuple[LayerProgress, ...]], None]
@@ -34,6 +35,10 @@ class ContainerSpec:
     cpus: float
     pids: int
     hostname: str
+    gpus: tuple[str, ...] = ()
+    """UUIDs, as the engine is asked for them."""
+    gpu_access: str = ""
+    """"nvidia" or "cdi": how this engine hands GPUs out."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class ContainerStatus:
     exit_code: int | None
     out_of_memory: bool
     finished_at: datetime | None
+    gpus: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

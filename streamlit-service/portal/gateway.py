@@ -39,7 +39,7 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
     if deployment is None or deployment.owner.id != user.id or deployment.slot is None:
         raise NotFound("nothing_here", "Nothing is deployed on this port.",
                        "Deploy an image, or open your containers from the portal.")  # fmt: skip
-    if deployment.state is not State.RUNNING:
+    if deployment.state is not State.RUNNING or deployment.vm is None:
         raise Conflict("not_running", _why_not_running(deployment), "Go to My containers in the portal.")
     service = next(s for s, p in ports.slot_ports(user.range_index, deployment.slot).items() if p == port)
     last = deployment.last_activity_at
@@ -63,4 +63,6 @@ def _why_not_running(deployment: Deployment) -> str:
         return f"{name} failed: {deployment.failure.message}"
     if deployment.state is State.STOPPED:
         return f"{name} is stopped. Its home folder is kept; start it to go on."
+    if deployment.state is State.WAITING:
+        return f"{name} is number {deployment.position} in line; it starts by itself."
     return f"{name} is {deployment.state}; it is not answering yet."

@@ -9,12 +9,16 @@ from portal.context import Portal
 from portal.engine import EngineInfo
 from portal.errors import Conflict, Invalid, NotFound
 from portal.models import Vm
+from portal.placement import SHARED_POOL
 
 VM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 
 
-def add(portal: Portal, actor: str, name: str, engine_url: str, address: str, owner: str | None = None) -> Vm:
-    """Add a VM to the pool, or for one user (by subject). Adding the same again changes nothing."""
+def add(
+    portal: Portal, actor: str, name: str, engine_url: str, address: str, owner: str | None = None,
+    pool: str = SHARED_POOL,
+) -> Vm:  # fmt: skip
+    """Add a VM to a pool, or for one user (by subject). Adding the same again changes nothing."""
     if not VM_NAME.fullmatch(name):
         raise Invalid("bad_vm_name", f"{name[:60]!r} is no host name.", "Use small letters, digits, dots, hyphens.")
     if not engine_url.startswith(("unix:///", "ssh://")):
@@ -23,12 +27,18 @@ def add(portal: Portal, actor: str, name: str, engine_url: str, address: str, ow
     with portal.store.transaction() as tx:
         owner_id = _owner_id(tx, owner)
         known = store.vm_by_name(tx, name)
-        if known and (known.engine_url, known.address, known.owner_id) == (engine_url, address, owner_id):
+        if known and (known.engine_url, known.address, known.owner_id, known.pool) == (
+            engine_url,
+            address,
+            owner_id,
+            pool,
+        ):
             return known
         if known:
             raise Conflict("vm_exists", f"There is a VM {name} with other settings.", "Choose another name.")
-        store.insert_vm(tx, name, engine_url, address, owner_id)
-        audit.append(tx, now, actor, "vm.added", f"vm:{name}", engine=engine_url, address=address, owner=owner)
+        store.insert_vm(tx, name, engine_url, address, owner_id, pool)
+        audit.append(tx, now, actor, "vm.added", f"vm:{name}", engine=engine_url, address=address, owner=owner,
+                     pool=pool)  # fmt: skip
         made = store.vm_by_name(tx, name)
     assert made is not None
     portal.wake()

@@ -11,27 +11,29 @@ ACTIVE = frozenset({State.PENDING, State.PULLING, State.STARTING, State.RUNNING,
 WORK = frozenset({State.PENDING, State.PULLING, State.STARTING, State.STOPPING, State.REMOVING})
 """States in which the worker has something to do."""
 
-SETTLED = frozenset({State.RUNNING, State.STOPPED, State.FAILED, State.REMOVED})
+UNSETTLED = WORK | {State.WAITING}
+"""States that will change without anybody asking."""
 
 TRANSITIONS: dict[State, frozenset[State]] = {
+    State.WAITING: frozenset({State.PENDING, State.STOPPED, State.REMOVING, State.REMOVED, State.FAILED}),
     State.PENDING: frozenset({State.PULLING, State.STOPPING, State.REMOVING, State.FAILED}),
     State.PULLING: frozenset({State.STARTING, State.STOPPING, State.REMOVING, State.FAILED}),
     State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.REMOVING, State.FAILED}),
     State.RUNNING: frozenset({State.STOPPING, State.STOPPED, State.REMOVING, State.FAILED}),
     State.STOPPING: frozenset({State.STOPPED, State.PENDING, State.REMOVING, State.FAILED}),
-    State.STOPPED: frozenset({State.PENDING, State.REMOVING}),
-    State.FAILED: frozenset({State.PENDING, State.REMOVING}),
+    State.STOPPED: frozenset({State.PENDING, State.WAITING, State.REMOVING, State.REMOVED}),
+    State.FAILED: frozenset({State.PENDING, State.WAITING, State.REMOVING, State.REMOVED}),
     State.REMOVING: frozenset({State.REMOVED}),
     State.REMOVED: frozenset(),
 }
 
 USER_ACTIONS: dict[str, tuple[frozenset[State], State]] = {
-    "stop": (frozenset({State.PENDING, State.PULLING, State.STARTING, State.RUNNING}), State.STOPPING),
+    "stop": (frozenset({State.WAITING, State.PENDING, State.PULLING, State.STARTING, State.RUNNING}), State.STOPPING),
     "start": (frozenset({State.STOPPED, State.FAILED}), State.PENDING),
     "restart": (frozenset({State.RUNNING}), State.STOPPING),
     "remove": (frozenset(State) - {State.REMOVING, State.REMOVED}, State.REMOVING),
 }
-"""What a person may ask for: from which states, and the state that records the intent."""
+"""What a person may ask for: from which states, and the state that records the intent (see intent())."""
 
 
 def check(before: State, after: State) -> None:
@@ -51,4 +53,5 @@ def intent(action: str, before: State) -> State:
         possible = [name for name, (states, _) in USER_ACTIONS.items() if before in states]
         hint = f"Now possible: {', '.join(possible)}." if possible else "It is being removed."
         raise Conflict("wrong_state", f"The container is {before}; it cannot {action} now.", hint)
-    return after
+    # What waits has no container that could take time to stop.
+    return State.STOPPED if (before, after) == (State.WAITING, State.STOPPING) else after

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from portal import placement
 from portal.placement import Need, Placement, Room
 
-
 SHOWN = 3
 """How many VMs' reasons a person is shown."""
 
@@ -63,7 +62,9 @@ def decide(line: Sequence[Waiting], reach: Mapping[str, Collection[int]], rooms:
             able[key] = [vm for vm in reach[one.reach] if not placement.never(one.need, now[vm])]
         verdict = refused.get(key) or _one(one, [now[vm] for vm in able[key]], kept)
         if not verdict.possible:
-            verdict = replace(verdict, waits_for=_reasons(one.need, [now[vm] for vm in reach[one.reach]], placement.never))
+            verdict = replace(
+                verdict, waits_for=_reasons(one.need, [now[vm] for vm in reach[one.reach]], placement.never)
+            )
         if verdict.placement:
             now[verdict.placement.vm.id] = _taken(now[verdict.placement.vm.id], one.need, verdict.placement)
         else:

@@ -44,6 +44,7 @@ class VmState(enum.StrEnum):
 
     ACTIVE = "active"
     DRAINING = "draining"
+    REMOVED = "removed"
 
 
 class GpuState(enum.StrEnum):
@@ -134,7 +135,10 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Quota:
-    """The most that live and waiting deployments together may hold. None: no limit of its own."""
+    """The most that live and waiting deployments together may hold. None: no limit of its own.
+
+    `deployments` counts stopped ones too: each keeps its ports.
+    """
 
     gpus: int | None = None
     memory_gb: float | None = None

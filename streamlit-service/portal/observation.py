@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from portal import audit, inventory, store
+from portal import audit, inventory, ledger, store
 from portal.context import Portal
 from portal.engine import ContainerStatus, Engine
 from portal.errors import EngineError
@@ -49,9 +49,12 @@ def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) ->
         current = store.deployment(tx, seen.id)
         if current is None or (current.state, current.updated_at) != (seen.state, seen.updated_at):
             return  # it changed while we looked; the next look will tell
-        store.update_deployment(tx, seen.id, state=State.STOPPED, stop_reason=reason, stopped_at=now, updated_at=now)
+        store.update_deployment(tx, seen.id, state=State.STOPPED, stop_reason=reason, stopped_at=now, updated_at=now,
+                                gpu_uuids=None)  # fmt: skip
+        ledger.release(tx, seen.id, now, ledger.RUN)
         audit.append(tx, now, "worker", f"deployment.{State.STOPPED}", f"deployment:{seen.id}", stop_reason=reason,
                      exit_code=status.exit_code if status else None)  # fmt: skip
+    portal.wake()  # somebody may wait for what it held
 
 
 def _reason(status: ContainerStatus | None) -> StopReason:

@@ -68,8 +68,6 @@ def candidates(vms: Sequence[Vm], user: User) -> list[Vm]:
 def never(need: Need, room: Room) -> str:
     """Why a VM could not take this even when it is empty, in words; "" when it could."""
     vm = room.vm
-    if vm.state is not VmState.ACTIVE:
-        return "takes no new containers (draining)"
     if vm.memory_gb is not None and need.memory_gb > vm.memory_gb:
         return f"has {vm.memory_gb:g} GB of memory, {need.memory_gb:g} GB asked for"
     if vm.cpus is not None and need.cpus > vm.cpus:
@@ -89,10 +87,15 @@ def _never_gpus(need: Need, room: Room) -> str:
     return ""
 
 
+def open_now(room: Room) -> bool:
+    """Whether the VM takes new containers at all, as far as anybody knows."""
+    return room.vm.reachable and room.vm.state is VmState.ACTIVE
+
+
 def not_now(need: Need, room: Room) -> str:
     """Why a VM that could take this cannot take it now; "" when it can."""
-    if not room.vm.reachable:
-        return "cannot be reached"
+    if not open_now(room):
+        return "cannot be reached" if not room.vm.reachable else "takes no new containers (draining)"
     if need.memory_gb > room.free_memory_gb:
         return f"{max(room.free_memory_gb, 0):.1f} GB of memory free, {need.memory_gb:g} GB asked for"
     if need.gpus and best_model(need, room) is None:
@@ -157,10 +160,12 @@ def refusal(need: Need, rooms: Sequence[Room]) -> NoCapacity:
     if not rooms:
         return NoCapacity("no_vm", "No VM is assigned to you, and there is no shared one.",
                           "Ask your administrator to assign you a VM.")  # fmt: skip
-    reasons = "; ".join(f"{room.vm.name} {never(need, room) or not_now(need, room)}" for room in rooms[:5])
-    more = f"; and {len(rooms) - 5} more" if len(rooms) > 5 else ""  # noqa: PLR2004  (as many as are shown)
+    reasons = "; ".join(f"{room.vm.name}: {never(need, room) or not_now(need, room)}" for room in rooms[:5])
+    more = f"; and {len(rooms) - 5} more" if len(rooms) > 5 else ""
     code = "no_gpu" if need.gpus and not any(room.working for room in rooms) else "no_room"
-    return NoCapacity(code, f"None of your VMs can run this: {reasons}{more}.", "Ask for less, or ask your administrator.")
+    return NoCapacity(
+        code, f"None of your VMs can run this: {reasons}{more}.", "Ask for less, or ask your administrator."
+    )
 
 
 def choose_slot(taken: Collection[int]) -> int:

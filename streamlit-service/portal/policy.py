@@ -4,63 +4,98 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from portal.config import Settings
 from portal.errors import Forbidden, Invalid, NotFound
-from portal.models import Deployment, Order, User
+from portal.models import Deployment, Order, Quota, Role, User
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 MIN_MEMORY_GB = 0.5
 MIN_CPUS = 0.1
+YOU = "you"
 
 
 @dataclass(frozen=True)
-class Limits:
-    """The most one deployment may ask for, and how many a user may have."""
+class Allowance:
+    """What somebody may hold in all, and what of it is taken. `whose` is "you" or the group's name."""
 
-    deployments: int
+    whose: str
+    gpus: int
     memory_gb: float
     cpus: float
+    deployments: int
+    gpus_held: int = 0
+    memory_gb_held: float = 0.0
+    cpus_held: float = 0.0
+    deployments_held: int = 0
+
+    def left(self, kind: str) -> float:
+        """What may still be asked for, never below 0 (a quota may be lowered below use)."""
+        return max(float(getattr(self, kind)) - float(getattr(self, f"{kind}_held")), 0.0)
 
 
-def limits_for(settings: Settings, user: User) -> Limits:
-    """The limits of a user: the same for everybody until quotas are set per user and group."""
-    return Limits(settings.max_deployments, settings.max_memory_gb, settings.max_cpus)
+def quota_of(settings: Settings, default: Quota | None, own: Quota | None) -> Quota:
+    """The limits of a user: their own row, where it is silent the default row, where that is silent the settings."""
+    base = Quota(settings.max_gpus, settings.max_memory_gb, settings.max_cpus, settings.max_deployments)
+    for row in (default, own):
+        if row is not None:
+            base = replace(base, **{name: value for name, value in vars(row).items() if value is not None})
+    return base
 
 
-def check_order(order: Order, limits: Limits, *, live: int) -> None:
-    """Raise Invalid or Forbidden unless the order is sensible and within the limits.
-
-    `live` is how many deployments of the user exist now.
-    """
+def check_order(order: Order) -> None:
+    """Raise Invalid unless the order is sensible in itself."""
     if not NAME.fullmatch(order.name):
         raise Invalid(
             "bad_name",
             "The name must be 1 to 40 small letters, digits and hyphens, and begin and end with a letter or digit.",
             "For example: training-1.",
         )
-    _check_amount("memory_gb", "Memory", order.memory_gb, MIN_MEMORY_GB, limits.memory_gb, "GB")
-    _check_amount("cpus", "CPUs", order.cpus, MIN_CPUS, limits.cpus, "CPUs")
+    for code, noun, value, least, unit in (
+        ("memory_gb", "Memory", order.memory_gb, MIN_MEMORY_GB, "GB"),
+        ("cpus", "CPUs", order.cpus, MIN_CPUS, "CPUs"),
+    ):
+        if not math.isfinite(value) or value < least:
+            raise Invalid(f"bad_{code}", f"{noun} must be at least {least:g} {unit}.", f"Ask for {least:g} or more.")
     if order.gpus < 0:
         raise Invalid("bad_gpus", "The number of GPUs cannot be negative.", "Ask for 0 or more.")
-    if live >= limits.deployments:
+
+
+def check_quota(order: Order, allowance: Allowance, *, new: bool = True) -> None:
+    """Raise Forbidden when the order and what is held already are more than is allowed.
+
+    `new` is False for a stopped deployment that starts again: it is counted as a deployment already.
+    """
+    if new and allowance.deployments_held >= allowance.deployments:
         raise Forbidden(
             "too_many_deployments",
-            f"You have {live} containers, which is as many as you may have.",
-            "Remove one that you no longer need.",
+            f"{_have(allowance)} {allowance.deployments_held} containers, which is as many as {_may(allowance)}.",
+            "Remove one that is no longer needed.",
         )
+    for kind, noun, unit in (("gpus", "GPUs", ""), ("memory_gb", "Memory", " GB"), ("cpus", "CPUs", "")):
+        asked, left, most = getattr(order, kind), allowance.left(kind), getattr(allowance, kind)
+        if asked > left:
+            raise Forbidden(
+                f"over_{kind}",
+                f"{noun}: {asked:g}{unit} is more than the {left:g}{unit} left of the {most:g}{unit} "
+                f"{_may(allowance)}.",
+                f"Ask for {left:g}{unit} or less, or stop another container." if left else "Stop another container.",
+            )
 
 
-def _check_amount(code: str, noun: str, value: float, least: float, most: float, unit: str) -> None:
-    if not math.isfinite(value) or value < least:
-        raise Invalid(f"bad_{code}", f"{noun} must be at least {least:g} {unit}.", f"Ask for {least:g} or more.")
-    if value > most:
-        raise Forbidden(
-            f"over_{code}",
-            f"{noun}: {value:g} {unit} is more than the {most:g} {unit} you may use.",
-            f"Ask for {most:g} {unit} or less.",
-        )
+def _have(allowance: Allowance) -> str:
+    return "You have" if allowance.whose == YOU else f"Group {allowance.whose} has"
+
+
+def _may(allowance: Allowance) -> str:
+    return "you may use" if allowance.whose == YOU else f"group {allowance.whose} may use"
+
+
+def check_admin(user: User) -> None:
+    """Raise Forbidden unless the user administers the portal."""
+    if user.role is not Role.ADMIN:
+        raise Forbidden("not_admin", "Only an administrator may do this.", "Ask your administrator.")
 
 
 def check_owner(user: User, deployment: Deployment) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import structlog
 
-from portal import store
+from portal import admission, store
 from portal.context import Portal
 from portal.convergence import IsReady, converge
 from portal.engine import Engine
@@ -69,6 +69,7 @@ class Reconciler:
 
     def dispatch(self) -> list[Future[None]]:
         """Start every job and every look that is due. Returns what was started."""
+        self._serve_the_line()
         with self._portal.store.reading() as tx:
             due = store.workable(tx, self._portal.now())
             vms = store.all_vms(tx)
@@ -81,6 +82,16 @@ class Reconciler:
                     self._looked_at[vm.id] = now
                 started.append(look)
         return [future for future in started if future]
+
+    def _serve_the_line(self) -> None:
+        """Who waits starts in this very pass, if there is room now."""
+        with self._portal.store.reading() as tx:
+            if not store.anybody_waits(tx):
+                return
+        with self._portal.store.transaction() as tx:
+            started = admission.serve(self._portal, tx)
+        if started:
+            log.info("the line moved up", started=started)
 
     def _start(
         self, key: str, vm_id: int, limit: int | None, task: Callable[[T], None], argument: T
@@ -110,7 +121,7 @@ class Reconciler:
             return
         self._held.add(work)
         try:
-            converge(work, self._engine_for(work.deployment.vm), self._is_ready)
+            converge(work, self._engine_for(work.vm), self._is_ready)
         finally:
             self._held.discard(work)
 

@@ -10,7 +10,10 @@ from sqlalchemy.engine import Row
 from portal.models import (
     Deployment,
     Failure,
+    Gpu,
+    GpuState,
     LayerProgress,
+    Quota,
     Release,
     ReleaseState,
     Role,
@@ -31,7 +34,7 @@ def deployment_select() -> sa.Select[Any]:
     return (
         sa.select(deployments, *joined)
         .join(users, users.c.id == deployments.c.owner_id)
-        .join(vms, vms.c.id == deployments.c.vm_id)
+        .outerjoin(vms, vms.c.id == deployments.c.vm_id)
         .join(releases, releases.c.id == deployments.c.release_id)
     )
 
@@ -46,6 +49,16 @@ def vm(row: Any, prefix: str = "") -> Vm:
     return Vm(**_pick(row, Vm, prefix, state=VmState))
 
 
+def gpu(row: Any) -> Gpu:
+    """A Gpu."""
+    return Gpu(**_pick(row, Gpu, "", state=GpuState))
+
+
+def quota(row: Any) -> Quota:
+    """A Quota."""
+    return Quota(**_pick(row, Quota, ""))
+
+
 def release(row: Any, prefix: str = "") -> Release:
     """A Release, likewise."""
     return Release(**_pick(row, Release, prefix, state=ReleaseState))
@@ -56,8 +69,10 @@ def deployment(row: Row[Any]) -> Deployment:
     get = row._mapping
     return Deployment(
         id=get["id"], name=get["name"], state=State(get["state"]),
-        owner=user(row, "user__"), vm=vm(row, "vm__"), release=release(row, "release__"),
-        slot=get["slot"], gpus=get["gpus"], memory_gb=get["memory_gb"], cpus=get["cpus"],
+        owner=user(row, "user__"),
+        vm=vm(row, "vm__") if get["vm__id"] is not None else None, release=release(row, "release__"),
+        slot=get["slot"], gpus=get["gpus"], gpu_model=get["gpu_model"],
+        gpu_uuids=tuple(get["gpu_uuids"] or ()), memory_gb=get["memory_gb"], cpus=get["cpus"],
         container_id=get["container_id"], jupyter_token=get["jupyter_token"],
         restart_after_stop=get["restart_after_stop"],
         stop_reason=StopReason(get["stop_reason"]) if get["stop_reason"] else None,
@@ -65,6 +80,7 @@ def deployment(row: Row[Any]) -> Deployment:
         progress=tuple(LayerProgress(**layer) for layer in get["progress"] or ()),
         created_at=get["created_at"], updated_at=get["updated_at"], started_at=get["started_at"],
         stopped_at=get["stopped_at"], last_activity_at=get["last_activity_at"],
+        waiting_since=get["waiting_since"], waits_for=get["waits_for"], position=get["position"],
     )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ users = sa.Table(
     sa.Column("display_name", sa.Text, nullable=False),
     sa.Column("role", sa.Text, nullable=False),
     sa.Column("range_index", sa.Integer, nullable=False, unique=True),
+    sa.Column("group", sa.Text, nullable=False, server_default=""),
     sa.Column("created_at", UtcDateTime, nullable=False),
 )  # fmt: skip
 
@@ -46,12 +47,43 @@ vms = sa.Table(
     sa.Column("engine_url", sa.Text, nullable=False),
     sa.Column("address", sa.Text, nullable=False),
     sa.Column("owner_id", sa.Integer, sa.ForeignKey("users.id")),
+    sa.Column("pool", sa.Text, nullable=False, server_default="shared"),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reachable", sa.Boolean, nullable=False),
     sa.Column("error", sa.Text),
     sa.Column("cpus", sa.Integer),
     sa.Column("memory_gb", sa.Float),
+    sa.Column("driver", sa.Text),
+    sa.Column("cuda", sa.Text),
+    sa.Column("gpu_access", sa.Text),
+    sa.Column("gpu_problem", sa.Text),
     sa.Column("last_seen_at", UtcDateTime),
+)  # fmt: skip
+
+gpus = sa.Table(
+    "gpus", metadata,
+    sa.Column("uuid", sa.Text, primary_key=True),
+    sa.Column("vm_id", sa.Integer, sa.ForeignKey("vms.id"), nullable=False, index=True),
+    sa.Column("index", sa.Integer, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("parent", sa.Text),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("problem", sa.Text),
+    sa.Column("memory_gb", sa.Float, nullable=False),
+    sa.Column("memory_used_gb", sa.Float),
+    sa.Column("utilisation", sa.Float),
+    sa.Column("temperature", sa.Float),
+)  # fmt: skip
+
+# scope "default" (key ""), "group" (its name) or "user" (subject); an empty cell: no limit of its own.
+quotas = sa.Table(
+    "quotas", metadata,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("gpus", sa.Integer),
+    sa.Column("memory_gb", sa.Float),
+    sa.Column("cpus", sa.Float),
+    sa.Column("deployments", sa.Integer),
 )  # fmt: skip
 
 releases = sa.Table(
@@ -73,10 +105,12 @@ deployments = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False, index=True),
     sa.Column("owner_id", sa.Integer, sa.ForeignKey("users.id"), nullable=False, index=True),
-    sa.Column("vm_id", sa.Integer, sa.ForeignKey("vms.id"), nullable=False, index=True),
+    sa.Column("vm_id", sa.Integer, sa.ForeignKey("vms.id"), index=True),
     sa.Column("release_id", sa.Integer, sa.ForeignKey("releases.id"), nullable=False),
     sa.Column("slot", sa.Integer),
     sa.Column("gpus", sa.Integer, nullable=False),
+    sa.Column("gpu_model", sa.Text, nullable=False, server_default=""),
+    sa.Column("gpu_uuids", sa.JSON),
     sa.Column("memory_gb", sa.Float, nullable=False),
     sa.Column("cpus", sa.Float, nullable=False),
     sa.Column("container_id", sa.Text),
@@ -90,6 +124,9 @@ deployments = sa.Table(
     sa.Column("started_at", UtcDateTime),
     sa.Column("stopped_at", UtcDateTime),
     sa.Column("last_activity_at", UtcDateTime),
+    sa.Column("waiting_since", UtcDateTime),
+    sa.Column("waits_for", sa.Text),
+    sa.Column("position", sa.Integer),
     sa.Column("lock_token", sa.Text),
     sa.Column("lock_expires_at", UtcDateTime),
 )  # fmt: skip
@@ -98,6 +135,7 @@ sa.Index(
     sqlite_where=deployments.c.state != "removed", postgresql_where=deployments.c.state != "removed",
 )  # fmt: skip
 
+# kind "port" (its number), "gpu" (its UUID) or "compute" (the deployment itself: its memory and CPUs).
 leases = sa.Table(
     "leases", metadata,
     sa.Column("id", sa.Integer, primary_key=True),

@@ -6,7 +6,7 @@ import re
 
 from portal import ports
 from portal.config import Settings
-from portal.engine import LABEL_DEPLOYMENT, LABEL_OWNER, LABEL_PORTAL, ContainerSpec
+from portal.engine import LABEL_DEPLOYMENT, LABEL_GPUS, LABEL_OWNER, LABEL_PORTAL, ContainerSpec
 from portal.models import Deployment, User
 
 HOME = "/home/scientist"
@@ -27,8 +27,8 @@ def home_volume(owner: User) -> str:
 
 def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
     """The container of a deployment that holds a slot."""
-    if deployment.slot is None:
-        raise ValueError(f"deployment {deployment.id} holds no ports")
+    if deployment.slot is None or deployment.vm is None:
+        raise ValueError(f"deployment {deployment.id} holds no ports on a VM")
     numbers = ports.slot_ports(deployment.owner.range_index, deployment.slot)
     memory = int(deployment.memory_gb * GIB)
     return ContainerSpec(
@@ -38,6 +38,7 @@ def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
             LABEL_PORTAL: settings.public_origin,
             LABEL_DEPLOYMENT: deployment.id,
             LABEL_OWNER: deployment.owner.subject,
+            LABEL_GPUS: ",".join(deployment.gpu_uuids),
         },
         environment={"PORTAL_TOKEN": deployment.jupyter_token},
         publish={s.container_port: (deployment.vm.address, number) for s, number in numbers.items()},
@@ -48,4 +49,6 @@ def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
         cpus=deployment.cpus,
         pids=settings.container_pids,
         hostname=deployment.name,
+        gpus=deployment.gpu_uuids,
+        gpu_access=(deployment.vm.gpu_access or "") if deployment.gpu_uuids else "",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +17,7 @@ from sqlalchemy.engine import Connection, Row
 from portal import lifecycle, rows
 from portal.errors import LockLost
 from portal.models import Deployment, Release, ReleaseState, State, User, Vm, VmState
-from portal.placement import Load
-from portal.schema import deployments, leases, releases, users, vms
+from portal.schema import audit_head, deployments, gpus, leases, releases, users, vms
 
 Tx = Connection
 """An open transaction. Never held across a network call (invariant 5)."""
@@ -39,9 +38,16 @@ class Store:
         """Bring the database to the newest schema; a no-op when it is."""
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        with self._engine.connect() as connection:
+            if self._engine.dialect.name == "sqlite":
+                # A table is changed by copying it; foreign keys can only be left aside outside a transaction.
+                connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            with connection.begin() if not connection.in_transaction() else connection.get_transaction():  # type: ignore[union-attr]
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+            if self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("PRAGMA foreign_keys=ON")
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
@@ -77,12 +83,26 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
             connection.execute(f"PRAGMA {pragma}")
 
 
+def in_order(tx: Tx) -> None:
+    """Wait for other writers before reading: what is read from here on stays true until the commit.
+
+    SQLite has one writer at a time anyway; elsewhere the head of the audit trail is the lock, which every
+    audited change takes sooner or later.
+    """
+    tx.execute(sa.select(audit_head.c.id).with_for_update())
+
+
 # --- users ---------------------------------------------------------------------------------
 
 
 def user_by_subject(tx: Tx, subject: str) -> User | None:
     """The user with this subject key."""
     return _one(tx, sa.select(users).where(users.c.subject == subject), rows.user)
+
+
+def update_user(tx: Tx, user_id: int, **values: Any) -> None:
+    """Change columns of a user."""
+    tx.execute(users.update().where(users.c.id == user_id).values(**values))
 
 
 def all_users(tx: Tx) -> list[User]:
@@ -104,35 +124,36 @@ def insert_user(tx: Tx, subject: str, display_name: str, role: str, now: datetim
 # --- VMs -----------------------------------------------------------------------------------
 
 
+_IN_FLEET = vms.c.state != VmState.REMOVED
+
+
 def all_vms(tx: Tx) -> list[Vm]:
-    """Every VM, by name."""
-    return [rows.vm(row) for row in tx.execute(sa.select(vms).order_by(vms.c.name))]
+    """Every VM of the fleet, by name."""
+    return [rows.vm(row) for row in tx.execute(sa.select(vms).where(_IN_FLEET).order_by(vms.c.name))]
 
 
 def vm_by_name(tx: Tx, name: str) -> Vm | None:
-    """The VM with this name."""
-    return _one(tx, sa.select(vms).where(vms.c.name == name), rows.vm)
+    """The VM of the fleet with this name."""
+    return _one(tx, sa.select(vms).where(vms.c.name == name, _IN_FLEET), rows.vm)
 
 
-def insert_vm(tx: Tx, name: str, engine_url: str, address: str, owner_id: int | None) -> None:
-    """Add a VM, thought reachable until the first probe says otherwise."""
-    tx.execute(vms.insert().values(name=name, engine_url=engine_url, address=address, owner_id=owner_id,
-                                   state=VmState.ACTIVE, reachable=True))  # fmt: skip
+def insert_vm(tx: Tx, name: str, engine_url: str, address: str, owner_id: int | None, pool: str) -> None:
+    """Add a VM, thought reachable until the first probe says otherwise. One that was removed comes back."""
+    values = {"engine_url": engine_url, "address": address, "owner_id": owner_id, "pool": pool,
+              "state": VmState.ACTIVE, "reachable": True, "error": None}  # fmt: skip
+    if tx.execute(vms.update().where(vms.c.name == name).values(**values)).rowcount == 0:
+        tx.execute(vms.insert().values(name=name, **values))
+
+
+def remove_vm(tx: Tx, vm_id: int) -> None:
+    """Take a VM out of the fleet; its row stays for the history of what ran there."""
+    tx.execute(gpus.delete().where(gpus.c.vm_id == vm_id))
+    update_vm(tx, vm_id, state=VmState.REMOVED)
 
 
 def update_vm(tx: Tx, vm_id: int, **values: Any) -> None:
     """Change columns of a VM."""
     tx.execute(vms.update().where(vms.c.id == vm_id).values(**values))
-
-
-def loads(tx: Tx) -> dict[int, Load]:
-    """What live deployments hold, by VM id."""
-    query = (
-        sa.select(deployments.c.vm_id, sa.func.sum(deployments.c.memory_gb), sa.func.count())
-        .where(deployments.c.state.in_(lifecycle.ACTIVE))
-        .group_by(deployments.c.vm_id)
-    )
-    return {vm_id: Load(memory, count) for vm_id, memory, count in tx.execute(query)}
 
 
 # --- releases ------------------------------------------------------------------------------
@@ -159,7 +180,7 @@ def touch_release(tx: Tx, release_id: int, state: ReleaseState) -> None:
     tx.execute(releases.update().where(releases.c.id == release_id).values(state=state))
 
 
-# --- deployments and leases ----------------------------------------------------------------
+# --- deployments ---------------------------------------------------------------------------
 
 _SELECT = rows.deployment_select()
 
@@ -189,11 +210,37 @@ def deployment_at_port(tx: Tx, port: int) -> Deployment | None:
     return _one(tx, query, rows.deployment)
 
 
+def waiting(tx: Tx) -> list[Deployment]:
+    """The line, from its head."""
+    query = _SELECT.where(deployments.c.state == State.WAITING)
+    return [rows.deployment(row) for row in tx.execute(query.order_by(deployments.c.waiting_since, deployments.c.id))]
+
+
+def anybody_waits(tx: Tx) -> bool:
+    """Whether there is a line."""
+    return bool(tx.execute(sa.select(sa.exists().where(deployments.c.state == State.WAITING))).scalar())
+
+
+def live_deployments(tx: Tx) -> list[Deployment]:
+    """Everybody's deployments that hold something of a VM, oldest first."""
+    query = _SELECT.where(deployments.c.state.in_(lifecycle.ACTIVE)).order_by(deployments.c.created_at)
+    return [rows.deployment(row) for row in tx.execute(query)]
+
+
+def homes(tx: Tx) -> dict[int, frozenset[int]]:
+    """VM ids on which a user's containers have run, by user id: their home folders are there."""
+    query = sa.select(deployments.c.owner_id, deployments.c.vm_id).where(deployments.c.started_at.is_not(None))
+    found: dict[int, set[int]] = {}
+    for owner_id, vm_id in tx.execute(query.distinct()):
+        found.setdefault(owner_id, set()).add(vm_id)
+    return {owner_id: frozenset(vm_ids) for owner_id, vm_ids in found.items()}
+
+
 def workable(tx: Tx, now: datetime) -> list[tuple[str, int]]:
     """(deployment id, VM id) of what needs the worker and nobody holds, oldest first."""
     query = (
         sa.select(deployments.c.id, deployments.c.vm_id)
-        .where(deployments.c.state.in_(lifecycle.WORK), _unlocked(now))
+        .where(deployments.c.state.in_(lifecycle.WORK), deployments.c.vm_id.is_not(None), _unlocked(now))
         .order_by(deployments.c.updated_at)
     )
     return [(row.id, row.vm_id) for row in tx.execute(query)]
@@ -220,34 +267,6 @@ def update_claimed(tx: Tx, deployment_id: str, token: str, **values: Any) -> Non
     query = deployments.update().where(deployments.c.id == deployment_id, deployments.c.lock_token == token)
     if tx.execute(query.values(**values)).rowcount != 1:
         raise LockLost(deployment_id)
-
-
-def held_slots(tx: Tx, owner_id: int) -> set[int]:
-    """Slots of a user's range whose ports are leased."""
-    query = (
-        sa.select(deployments.c.slot)
-        .join(leases, leases.c.deployment_id == deployments.c.id)
-        .where(deployments.c.owner_id == owner_id, leases.c.kind == "port", leases.c.released_at.is_(None))
-    )
-    return {slot for (slot,) in tx.execute(query) if slot is not None}
-
-
-def lease(tx: Tx, kind: str, resources: Sequence[str], deployment_id: str, now: datetime) -> None:
-    """Lease resources. sqlalchemy IntegrityError when one is held: the transaction must end."""
-    for resource in resources:
-        tx.execute(leases.insert().values(kind=kind, resource=resource, deployment_id=deployment_id,
-                                          acquired_at=now))  # fmt: skip
-
-
-def release_leases(tx: Tx, deployment_id: str, now: datetime) -> None:
-    """Give back everything a deployment holds."""
-    query = leases.update().where(leases.c.deployment_id == deployment_id, leases.c.released_at.is_(None))
-    tx.execute(query.values(released_at=now))
-
-
-def live_leases(tx: Tx) -> list[Mapping[str, Any]]:
-    """Every lease that is held now."""
-    return [dict(row._mapping) for row in tx.execute(sa.select(leases).where(leases.c.released_at.is_(None)))]
 
 
 def _unlocked(now: datetime) -> sa.ColumnElement[bool]:

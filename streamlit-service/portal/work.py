@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from portal import audit, lifecycle, store
+from portal import audit, ledger, lifecycle, store
 from portal.context import Portal
 from portal.errors import LockLost, PortalError
-from portal.models import Deployment, State
+from portal.models import Deployment, State, Vm
 
 
 class Work:
@@ -33,6 +34,12 @@ class Work:
                 return None
         return cls(portal, deployment, token)
 
+    @property
+    def vm(self) -> Vm:
+        """Its VM: only what has one needs the worker."""
+        assert self.deployment.vm is not None
+        return self.deployment.vm
+
     def renew(self) -> None:
         """Hold on for another while. Raises LockLost."""
         with self.portal.store.transaction() as tx:
@@ -45,10 +52,10 @@ class Work:
             store.update_claimed(tx, self.deployment.id, self.token,
                                  lock_expires_at=self.portal.now() + _ttl(self.portal), **values)  # fmt: skip
 
-    def move(self, after: State, *, done: bool = False, release: bool = False, **values: Any) -> None:
-        """Change the state, its audit event in the same transaction. `release` gives leases back.
+    def move(self, after: State, *, done: bool = False, release: Collection[str] | None = (), **values: Any) -> None:
+        """Change the state, its audit event in the same transaction. `done` ends the hold.
 
-        `done` ends the hold.
+        `release` names the kinds of leases that are given back; None: all. Then the line moves up.
         """
         lifecycle.check(self.deployment.state, after)
         now = self.portal.now()
@@ -56,16 +63,18 @@ class Work:
             values |= {"lock_token": None, "lock_expires_at": None}
         with self.portal.store.transaction() as tx:
             store.update_claimed(tx, self.deployment.id, self.token, state=after, updated_at=now, **values)
-            if release:
-                store.release_leases(tx, self.deployment.id, now)
+            if release is None or release:
+                ledger.release(tx, self.deployment.id, now, release)
             details = {k: v for k, v in values.items() if k in ("failure", "stop_reason", "container_id")}
             audit.append(tx, now, "worker", f"deployment.{after}", f"deployment:{self.deployment.id}", **details)
             self.deployment = store.deployment(tx, self.deployment.id) or self.deployment
+        if release is None or release:
+            self.portal.wake()
 
     def fail(self, error: PortalError) -> None:
         """Record the failure as its owner is told it, and give every lease back."""
         failure = {"code": error.code, "message": error.message, "hint": error.hint}
-        self.move(State.FAILED, done=True, release=True, failure=failure, slot=None, progress=None)
+        self.move(State.FAILED, done=True, release=None, failure=failure, slot=None, progress=None, gpu_uuids=None)
 
     def defer(self, seconds: float) -> None:
         """Leave the intent as it is and try again after a while."""

@@ -31,7 +31,7 @@ def index(portal: Product, user: Caller) -> list[DeploymentView]:
 def create(body: OrderBody, portal: Product, user: Caller) -> DeploymentView:
     taken = {d.name for d in deployments.mine(portal, user)}
     name = deployments.propose_name(body.image, taken) if body.name is None else body.name
-    order = Order(body.image, name, body.gpus, body.memory_gb, body.cpus)
+    order = Order(body.image, name, body.gpus, body.memory_gb, body.cpus, body.gpu_model)
     return _view(portal, deployments.request(portal, user, order))
 
 
@@ -83,7 +83,7 @@ async def _follow(portal: Portal, first: Deployment) -> AsyncIterator[str]:
     """Every change until the deployment settles."""
     current, quiet = first, 0.0
     yield _event(portal, current)
-    while current.state in lifecycle.WORK:
+    while current.state in lifecycle.UNSETTLED:
         await asyncio.sleep(EVENT_POLL_S)
         quiet += EVENT_POLL_S
         latest = await asyncio.to_thread(_again, portal, current.id)

@@ -1,7 +1,7 @@
 """What a caller is and may choose from: /me, /images, /vms."""
 
 from fastapi import APIRouter
-from portal import placement, policy, store
+from portal import placement, quotas, store
 from views import ImageView, Me, VmView
 
 from rest.caller import Caller, Product
@@ -11,7 +11,8 @@ router = APIRouter()
 
 @router.get("/me")
 def me(portal: Product, user: Caller) -> Me:
-    return Me.of(user, policy.limits_for(portal.settings, user))
+    with portal.store.reading() as tx:
+        return Me.of(user, quotas.allowance(portal, tx, user), quotas.group_allowance(tx, user.group))
 
 
 @router.get("/images")

@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from portal import line, placement
 from portal.line import Waiting
-from portal.models import Gpu, GpuState, Vm, VmState
 from portal.placement import Need, Room
-
-SEEN = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def vm(number: int, memory_gb: float = 64, **changes: object) -> Vm:
-    values: dict[str, object] = {
-        "id": number, "name": f"vm-{number:02}", "engine_url": "unix:///x", "address": "10.0.0.1", "owner_id": None,
-        "pool": "shared", "state": VmState.ACTIVE, "reachable": True, "error": None, "cpus": 16,
-        "memory_gb": memory_gb, "driver": "535.104.05", "cuda": "12.2", "gpu_access": "nvidia", "gpu_problem": None,
-        "last_seen_at": SEEN,
-    }  # fmt: skip
-    return Vm(**{**values, **changes})  # type: ignore[arg-type]
-
-
-def gpu(vm_id: int, index: int, model: str = "A100", parent: str | None = None, state: GpuState = GpuState.OK) -> Gpu:
-    return Gpu(f"GPU-{vm_id}-{index}", vm_id, index, model, parent, state, None, 40, 0, 0, 40)
-
-
-def room(number: int = 1, gpus: int = 4, leased: int = 0, held_gb: float = 0, **changes: object) -> Room:
-    cards = [gpu(number, index) for index in range(gpus)]
-    return placement.room_of(vm(number, **changes), cards, {c.uuid for c in cards[:leased]}, held_gb)
+from samples import gpu, room, vm
 
 
 def wait(name: str, gpus: int, memory_gb: float = 1, reach: str = "pool") -> Waiting:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from portal import placement
 from portal.models import GpuState, VmState
 from portal.placement import Need
-
-from test_line import gpu, room, vm
+from samples import gpu, room, vm
 
 
 def test_gpus_are_packed_so_that_big_requests_find_whole_vms() -> None:
@@ -35,12 +36,22 @@ def test_the_vm_with_the_users_home_comes_first() -> None:
         (Need(1, 1, 1), {"gpus": 0}, "has no GPU"),
         (Need(1, 1, 1, min_driver="550.54"), {}, "has NVIDIA driver 535.104.05, the image needs 550.54"),
         (Need(1, 1, 1), {"gpu_problem": "no_toolkit"}, "cannot use its GPUs (no toolkit)"),
-        (Need(1, 1), {"state": VmState.DRAINING}, "takes no new containers (draining)"),
     ],
 )
-def test_what_a_vm_can_never_do_is_said_in_words(need: Need, changes: dict[str, object], why: str) -> None:
-    assert placement.never(need, room(1, **changes)) == why  # type: ignore[arg-type]
-    assert placement.place(need, [room(1, **changes)]) is None  # type: ignore[arg-type]
+def test_what_a_vm_can_never_do_is_said_in_words(need: Need, changes: dict[str, Any], why: str) -> None:
+    assert placement.never(need, room(1, **changes)) == why
+    assert placement.place(need, [room(1, **changes)]) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [({"state": VmState.DRAINING}, "takes no new containers (draining)"), ({"reachable": False}, "cannot be reached"),
+     ({"held_gb": 60}, "4.0 GB of memory free, 8 GB asked for"), ({"leased": 3}, "1 of 4 GPUs free, 2 asked for")],
+)  # fmt: skip
+def test_what_a_vm_cannot_do_now_is_said_in_words(changes: dict[str, Any], why: str) -> None:
+    need = Need(8, 1, 2)
+    assert placement.never(need, room(1, **changes)) == ""
+    assert placement.not_now(need, room(1, **changes)) == why
 
 
 def test_driver_versions_are_compared_as_numbers() -> None:

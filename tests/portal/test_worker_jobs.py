@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from fakes import FakeClock, FakeEngine
-from portal import audit, deployments, store
+from portal import audit, deployments, ledger, store
 from portal.context import Portal
 from portal.convergence import converge
 from portal.errors import EngineError, VmUnreachable
@@ -15,6 +15,14 @@ from portal.reconciler import Reconciler
 from portal.work import Work
 
 WorkOff = Callable[..., Deployment]
+
+
+def look(portal: Portal, engine: FakeEngine) -> None:
+    """One look of the worker at vm-01, as it is recorded now."""
+    with portal.store.reading() as tx:
+        vm = store.vm_by_name(tx, "vm-01")
+    assert vm
+    observe(portal, vm, engine)
 
 
 @pytest.fixture
@@ -32,7 +40,7 @@ def test_a_failure_anywhere_leaves_nothing_behind(
     assert made.failure and made.failure.message == "The VM's disk is full."
     assert not engine.boxes
     with portal.store.reading() as tx:
-        assert store.live_leases(tx) == []
+        assert ledger.live_leases(tx) == []
 
 
 def test_a_failed_deployment_can_be_started_again(
@@ -106,11 +114,11 @@ def test_a_lost_vm_stops_nothing_and_is_shown(
     portal: Portal, jane: User, engine: FakeEngine, running: Deployment
 ) -> None:
     engine.failing["info"] = VmUnreachable("vm_unreachable", "The VM vm-01 does not answer.")
-    observe(portal, running.vm, engine)
+    look(portal, engine)
     seen = deployments.get(portal, jane, running.id)
     assert (seen.state, seen.unreachable) == (State.RUNNING, True)
     engine.failing.clear()
-    observe(portal, seen.vm, engine)
+    look(portal, engine)
     assert not deployments.get(portal, jane, running.id).unreachable
 
 
@@ -120,7 +128,7 @@ def test_a_container_that_ends_by_itself_is_stopped_with_the_reason(
 ) -> None:
     box = engine.boxes[f"portal-{running.id}"]
     box.running, box.exit_code, box.out_of_memory = False, 137, oom
-    observe(portal, running.vm, engine)
+    look(portal, engine)
     seen = deployments.get(portal, jane, running.id)
     assert (seen.state, seen.stop_reason) == (State.STOPPED, reason)
 
@@ -132,7 +140,7 @@ def test_orphans_are_removed_and_others_left(
 
     spec = engine.boxes[f"portal-{running.id}"].spec
     engine.create(replace(spec, name="portal-nobody", labels={**spec.labels, "org.container-portal.deployment": "x"}))
-    observe(portal, running.vm, engine)
+    look(portal, engine)
     assert list(engine.boxes) == [f"portal-{running.id}"]
 
 

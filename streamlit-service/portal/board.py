@@ -1,0 +1,80 @@
+"""What people see of the GPUs: what they may choose from, and every GPU as a tile."""
+
+from __future__ import annotations
+
+import enum
+from collections import defaultdict
+from dataclasses import dataclass
+
+from portal import admission, ledger, placement, store
+from portal.context import Portal
+from portal.models import Deployment, Gpu, GpuState, Role, User, Vm
+
+
+class Hold(enum.StrEnum):
+    """What a GPU is to the person who looks."""
+
+    FREE = "free"
+    YOURS = "yours"
+    TAKEN = "taken"
+    OUT_OF_ORDER = "out of order"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A GPU model that a user could be given: how many are free now, and the most that one VM has."""
+
+    model: str
+    free: int
+    most: int
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One GPU. `holder` names the person for administrators; for others only themselves."""
+
+    vm: Vm
+    gpu: Gpu
+    hold: Hold
+    holder: str
+    deployment: Deployment | None
+
+
+def offers(portal: Portal, user: User) -> list[Offer]:
+    """The models on the VMs that the user may use, most free first."""
+    with portal.store.reading() as tx:
+        floor = admission.floor(tx)
+    free: dict[str, int] = defaultdict(int)
+    most: dict[str, int] = defaultdict(int)
+    for vm_id in floor.reach(user, None)[1]:
+        room = floor.rooms[vm_id]
+        for model, count in room.working.items():
+            most[model] = max(most[model], count)
+            free[model] += len(room.free.get(model, ())) if placement.open_now(room) else 0
+    return sorted((Offer(model, free[model], most[model]) for model in most), key=lambda o: (-o.free, o.model))
+
+
+def tiles(portal: Portal, user: User) -> list[Tile]:
+    """Every GPU of the VMs that the user may use; of all VMs for an administrator. By VM and index."""
+    with portal.store.reading() as tx:
+        vms = store.all_vms(tx)
+        holders = ledger.leased_gpus(tx)
+        live = {one.id: one for one in store.live_deployments(tx)}
+        gpus = ledger.all_gpus(tx)
+    shown = {vm.id: vm for vm in (vms if user.role is Role.ADMIN else placement.candidates(vms, user))}
+    found = [_tile(shown[gpu.vm_id], gpu, live.get(holders.get(gpu.uuid, "")), user) for gpu in gpus
+             if gpu.vm_id in shown]  # fmt: skip
+    return sorted(found, key=lambda tile: (tile.vm.name, tile.gpu.index, tile.gpu.uuid))
+
+
+def _tile(vm: Vm, gpu: Gpu, deployment: Deployment | None, user: User) -> Tile:
+    mine = deployment is not None and deployment.owner.id == user.id
+    told = mine or user.role is Role.ADMIN
+    if gpu.state is not GpuState.OK or not vm.reachable:
+        hold = Hold.OUT_OF_ORDER
+    elif deployment is None:
+        hold = Hold.FREE
+    else:
+        hold = Hold.YOURS if mine else Hold.TAKEN
+    holder = deployment.owner.display_name if deployment is not None and told else ""
+    return Tile(vm, gpu, hold, holder, deployment if told else None)

@@ -1,0 +1,77 @@
+"""What a user may hold: limits per user, per group and default, and what is taken of them."""
+
+from __future__ import annotations
+
+from portal import audit, ledger, policy, store
+from portal.context import Portal
+from portal.errors import Invalid, NotFound
+from portal.models import Order, Quota, User
+from portal.policy import YOU, Allowance
+from portal.store import Tx
+
+DEFAULT, GROUP, USER = "default", "group", "user"
+
+
+def allowance(portal: Portal, tx: Tx, user: User) -> Allowance:
+    """The user's limits and what they hold."""
+    quota = policy.quota_of(portal.settings, ledger.quota(tx, DEFAULT, ""), ledger.quota(tx, USER, user.subject))
+    held = ledger.held_by_user(tx, user.id)
+    return _allowance(YOU, quota, held)
+
+
+def group_allowance(tx: Tx, group: str) -> Allowance | None:
+    """The limits that a group's members share; None when the group has none."""
+    quota = ledger.quota(tx, GROUP, group) if group else None
+    if quota is None:
+        return None
+    return _allowance(group, quota, ledger.held_by_group(tx, group))
+
+
+def _allowance(whose: str, quota: Quota, held: ledger.Held) -> Allowance:
+    unlimited = 10**9
+    return Allowance(
+        whose,
+        unlimited if quota.gpus is None else quota.gpus,
+        unlimited if quota.memory_gb is None else quota.memory_gb,
+        unlimited if quota.cpus is None else quota.cpus,
+        unlimited if quota.deployments is None else quota.deployments,
+        held.gpus, held.memory_gb, held.cpus, held.deployments,
+    )  # fmt: skip
+
+
+def check(portal: Portal, tx: Tx, user: User, order: Order, *, new: bool) -> None:
+    """Raise Forbidden when the order goes over the user's or their group's limits.
+
+    Call in the transaction that reserves (invariant 2). `new` is False when a stopped deployment, which
+    counts already, starts again.
+    """
+    for one in (allowance(portal, tx, user), group_allowance(tx, user.group)):
+        if one is not None:
+            policy.check_quota(order, one, new=new)
+
+
+def set_quota(portal: Portal, actor: str, scope: str, key: str, value: Quota | None) -> None:
+    """Set or take away a limit. Lowering it below use ends nothing; it only refuses what comes next."""
+    if scope not in (DEFAULT, GROUP, USER) or (scope == DEFAULT) != (key == ""):
+        raise Invalid("bad_scope", "A quota is for the default, a group or a user.", "Name the group or the user.")
+    if value is not None and any(amount is not None and amount < 0 for amount in vars(value).values()):
+        raise Invalid("bad_quota", "A limit cannot be negative.", "Give 0 or more, or leave it out.")
+    now = portal.now()
+    with portal.store.transaction() as tx:
+        if scope == USER and store.user_by_subject(tx, key) is None:
+            raise NotFound("no_such_user", f"No user {key} is known.", "They appear once they have signed in.")
+        ledger.set_quota(tx, scope, key, value)
+        details = vars(value) if value is not None else {"deleted": True}
+        audit.append(tx, now, actor, "quota.set", f"quota:{scope}:{key}", **details)
+
+
+def set_group(portal: Portal, actor: str, subject: str, group: str) -> None:
+    """Put a user into a group, "" for none."""
+    now = portal.now()
+    with portal.store.transaction() as tx:
+        user = store.user_by_subject(tx, subject)
+        if user is None:
+            raise NotFound("no_such_user", f"No user {subject} is known.", "They appear once they have signed in.")
+        store.update_user(tx, user.id, group=group)
+        audit.append(tx, now, actor, "user.group", f"user:{subject}", before=user.group, after=group)
+    portal.wake()
