@@ -14,16 +14,19 @@ from typing import Any, TypeVar
 
 import docker
 import engine_errors
+import gpu_probe
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
-from docker.types import Mount
+from docker.types import DeviceRequest, Mount
 from portal.config import Settings
 from portal.engine import (
     LABEL_DEPLOYMENT,
+    LABEL_GPUS,
     LABEL_PORTAL,
     ContainerSpec,
     ContainerStatus,
     EngineInfo,
+    GpuReport,
     OnProgress,
 )
 from portal.errors import EngineError
@@ -33,6 +36,7 @@ from ssh_tunnel import SshTunnel, TunnelError
 
 PULL_SILENCE_S = 120
 FOLLOW_SILENCE_S = 3600
+GPU_PROBE_S = 30.0  # nvidia-smi takes seconds where the driver is not kept loaded
 GIB = 2**30
 T = TypeVar("T")
 NO_END = "0001-01-01"  # the engine's zero time
@@ -52,6 +56,17 @@ class DockerEngine:
         """Version, CPUs and memory of the VM."""
         raw = self._call(lambda client: client.info())
         return EngineInfo(raw["ServerVersion"], raw["NCPU"], round(raw["MemTotal"] / GIB, 1))
+
+    def gpus(self) -> GpuReport:
+        """What portal-gate on the VM says. Over a local socket nothing can be asked: no GPUs are handed out."""
+        if self._tunnel is None:
+            return GpuReport()
+        can_cdi = bool(self._call(lambda client: client.info()).get("CDISpecDirs"))
+        try:
+            said = self._tunnel.run(gpu_probe.COMMAND, GPU_PROBE_S)
+        except TunnelError as error:
+            raise engine_errors.unreachable(self._vm.name, f"{gpu_probe.COMMAND}: {error}") from error
+        return gpu_probe.parse(said, cdi_engine=can_cdi) if said else GpuReport(problem="no_gate")
 
     def has_image(self, reference: str) -> bool:
         """Whether the digest is on the VM."""
@@ -202,10 +217,20 @@ def _create_arguments(spec: ContainerSpec) -> dict[str, Any]:
         "read_only": True,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
+        "device_requests": _device_requests(spec),
         "init": True,
         "detach": True,
         "log_config": docker.types.LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
     }
+
+
+def _device_requests(spec: ContainerSpec) -> list[DeviceRequest]:
+    """Exactly these GPUs, by UUID, in the way that this VM's engine takes."""
+    if not spec.gpus:
+        return []
+    if spec.gpu_access == "cdi":
+        return [DeviceRequest(driver="cdi", device_ids=[f"nvidia.com/gpu={uuid}" for uuid in spec.gpus])]
+    return [DeviceRequest(device_ids=list(spec.gpus), capabilities=[["gpu"]])]
 
 
 def _note_layer(layers: dict[str, LayerProgress], line: dict[str, Any]) -> bool:
@@ -243,5 +268,6 @@ def _status(container: Container) -> ContainerStatus:
         running=bool(state["Running"]),
         exit_code=None if state["Running"] else state["ExitCode"],
         out_of_memory=bool(state["OOMKilled"]),
+        gpus=tuple(filter(None, str(container.labels.get(LABEL_GPUS, "")).split(","))),
         finished_at=None if finished.startswith(NO_END) else datetime.fromisoformat(finished),
     )

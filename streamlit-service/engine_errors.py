@@ -29,6 +29,12 @@ _RUN = (
     (("no space left",), "disk_full", "The VM's disk is full."),
     (("port is already allocated", "address already in use"), "port_taken", "A port is in use on the VM."),
     (("cannot assign requested address",), "bad_address", "The VM does not have the address it is registered with."),
+    (
+        ("could not select device driver", "nvidia-container-runtime-hook", "cdi device injection failed: cdi not"),
+        "no_toolkit",
+        "The VM's Docker Engine cannot hand out GPUs: the NVIDIA Container Toolkit is missing.",
+    ),
+    (("unknown device", "unresolvable cdi devices"), "gpu_gone", "A GPU that was reserved is no longer there."),
     (("no such image",), "image_gone", "The image vanished from the VM."),
 )
 

@@ -21,6 +21,7 @@ from portal.config import Settings
 CONNECT_S = 5.0
 KEEPALIVE_S = 5
 T = TypeVar("T")
+NO_GATE = 127  # the shell's "command not found" (POSIX)
 ENGINE_SOCKET = "/var/run/docker.sock"
 
 
@@ -50,6 +51,19 @@ class SshTunnel:
                 except (OSError, asyncssh.Error, TimeoutError) as error:
                     raise TunnelError(f"{type(error).__name__}: {error}") from error
             return self._url
+
+    def run(self, command: str, timeout_s: float) -> str:
+        """Run a command over the same connection; what it printed. Raises TunnelError, also in time."""
+        self.url()  # connects
+        connection = self._connection
+        assert connection is not None
+        try:
+            done = _run(connection.run(command, check=False, timeout=timeout_s), timeout_s + 1)
+        except (OSError, asyncssh.Error, TimeoutError) as error:
+            raise TunnelError(f"{type(error).__name__}: {error}") from error
+        if done.exit_status not in (0, NO_GATE):
+            raise TunnelError(f"{command}: exit {done.exit_status}: {str(done.stderr)[:200]}")
+        return str(done.stdout) if done.exit_status == 0 else ""
 
     def close(self) -> None:
         """Close the connection and remove the socket."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from portal.engine import LABEL_DEPLOYMENT, ContainerSpec, ContainerStatus, EngineInfo, OnProgress
+from portal.engine import LABEL_DEPLOYMENT, ContainerSpec, ContainerStatus, EngineInfo, GpuReport, OnProgress
 from portal.errors import EngineError
 from portal.models import LayerProgress
 
@@ -48,6 +48,7 @@ class FakeEngine:
     failing: dict[str, EngineError] = field(default_factory=dict)
     layers: tuple[LayerProgress, ...] = (LayerProgress("a1", 10, 100, "Downloading"),)
     pull_gate: threading.Event | None = None
+    report: GpuReport = field(default_factory=GpuReport)
     pulled: list[str] = field(default_factory=list)
 
     def _enter(self, method: str) -> None:
@@ -57,6 +58,10 @@ class FakeEngine:
     def info(self) -> EngineInfo:
         self._enter("info")
         return EngineInfo("28.0.0", 8, 32.0)
+
+    def gpus(self) -> GpuReport:
+        self._enter("gpus")
+        return self.report
 
     def has_image(self, reference: str) -> bool:
         self._enter("has_image")
@@ -112,4 +117,5 @@ class FakeEngine:
 
 def _status(box: Box) -> ContainerStatus:
     code = None if box.running else box.exit_code
-    return ContainerStatus(box.id, box.spec.labels[LABEL_DEPLOYMENT], box.running, code, box.out_of_memory, None)
+    return ContainerStatus(box.id, box.spec.labels[LABEL_DEPLOYMENT], box.running, code, box.out_of_memory, None,
+                           box.spec.gpus)  # fmt: skip

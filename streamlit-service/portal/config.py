@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     lock_ttl_s: float = Field(12, gt=0, description="after a crash, work is taken up again after this")
     observe_interval_s: float = Field(3, gt=0, description="between looks at every VM")
 
+    gpu_interval_s: float = Field(5, gt=0, description="between looks at a VM's GPUs")
+
     # What one person may hold in all, where no quota says otherwise.
     max_deployments: int = Field(10, ge=1, le=10)
     max_gpus: int = Field(2, ge=0)

@@ -63,11 +63,40 @@ class EngineInfo:
     memory_gb: float
 
 
+@dataclass(frozen=True)
+class SeenGpu:
+    """A GPU or MIG instance as a VM reports it; units as in models.Gpu."""
+
+    uuid: str
+    index: int
+    model: str
+    parent: str | None
+    memory_gb: float
+    memory_used_gb: float | None
+    utilisation: float | None
+    temperature: float | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class GpuReport:
+    """What a VM says of its GPUs. `access`: "nvidia" or "cdi"; `problem`: what keeps them from being used."""
+
+    gpus: tuple[SeenGpu, ...] = ()
+    driver: str | None = None
+    cuda: str | None = None
+    access: str | None = None
+    problem: str | None = None
+
+
 class Engine(Protocol):
     """One Docker Engine on one VM. Every call has a deadline and raises EngineError."""
 
     def info(self) -> EngineInfo:
         """Version and size of the machine; also the probe whether it answers."""
+
+    def gpus(self) -> GpuReport:
+        """The VM's GPUs, driver and toolkit."""
 
     def has_image(self, reference: str) -> bool:
         """Whether the digest is already on the VM."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
-from portal import audit, store
+from portal import admission, audit, ledger, store
 from portal.context import Portal
-from portal.engine import EngineInfo
+from portal.engine import EngineInfo, GpuReport
 from portal.errors import Conflict, Invalid, NotFound
-from portal.models import Vm
+from portal.models import Gpu, GpuState, Vm, VmState
 from portal.placement import SHARED_POOL
 
+POOL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,60}")
 VM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 
 
@@ -45,6 +49,61 @@ def add(
     return made
 
 
+def assign(portal: Portal, actor: str, name: str, *, owner: str | None = None, pool: str = SHARED_POOL) -> Vm:
+    """Dedicate a VM to a user (by subject), or put it into a pool. What runs on it goes on."""
+    if not POOL_NAME.fullmatch(pool):
+        raise Invalid("bad_pool", f"{pool[:60]!r} is no pool name.", f"Use {SHARED_POOL}, or the name of a group.")
+    return _change(portal, actor, name, "assigned", owner=owner, pool=pool)
+
+
+def drain(portal: Portal, actor: str, name: str) -> Vm:
+    """No new containers on it; what runs goes on. Undone by activate()."""
+    return _change(portal, actor, name, "drained", state=VmState.DRAINING)
+
+
+def activate(portal: Portal, actor: str, name: str) -> Vm:
+    """It takes new containers again."""
+    return _change(portal, actor, name, "activated", state=VmState.ACTIVE)
+
+
+def remove(portal: Portal, actor: str, name: str) -> None:
+    """Take a VM out of the fleet. Conflict while containers live on it; stopped ones lose their place there."""
+    with portal.store.reading() as tx:
+        vm = _known(tx, name)
+        live = [one for one in store.live_deployments(tx) if one.vm is not None and one.vm.id == vm.id]
+    if live:
+        names = ", ".join(f"{one.name} of {one.owner.display_name}" for one in live[:5])
+        raise Conflict("vm_in_use", f"{len(live)} of {name}'s containers are running: {names}.",
+                       "Drain it, and wait or stop them first.")  # fmt: skip
+    _change(portal, actor, name, "removed", state=VmState.REMOVED)
+
+
+def _change(portal: Portal, actor: str, name: str, what: str, **values: Any) -> Vm:
+    """Change a VM and audit it; then nobody may wait for what can no longer come."""
+    now = portal.now()
+    with portal.store.transaction() as tx:
+        store.in_order(tx)
+        vm = _known(tx, name)
+        details = dict(values)
+        if "owner" in values:
+            values["owner_id"] = _owner_id(tx, values.pop("owner"))
+        if values.get("state") is VmState.REMOVED:
+            store.remove_vm(tx, vm.id)
+        else:
+            store.update_vm(tx, vm.id, **values)
+        audit.append(tx, now, actor, f"vm.{what}", f"vm:{name}", **details)
+        admission.fail_the_impossible(portal, tx)
+    portal.wake()
+    return replace(vm, **values)
+
+
+def _known(tx: store.Tx, name: str) -> Vm:
+    vm = store.vm_by_name(tx, name)
+    if vm is None:
+        raise NotFound("no_such_vm", f"There is no VM {name[:60]}.", "List the VMs to see their names.")
+    return vm
+
+
 def _owner_id(tx: store.Tx, subject: str | None) -> int | None:
     if subject is None:
         return None
@@ -62,6 +121,43 @@ def seen(portal: Portal, vm: Vm, info: EngineInfo) -> None:
                         last_seen_at=now)  # fmt: skip
         if not vm.reachable:
             audit.append(tx, now, "worker", "vm.reachable", f"vm:{vm.name}", engine=info.version)
+
+
+def saw_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
+    """Record a look at a VM's GPUs. What comes, goes or falls ill is audited; readings are not."""
+    now = portal.now()
+    facts = {"driver": report.driver, "cuda": report.cuda, "gpu_access": report.access, "gpu_problem": report.problem}
+    changed = False
+    with portal.store.transaction() as tx:
+        known = ledger.gpus_of(tx, vm.id)
+        if facts != {name: getattr(vm, name) for name in facts}:
+            store.update_vm(tx, vm.id, **facts)
+            audit.append(tx, now, "worker", "vm.gpus", f"vm:{vm.name}", **facts)
+        for seen in report.gpus:
+            gpu = Gpu(vm_id=vm.id, state=GpuState.ILL if seen.problem else GpuState.OK, **vars(seen))
+            before = known.pop(gpu.uuid, None)
+            if gpu != before:
+                ledger.put_gpu(tx, gpu)
+            if before is None or before.state is not gpu.state:
+                audit.append(tx, now, "worker", f"gpu.{gpu.state}", f"gpu:{gpu.uuid}", vm=vm.name, model=gpu.model,
+                             problem=gpu.problem)  # fmt: skip
+                changed = True
+        _missing(tx, vm, known, now)
+    if changed:
+        portal.wake()  # somebody may wait for what came
+
+
+def _missing(tx: store.Tx, vm: Vm, gone: dict[str, Gpu], now: datetime) -> None:
+    """Kept while somebody holds it, so that they and administrators see what happened; else forgotten."""
+    leased = ledger.leased_gpus(tx)
+    for uuid, gpu in gone.items():
+        if uuid not in leased:
+            ledger.drop_gpu(tx, uuid)
+            audit.append(tx, now, "worker", "gpu.gone", f"gpu:{uuid}", vm=vm.name, model=gpu.model)
+        elif gpu.state is not GpuState.MISSING:
+            ledger.gpu_missing(tx, uuid, f"{vm.name} no longer reports it")
+            audit.append(tx, now, "worker", f"gpu.{GpuState.MISSING}", f"gpu:{uuid}", vm=vm.name, model=gpu.model,
+                         deployment=leased[uuid])  # fmt: skip
 
 
 def lost(portal: Portal, vm: Vm, error: str) -> None:

@@ -39,6 +39,16 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
                 log.warning("orphan stays for now", vm=vm.name, cause=error.cause)
 
 
+def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> None:
+    """Look at the VM's GPUs. Silence is for observe() to judge: it looks more often."""
+    try:
+        report = engine.gpus()
+    except EngineError as error:
+        log.warning("no look at the gpus", vm=vm.name, code=error.code, cause=error.cause)
+        return
+    inventory.saw_gpus(portal, vm, report)
+
+
 def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) -> None:
     """A deployment that was running before the look and whose container is not: say why it stopped."""
     if status is not None and status.running:

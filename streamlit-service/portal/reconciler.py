@@ -17,7 +17,7 @@ from portal.convergence import IsReady, converge
 from portal.engine import Engine
 from portal.errors import LockLost
 from portal.models import Vm
-from portal.observation import observe
+from portal.observation import observe, observe_gpus
 from portal.work import Work
 
 log = structlog.get_logger()
@@ -28,6 +28,7 @@ IDLE_POLL_S = 1.0
 T = TypeVar("T")
 
 EngineFor = Callable[[Vm], Engine]
+Look = Callable[[Portal, Vm, Engine], None]
 
 
 class Reconciler:
@@ -43,7 +44,7 @@ class Reconciler:
         self._busy: set[str] = set()
         self._jobs_on: Counter[int] = Counter()
         self._held: set[Work] = set()
-        self._looked_at: dict[int, float] = {}
+        self._looked_at: dict[str, float] = {}
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="job")
 
     def wake(self) -> None:
@@ -74,14 +75,21 @@ class Reconciler:
             due = store.workable(tx, self._portal.now())
             vms = store.all_vms(tx)
         started = [self._start(f"job:{key}", vm_id, JOBS_PER_VM, self._converge, key) for key, vm_id in due]
-        now = time.monotonic()
+        settings = self._portal.settings
         for vm in vms:
-            if now - self._looked_at.get(vm.id, -1e9) >= self._portal.settings.observe_interval_s:
-                look = self._start(f"look:{vm.id}", vm.id, None, self._observe, vm)
-                if look:
-                    self._looked_at[vm.id] = now
-                started.append(look)
+            started.append(self._look(f"look:{vm.id}", vm, settings.observe_interval_s, observe))
+            started.append(self._look(f"gpus:{vm.id}", vm, settings.gpu_interval_s, observe_gpus))
         return [future for future in started if future]
+
+    def _look(self, key: str, vm: Vm, every_s: float, look: Look) -> Future[None] | None:
+        """Start a look at a VM if it is due; one that hangs does not pile up."""
+        now = time.monotonic()
+        if now - self._looked_at.get(key, -1e9) < every_s:
+            return None
+        started = self._start(key, vm.id, None, lambda vm: look(self._portal, vm, self._engine_for(vm)), vm)
+        if started:
+            self._looked_at[key] = now
+        return started
 
     def _serve_the_line(self) -> None:
         """Who waits starts in this very pass, if there is room now."""
@@ -124,9 +132,6 @@ class Reconciler:
             converge(work, self._engine_for(work.vm), self._is_ready)
         finally:
             self._held.discard(work)
-
-    def _observe(self, vm: Vm) -> None:
-        observe(self._portal, vm, self._engine_for(vm))
 
     def _renew_locks(self) -> None:
         while not self._stopping.wait(self._portal.settings.lock_ttl_s / 3):
