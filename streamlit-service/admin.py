@@ -9,16 +9,23 @@ from typing import Annotated, Any
 
 import typer
 import wiring
-from portal import audit, images, inventory, store
+from portal import audit, images, inventory, ledger, quotas, store
 from portal.context import Portal
 from portal.errors import PortalError
+from portal.models import Quota
+from portal.placement import SHARED_POOL
+
+OWNER_HELP = "user (edipi:… or upn:…) it is dedicated to; default: a pool"
+POOL_HELP = "shared, or the name of a group whose members alone may use it"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Administer the Container Portal.")
 vm_app = typer.Typer(no_args_is_help=True, help="User VMs.")
 image_app = typer.Typer(no_args_is_help=True, help="Curated images and their releases.")
 user_app = typer.Typer(no_args_is_help=True, help="Users.")
+quota_app = typer.Typer(no_args_is_help=True, help="What users and groups may hold.")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit trail.")
-for name, sub in (("vm", vm_app), ("image", image_app), ("user", user_app), ("audit", audit_app)):
+PARTS = {"vm": vm_app, "image": image_app, "user": user_app, "quota": quota_app, "audit": audit_app}
+for name, sub in PARTS.items():
     app.add_typer(sub, name=name)
 
 
@@ -46,10 +53,11 @@ def vm_add(
     name: str,
     engine: Annotated[str, typer.Option(help="unix:///var/run/docker.sock or ssh://user@host[:port]")],
     address: Annotated[str, typer.Option(help="the VM's internal address, where containers publish")],
-    owner: Annotated[str | None, typer.Option(help="user (edipi:… or upn:…) it is dedicated to; default: pool")] = None,
+    owner: Annotated[str | None, typer.Option(help=OWNER_HELP)] = None,
+    pool: Annotated[str, typer.Option(help=POOL_HELP)] = SHARED_POOL,
 ) -> None:
     """Add a VM."""
-    inventory.add(_portal(), _actor(), name, engine, address, owner)
+    inventory.add(_portal(), _actor(), name, engine, address, owner, pool)
     typer.echo(f"VM {name} is in the fleet.")
 
 
@@ -58,6 +66,38 @@ def vm_list() -> None:
     """Every VM, as JSON."""
     with _portal().store.reading() as tx:
         _print([vars(vm) for vm in store.all_vms(tx)])
+
+
+@vm_app.command("assign")
+def vm_assign(
+    name: str,
+    owner: Annotated[str | None, typer.Option(help=OWNER_HELP)] = None,
+    pool: Annotated[str, typer.Option(help=POOL_HELP)] = SHARED_POOL,
+) -> None:
+    """Dedicate a VM to a user, or put it into a pool. What runs on it goes on."""
+    inventory.assign(_portal(), _actor(), name, owner=owner, pool=pool)
+    typer.echo(f"VM {name} is {f'dedicated to {owner}' if owner else f'in pool {pool}'}.")
+
+
+@vm_app.command("drain")
+def vm_drain(name: str) -> None:
+    """No new containers on a VM; what runs goes on."""
+    inventory.drain(_portal(), _actor(), name)
+    typer.echo(f"VM {name} takes no new containers. Undo: admin.py vm activate {name}")
+
+
+@vm_app.command("activate")
+def vm_activate(name: str) -> None:
+    """A drained VM takes new containers again."""
+    inventory.activate(_portal(), _actor(), name)
+    typer.echo(f"VM {name} takes new containers.")
+
+
+@vm_app.command("remove")
+def vm_remove(name: str) -> None:
+    """Take a VM out of the fleet; refused while containers run on it."""
+    inventory.remove(_portal(), _actor(), name)
+    typer.echo(f"VM {name} is no longer in the fleet. Its disk was not touched.")
 
 
 @image_app.command("approve")
@@ -81,6 +121,53 @@ def user_list() -> None:
     """Every user, as JSON."""
     with _portal().store.reading() as tx:
         _print([vars(user) for user in store.all_users(tx)])
+
+
+@user_app.command("group")
+def user_group(subject: str, group: Annotated[str, typer.Argument(help='"" for none')]) -> None:
+    """Put a user into a group: they share its quota and use the pool of the same name."""
+    quotas.set_group(_portal(), _actor(), subject, group)
+    typer.echo(f"{subject} is in {f'group {group}' if group else 'no group'}.")
+
+
+@quota_app.command("set")
+def quota_set(
+    user: Annotated[str | None, typer.Option(help="a user's subject (edipi:… or upn:…)")] = None,
+    group: Annotated[str | None, typer.Option(help="a group: shared by its members")] = None,
+    gpus: Annotated[int | None, typer.Option(min=0)] = None,
+    memory_gb: Annotated[float | None, typer.Option(min=0)] = None,
+    cpus: Annotated[float | None, typer.Option(min=0)] = None,
+    deployments: Annotated[int | None, typer.Option(min=0)] = None,
+) -> None:
+    """Set the quota of a user, a group, or (with neither) of everybody without one. What is left out is not limited
+    here."""
+    scope, key = _scope(user, group)
+    quotas.set_quota(_portal(), _actor(), scope, key, Quota(gpus, memory_gb, cpus, deployments))
+    typer.echo(f"The quota of {key or 'everybody without their own'} is set.")
+
+
+@quota_app.command("clear")
+def quota_clear(
+    user: Annotated[str | None, typer.Option(help="a user's subject")] = None,
+    group: Annotated[str | None, typer.Option(help="a group")] = None,
+) -> None:
+    """Take a quota away again."""
+    scope, key = _scope(user, group)
+    quotas.set_quota(_portal(), _actor(), scope, key, None)
+    typer.echo(f"The quota of {key or 'everybody without their own'} is cleared.")
+
+
+@quota_app.command("list")
+def quota_list() -> None:
+    """Every quota, as JSON."""
+    with _portal().store.reading() as tx:
+        _print([{"scope": scope, "key": key, **vars(row)} for (scope, key), row in ledger.all_quotas(tx).items()])
+
+
+def _scope(user: str | None, group: str | None) -> tuple[str, str]:
+    if user and group:
+        raise typer.BadParameter("give --user or --group, not both")
+    return (quotas.USER, user) if user else (quotas.GROUP, group) if group else (quotas.DEFAULT, "")
 
 
 @audit_app.command("verify")

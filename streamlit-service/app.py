@@ -25,10 +25,11 @@ def main() -> None:
     containers = st.Page("app_pages/containers.py", title="My containers", icon=":material/deployed_code:",
                          url_path="containers")  # fmt: skip
     deploy = st.Page("app_pages/deploy.py", title="Deploy", icon=":material/rocket_launch:", url_path="deploy")
+    gpus = st.Page("app_pages/gpus.py", title="GPUs", icon=":material/memory:", url_path="gpus")
     session.remember_pages(containers=containers, deploy=deploy)
     # Streamlit gives its default page no address of its own: with this one, every page can be a bookmark.
     home = st.Page(_home, title="Container Portal", default=True, visibility="hidden")
-    page = st.navigation([home, containers, deploy], position="top")
+    page = st.navigation([home, containers, deploy, gpus], position="top")
     frame.header(user)
     try:
         page.run()

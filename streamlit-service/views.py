@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from portal import ports
+from portal.board import Tile
 from portal.catalog import Image
 from portal.config import Settings
 from portal.models import Deployment, LayerProgress, Release, State, User, Vm
@@ -90,6 +91,32 @@ class VmView(BaseModel):
         """The view of a VM; its engine's address is nobody's business."""
         return cls(name=vm.name, state=vm.state, reachable=vm.reachable, cpus=vm.cpus, memory_gb=vm.memory_gb,
                    dedicated=vm.owner_id is not None)  # fmt: skip
+
+
+class GpuView(BaseModel):
+    """A GPU or MIG instance of a VM that you may use. Memory in GB, utilisation in percent, temperature in °C."""
+
+    vm: str
+    uuid: str
+    index: int
+    model: str
+    parent: str | None
+    state: str
+    hold: str = Field(description="free, yours, taken or out of order")
+    deployment: str | None = Field(description="yours, or for administrators anybody's")
+    memory_gb: float
+    memory_used_gb: float | None
+    utilisation: float | None
+    temperature: float | None
+
+    @classmethod
+    def of(cls, tile: Tile) -> GpuView:
+        """The view of a tile."""
+        gpu = tile.gpu
+        return cls(vm=tile.vm.name, uuid=gpu.uuid, index=gpu.index, model=gpu.model, parent=gpu.parent,
+                   state=gpu.state, hold=tile.hold, deployment=tile.deployment.id if tile.deployment else None,
+                   memory_gb=gpu.memory_gb, memory_used_gb=gpu.memory_used_gb, utilisation=gpu.utilisation,
+                   temperature=gpu.temperature)  # fmt: skip
 
 
 class OrderBody(BaseModel):

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the database at the first start, with user and database "portal", and becomes postgres.
 set -eu
-export PGDATA=/var/lib/postgresql/data PATH=/usr/lib/postgresql/15/bin:$PATH
+export PGDATA=/var/lib/postgresql/data PATH="/usr/lib/postgresql/15/bin:$PATH"
 
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     initdb --username=portal --pwfile=/run/secrets/postgres_password --auth-host=scram-sha-256 --auth-local=trust \

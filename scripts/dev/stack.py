@@ -166,14 +166,17 @@ class Stack:
         """The registry's credentials."""
         return {"username": "portal", "password": (self.home / "secrets" / "registry_password").read_text()}
 
-    def publish(self, image: str, tag: str) -> str:
-        """Push and approve. Returns the reference that engines pull."""
-        digest, size = self.push(image, tag)
-        reference = f"{self.registry_host}/{image}@{digest}"
+    def publish(self, image: str, tag: str, as_image: str = "") -> str:
+        """Push and approve, under another name of the catalogue if given. Returns the reference that engines pull."""
+        name = as_image or image
+        if as_image:
+            docker.from_env().images.get(f"{image}:{tag}").tag(name, tag)
+        digest, size = self.push(name, tag)
+        reference = f"{self.registry_host}/{name}@{digest}"
         labels = image_labels(f"{image}:{tag}")
         standin = ["--standin"] if labels.get(STANDIN_LABEL) == "true" else []
         created = labels.get("org.opencontainers.image.created", "")
-        self.admin("image", "approve", image, "--reference", reference, "--version", tag, "--size-bytes", str(size),
+        self.admin("image", "approve", name, "--reference", reference, "--version", tag, "--size-bytes", str(size),
                    *(["--created", created] if created else []), *standin)  # fmt: skip
         return reference
 

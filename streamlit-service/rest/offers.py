@@ -1,8 +1,8 @@
-"""What a caller is and may choose from: /me, /images, /vms."""
+"""What a caller is and may choose from: /me, /images, /vms, /gpus."""
 
 from fastapi import APIRouter
-from portal import placement, quotas, store
-from views import ImageView, Me, VmView
+from portal import board, placement, quotas, store
+from views import GpuView, ImageView, Me, VmView
 
 from rest.caller import Caller, Product
 
@@ -27,3 +27,8 @@ def vms(portal: Product, user: Caller) -> list[VmView]:
     with portal.store.reading() as tx:
         found = store.all_vms(tx)
     return [VmView.of(vm) for vm in placement.candidates(found, user)]
+
+
+@router.get("/gpus")
+def gpus(portal: Product, user: Caller) -> list[GpuView]:
+    return [GpuView.of(tile) for tile in board.tiles(portal, user)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import tarfile
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,8 @@ from docker.models.containers import Container
 from stack import Stack
 
 IMAGE = "container-portal-test-vm:dev"
+CDI_IMAGE = "container-portal-test-vm-cdi:dev"
+GATE = stacks.ROOT / "scripts" / "vm" / "portal-gate.sh"
 BOOT_S = 40.0
 START_ENGINE = "rm -f /var/run/docker.pid; exec dockerd --storage-driver=overlay2 > /var/log/dockerd.log 2>&1"
 # Where a sandbox lacks CAP_SYS_RESOURCE, --privileged fails; this is enough for a nested engine.
@@ -75,6 +79,11 @@ class TestVm:
         self.container.exec_run(["sh", "-c", START_ENGINE], detach=True)
         self.wait_for_engine()
 
+    def write(self, path: str, text: str) -> None:
+        """Write a file in the VM; its folder must exist."""
+        folder, _, name = path.rpartition("/")
+        self.container.put_archive(folder, _tar(name, text.encode()))
+
     def stop_ssh(self) -> None:
         """SSH refuses and existing sessions end."""
         self.run("pkill", "-x", "sshd")
@@ -91,7 +100,7 @@ class Fleet:
     stack: Stack
     vms: dict[str, TestVm] = field(default_factory=dict)
 
-    def add(self, name: str, *options: str) -> TestVm:
+    def add(self, name: str, *options: str, image: str = IMAGE) -> TestVm:
         """Boot a VM, trust its host key, and give its engine the registry's CA."""
         key = (self.stack.home / "secrets" / "ssh_key.pub").read_text().strip()
         known = docker.from_env().containers.list(filters={"name": f"^{self.stack.project}-{name}$"})
@@ -100,7 +109,7 @@ class Fleet:
             return self.vms[name]
         container = _run(
             f"--name={self.stack.project}-{name}", f"--hostname={name}", f"--network={self.stack.project}_portal",
-            f"--network-alias={name}", f"--env=PORTAL_PUBLIC_KEY={key}", "--init", *options,
+            f"--network-alias={name}", f"--env=PORTAL_PUBLIC_KEY={key}", "--init", *options, image=image,
         )  # fmt: skip
         vm = TestVm(name, container)
         self.vms[name] = vm
@@ -124,10 +133,10 @@ class Fleet:
             vm.container.remove(force=True, v=True)
 
 
-def _run(*arguments: str) -> Container:
+def _run(*arguments: str, image: str) -> Container:
     """Start a VM, privileged where that is possible. The command line: the API library lacks two of these options."""
     for rights in (("--privileged",), UNPRIVILEGED):
-        command = ["docker", "run", "--detach", *rights, *arguments, IMAGE]
+        command = ["docker", "run", "--detach", *rights, *arguments, image]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return docker.from_env().containers.get(done.stdout.strip())
@@ -137,8 +146,20 @@ def _run(*arguments: str) -> Container:
 
 
 def build_image() -> None:
-    """The VM's image."""
-    stacks.build(Path(__file__).parent / "vm", IMAGE)
+    """The VM's image, with Debian 12's engine."""
+    _build(IMAGE)
+
+
+def build_cdi_image() -> None:
+    """The same with Debian 13's engine, which knows CDI."""
+    _build(CDI_IMAGE, "--build-arg", "ENGINE=trixie")
+
+
+def _build(tag: str, *arguments: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(Path(__file__).parent / "vm", folder, dirs_exist_ok=True)
+        shutil.copy2(GATE, folder)
+        stacks.build(Path(folder), tag, *arguments)
 
 
 def _tar(name: str, content: bytes) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,14 @@ class Person:
         for deployment in self.http.get("/api/v1/deployments").json():
             self.http.delete(f"/api/v1/deployments/{deployment['id']}")
             self.settled(deployment["id"])
+
+
+def wait_until(so: Callable[[], object], what: str, limit_s: float = 40) -> None:
+    """Poll until something holds. AssertionError naming what did not come about."""
+    deadline = time.monotonic() + limit_s
+    while not so():
+        assert time.monotonic() < deadline, f"not in {limit_s:g} s: {what}"
+        time.sleep(0.2)  # polling somebody else's progress
 
 
 def photograph(page: Page, name: str) -> Path:

@@ -7,6 +7,7 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -14,6 +15,7 @@ import fleet as fleets
 import httpx
 import pytest
 import stack as stacks
+import yaml
 from fleet import Fleet, TestVm
 from people import Person, photograph
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -34,7 +36,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     system = Stack(
         home=home, project="portal-test", host=BIND, bind=BIND, registry_port=5543,
         registry_host="registry:5000", subnet="172.30.98", environment="test",
-        settings={"PORTAL_ENGINE_SOCKET": "/dev/null"},
+        settings={"PORTAL_ENGINE_SOCKET": "/dev/null", "PORTAL_CATALOG": str(_catalog(home)),
+                  "PORTAL_GPU_INTERVAL_S": "1"},
     )  # fmt: skip
     if not kept:
         _clear(system)
@@ -45,10 +48,22 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     try:
         system.up()
         system.publish("ml-cpu", RELEASE)
+        system.publish("ml-cpu", RELEASE, as_image="gpu-standin")
         yield system
     finally:
         if not kept:
             _clear(system)
+
+
+def _catalog(home: Path) -> Path:
+    """The catalogue, and an image that asks for GPUs: ml-cpu again, since real GPU images need real GPUs."""
+    catalog = yaml.safe_load((ROOT / "images" / "catalog.yaml").read_text())
+    catalog["images"]["gpu-standin"] = {"title": "Notebook with GPU (stand-in)", "purpose": "For tests.", "gpu": True}
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / "catalog.yaml"
+    path.write_text(yaml.safe_dump(catalog))
+    path.chmod(0o444)
+    return path
 
 
 def _clear(system: Stack) -> None:

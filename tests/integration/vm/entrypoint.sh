@@ -10,11 +10,18 @@ done
 
 ssh-keygen -A >/dev/null
 mkdir -p /run/sshd /home/portal/.ssh
-# The portal's key may forward to the engine's socket and do nothing else.
-printf 'restrict,port-forwarding,command="/bin/false" %s\n' "$PORTAL_PUBLIC_KEY" > /home/portal/.ssh/authorized_keys
+# The portal's key may forward to the engine's socket and look at the GPUs, nothing else.
+printf 'restrict,port-forwarding,command="/usr/local/bin/portal-gate" %s\n' "$PORTAL_PUBLIC_KEY" > /home/portal/.ssh/authorized_keys
 chown -R portal:portal /home/portal/.ssh
 chmod 700 /home/portal/.ssh
 /usr/sbin/sshd -E /var/log/sshd.log
+
+# Stand-in GPUs come as files; which way the engine hands them out is this machine's make.
+for tool in ${PORTAL_STANDIN_TOOLS:-}; do ln -sf "/opt/standin/$tool" "/usr/bin/$tool"; done
+if [ -n "${PORTAL_STANDIN_CDI:-}" ]; then
+    mkdir -p /etc/docker /etc/cdi
+    echo '{"features": {"cdi": true}}' > /etc/docker/daemon.json
+fi
 
 rm -f /var/run/docker.pid
 # In a subshell that ends at once, so that init adopts it and reaps it when it is killed.

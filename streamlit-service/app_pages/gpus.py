@@ -1,0 +1,63 @@
+"""GPUs: every one of your VMs' as a tile, and the line."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import streamlit as st
+from portal import board, store
+from portal.board import Hold
+from portal.models import Role
+
+from app_pages import session, tiles, words
+
+REFRESH_S = 3.0
+LINE_SHOWN = 200
+
+
+@st.fragment(run_every=REFRESH_S)
+def page() -> None:
+    """The page, updated in place."""
+    st.subheader("GPUs")
+    found = board.tiles(session.portal(), session.user())
+    _problems()
+    if not found:
+        st.info("Here you see which GPUs are free. None of your VMs has one that the portal can hand out. "
+                f"Ask {session.portal().settings.help_contact} for one.", icon=":material/memory:")  # fmt: skip
+        return
+    counts = Counter(tile.hold for tile in found)
+    for column, hold in zip(st.columns(len(Hold)), Hold, strict=True):
+        column.metric(tiles.WORDS[hold][1], counts[hold])
+    st.html(tiles.board(found, st.context.theme.type or "light"))
+    _line()
+
+
+def _problems() -> None:
+    """What an administrator should mend comes first, with the command."""
+    if session.user().role is not Role.ADMIN:
+        return
+    with session.portal().store.reading() as tx:
+        vms = store.all_vms(tx)
+    for vm in vms:
+        if problem := tiles.problem(vm):
+            st.warning(problem, icon=":material/build:")
+
+
+def _line() -> None:
+    with session.portal().store.reading() as tx:
+        waiting = store.waiting(tx)
+    everybody = session.user().role is Role.ADMIN
+    shown = [one for one in waiting if everybody or one.owner.id == session.user().id][:LINE_SHOWN]
+    if not shown:
+        return
+    st.markdown(f"**In line** · {words.plural(len(waiting), 'request')} in all")
+    now = session.portal().now()
+    st.dataframe(
+        [{"Place": one.position, "Who": one.owner.display_name, "Container": one.name,
+          "Asks for": f"{words.plural(one.gpus, 'GPU')} {one.gpu_model} · {one.memory_gb:g} GB",
+          "Waits for": one.waits_for, "Since": words.ago(one.waiting_since or one.created_at, now)} for one in shown],
+        hide_index=True, width="stretch",
+    )  # fmt: skip
+
+
+page()
