@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONPATH := scripts/dev:streamlit-service
 
-.PHONY: help demo demo-down demo-clean test check unit bench lock venv engine browser screenshots
+.PHONY: help demo demo-down demo-clean test check bench lock venv engine browser
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -12,6 +12,10 @@ demo: venv engine ## The whole portal on this machine, with the main job done on
 
 demo-down: venv ## Stop everything that the demo started
 	@if docker version >/dev/null 2>&1; then $(PY) scripts/dev/demo.py down; fi
+	@scripts/dev/engine.sh down
+
+demo-clean: venv engine ## Stop the demo and delete its data
+	@$(PY) scripts/dev/demo.py clean
 	@scripts/dev/engine.sh down
 
 check: venv ## The quick part: linters, types, unit tests

@@ -16,6 +16,7 @@ from portal.models import Quota
 from portal.placement import SHARED_POOL
 
 OWNER_HELP = "user (edipi:… or upn:…) it is dedicated to; default: a pool"
+DATE_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 POOL_HELP = "shared, or the name of a group whose members alone may use it"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Administer the Container Portal.")
@@ -107,10 +108,13 @@ def image_approve(
     version: Annotated[str, typer.Option()],
     size_bytes: Annotated[int, typer.Option(min=1)],
     standin: Annotated[bool, typer.Option(help="built on a stand-in base")] = False,
-    created: Annotated[str | None, typer.Option(help="ISO 8601; default: now")] = None,
+    created: Annotated[
+        datetime | None, typer.Option(formats=DATE_FORMATS, help="UTC unless it says; default: now")
+    ] = None,
 ) -> None:
     """Make a digest the release that runs for an image."""
-    created_at = datetime.fromisoformat(created) if created else datetime.now(UTC)
+    created_at = created or datetime.now(UTC)
+    created_at = created_at if created_at.tzinfo else created_at.replace(tzinfo=UTC)
     release = images.approve(_portal(), _actor(), image=image, version=version, reference=reference,
                              size_bytes=size_bytes, standin=standin, created_at=created_at)  # fmt: skip
     typer.echo(f"{image} {release.version} is approved: {release.reference}")

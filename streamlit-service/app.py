@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 from app_pages import frame, session
 from portal import deployments
 from portal.errors import PortalError
+
+ICON = Path(__file__).parent / "icon.png"  # Streamlit would fetch a named icon from the internet
 
 
 def _home() -> None:
@@ -15,7 +19,7 @@ def _home() -> None:
 
 def main() -> None:
     """One run of the script: Streamlit calls this file again at every interaction."""
-    st.set_page_config("Container Portal", ":material/deployed_code:", layout="wide")
+    st.set_page_config("Container Portal", ICON, layout="wide")
     frame.style()
     try:
         user = session.sign_in()

@@ -1,6 +1,6 @@
 """Engine: one Docker Engine on one VM, over a local socket or one SSH connection.
 
-The only file that knows docker and asyncssh. Containers get no capabilities, no new privileges,
+The only file that knows docker. Containers get no capabilities, no new privileges,
 a read-only root, and limits on memory, CPU and processes.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -21,8 +21,8 @@ from docker.types import DeviceRequest, Mount
 from portal.config import Settings
 from portal.engine import (
     LABEL_DEPLOYMENT,
-    LABEL_GPUS,
     LABEL_PORTAL,
+    LABEL_SPEC,
     ContainerSpec,
     ContainerStatus,
     EngineInfo,
@@ -35,11 +35,9 @@ from requests.exceptions import RequestException
 from ssh_tunnel import SshTunnel, TunnelError
 
 PULL_SILENCE_S = 120
-FOLLOW_SILENCE_S = 3600
 GPU_PROBE_S = 30.0  # nvidia-smi takes seconds where the driver is not kept loaded
 GIB = 2**30
 T = TypeVar("T")
-NO_END = "0001-01-01"  # the engine's zero time
 
 
 class DockerEngine:
@@ -141,21 +139,15 @@ class DockerEngine:
         )
         return [_status(container) for container in found]
 
-    def logs(self, container_id: str, *, tail: int, follow: bool) -> Iterator[bytes]:
-        """Log lines with time stamps (RFC 3339)."""
-        silence = FOLLOW_SILENCE_S if follow else self._settings.engine_timeout_s
+    def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
+        """Log lines with time stamps. Following is asking again: a connection held open would outlive its reader."""
 
-        def read(client: docker.DockerClient) -> Any:
-            container = client.containers.get(container_id)
-            return container.logs(stream=True, follow=follow, tail=tail, timestamps=True)
+        def read(client: docker.DockerClient) -> bytes:
+            after = datetime.fromisoformat(since).timestamp() if since else None
+            return bytes(client.containers.get(container_id).logs(tail=tail, timestamps=True, since=after))
 
-        stream = self._call(read, silence)
-        try:
-            yield from stream
-        except (RequestException, OSError):
-            return  # the container ended, or the VM went: inspect tells which
-        finally:
-            stream.close()
+        lines = self._call(read).splitlines(keepends=True)
+        return b"".join(line for line in lines if line.split(b" ", 1)[0].decode(errors="replace") > since)
 
     def close(self) -> None:
         """Close clients and the SSH connection."""
@@ -204,7 +196,7 @@ def _create_arguments(spec: ContainerSpec) -> dict[str, Any]:
         "image": spec.image,
         "name": spec.name,
         "hostname": spec.hostname,
-        "labels": dict(spec.labels),
+        "labels": {**spec.labels, LABEL_SPEC: spec.digest},
         "environment": dict(spec.environment),
         "ports": {f"{inside}/tcp": address for inside, address in spec.publish.items()},
         "mounts": [Mount(target=path, source=name, type="volume") for name, path in spec.volumes.items()],
@@ -261,13 +253,11 @@ def _or_gone(action: Callable[[docker.DockerClient], Any]) -> Callable[[docker.D
 
 def _status(container: Container) -> ContainerStatus:
     state = container.attrs["State"]
-    finished = str(state.get("FinishedAt", NO_END))
     return ContainerStatus(
         id=str(container.id),
         deployment_id=str(container.labels.get(LABEL_DEPLOYMENT, "")),
         running=bool(state["Running"]),
         exit_code=None if state["Running"] else state["ExitCode"],
         out_of_memory=bool(state["OOMKilled"]),
-        gpus=tuple(filter(None, str(container.labels.get(LABEL_GPUS, "")).split(","))),
-        finished_at=None if finished.startswith(NO_END) else datetime.fromisoformat(finished),
+        spec_digest=str(container.labels.get(LABEL_SPEC, "")),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 
 import structlog
@@ -22,13 +23,20 @@ def problem(status: int, code: str, message: str, hint: str = "") -> JSONRespons
     return JSONResponse(body, status, media_type="application/problem+json")
 
 
+def reference_of(answer: JSONResponse) -> str:
+    """The reference that a problem document shows."""
+    found: str = json.loads(bytes(answer.body))["reference"]
+    return found
+
+
 def install(app: FastAPI) -> None:
     """Answer every kind of error as a problem document."""
 
     @app.exception_handler(PortalError)
     async def portal_error(request: Request, error: PortalError) -> JSONResponse:
-        log.info("refused", path=request.url.path, code=error.code, cause=error.cause)
-        return problem(error.status, error.code, error.message, error.hint)
+        answer = problem(error.status, error.code, error.message, error.hint)
+        log.info("refused", path=request.url.path, code=error.code, cause=error.cause, reference=reference_of(answer))
+        return answer
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -43,5 +51,5 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         answer = problem(500, "internal", "The portal could not finish this.", "Tell your administrator the reference.")
-        log.error("unexpected", path=request.url.path, answer=bytes(answer.body).decode(), exc_info=error)
+        log.error("unexpected", path=request.url.path, reference=reference_of(answer), exc_info=error)
         return answer

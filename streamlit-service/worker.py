@@ -6,13 +6,12 @@ The only process that holds engine credentials (invariant 10).
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import http_errors
 import wiring
-from fastapi import Depends, FastAPI, Request
-from fastapi.responses import StreamingResponse
+from fastapi import Depends, FastAPI, Request, Response
 from portal import store
 from portal.errors import NotFound
 from portal.reconciler import Reconciler
@@ -54,17 +53,16 @@ def create_app() -> FastAPI:
         reconciler.wake()
 
     @app.get("/logs/{deployment_id}", dependencies=[Depends(from_service)])
-    def logs(deployment_id: str, tail: int = 200, follow: bool = False) -> StreamingResponse:
+    def logs(deployment_id: str, tail: int = 200, since: str = "") -> Response:
         """The caller has checked who asks; here it is only read."""
         with portal.store.reading() as tx:
             deployment = store.deployment(tx, deployment_id)
         if deployment is None or deployment.vm is None:
             raise NotFound("no_such_deployment", "There is no such container.")
-        engine = engines(deployment.vm)
-        if engine.inspect(container_name(deployment_id)) is None:
+        engine, name = engines(deployment.vm), container_name(deployment_id)
+        if engine.inspect(name) is None:
             raise NotFound("no_container", "There is no log: the container does not exist on the VM.",
                            "Start it first.")  # fmt: skip
-        lines: Iterator[bytes] = engine.logs(container_name(deployment_id), tail=tail, follow=follow)
-        return StreamingResponse(lines, media_type="text/plain")
+        return Response(engine.logs(name, tail=tail, since=since), media_type="text/plain")
 
     return app

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -104,9 +103,9 @@ class FakeEngine:
         self._enter("containers")
         return [_status(box) for box in self.boxes.values()]
 
-    def logs(self, container_id: str, *, tail: int, follow: bool) -> Iterator[bytes]:
+    def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
         self._enter("logs")
-        yield b"2026-01-05T09:00:00Z a line\n"
+        return b"2026-01-05T09:00:00Z a line\n"
 
     def close(self) -> None:
         return
@@ -117,5 +116,6 @@ class FakeEngine:
 
 def _status(box: Box) -> ContainerStatus:
     code = None if box.running else box.exit_code
-    return ContainerStatus(box.id, box.spec.labels[LABEL_DEPLOYMENT], box.running, code, box.out_of_memory, None,
-                           box.spec.gpus)  # fmt: skip
+    return ContainerStatus(
+        box.id, box.spec.labels[LABEL_DEPLOYMENT], box.running, code, box.out_of_memory, box.spec.digest
+    )

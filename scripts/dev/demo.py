@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import ssl
 import sys
 import time
@@ -49,7 +50,7 @@ def up() -> None:
     stack.admin("vm", "add", "this-machine", "--engine", "unix:///var/run/docker.sock", "--address", stack.gateway)
     say("Now the main job: Jane deploys ml-cpu with her certificate ...")
     with client(stack, "jane") as http:
-        url = deploy(http, say)
+        url = deploy(http, reference.partition("@")[2], say)
         answer = http.get(f"{url}api")
         answer.raise_for_status()
     say(f"Jupyter Server {answer.json()['version']} answers Jane at {url}")
@@ -63,9 +64,14 @@ def client(stack: Stack, person: str) -> httpx.Client:
     return httpx.Client(base_url=stack.url, verify=context, timeout=30, trust_env=False)
 
 
-def deploy(http: httpx.Client, say: Progress) -> str:
+def deploy(http: httpx.Client, digest: str, say: Progress) -> str:
     """Deploy, or find what an earlier run deployed; follow it; return the Jupyter address."""
-    existing = [d for d in http.get("/api/v1/deployments").raise_for_status().json() if d["name"] == PROOF]
+    found = [d for d in http.get("/api/v1/deployments").raise_for_status().json() if d["name"] == PROOF]
+    existing = [d for d in found if d["digest"] == digest]
+    for old in (d for d in found if d["digest"] != digest):
+        say("  removing the notebook of an earlier release (its home folder stays) ...")
+        http.delete(f"/api/v1/deployments/{old['id']}").raise_for_status()
+        follow(http, old["id"], say, until="removed")
     if existing:
         deployment = existing[0]
         if deployment["state"] in ("stopped", "failed"):
@@ -79,8 +85,8 @@ def deploy(http: httpx.Client, say: Progress) -> str:
     return follow(http, deployment["id"], say)
 
 
-def follow(http: httpx.Client, deployment_id: str, say: Progress) -> str:
-    """Print every new state until it runs. SystemExit with the reason when it fails."""
+def follow(http: httpx.Client, deployment_id: str, say: Progress, until: str = "running") -> str:
+    """Print every new state until it runs (or is removed). SystemExit with the reason when it fails."""
     last = ""
     with http.stream("GET", f"/api/v1/deployments/{deployment_id}/events", timeout=READY_S) as events:
         for line in events.iter_lines():
@@ -92,8 +98,8 @@ def follow(http: httpx.Client, deployment_id: str, say: Progress) -> str:
                 say(f"  {last}")
             if last == "failed":
                 raise SystemExit(f"error: {now['error']['message']} {now['error']['hint']}")
-            if last == "running":
-                return str(now["urls"]["jupyter"])
+            if last == until:
+                return str(now["urls"].get("jupyter", ""))
     raise SystemExit(f"error: the deployment is {last}, not running")
 
 
@@ -111,6 +117,23 @@ def down() -> None:
     say("Stopping the portal ...")
     stack.down()
     say("Nothing of the demo is running. Kept: .demo/ (certificates), volumes (database, registry, home folders).")
+
+
+def clean() -> None:
+    """Stop the demo and delete what it made: certificates, database, registry, home folders."""
+    people = [subject.split("@")[0] for _, subject in stacks.PEOPLE.values()]
+    print("This deletes the demo's certificates, database, images and the home folders of Jane, John and Alex.")
+    if input("Type yes to go on: ") != "yes":
+        raise SystemExit("Nothing was deleted.")
+    down()
+    stack = demo_stack()
+    if stack.home.exists():
+        stack.down(volumes=True)
+        shutil.rmtree(stack.home)
+    for volume in docker.from_env().volumes.list():
+        if volume.name.startswith("portal-home-") and volume.name.rsplit("-", 1)[1] in people:
+            volume.remove()
+    print("Everything of the demo is deleted. The images stay; docker image prune -a removes them.")
 
 
 NEXT_STEPS = """
@@ -131,8 +154,11 @@ What to do next
   3. Or without a browser:
        curl --cacert {certs}/ca.crt --cert {certs}/jane.crt --key {certs}/jane.key {url}/api/v1/deployments
 
-Stop it with   make demo-down
+Stop it with   make demo-down      (make demo-clean also deletes its data)
 """
 
 if __name__ == "__main__":
-    {"up": up, "down": down}[sys.argv[1]]()
+    try:
+        {"up": up, "down": down, "clean": clean}[sys.argv[1]]()
+    except stacks.StackError as failed:
+        raise SystemExit(f"error: {failed}") from None

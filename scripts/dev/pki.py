@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -146,6 +146,14 @@ def _ca(name: str, issuer: Issued | None, *, for_people: bool = False) -> Issued
     if issuer is None:
         return Issued(builder.sign(key, hashes.SHA256()), key)
     return _sign(builder, key, issuer)
+
+
+def ssh_key_pair() -> tuple[bytes, bytes]:
+    """A new Ed25519 key: (private in OpenSSH's format, public as an authorized_keys line)."""
+    key, kind = ed25519.Ed25519PrivateKey.generate(), serialization
+    private = key.private_bytes(kind.Encoding.PEM, kind.PrivateFormat.OpenSSH, kind.NoEncryption())
+    public = key.public_key().public_bytes(kind.Encoding.OpenSSH, kind.PublicFormat.OpenSSH)
+    return private, public + b" container-portal\n"
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: Key, days: int, starts: timedelta) -> x509.CertificateBuilder:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,9 @@ PEOPLE = {
     "john": ("ROE.JOHN.A.2345678901", "2345678901@mil"),
     "admin": ("RAY.ALEX.M.3456789012", "3456789012@mil"),
 }
+BUILD_STEP = re.compile(r"Step \d+/\d+|#\d+ \[")  # the classic builder's words, BuildKit's
+TELL_EVERY_S = 10
+PORT_TAKEN = re.compile(r"listen tcp4? [\d.]+:(\d+): bind|Bind for [\d.]+:(\d+) failed")
 Say = Callable[[str], None]
 
 
@@ -94,12 +99,9 @@ class Stack:
         }
         for name, content in files.items():
             self.write_secret(name, content)
-        key = folder / "ssh_key"
-        key.unlink(missing_ok=True)
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "container-portal", "-f", str(key)], check=True
-        )
-        key.chmod(0o444)
+        private, public = pki.ssh_key_pair()
+        self.write_secret("ssh_key", private)
+        self.write_secret("ssh_key.pub", public)
         (folder / "complete").touch()
 
     def write_secret(self, name: str, content: bytes) -> None:
@@ -122,8 +124,16 @@ class Stack:
         return self.compose("exec", "-T", "api", "python3", "admin.py", *arguments, capture=True)
 
     def up(self) -> None:
-        """Start, or bring up to date; returns when every service is healthy."""
-        self.compose("up", "-d", "--wait", "--wait-timeout", "120", "--quiet-pull", capture=True)
+        """Start, or bring up to date; returns when every service is healthy. StackError names a port that is taken."""
+        try:
+            self.compose("up", "-d", "--wait", "--wait-timeout", "120", "--quiet-pull", capture=True)
+        except StackError as error:
+            taken = PORT_TAKEN.search(str(error))
+            if taken is None:
+                raise
+            self.down()
+            what = f"Port {taken[1] or taken[2]} on {self.bind} is in use by another program"
+            raise StackError(f"{what}. End it (ss -ltnp shows it) and try again. The portal was stopped.") from error
 
     def down(self, *, volumes: bool = False) -> None:
         """Stop and remove the containers, and the data if asked."""
@@ -188,16 +198,28 @@ def image_labels(reference: str) -> dict[str, str]:
 
 
 def build(context: Path, tag: str, *arguments: str) -> None:
-    """docker build, quiet unless it fails. The host's own CAs go along where the context has a place for them."""
+    """docker build; every 10 s says at which step it is, and everything when it fails.
+
+    The host's own CAs go along where the context has a place for them.
+    """
     certs = context / "certs"
     if certs.is_dir() and HOST_CAS.is_dir():
         for certificate in HOST_CAS.glob("*.crt"):
             copy2(certificate, certs)
     environment = {**os.environ, "BUILDKIT_PROGRESS": "plain"}
-    done = subprocess.run(["docker", "build", "-t", tag, *arguments, str(context)], text=True, env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # fmt: skip
-    if done.returncode:
-        raise StackError(f"building {tag} failed:\n{done.stdout[-4000:]}")
+    started, told, lines = time.monotonic(), time.monotonic(), []
+    with subprocess.Popen(["docker", "build", "-t", tag, *arguments, str(context)], text=True, env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:  # fmt: skip
+        assert running.stdout is not None
+        step = ""
+        for line in running.stdout:
+            lines.append(line)
+            step = line.strip() if BUILD_STEP.match(line) else step
+            if time.monotonic() - told >= TELL_EVERY_S:
+                told = time.monotonic()
+                print(f"        {told - started:3.0f} s  {step[:90]}", flush=True)
+    if running.returncode:
+        raise StackError(f"building {tag} failed:\n{''.join(lines)[-4000:]}")
 
 
 def build_services(say: Say) -> None:

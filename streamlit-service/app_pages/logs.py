@@ -55,8 +55,7 @@ def _download(deployment: Deployment) -> None:
 
 def read(deployment_id: str, tail: int) -> str:
     """The last lines, each with its time stamp. Raises PortalError."""
-    with session.worker().logs(deployment_id, tail=tail, follow=False) as stream:
-        return b"".join(stream).decode(errors="replace")
+    return session.worker().logs(deployment_id, tail=tail).decode(errors="replace")
 
 
 def select(text: str, wanted: str, *, stamps: bool) -> list[str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+HTTPS = 443
+
 
 class Settings(BaseSettings):
     """The portal's settings. Secrets are files, so that they show in no process list."""
@@ -17,6 +19,7 @@ class Settings(BaseSettings):
     # Where people reach the portal.
     public_host: str = "localhost"
     public_port: int = Field(8443, ge=1, le=65535)
+    user_ports: str = Field("10000-10299", pattern=r"^\d+-\d+$", description="what the gateway listens on")
     environment: str = Field("production", description="shown in the header, e.g. demo")
     organisation: str = ""
     help_contact: str = "your portal administrator"
@@ -61,8 +64,16 @@ class Settings(BaseSettings):
 
     @property
     def public_origin(self) -> str:
-        """The origin browsers send from the portal's own pages (RFC 6454)."""
+        """The origin browsers send from the portal's own pages (RFC 6454: the scheme's own port is left out)."""
+        if self.public_port == HTTPS:
+            return f"https://{self.public_host}"
         return f"https://{self.public_host}:{self.public_port}"
+
+    @property
+    def served_ports(self) -> range:
+        """The users' ports that the gateway listens on."""
+        first, last = self.user_ports.split("-")
+        return range(int(first), int(last) + 1)
 
     @cached_property
     def proxy_secret(self) -> str:

@@ -109,7 +109,8 @@ def _ensure_container(work: Work, engine: Engine) -> str:
     name = container_name(work.deployment.id)
     spec = spec_for(work.deployment, work.portal.settings)
     existing = engine.inspect(name)
-    if existing and existing.gpus != spec.gpus:  # it was given other GPUs this time; its root is read-only
+    # Made for other GPUs or ports than it holds now. Nothing is lost: its root is read-only.
+    if existing and existing.spec_digest != spec.digest:
         engine.remove(existing.id)
         existing = None
     container_id = existing.id if existing else engine.create(spec)
@@ -155,7 +156,7 @@ def _check_alive(engine: Engine, container_id: str) -> None:
 
 def _last_lines(engine: Engine, container_id: str) -> str:
     try:
-        return b"".join(engine.logs(container_id, tail=LOG_LINES_ON_FAILURE, follow=False)).decode(errors="replace")
+        return engine.logs(container_id, tail=LOG_LINES_ON_FAILURE).decode(errors="replace")
     except EngineError as error:
         return f"no logs: {error.cause or error.message}"
 

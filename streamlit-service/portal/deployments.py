@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from portal import admission, audit, ledger, lifecycle, placement, policy, ports, quotas, store
 from portal.context import Portal
-from portal.errors import Conflict, Invalid
+from portal.errors import Conflict, Invalid, NoCapacity
 from portal.line import Verdict
 from portal.models import Deployment, Order, Release, State, User, Vm
 from portal.store import Tx
@@ -69,6 +69,10 @@ def _check(portal: Portal, tx: Tx, user: User, order: Order) -> Release:
     """All that needs no room: is the image approved, is the order sensible, is it within the quotas."""
     release = _approved(portal, tx, order.image)
     policy.check_order(order)
+    span = ports.range_of(user.range_index)
+    if span[0] not in portal.settings.served_ports or span[-1] not in portal.settings.served_ports:
+        raise NoCapacity("ports_not_served", f"The gateway does not serve your ports {span[0]}-{span[-1]} yet.",
+                         f"Tell {portal.settings.help_contact}: PORTAL_USER_PORTS must reach {span[-1]}.")  # fmt: skip
     quotas.check(portal, tx, user, order, new=True)
     return release
 

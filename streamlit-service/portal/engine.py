@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from portal.models import LayerProgress
@@ -12,6 +12,7 @@ from portal.models import LayerProgress
 LABEL_DEPLOYMENT = "org.container-portal.deployment"
 LABEL_OWNER = "org.container-portal.owner"
 LABEL_GPUS = "org.container-portal.gpus"
+LABEL_SPEC = "org.container-portal.spec"
 LABEL_PORTAL = "org.container-portal.instance"
 
 OnProgress = Callable[[tuple[LayerProgress, ...]], None]
@@ -19,7 +20,7 @@ OnProgress = Callable[[tuple[LayerProgress, ...]], None]
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """A container as a pure value: built by reconciler.spec_for, executed by an Engine."""
+    """A container as a pure value: built by spec.spec_for, executed by an Engine."""
 
     name: str
     image: str
@@ -40,6 +41,11 @@ class ContainerSpec:
     gpu_access: str = ""
     """"nvidia" or "cdi": how this engine hands GPUs out."""
 
+    @property
+    def digest(self) -> str:
+        """Equal exactly for equal specifications."""
+        return hashlib.sha256(repr(sorted(vars(self).items())).encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class ContainerStatus:
@@ -50,8 +56,8 @@ class ContainerStatus:
     running: bool
     exit_code: int | None
     out_of_memory: bool
-    finished_at: datetime | None
-    gpus: tuple[str, ...] = ()
+    spec_digest: str = ""
+    """Of the specification it was made from."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +128,8 @@ class Engine(Protocol):
     def containers(self) -> list[ContainerStatus]:
         """All containers this portal made on the VM, running or not."""
 
-    def logs(self, container_id: str, *, tail: int, follow: bool) -> Iterator[bytes]:
-        """Lines with time stamps, oldest first. Close the iterator to stop following."""
+    def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
+        """The last lines, each after its RFC 3339 time stamp; only those after `since`, a stamp, if given."""
 
     def close(self) -> None:
         """Give back the connection."""

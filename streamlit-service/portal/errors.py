@@ -57,16 +57,13 @@ class NoCapacity(PortalError):
 
 
 class EngineError(PortalError):
-    """An engine, its VM or its registry failed. `retryable` when trying again later may help."""
+    """An engine, its VM or its registry failed."""
 
     status = 502
-    retryable = False
 
 
 class VmUnreachable(EngineError):
     """The VM does not answer in time, or refuses SSH."""
-
-    retryable = True
 
 
 class LockLost(Exception):

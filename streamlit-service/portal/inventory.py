@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +28,7 @@ def add(
         raise Invalid("bad_vm_name", f"{name[:60]!r} is no host name.", "Use small letters, digits, dots, hyphens.")
     if not engine_url.startswith(("unix:///", "ssh://")):
         raise Invalid("bad_engine", "The engine must be unix:///path or ssh://user@host[:port].", "See the guide.")
+    _check_address(address)
     now = portal.now()
     with portal.store.transaction() as tx:
         owner_id = _owner_id(tx, owner)
@@ -47,6 +49,17 @@ def add(
     assert made is not None
     portal.wake()
     return made
+
+
+def _check_address(address: str) -> None:
+    """Containers publish there and nowhere else: it must be one address of the VM."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        parsed = None
+    if parsed is None or parsed.is_unspecified or parsed.is_multicast:
+        raise Invalid("bad_address", f"{address[:60]!r} is not one address of a VM.",
+                      "Give the VM's internal IP address; containers publish on it only.")  # fmt: skip
 
 
 def assign(portal: Portal, actor: str, name: str, *, owner: str | None = None, pool: str = SHARED_POOL) -> Vm:

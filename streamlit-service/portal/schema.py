@@ -97,6 +97,7 @@ releases = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("standin", sa.Boolean, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("approved_at", UtcDateTime),
 )  # fmt: skip
 
 deployments = sa.Table(

@@ -60,8 +60,12 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:
-        """A consistent read that never waits for a writer."""
+        """A read of one moment, however many queries; it never waits for a writer."""
         with self._engine.connect() as connection:
+            if self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN")  # the snapshot is taken by the first query
+            else:
+                connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     def close(self) -> None:
@@ -160,8 +164,9 @@ def update_vm(tx: Tx, vm_id: int, **values: Any) -> None:
 
 
 def approved_releases(tx: Tx) -> dict[str, Release]:
-    """The newest approved release of each image, by image name."""
-    query = sa.select(releases).where(releases.c.state == ReleaseState.APPROVED).order_by(releases.c.id)
+    """The release that was approved last, of each image, by image name."""
+    query = sa.select(releases).where(releases.c.state == ReleaseState.APPROVED)
+    query = query.order_by(releases.c.approved_at, releases.c.id)
     return {row.image: rows.release(row) for row in tx.execute(query)}
 
 
@@ -175,9 +180,10 @@ def insert_release(tx: Tx, **values: Any) -> None:
     tx.execute(releases.insert().values(**values))
 
 
-def touch_release(tx: Tx, release_id: int, state: ReleaseState) -> None:
-    """Set the state of a release."""
-    tx.execute(releases.update().where(releases.c.id == release_id).values(state=state))
+def approve_release(tx: Tx, release_id: int, now: datetime) -> None:
+    """Make a known release the approved one."""
+    values = {"state": ReleaseState.APPROVED, "approved_at": now}
+    tx.execute(releases.update().where(releases.c.id == release_id).values(**values))
 
 
 # --- deployments ---------------------------------------------------------------------------

@@ -2,19 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from portal import deployments, lifecycle, store
 from portal.context import Portal
+from portal.errors import PortalError
 from portal.models import Deployment, Order, State
 from views import DeploymentView, OrderBody
 
-from rest.caller import Caller, Product, Wired
+from rest.caller import Caller, Product, Services, Wired
 
 EVENT_POLL_S = 0.2
+LOG_POLL_S = 0.7
+ENDED = {State.STOPPED, State.FAILED, State.REMOVED}
 KEEPALIVE_S = 15.0
 MAX_TAIL = 10_000
 UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -63,38 +66,54 @@ def logs(
     deployment_id: str,
     services: Wired,
     user: Caller,
-    tail: Annotated[int, Query(ge=0, le=MAX_TAIL)] = 200,
+    tail: Annotated[int, Query(ge=1, le=MAX_TAIL)] = 200,
     follow: bool = False,
 ) -> StreamingResponse:
-    found = deployments.get(services.portal, user, deployment_id)
-    opened = services.worker.logs(found.id, tail=tail, follow=follow)
-    stream = opened.__enter__()  # errors become a problem document, before the first byte is sent
+    portal = services.portal
+    found = deployments.get(portal, user, deployment_id)
+    first = services.worker.logs(found.id, tail=tail)  # errors become a problem document, before the first byte
+    lines = _follow_log(services, found, first) if follow else _once(first)
+    return StreamingResponse(lines, media_type="text/plain; charset=utf-8", headers=UNBUFFERED)
 
-    def relay() -> Iterator[bytes]:
+
+async def _once(text: bytes) -> AsyncIterator[bytes]:
+    yield text
+
+
+async def _follow_log(services: Services, deployment: Deployment, first: bytes) -> AsyncIterator[bytes]:
+    """New lines until the container ends. Asks again and again: no thread and no connection waits for a line."""
+    text, stamp = first, ""
+    while True:
+        if text:
+            yield text
+            stamp = text.rsplit(b"\n", 2)[-2 if text.endswith(b"\n") else -1].split(b" ", 1)[0].decode()
+        await asyncio.sleep(LOG_POLL_S)
+        latest = await asyncio.to_thread(_again, services.portal, deployment.id)
+        if latest is None or (latest.state in ENDED and not text):
+            return
         try:
-            yield from stream
-        finally:
-            opened.__exit__(None, None, None)
-
-    return StreamingResponse(relay(), media_type="text/plain; charset=utf-8", headers=UNBUFFERED)
+            text = await asyncio.to_thread(services.worker.logs, deployment.id, tail=MAX_TAIL, since=stamp)
+        except PortalError:
+            return
 
 
 async def _follow(portal: Portal, first: Deployment) -> AsyncIterator[str]:
     """Every change until the deployment settles."""
-    current, quiet = first, 0.0
-    yield _event(portal, current)
-    while current.state in lifecycle.UNSETTLED:
-        await asyncio.sleep(EVENT_POLL_S)
-        quiet += EVENT_POLL_S
-        latest = await asyncio.to_thread(_again, portal, current.id)
-        if latest is None:
-            return
-        if latest != current:
-            current, quiet = latest, 0.0
-            yield _event(portal, current)
+    latest: Deployment | None = first
+    shown, quiet = "", 0.0
+    while latest is not None:
+        event = _event(portal, latest)
+        if event != shown:
+            shown, quiet = event, 0.0
+            yield event
         elif quiet >= KEEPALIVE_S:
             quiet = 0.0
             yield ": still working\n\n"
+        if latest.state not in lifecycle.UNSETTLED:
+            return
+        await asyncio.sleep(EVENT_POLL_S)
+        quiet += EVENT_POLL_S
+        latest = await asyncio.to_thread(_again, portal, latest.id)
 
 
 def _again(portal: Portal, deployment_id: str) -> Deployment | None:

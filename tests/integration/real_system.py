@@ -107,7 +107,16 @@ def person(stack: Stack) -> Iterator[Callable[[str], Person]]:
         if name not in made:
             context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
             context.load_cert_chain(stack.certs / f"{name}.crt", stack.certs / f"{name}.key")
-            made[name] = Person(name, httpx.Client(base_url=stack.url, verify=context, timeout=30, trust_env=False))
+            made[name] = Person(
+                name,
+                httpx.Client(
+                    base_url=stack.url,
+                    verify=context,
+                    timeout=30,
+                    trust_env=False,
+                    limits=httpx.Limits(max_connections=200),
+                ),
+            )
         return made[name]
 
     yield get

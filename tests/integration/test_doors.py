@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable
 from datetime import timedelta
@@ -37,7 +38,7 @@ def client(stack: Stack, certificate: Path | None) -> httpx.Client:
 
 
 def test_johns_certificate_on_janes_port_gets_a_page_that_says_so(
-    stack: Stack, running: dict[str, object], john: Person, browser_of: OpenBrowser
+    stack: Stack, running: dict[str, object], jane: Person, john: Person, browser_of: OpenBrowser
 ) -> None:
     for port in (10000, 10001):
         answer = john.http.get(f"https://{stack.host}:{port}/")
@@ -47,13 +48,25 @@ def test_johns_certificate_on_janes_port_gets_a_page_that_says_so(
     page.goto(f"https://{stack.host}:{JANES_PORT}/lab")
     expect(page.get_by_text("This port belongs to somebody else.")).to_be_visible()
     photograph(page, "somebody-elses-port")
-    with pytest.raises(Exception, match="403"):
-        page.goto(stack.url)
-        page.evaluate(
-            """url => new Promise((yes, no) => { const s = new WebSocket(url);
-               s.onopen = () => yes('open'); s.onerror = () => no(new Error('403')) })""",
-            f"wss://{stack.host}:{JANES_PORT}/api/kernels/x/channels",
-        )
+    kernel = jane.http.post(f"https://{stack.host}:{JANES_PORT}/api/kernels").json()["id"]
+    assert upgrade(stack, "jane", f"/api/kernels/{kernel}/channels") == 101
+    assert upgrade(stack, "john", f"/api/kernels/{kernel}/channels") == 403
+
+
+def upgrade(stack: Stack, who: str, path: str) -> int:
+    """Ask for a WebSocket on Jane's port (RFC 6455, 4.1) from the port's own page; the status of the answer."""
+    context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
+    context.load_cert_chain(stack.certs / f"{who}.crt", stack.certs / f"{who}.key")
+    host = f"{stack.host}:{JANES_PORT}"
+    asked = (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: https://{host}\r\nUpgrade: websocket\r\n"
+             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")  # fmt: skip
+    with (
+        socket.create_connection((stack.host, JANES_PORT), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=stack.host) as secure,
+    ):
+        secure.sendall(asked.encode())
+        return int(secure.recv(64).split(b" ")[1])
 
 
 def test_without_a_certificate_there_is_a_page_in_plain_words(stack: Stack, browser_of: OpenBrowser) -> None:

@@ -25,7 +25,7 @@ CDI_GPU = "GPU-eeeeeeee-0000-4000-8000-000000000005"
 NVIDIA_CSV = (f"0, {WHOLE}, NVIDIA A100-SXM4-40GB, 40960, 512, 3, 41, 535.104.05, Disabled\n"
               f"1, {PARENT}, NVIDIA A100-SXM4-40GB, 40960, [N/A], [N/A], 39, 535.104.05, Enabled\n")  # fmt: skip
 NVIDIA_LIST = (f"GPU 0: NVIDIA A100-SXM4-40GB (UUID: {WHOLE})\nGPU 1: NVIDIA A100-SXM4-40GB (UUID: {PARENT})\n"
-               + "".join(f"  MIG 3g.20gb     Device  {n}: (UUID: {uuid})\n" 
+               + "".join(f"  MIG 3g.20gb     Device  {n}: (UUID: {uuid})\n"
                          for n, uuid in enumerate(SLICES)))  # fmt: skip
 CDI_CSV = f"0, {CDI_GPU}, NVIDIA L4, 23034, 0, 0, [N/A], 550.54.15, [N/A]\n"
 CDI_SPEC = {
@@ -36,7 +36,9 @@ A100, SLICE, L4 = "NVIDIA A100-SXM4-40GB", "NVIDIA A100-SXM4-40GB MIG 3g.20gb", 
 
 
 @pytest.fixture(scope="module")
-def lab(stack: Stack, fleet: Fleet, vm_a: TestVm) -> Iterator[Stack]:
+def lab(stack: Stack, vm_a: TestVm, person: Callable[[str], Person]) -> Iterator[Stack]:
+    for name in ("jane", "john"):  # known from their first sight on
+        person(name).http.get("/api/v1/me").raise_for_status()
     for subject in PEOPLE:
         stack.admin("user", "group", subject, "lab")
     stack.admin("quota", "set", "--group", "lab", "--gpus", "8")

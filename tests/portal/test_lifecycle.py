@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from portal import audit, deployments, ledger, lifecycle, store
 from portal.context import Portal
-from portal.errors import Conflict
+from portal.errors import Conflict, NotFound
 from portal.models import Deployment, Order, State, User
 
 WorkOff = Callable[..., Deployment]
@@ -63,12 +63,12 @@ class Wishes(RuleBasedStateMachine):
         assert found
         return found
 
-    @rule(action=st.sampled_from(["stop", "start", "restart"]))
+    @rule(action=st.sampled_from(["stop", "start", "restart", "remove"]))
     def wish(self, action: str) -> None:
         before = self.now().state
         try:
             deployments.act(self.desk.portal, self.desk.user, self.id, action)
-        except Conflict:
+        except (Conflict, NotFound):  # what was removed is not found
             assert before not in lifecycle.USER_ACTIONS[action][0]
             assert self.now().state is before
 

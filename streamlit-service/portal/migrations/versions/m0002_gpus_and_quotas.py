@@ -12,6 +12,8 @@ down_revision = "0001"
 def upgrade() -> None:
     """Add them. Deployments from before hold the memory that their lease now says they hold."""
     op.add_column("users", sa.Column("group", sa.Text, nullable=False, server_default=""))
+    op.add_column("releases", sa.Column("approved_at", UtcDateTime))
+    op.execute("UPDATE releases SET approved_at = created_at")
     op.add_column("vms", sa.Column("pool", sa.Text, nullable=False, server_default="shared"))
     for name in ("driver", "cuda", "gpu_access", "gpu_problem"):
         op.add_column("vms", sa.Column(name, sa.Text))
