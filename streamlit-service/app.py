@@ -8,6 +8,7 @@ import streamlit as st
 from app_pages import frame, session
 from portal import deployments
 from portal.errors import PortalError
+from portal.models import Role
 
 ICON = Path(__file__).parent / "icon.png"  # Streamlit would fetch a named icon from the internet
 
@@ -30,10 +31,14 @@ def main() -> None:
                          url_path="containers")  # fmt: skip
     deploy = st.Page("app_pages/deploy.py", title="Deploy", icon=":material/rocket_launch:", url_path="deploy")
     gpus = st.Page("app_pages/gpus.py", title="GPUs", icon=":material/memory:", url_path="gpus")
+    usage = st.Page("app_pages/usage.py", title="Usage", icon=":material/monitoring:", url_path="usage")
+    vms = st.Page("app_pages/vms.py", title="VMs", icon=":material/dns:", url_path="vms")
+    people = st.Page("app_pages/people.py", title="Users and quotas", icon=":material/group:", url_path="users")
+    for_admins = [vms, people] if user.role is Role.ADMIN else []
     session.remember_pages(containers=containers, deploy=deploy)
     # Streamlit gives its default page no address of its own: with this one, every page can be a bookmark.
     home = st.Page(_home, title="Container Portal", default=True, visibility="hidden")
-    page = st.navigation([home, containers, deploy, gpus], position="top")
+    page = st.navigation([home, containers, deploy, gpus, usage, *for_admins], position="top")
     frame.header(user)
     try:
         page.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from portal.catalog import Image
 from portal.config import Settings
 from portal.models import Deployment, LayerProgress, Release, State, User, Vm
 from portal.policy import Allowance
+from portal.usage import Usage
 from pydantic import BaseModel, ConfigDict, Field
 
 MB = 10**6
@@ -91,6 +93,83 @@ class VmView(BaseModel):
         """The view of a VM; its engine's address is nobody's business."""
         return cls(name=vm.name, state=vm.state, reachable=vm.reachable, cpus=vm.cpus, memory_gb=vm.memory_gb,
                    dedicated=vm.owner_id is not None)  # fmt: skip
+
+
+class FleetVmView(BaseModel):
+    """A VM as administrators see it."""
+
+    name: str
+    engine: str
+    address: str
+    state: str
+    pool: str
+    owner: str | None
+    reachable: bool
+    error: str | None
+    cpus: int | None
+    memory_gb: float | None
+    driver: str | None
+    cuda: str | None
+    gpu_access: str | None
+    gpu_problem: str | None
+    last_seen_at: datetime | None
+
+    @classmethod
+    def of(cls, vm: Vm, owner: str | None) -> FleetVmView:
+        """The view of a VM."""
+        values = {name: getattr(vm, name) for name in cls.model_fields if hasattr(vm, name)}
+        return cls(**values, engine=vm.engine_url, owner=owner)
+
+
+class AssignmentBody(BaseModel):
+    """Whose a VM is: one user's, or a pool's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    owner: str | None = Field(None, description="a user's subject; left out: the pool's")
+    pool: str = "shared"
+
+
+class QuotaBody(BaseModel):
+    """Limits; what is left out is not limited by this row."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    gpus: int | None = None
+    memory_gb: float | None = None
+    cpus: float | None = None
+    deployments: int | None = None
+
+
+class UserView(AllowanceView):
+    """A user, with what they may hold and hold."""
+
+    subject: str
+    name: str
+    role: str
+    group: str
+
+    @classmethod
+    def of(cls, user: User, allowance: Allowance) -> UserView:  # type: ignore[override]
+        """The view of a user."""
+        mine = AllowanceView.of(allowance)
+        return cls(subject=user.subject, name=user.display_name, role=user.role, group=user.group,
+                   limits=mine.limits, held=mine.held)  # fmt: skip
+
+
+class UsageView(BaseModel):
+    """Hours of one key."""
+
+    key: dict[str, str]
+    gpu_hours: float
+    cpu_hours: float
+    memory_gb_hours: float
+
+    @classmethod
+    def of(cls, by: Sequence[str], usage: Usage) -> UsageView:
+        """The view of a row."""
+        return cls(key=dict(zip(by, usage.key, strict=True)), gpu_hours=usage.gpu_hours, cpu_hours=usage.cpu_hours,
+                   memory_gb_hours=usage.memory_gb_hours)  # fmt: skip
 
 
 class GpuView(BaseModel):

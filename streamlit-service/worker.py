@@ -12,10 +12,11 @@ from contextlib import asynccontextmanager
 import http_errors
 import wiring
 from fastapi import Depends, FastAPI, Request, Response
-from portal import store
+from portal import metrics, store
 from portal.errors import NotFound
 from portal.reconciler import Reconciler
 from portal.spec import container_name
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 
 def create_app() -> FastAPI:
@@ -47,6 +48,13 @@ def create_app() -> FastAPI:
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
         return {"status": "ok"}
+
+    REGISTRY.register(metrics.Records(portal))
+
+    @app.get("/metrics")
+    def scrape() -> Response:
+        """For Prometheus, on the services' network only; nothing in it is secret."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @app.post("/wake", status_code=204, dependencies=[Depends(from_service)])
     async def wake() -> None:

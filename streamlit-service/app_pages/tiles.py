@@ -27,9 +27,9 @@ STYLE = """<style>
 .gpu-vm { margin: 0.75rem 0 0.35rem; font-weight: 600; }
 .gpu-vm small { font-weight: 400; opacity: 0.75; margin-left: 0.5rem; }
 .gpu-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 0.6rem; margin: 0;
-  padding: 0; list-style: none; }
+  padding: 0 !important; list-style: none; }
 .gpu { border: 1px solid color-mix(in srgb, currentColor 22%, transparent); border-left: 4px solid var(--hold);
-  border-radius: 0.5rem; padding: 0.55rem 0.75rem; font-size: 0.875rem; line-height: 1.45; margin: 0; }
+  border-radius: 0.5rem; padding: 0.55rem 0.75rem; font-size: 0.875rem; line-height: 1.45; margin: 0 !important; }
 .gpu b { color: var(--hold); }
 .gpu meter { width: 5.5rem; height: 0.6rem; vertical-align: middle; }
 </style>"""

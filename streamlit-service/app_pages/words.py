@@ -86,6 +86,11 @@ def size(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
+def hours(count: float) -> str:
+    """Hours with one digit below 100, with thousands apart."""
+    return f"{count:,.1f}" if count < 100 else f"{count:,.0f}"
+
+
 def download(layers: tuple[LayerProgress, ...], seconds: float) -> tuple[float, str]:
     """How far a pull is after so many seconds: (share done, words with the time left).
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from portal import audit, ledger, line, placement, store
+from portal import audit, ledger, line, metrics, placement, store
 from portal.context import Portal
 from portal.line import Verdict, Waiting
 from portal.models import Deployment, Gpu, Order, State, User, Vm
@@ -78,6 +78,7 @@ def serve(portal: Portal, tx: Tx) -> list[str]:
             audit.append(tx, now, "worker", f"deployment.{State.PENDING}", f"deployment:{one.id}",
                          vm=verdict.placement.vm.name, gpus=list(verdict.placement.gpus))  # fmt: skip
             started.append(one.id)
+            metrics.WAIT.observe((now - (one.waiting_since or now)).total_seconds())
         elif (one.position, one.waits_for) != (verdict.position, verdict.waits_for):
             store.update_deployment(tx, one.id, position=verdict.position, waits_for=verdict.waits_for)
     return started

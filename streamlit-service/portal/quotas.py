@@ -10,6 +10,7 @@ from portal.policy import YOU, Allowance
 from portal.store import Tx
 
 DEFAULT, GROUP, USER = "default", "group", "user"
+UNLIMITED = 10**9
 
 
 def allowance(portal: Portal, tx: Tx, user: User) -> Allowance:
@@ -28,13 +29,12 @@ def group_allowance(tx: Tx, group: str) -> Allowance | None:
 
 
 def _allowance(whose: str, quota: Quota, held: ledger.Held) -> Allowance:
-    unlimited = 10**9
     return Allowance(
         whose,
-        unlimited if quota.gpus is None else quota.gpus,
-        unlimited if quota.memory_gb is None else quota.memory_gb,
-        unlimited if quota.cpus is None else quota.cpus,
-        unlimited if quota.deployments is None else quota.deployments,
+        UNLIMITED if quota.gpus is None else quota.gpus,
+        UNLIMITED if quota.memory_gb is None else quota.memory_gb,
+        UNLIMITED if quota.cpus is None else quota.cpus,
+        UNLIMITED if quota.deployments is None else quota.deployments,
         held.gpus, held.memory_gb, held.cpus, held.deployments,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, FastAPI
 
-from rest import containers, offers
+from rest import administration, containers, offers
 from rest.caller import Services
 
 
@@ -10,6 +10,6 @@ def install(app: FastAPI, services: Services) -> None:
     """Serve /api/v1 with these services."""
     app.state.services = services
     api = APIRouter(prefix="/api/v1")
-    for part in (offers, containers):
+    for part in (offers, containers, administration):
         api.include_router(part.router)
     app.include_router(api)

@@ -61,7 +61,7 @@ def _catalog(home: Path) -> Path:
     catalog["images"]["gpu-standin"] = {"title": "Notebook with GPU (stand-in)", "purpose": "For tests.", "gpu": True}
     home.mkdir(parents=True, exist_ok=True)
     path = home / "catalog.yaml"
-    path.write_text(yaml.safe_dump(catalog))
+    path.write_text(yaml.safe_dump(catalog, sort_keys=False))
     path.chmod(0o444)
     return path
 

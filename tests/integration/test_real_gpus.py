@@ -128,7 +128,7 @@ def test_a_leased_gpu_that_disappears_is_shown_and_starting_again_says_what_is_w
 ) -> None:
     made = jane.settled(jane.deploy("bereft", gpus=1, gpu_model=A100)["id"])
     assert made["state"] == "running"
-    vm_nvidia.write("/etc/standin-gpus.csv", NVIDIA_CSV.splitlines(keepends=True)[1])
+    lose_gpu(vm_nvidia)
     try:
         wait_until(lambda: tile(jane, WHOLE)["state"] == "missing", "the loss is noticed")
         assert jane.http.get(f"/api/v1/deployments/{made['id']}").json()["state"] == "running"
@@ -138,7 +138,14 @@ def test_a_leased_gpu_that_disappears_is_shown_and_starting_again_says_what_is_w
         assert vm_nvidia.run("docker", "ps", "-aq", "--filter", f"name=portal-{made['id']}") == ""
     finally:
         vm_nvidia.write("/etc/standin-gpus.csv", NVIDIA_CSV)
+        vm_nvidia.write("/etc/standin-gpus.list", NVIDIA_LIST)
         wait_until(lambda: tile(jane, WHOLE).get("state") == "ok", "it is back")
+
+
+def lose_gpu(vm: TestVm) -> None:
+    """GPU 0 falls off the bus."""
+    vm.write("/etc/standin-gpus.csv", NVIDIA_CSV.split("\n", 1)[1])
+    vm.write("/etc/standin-gpus.list", NVIDIA_LIST.split("\n", 1)[1])
 
 
 def tile(person: Person, uuid: str) -> dict[str, Any]:
@@ -151,7 +158,8 @@ def test_john_waits_as_number_one_and_his_page_turns_to_running_by_itself(
 ) -> None:
     janes = browser_of("jane")
     janes.goto(f"{lab.url}/gpus")
-    expect(janes.get_by_text("Free").first).to_be_visible()
+    expect(janes.get_by_text("Out of order").first).to_be_visible()
+    expect(janes.get_by_text("NVIDIA L4").first).to_be_visible()
     photograph(janes, "gpus-free")
     janes.goto(f"{lab.url}/deploy")
     janes.get_by_role("button", name="Choose").last.click()
@@ -180,5 +188,5 @@ def test_john_waits_as_number_one_and_his_page_turns_to_running_by_itself(
 
 def choose(page: Page, model: str) -> None:
     """Pick a GPU model in the order."""
-    page.get_by_label("GPU model").click()
+    page.get_by_role("combobox", name="GPU model").click()
     page.get_by_role("option", name=model).last.click()

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pki
 import pytest
 from app_pages import session
+from apptest import APP, texts
 from auth import Authenticator
 from portal import deployments
 from portal.context import Portal
@@ -17,7 +18,6 @@ from portal.models import Deployment, Order, State, User
 from streamlit.testing.v1 import AppTest
 
 WorkOff = Callable[..., Deployment]
-APP = str(Path(__file__).parents[2] / "streamlit-service" / "app.py")
 
 
 class Logs:
@@ -36,12 +36,6 @@ def janes_page(portal: Portal, jane: User, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(session, "_wired", lambda: (portal, door, Logs()))
     monkeypatch.setattr(session, "request_headers", lambda: headers)
     return AppTest.from_file(APP, default_timeout=20)
-
-
-def texts(page: AppTest) -> str:
-    """Everything written on the page."""
-    parts = [*page.markdown, *page.caption, *page.info, *page.warning, *page.error, *page.subheader]
-    return "\n".join(str(part.value) for part in parts)
 
 
 def test_without_containers_home_is_deploy(janes_page: AppTest) -> None:

@@ -1,0 +1,73 @@
+"""Usage: GPU-hours and the rest, per day and image; for administrators per user, group and VM too."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+
+import streamlit as st
+from portal import usage
+from portal.usage import Dimension, Usage
+
+from app_pages import session, words
+
+PERIODS = {"7 days": 7, "30 days": 30, "90 days": 90}
+KINDS = {"GPU-hours": "gpu_hours", "CPU-hours": "cpu_hours", "GB-hours of memory": "memory_gb_hours"}
+MINE: dict[str, Dimension] = {"Image": "image", "VM": "vm"}
+EVERYBODYS: dict[str, Dimension] = {"User": "user", "Group": "group", **MINE}
+
+
+def page() -> None:
+    """The page."""
+    user = session.user()
+    everybody = usage.can_see_everybody(user)
+    st.subheader("Usage of everybody" if everybody else "My usage")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        period = st.segmented_control("Period", list(PERIODS), default="30 days", required=True, key="period")
+        kind = st.segmented_control("What", list(KINDS), default="GPU-hours", required=True, key="kind")
+        choices = EVERYBODYS if everybody else MINE
+        split = st.segmented_control("Split by", list(choices), default=next(iter(choices)), required=True, key="split")
+    now = session.portal().now()
+    first = (now - timedelta(days=PERIODS[period or "30 days"] - 1)).astimezone(UTC).date()
+    by: list[Dimension] = ["day", choices[split or next(iter(choices))]]
+    found = usage.report(session.portal(), user, by, datetime.combine(first, time(), UTC), now, everybody=everybody)
+    if not found:
+        st.info("Here you see what was used, by day. Nothing was in this period: "
+                "hours count from the moment a container gets its place until it stops.",
+                icon=":material/monitoring:")  # fmt: skip
+        return
+    _totals(found)
+    rows = _rows(found, KINDS[kind or "GPU-hours"], split or "", first, now)
+    st.bar_chart(rows, x="Day", y="Hours", color=split, y_label=kind, x_label="Day (UTC)", height=320)
+    st.caption(f"{kind} per day, {first:%d %b %Y} to {now:%d %b %Y}, UTC days.")
+    _table(found, split or "")
+
+
+def _totals(found: list[Usage]) -> None:
+    for column, (label, kind) in zip(st.columns(len(KINDS)), KINDS.items(), strict=True):
+        column.metric(label, words.hours(sum(getattr(one, kind) for one in found)))
+
+
+def _rows(found: list[Usage], kind: str, split: str, first: date, now: datetime) -> list[dict[str, object]]:
+    """One row a day and key, with the days on which nothing was used: a gap would look like missing data."""
+    rows: list[dict[str, object]] = [
+        {"Day": one.key[0], split: one.key[1], "Hours": round(getattr(one, kind), 3)} for one in found
+    ]
+    seen, name = {row["Day"] for row in rows}, found[0].key[1]
+    day = now.astimezone(UTC).date()
+    while day >= first:
+        if day.isoformat() not in seen:
+            rows.append({"Day": day.isoformat(), split: name, "Hours": 0.0})
+        day -= timedelta(days=1)
+    return sorted(rows, key=lambda row: str(row["Day"]))
+
+
+def _table(found: list[Usage], split: str) -> None:
+    table = [{"Day": one.key[0], split: one.key[1],
+              **{label: round(getattr(one, kind), 2) for label, kind in KINDS.items()}} for one in found]  # fmt: skip
+    st.dataframe(table, hide_index=True, width="stretch")
+    lines = [",".join(table[0])] + [",".join(str(value) for value in row.values()) for row in table]
+    st.download_button("Download CSV", "\n".join(lines) + "\n", "usage.csv", "text/csv", icon=":material/download:",
+                       key="usage-csv", on_click="ignore")  # fmt: skip
+
+
+page()

@@ -1,0 +1,123 @@
+"""VMs, for administrators: what is ill first, who has which, assign, drain, remove."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+from portal import inventory, ledger, store
+from portal.errors import PortalError
+from portal.models import Gpu, Vm, VmState
+from portal.placement import SHARED_POOL
+
+from app_pages import frame, session, tiles, words
+
+SHARED = "The shared pool"
+
+
+def page() -> None:
+    """The page."""
+    st.subheader("VMs")
+    portal = session.portal()
+    with portal.store.reading() as tx:
+        vms, users, live = store.all_vms(tx), store.all_users(tx), store.live_deployments(tx)
+        gpus, leased, memory = ledger.all_gpus(tx), ledger.leased_gpus(tx), ledger.held_memory(tx)
+    if not vms:
+        st.info("Here are the VMs on which containers run. There is none yet. Add the first on the server: "
+                "`admin.py vm add NAME --engine ssh://portal@HOST --address IP`", icon=":material/dns:")  # fmt: skip
+        return
+    _ill(vms)
+    names = {user.id: user.display_name for user in users}
+    rows = [
+        {
+            "VM": vm.name, "State": _state(vm), "For": names.get(vm.owner_id or 0) or f"pool {vm.pool}",
+            "Containers": sum(one.vm is not None and one.vm.id == vm.id for one in live),
+            "GPUs in use": _gpus(vm, gpus, leased), "Memory (GB)": _of(memory.get(vm.id, 0.0), vm.memory_gb),
+            "CPUs": vm.cpus, "Driver": vm.driver, "CUDA": vm.cuda, "GPUs by": vm.gpu_access,
+        }
+        for vm in sorted(vms, key=lambda vm: (vm.reachable and not vm.gpu_problem, vm.name))
+    ]  # fmt: skip
+    st.dataframe(rows, hide_index=True, width="stretch", key="vms")
+    _change(vms, names)
+
+
+def _ill(vms: list[Vm]) -> None:
+    now = session.portal().now()
+    for vm in vms:
+        if not vm.reachable:
+            since = f" Last seen {words.ago(vm.last_seen_at, now)}." if vm.last_seen_at else " It was never seen."
+            st.error(f"**{vm.name} cannot be reached.** {vm.error or ''}{since} Its containers go on, unseen. Try: "
+                     f"`ssh {vm.engine_url.removeprefix('ssh://')} systemctl status docker`",
+                     icon=":material/cloud_off:")  # fmt: skip
+        if problem := tiles.problem(vm):
+            st.warning(problem, icon=":material/build:")
+
+
+def _state(vm: Vm) -> str:
+    if not vm.reachable:
+        return "✕ unreachable"
+    return "◐ draining" if vm.state is VmState.DRAINING else "● active"
+
+
+def _gpus(vm: Vm, gpus: list[Gpu], leased: dict[str, str]) -> str:
+    mine = [gpu for gpu in gpus if gpu.vm_id == vm.id]
+    return _of(sum(gpu.uuid in leased for gpu in mine), len(mine)) if mine else ""
+
+
+def _of(part: float, whole: float | None) -> str:
+    return f"{part:g} of {whole:g}" if whole is not None else f"{part:g}"
+
+
+def _change(vms: list[Vm], names: dict[int, str]) -> None:
+    chosen = st.selectbox("Change a VM", [vm.name for vm in vms], key="vm", index=None, placeholder="Choose a VM")
+    vm = next((vm for vm in vms if vm.name == chosen), None)
+    if vm is None:
+        return
+    with st.container(border=True):
+        options: list[int | str] = [SHARED, *names, "pool"]
+        now = vm.owner_id or (SHARED if vm.pool == SHARED_POOL else "pool")
+        labels: dict[int | str, str] = {SHARED: SHARED, "pool": "A group's pool", **names}
+        whose = st.selectbox("For whom", options, index=options.index(now), key=f"whose-{vm.name}",
+                             format_func=labels.__getitem__)  # fmt: skip
+        pool = SHARED_POOL
+        if whose == "pool":
+            pool = st.text_input("Group", "" if vm.pool == SHARED_POOL else vm.pool, key=f"pool-{vm.name}",
+                                 help="Only members of the group with this name use the VM.")  # fmt: skip
+        with st.container(horizontal=True):
+            if st.button("Assign", key="assign", icon=":material/person_add:"):
+                _do(lambda: inventory.assign(session.portal(), session.user().subject, vm.name,
+                                             owner=_subject(whose), pool=pool))  # fmt: skip
+            if vm.state is VmState.ACTIVE and st.button("Drain", key="drain", icon=":material/do_not_disturb_on:",
+                                                        help="No new containers; what runs goes on."):  # fmt: skip
+                _do(lambda: inventory.drain(session.portal(), session.user().subject, vm.name))
+            if vm.state is VmState.DRAINING and st.button("Activate", key="activate", icon=":material/play_circle:"):
+                _do(lambda: inventory.activate(session.portal(), session.user().subject, vm.name))
+            if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
+                _confirm(vm.name)
+
+
+def _subject(whose: object) -> str | None:
+    if not isinstance(whose, int):
+        return None
+    with session.portal().store.reading() as tx:
+        return next(user.subject for user in store.all_users(tx) if user.id == whose)
+
+
+def _do(action: Callable[[], object]) -> None:
+    try:
+        action()
+    except PortalError as error:
+        frame.show_error(error)
+    else:
+        st.rerun()
+
+
+@st.dialog("Remove this VM from the fleet?")
+def _confirm(name: str) -> None:
+    st.markdown(f"**{name}** gets no containers any more, and home folders on it cannot be reached through the portal. "
+                "Nothing on its disk is deleted; adding it again brings them back.")  # fmt: skip
+    if st.button("Remove", type="primary", key="confirm-remove-vm"):
+        _do(lambda: inventory.remove(session.portal(), session.user().subject, name))
+
+
+page()

@@ -1,0 +1,64 @@
+"""What Prometheus reads: gauges straight from the records at each scrape, and how long people waited.
+
+Names follow https://prometheus.io/docs/practices/naming/.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from portal import ledger, store
+from portal.context import Portal
+from portal.models import Gpu, GpuState, State
+
+WAIT = Histogram(
+    "portal_wait_seconds", "From standing in line to a place on a VM.",
+    buckets=(1, 10, 60, 600, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600),
+)  # fmt: skip
+
+
+class Records(Collector):
+    """The fleet, as the records say it is at this moment."""
+
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Every gauge."""
+        with self._portal.store.reading() as tx:
+            vms = {vm.id: vm for vm in store.all_vms(tx)}
+            gpus = [gpu for gpu in ledger.all_gpus(tx) if gpu.vm_id in vms]
+            leased = ledger.leased_gpus(tx)
+            live, waiting = store.live_deployments(tx), store.waiting(tx)
+        names = {vm_id: vm.name for vm_id, vm in vms.items()}
+        yield _gauge("portal_vms", "VMs by whether they can be reached.", ["reachable"],
+                     Counter((str(vm.reachable).lower(),) for vm in vms.values()))  # fmt: skip
+        yield _gauge("portal_gpus", "GPUs and MIG instances by VM and state.", ["vm", "state"],
+                     Counter((names[gpu.vm_id], _state(gpu, leased)) for gpu in gpus))  # fmt: skip
+        states: Counter[tuple[str, ...]] = Counter((one.state.value,) for one in live)
+        states[State.WAITING.value,] = len(waiting)
+        yield _gauge("portal_deployments", "Live and waiting deployments by state.", ["state"], states)
+        busy = GaugeMetricFamily("portal_gpu_utilisation_ratio", "Utilisation of leased GPUs, 0 to 1.",
+                                 labels=["vm", "gpu", "deployment"])  # fmt: skip
+        for gpu in gpus:
+            if gpu.uuid in leased and gpu.utilisation is not None:
+                busy.add_metric([names[gpu.vm_id], gpu.uuid, leased[gpu.uuid]], gpu.utilisation / 100)
+        yield busy
+
+
+def _state(gpu: Gpu, leased: Iterable[str]) -> str:
+    if gpu.state is not GpuState.OK:
+        return "out_of_order"
+    return "leased" if gpu.uuid in leased else "free"
+
+
+def _gauge(name: str, help_text: str, labels: list[str], counts: Counter[tuple[str, ...]]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help_text, labels=labels)
+    for values, count in sorted(counts.items()):
+        family.add_metric(list(values), count)
+    return family

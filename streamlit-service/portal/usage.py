@@ -1,0 +1,88 @@
+"""Usage: what leases add up to, per day, image, user, group or VM. Exact whatever crashed: leases have both ends
+in the database, and a lease that is still held counts until now.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, Literal
+
+from portal import ledger, policy
+from portal.context import Portal
+from portal.errors import Invalid
+from portal.models import Role, User
+
+Dimension = Literal["day", "image", "user", "group", "vm"]
+HOUR = 3600.0
+MAX_PERIOD = timedelta(days=366)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Hours of one key (values of the dimensions, in their order)."""
+
+    key: tuple[str, ...]
+    gpu_hours: float
+    cpu_hours: float
+    memory_gb_hours: float
+
+
+def report(
+    portal: Portal, user: User, by: Sequence[Dimension], since: datetime, until: datetime, *, everybody: bool = False
+) -> list[Usage]:
+    """Usage in a period, of the user, or of everybody for administrators. Days are UTC days.
+
+    Raises Forbidden for everybody's usage without the role, Invalid for a period that is none.
+    """
+    if everybody:
+        policy.check_admin(user)
+    now = portal.now()
+    if not since < until or until - since > MAX_PERIOD:
+        raise Invalid("bad_period", "The period must begin before it ends, and be at most a year.", "Choose another.")
+    with portal.store.reading() as tx:
+        found = ledger.intervals(tx, since, until)
+    mine = found if everybody else [one for one in found if one["subject"] == user.subject]
+    return total(mine, by, since, min(until, max(now, since)))
+
+
+def total(
+    intervals: Iterable[Mapping[str, Any]], by: Sequence[Dimension], since: datetime, until: datetime
+) -> list[Usage]:
+    """Pure: clip to the period, cut at midnights where days are asked for, and add up."""
+    sums: dict[tuple[str, ...], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    for one in intervals:
+        start, end = max(one["acquired_at"], since), min(one["released_at"] or until, until)
+        for day, hours in _days(start, end) if "day" in by else [("", (end - start).total_seconds() / HOUR)]:
+            if hours <= 0:
+                continue
+            amounts = sums[tuple(_value(one, dimension, day) for dimension in by)]
+            if one["kind"] == ledger.GPU:
+                amounts[0] += hours
+            else:
+                amounts[1] += hours * one["cpus"]
+                amounts[2] += hours * one["memory_gb"]
+    return [Usage(key, *amounts) for key, amounts in sorted(sums.items())]
+
+
+def can_see_everybody(user: User) -> bool:
+    """Whether to offer other people's usage."""
+    return user.role is Role.ADMIN
+
+
+def _value(one: Mapping[str, Any], dimension: Dimension, day: str) -> str:
+    if dimension == "day":
+        return day
+    column = {"user": "display_name", "image": "image", "group": "group", "vm": "vm"}[dimension]
+    return str(one[column] or "none")
+
+
+def _days(start: datetime, end: datetime) -> Iterator[tuple[str, float]]:
+    """(UTC day, hours in it) of an interval."""
+    while start < end:
+        midnight = datetime.combine(start.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
+        stop = min(end, midnight)
+        yield start.astimezone(UTC).date().isoformat(), (stop - start).total_seconds() / HOUR
+        start = stop

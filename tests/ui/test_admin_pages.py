@@ -1,0 +1,127 @@
+"""Pages for administrators, and what others see instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import streamlit
+from app_pages import session
+from apptest import APP, texts
+from fakes import FakeClock
+from portal import deployments, inventory, ledger, quotas, store, users
+from portal.context import Portal
+from portal.engine import GpuReport, SeenGpu
+from portal.models import Deployment, Order, Role, State, User, Vm, VmState
+from samples import identity
+from streamlit.testing.v1 import AppTest
+
+WorkOff = Callable[..., Deployment]
+
+
+@pytest.fixture
+def ray(portal: Portal) -> User:
+    made = users.user_of(portal, identity("3456789012", "Alex M Ray"))
+    with portal.store.transaction() as tx:
+        store.update_user(tx, made.id, role=Role.ADMIN)
+    return users.user_of(portal, identity("3456789012", "Alex M Ray"))
+
+
+@pytest.fixture
+def page_of(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> Callable[[User, str], AppTest]:
+    """The app on a page, signed in as somebody: the certificate's part is shown in test_pages.py."""
+
+    def open_page(user: User, page: str) -> AppTest:
+        def sign_in() -> User:
+            streamlit.session_state["user"] = user
+            return user
+
+        monkeypatch.setattr(session, "_wired", lambda: (portal, None, None))
+        monkeypatch.setattr(session, "sign_in", sign_in)
+        app = AppTest.from_file(APP, default_timeout=20).run()
+        return app.switch_page(f"app_pages/{page}.py").run() if page else app
+
+    return open_page
+
+
+@pytest.fixture
+def gpu_vm(portal: Portal) -> Vm:
+    with portal.store.reading() as tx:
+        vm = store.vm_by_name(tx, "vm-01")
+    assert vm
+    gpus = tuple(SeenGpu(f"GPU-{n}", n, "A100", None, 40, 0, 0, 40) for n in range(2))
+    inventory.saw_gpus(portal, vm, GpuReport(gpus, "535.1", "12.2", "nvidia"))
+    return vm
+
+
+def test_somebody_without_the_role_is_offered_no_administration(
+    portal: Portal, jane: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    page = page_of(jane, "")
+    assert not page.exception
+    assert "VMs" not in texts(page)
+
+
+def test_the_board_counts_and_names(
+    portal: Portal, jane: User, ray: User, gpu_vm: Vm, page_of: Callable[[User, str], AppTest]
+) -> None:
+    deployments.request(portal, jane, Order("ml-cpu", "mine", 1))
+    page = page_of(ray, "gpus")
+    assert not page.exception
+    assert [(metric.label, metric.value) for metric in page.metric] == [
+        ("Free", "1"), ("Yours", "0"), ("Taken", "1"), ("Out of order", "0")]  # fmt: skip
+
+
+def test_an_ill_vm_is_on_top_with_the_command(
+    portal: Portal, ray: User, gpu_vm: Vm, page_of: Callable[[User, str], AppTest]
+) -> None:
+    inventory.saw_gpus(portal, gpu_vm, GpuReport(driver="535.1", problem="no_toolkit"))
+    inventory.lost(portal, gpu_vm, "SSH refused.")
+    page = page_of(ray, "vms")
+    assert not page.exception
+    assert "vm-01 cannot be reached" in texts(page)
+    assert "scripts/install-nvidia.sh" in texts(page)
+
+
+def test_a_vm_is_drained_and_activated(portal: Portal, ray: User, page_of: Callable[[User, str], AppTest]) -> None:
+    page = page_of(ray, "vms")
+    page.selectbox(key="vm").set_value("vm-01").run()
+    page.button(key="drain").click().run()
+    assert not page.exception
+    with portal.store.reading() as tx:
+        assert store.all_vms(tx)[0].state is VmState.DRAINING
+    page.button(key="activate").click().run()
+    with portal.store.reading() as tx:
+        assert store.all_vms(tx)[0].state is VmState.ACTIVE
+
+
+def test_a_quota_is_set_and_cleared(
+    portal: Portal, jane: User, ray: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    who = (quotas.USER, jane.subject)
+    page = page_of(ray, "people")
+    assert not page.exception
+    page.selectbox(key="quota-for").set_value(who).run()
+    page.number_input(key=f"quota-{who}-gpus").set_value(7).run()
+    page.button(key="quota-save").click().run()
+    assert not page.exception
+    with portal.store.reading() as tx:
+        assert quotas.allowance(portal, tx, jane).gpus == 7
+    page.button(key="quota-clear").click().run()
+    with portal.store.reading() as tx:
+        assert ledger.quota(tx, *who) is None
+
+
+def test_usage_is_drawn_and_totalled(
+    portal: Portal, jane: User, gpu_vm: Vm, clock: FakeClock, work_off: WorkOff,
+    page_of: Callable[[User, str], AppTest],
+) -> None:  # fmt: skip
+    made = deployments.request(portal, jane, Order("ml-cpu", "mine", 2, cpus=4))
+    work_off(made.id)
+    clock.forward(timedelta(hours=3).total_seconds())
+    deployments.act(portal, jane, made.id, "stop")
+    assert work_off(made.id).state is State.STOPPED
+    page = page_of(jane, "usage")
+    assert not page.exception
+    assert [(metric.label, metric.value) for metric in page.metric][:2] == [("GPU-hours", "6.0"), ("CPU-hours", "12.0")]
