@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote
 
+import bench_fleet
 import bench_page
 import docker
 import httpx
@@ -41,10 +42,10 @@ def main() -> None:
     with client(stack, "john") as john:
         images = john.get("/api/v1/images").raise_for_status().json()
         reference = f"{stack.registry_host}/ml-cpu@{images[0]['digest']}"
-        rows = [deploy(stack, john, reference), authz(stack), gateway(stack, john), page()]
-    print(f"\n{'what':<58}{'measured':>12}{'peer':>12}{'ratio':>8}  {'aim':<12}")
+        rows = [deploy(stack, john, reference), authz(stack), gateway(stack, john), page(), *bench_fleet.rows(ROUNDS)]
+    print(f"\n{'what':<62}{'measured':>12}{'peer':>12}{'ratio':>8}  {'aim':<12}")
     for row in rows:
-        print("{:<58}{:>12}{:>12}{:>8}  {:<12}".format(*row))
+        print("{:<62}{:>12}{:>12}{:>8}  {:<12}".format(*row))
 
 
 def deploy(stack: Stack, john: httpx.Client, reference: str) -> tuple[str, ...]:

@@ -37,22 +37,24 @@ def run(rounds: int) -> tuple[list[float], list[float]]:
         empty = AppTest.from_string("import streamlit as st\nst.write('x')", default_timeout=20)
         with (
             patch.object(session, "_wired", lambda: (portal, None, None)),
-            patch.object(session, "sign_in", lambda: _remember(jane)),
+            patch.object(session, "sign_in", lambda: remember(jane)),
         ):
             full = AppTest.from_file(str(ROOT / "streamlit-service" / "app.py"), default_timeout=20)
-            result = _times(full, rounds), _times(empty, rounds)
+            result = times(full, rounds), times(empty, rounds)
         portal.store.close()
     return result
 
 
-def _remember(user: object) -> object:
+def remember(user: object) -> object:
+    """Sign somebody in, in the session of this run."""
     import streamlit as st
 
     st.session_state["user"] = user
     return user
 
 
-def _times(page: AppTest, rounds: int) -> list[float]:
+def times(page: AppTest, rounds: int) -> list[float]:
+    """Seconds of each run, after a first one."""
     page.run()
     assert not page.exception, page.exception
     times = []

@@ -27,7 +27,7 @@ def page() -> None:
                 "`admin.py vm add NAME --engine ssh://portal@HOST --address IP`", icon=":material/dns:")  # fmt: skip
         return
     _ill(vms)
-    names = {user.id: user.display_name for user in users}
+    names: dict[int | str, str] = {user.id: user.display_name for user in users}
     rows = [
         {
             "VM": vm.name, "State": _state(vm), "For": names.get(vm.owner_id or 0) or f"pool {vm.pool}",
@@ -68,7 +68,7 @@ def _of(part: float, whole: float | None) -> str:
     return f"{part:g} of {whole:g}" if whole is not None else f"{part:g}"
 
 
-def _change(vms: list[Vm], names: dict[int, str]) -> None:
+def _change(vms: list[Vm], names: dict[int | str, str]) -> None:
     chosen = st.selectbox("Change a VM", [vm.name for vm in vms], key="vm", index=None, placeholder="Choose a VM")
     vm = next((vm for vm in vms if vm.name == chosen), None)
     if vm is None:
