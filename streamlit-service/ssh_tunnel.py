@@ -23,6 +23,7 @@ KEEPALIVE_S = 5
 T = TypeVar("T")
 NO_GATE = 127  # the shell's "command not found" (POSIX)
 ENGINE_SOCKET = "/var/run/docker.sock"
+_loop_lock = threading.Lock()
 
 
 class TunnelError(Exception):
@@ -89,10 +90,15 @@ class SshTunnel:
 
 
 @functools.cache
-def _loop() -> asyncio.AbstractEventLoop:
+def _made_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="ssh", daemon=True).start()
     return loop
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    with _loop_lock:  # functools.cache lets two threads make two: a connection would belong to the forgotten one
+        return _made_loop()
 
 
 def _run(coroutine: Coroutine[Any, Any, T], timeout_s: float) -> T:

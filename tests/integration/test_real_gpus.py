@@ -61,6 +61,7 @@ def vm_cdi(lab: Stack, fleet: Fleet) -> Iterator[TestVm]:
     fleets.build_cdi_image()
     vm = fleet.add("vm-cdi", "--env=PORTAL_STANDIN_TOOLS=nvidia-smi", "--env=PORTAL_STANDIN_CDI=1",
                    image=fleets.CDI_IMAGE)  # fmt: skip
+    vm.run("rm", "-f", f"/dev/nvidia-standin-{CDI_GPU}")
     vm.run("mknod", "-m", "0666", f"/dev/nvidia-standin-{CDI_GPU}", "c", "1", "3")
     vm.write("/etc/standin-gpus.csv", CDI_CSV)
     vm.write("/etc/standin-gpus.list", f"GPU 0: NVIDIA L4 (UUID: {CDI_GPU})\n")
@@ -71,6 +72,7 @@ def vm_cdi(lab: Stack, fleet: Fleet) -> Iterator[TestVm]:
 def in_lab(stack: Stack, vm: TestVm) -> Iterator[TestVm]:
     """In the lab's pool while the tests run, and until the portal knows its GPUs."""
     stack.admin("vm", "add", vm.name, "--engine", vm.engine_url, "--address", vm.address, "--pool", "lab")
+    stack.admin("vm", "activate", vm.name)
     wait_until(lambda: facts(stack, vm)["driver"], "the portal sees the GPUs")
     yield vm
     stack.admin("vm", "drain", vm.name)
