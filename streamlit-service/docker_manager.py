@@ -93,10 +93,7 @@ class DockerEngine:
                 if _note_layer(layers, line):
                     on_progress(tuple(layers.values()))
 
-        try:
-            self._call(pull, PULL_SILENCE_S)
-        except APIError as error:
-            raise engine_errors.pull_failed(str(error.explanation or error), reference) from error
+        self._call(pull, PULL_SILENCE_S, lambda text: engine_errors.pull_failed(text, reference))
 
     def create(self, spec: ContainerSpec) -> str:
         """Create the hardened container; an engine's refusal leaves none behind."""
@@ -158,16 +155,18 @@ class DockerEngine:
         if self._tunnel:
             self._tunnel.close()
 
-    def _call(self, action: Callable[[docker.DockerClient], T], timeout_s: int | None = None) -> T:
-        """Run one engine call with a deadline; every failure becomes an EngineError (APIError of a pull aside)."""
+    def _call(
+        self, action: Callable[[docker.DockerClient], T], timeout_s: int | None = None,
+        refused: Callable[[str], EngineError] | None = None,
+    ) -> T:  # fmt: skip
+        """Run one engine call with a deadline; every failure becomes an EngineError, a refusal by `refused`."""
         try:
             return action(self._client(timeout_s or self._settings.engine_timeout_s))
         except EngineError:
             raise
         except APIError as error:
-            if action.__name__ == "pull":
-                raise
-            raise engine_errors.refused(str(error.explanation or error), self._vm.name) from error
+            said = str(error.explanation or error)
+            raise refused(said) if refused else engine_errors.refused(said, self._vm.name) from error
         except (TunnelError, RequestException, DockerException, OSError) as error:
             raise engine_errors.unreachable(self._vm.name, f"{type(error).__name__}: {error}") from error
 
@@ -179,7 +178,10 @@ class DockerEngine:
                 return known[1]
         client = docker.DockerClient(base_url=url, timeout=timeout_s, max_pool_size=20)  # negotiates the version
         with self._lock:
+            old = self._clients.get(timeout_s)
             self._clients[timeout_s] = (url, client)
+        if old:
+            old[1].close()  # of a connection that is gone
         return client
 
     def _registry_auth(self, reference: str) -> dict[str, str] | None:

@@ -21,8 +21,8 @@ MB = 10**6
 class AllowanceView(BaseModel):
     """What may be held in all, and what is held or waited for now."""
 
-    limits: dict[str, float]
-    held: dict[str, float]
+    limits: dict[str, int | float]
+    held: dict[str, int | float]
 
     @classmethod
     def of(cls, allowance: Allowance) -> AllowanceView:
@@ -40,8 +40,8 @@ class Me(BaseModel):
     role: str
     group: str
     ports: tuple[int, int] = Field(description="first and last port of your range")
-    limits: dict[str, float]
-    held: dict[str, float]
+    limits: dict[str, int | float]
+    held: dict[str, int | float]
     group_quota: AllowanceView | None = Field(description="what all members of your group share, if it is limited")
 
     @classmethod

@@ -25,6 +25,7 @@ from portal.spec import HOME, TMPFS
 from stack import Stack
 
 ROUNDS = 5
+JOHN = "edipi:2345678901"
 AUTHZ_CALLS = 1000
 # Times ROUNDS below 14,000: nginx opens a connection a request, and past half of the ephemeral ports in TIME_WAIT
 # the kernel's search for a free one, not the gateway, would be measured.
@@ -42,7 +43,10 @@ def main() -> None:
     with client(stack, "john") as john:
         images = john.get("/api/v1/images").raise_for_status().json()
         reference = f"{stack.registry_host}/ml-cpu@{images[0]['digest']}"
-        rows = [deploy(stack, john, reference), authz(stack), gateway(stack, john), page(), *bench_fleet.rows(ROUNDS)]
+        rows = [
+            deploy(stack, john, reference), authz(stack), gateway(stack, john), handover(stack, john), page(),
+            *bench_fleet.rows(ROUNDS),
+        ]  # fmt: skip
     print(f"\n{'what':<62}{'measured':>12}{'peer':>12}{'ratio':>8}  {'aim':<12}")
     for row in rows:
         print("{:<62}{:>12}{:>12}{:>8}  {:<12}".format(*row))
@@ -68,9 +72,9 @@ def _portal_run(john: httpx.Client, name: str) -> float:
     _until(lambda: john.get(f"{made['urls']['jupyter']}api").status_code == httpx.codes.OK)
     took = time.perf_counter() - started
     path = f"/api/v1/deployments/{made['id']}"
-    _until(lambda: john.get(path).json()["state"] == "running")
+    _until_state(john, path, "running")
     john.delete(path).raise_for_status()
-    _until(lambda: john.get(path).json()["state"] == "removed")
+    _until_state(john, path, "removed")
     return took
 
 
@@ -121,7 +125,7 @@ def gateway(stack: Stack, john: httpx.Client) -> tuple[str, ...]:
     order = {"image": "ml-cpu", "name": "bench-gateway", "memory_gb": 2, "cpus": 1}
     made = john.post("/api/v1/deployments", json=order).raise_for_status().json()
     path = f"/api/v1/deployments/{made['id']}"
-    _until(lambda: john.get(path).json()["state"] == "running")
+    _until_state(john, path, "running")
     port = int(made["urls"]["jupyter"].rstrip("/").rsplit(":", 1)[1])
     fast = _fast_upstream(stack, made["id"], port)
     open_nginx = _nginx_without_authorization(stack, f"{stack.gateway}:{port}")
@@ -208,6 +212,43 @@ def _ab(stack: Stack, url: str) -> float:
     return float(found[1])
 
 
+def handover(stack: Stack, john: httpx.Client) -> tuple[str, ...]:
+    """From one container's end to the next in line answering, against the start of one that need not wait.
+
+    Both ask for more than half of this machine's memory, so that the second waits for the first.
+    """
+    vm = john.get("/api/v1/vms").raise_for_status().json()[0]
+    each = round(vm["memory_gb"] * 0.6)
+    stack.admin("quota", "set", "--user", JOHN, "--memory-gb", str(each * 3), "--cpus", "16", "--deployments", "10")
+    waits, starts = [], []
+    try:
+        for number in range(ROUNDS):
+            first = _order(john, f"bench-first-{number}", each)
+            started = time.perf_counter()
+            _until_state(john, first, "running")
+            starts.append(time.perf_counter() - started)
+            second = _order(john, f"bench-second-{number}", each)
+            assert john.get(second).json()["state"] == "waiting"
+            john.delete(first).raise_for_status()
+            _until_state(john, first, "removed")
+            started = time.perf_counter()
+            _until_state(john, second, "running")
+            waits.append(time.perf_counter() - started)
+            john.delete(second).raise_for_status()
+            _until_state(john, second, "removed")
+    finally:
+        stack.admin("quota", "clear", "--user", JOHN)
+    mine, peer = statistics.median(waits), statistics.median(starts)
+    return ("freed to the next in line running / a start without a wait", f"{mine:.2f} s", f"{peer:.2f} s",
+            f"{mine / peer:.2f}", "<= start + 2 s")  # fmt: skip
+
+
+def _order(john: httpx.Client, name: str, memory_gb: float) -> str:
+    """Ask; the address of what was made."""
+    order = {"image": "ml-cpu", "name": name, "memory_gb": memory_gb, "cpus": 1}
+    return f"/api/v1/deployments/{john.post('/api/v1/deployments', json=order).raise_for_status().json()['id']}"
+
+
 def page() -> tuple[str, ...]:
     """One run of My containers with 5 containers on the server, against an empty page."""
     mine, peer = (statistics.median(times) for times in bench_page.run(ROUNDS * 2))
@@ -226,6 +267,10 @@ def _answers(http: httpx.Client, url: str) -> bool:
         return http.get(url).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
+
+
+def _until_state(john: httpx.Client, path: str, state: str) -> None:
+    _until(lambda: john.get(path).json()["state"] == state)
 
 
 def _until(so: Callable[[], bool]) -> None:

@@ -55,6 +55,7 @@ def _card(d: Deployment) -> None:
         with st.container(horizontal=True, width="content"):
             _buttons(d)
     since = d.started_at if d.state is State.RUNNING and d.started_at else d.updated_at
+    contact = session.portal().settings.help_contact
     cpus = words.amount(d.cpus, "CPU")
     gpus = f"{words.plural(d.gpus, 'GPU')} · " if d.gpus else ""
     vm = f"{d.vm.name} · " if d.vm else ""
@@ -69,8 +70,8 @@ def _card(d: Deployment) -> None:
     elif d.state in (State.PENDING, State.PULLING, State.STARTING):
         _progress(d)
     elif d.failure:
-        st.error(f"**{d.failure.message}**  \n{d.failure.hint}  \n:small[Reference for your administrator: `{d.id}`]",
-                 icon=":material/error:")  # fmt: skip
+        st.error(f"**{d.failure.message}**  \n{d.failure.hint}  \n:small[If it stays, give {contact} "
+                 f"this reference: `{d.id}`]", icon=":material/error:")  # fmt: skip
     elif d.state is State.STOPPED:
         st.markdown(f"{words.why(d)} The home folder is kept.")
     elif d.state in lifecycle.WORK:
@@ -87,9 +88,7 @@ def _progress(d: Deployment) -> None:
     st.progress(share, text)
     with st.expander("Layers", key=f"layers-{d.id}"):
         for layer in d.progress:
-            total = max(layer.total, layer.current, 1)
-            st.progress(layer.current / total, f"{layer.layer} · {layer.status} · {words.size(layer.current)} of "
-                        f"{words.size(layer.total)}")  # fmt: skip
+            st.progress(*words.layer(layer))
 
 
 def _buttons(d: Deployment) -> None:

@@ -76,8 +76,12 @@ def _order(image: Image) -> None:
     name = st.text_input("Name", deployments.propose_name(image.name, taken), max_chars=40, key=f"name-{image.name}",
                          help="Small letters, digits and hyphens.")  # fmt: skip
     gpus, model = _gpus(allowance) if image.gpu else (0, "")
-    memory = _amount("Memory (GB)", MEMORY_STEPS, allowance.left("memory_gb"), 2, "memory")
-    cpus = _amount("CPUs", CPU_STEPS, allowance.left("cpus"), 1, "cpus")
+    left, right = st.columns(2)
+    with left:
+        memory = _amount("Memory (GB)", MEMORY_STEPS, allowance.left("memory_gb"), 2, "memory")
+    with right:
+        cpus = _amount("CPUs", CPU_STEPS, allowance.left("cpus"), 1, "cpus")
+    st.caption(words.quota_left(allowance))
     order = Order(image.name, name, gpus, memory, cpus, model)
     try:
         ahead = deployments.preview(portal, user, order)
@@ -126,12 +130,12 @@ def _deploy(order: Order) -> None:
 
 
 def _amount(label: str, steps: tuple[float, ...], most: float, usual: float, key: str) -> float:
-    """An amount that would be granted."""
-    fitting = [step for step in steps if step <= most]
+    """An amount that would be granted: the usual steps up to what is left."""
+    fitting = [step for step in steps if step < most] + [most]
     if len(fitting) < 2:
         st.caption(f"{label}: {most:g} left of your quota.")
-        return fitting[0] if fitting else steps[0]
-    value = min(usual, fitting[-1])
+        return fitting[0]
+    value = usual if usual in fitting else fitting[-1]
     return float(st.select_slider(label, fitting, value=value, key=key))
 
 

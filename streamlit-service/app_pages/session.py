@@ -38,7 +38,10 @@ def request_headers() -> Mapping[str, str]:
 
 
 def sign_in() -> User:
-    """The person whose certificate this is, verified at every run. Raises PortalError."""
+    """The person whose certificate this is, verified at every run of the app. Raises PortalError.
+
+    A fragment's own refreshes go on as the person of the last run; nginx verified their connection.
+    """
     user = users.user_of(portal(), _wired()[1].authenticate(request_headers()))
     st.session_state["user"] = user
     return user

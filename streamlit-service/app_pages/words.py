@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from portal.deployments import Preview
 from portal.models import Deployment, LayerProgress, Order, State, StopReason
+from portal.policy import Allowance
 
 STATE_WORDS: dict[State, tuple[str, str, str]] = {
     State.WAITING: ("In line", "hourglass_top", "violet"),
@@ -107,6 +108,13 @@ def download(layers: tuple[LayerProgress, ...], seconds: float) -> tuple[float, 
     return done / total, text
 
 
+def layer(one: LayerProgress) -> tuple[float, str]:
+    """One layer: (share done, words). What the VM has already counts as done, not as nothing of nothing."""
+    if one.total == 0:
+        return float(one.status == "Already exists"), f"{one.layer} · {one.status or 'waiting'}"
+    return min(one.current / one.total, 1.0), f"{one.layer} · {one.status} · {size(one.current)} of {size(one.total)}"
+
+
 def left(seconds: float) -> str:
     """An estimate, as rough as it is: "a few seconds left", "about 40 s left", "about 3 min left"."""
     if seconds < 10:
@@ -114,6 +122,14 @@ def left(seconds: float) -> str:
     if seconds < 90:
         return f"about {round(seconds, -1):.0f} s left"
     return f"about {seconds / 60:.0f} min left"
+
+
+def quota_left(allowance: Allowance) -> str:
+    """What may still be asked for."""
+    parts = [f"{allowance.left('gpus'):g} of {plural(allowance.gpus, 'GPU')}",
+             f"{allowance.left('memory_gb'):g} of {allowance.memory_gb:g} GB",
+             f"{allowance.left('cpus'):g} of {allowance.cpus:g} CPUs"]  # fmt: skip
+    return f"Left of your quota: {', '.join(parts)}."
 
 
 def would_start(ahead: Preview, order: Order) -> str:

@@ -132,6 +132,8 @@ def seen(portal: Portal, vm: Vm, info: EngineInfo) -> None:
     with portal.store.transaction() as tx:
         store.update_vm(tx, vm.id, reachable=True, error=None, cpus=info.cpus, memory_gb=info.memory_gb,
                         last_seen_at=now)  # fmt: skip
+        if vm.last_seen_at and (vm.cpus, vm.memory_gb) != (info.cpus, info.memory_gb):
+            audit.append(tx, now, "worker", "vm.resized", f"vm:{vm.name}", cpus=info.cpus, memory_gb=info.memory_gb)
         if not vm.reachable:
             audit.append(tx, now, "worker", "vm.reachable", f"vm:{vm.name}", engine=info.version)
 

@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from stack import ROOT, Stack
 
 RELEASE = "test"
+NEWER_DRIVER = "540.10"  # than one of the GPU VMs has, older than the other's
 # A second loopback address, so that the tests run beside a demo. On macOS set it to 127.0.0.1 and stop the demo.
 BIND = os.environ.get("PORTAL_TEST_BIND", "127.0.0.2")
 PORTS = (8443, *range(10000, 10003), *range(10010, 10012), *range(10100, 10102), *range(10200, 10202))
@@ -36,7 +37,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     system = Stack(
         home=home, project="portal-test", host=BIND, bind=BIND, registry_port=5543,
         registry_host="registry:5000", subnet="172.30.98", environment="test",
-        settings={"PORTAL_ENGINE_SOCKET": "/dev/null", "PORTAL_CATALOG": str(_catalog(home)),
+        settings={"PORTAL_CATALOG": str(_catalog(home)),
                   "PORTAL_GPU_INTERVAL_S": "1"},
     )  # fmt: skip
     if not kept:
@@ -58,7 +59,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def _catalog(home: Path) -> Path:
     """The catalogue, and an image that asks for GPUs: ml-cpu again, since real GPU images need real GPUs."""
     catalog = yaml.safe_load((ROOT / "images" / "catalog.yaml").read_text())
-    catalog["images"]["gpu-standin"] = {"title": "Notebook with GPU (stand-in)", "purpose": "For tests.", "gpu": True}
+    catalog["images"]["ml-local"] = {"title": "For this machine's own engine", "purpose": "For tests.", "gpu": False}
+    catalog["images"]["gpu-standin"] = {
+        "title": "Notebook with GPU (stand-in)",
+        "purpose": "For tests.",
+        "gpu": True,
+        "min_driver": NEWER_DRIVER,
+    }
     home.mkdir(parents=True, exist_ok=True)
     path = home / "catalog.yaml"
     path.write_text(yaml.safe_dump(catalog, sort_keys=False))

@@ -111,6 +111,17 @@ def test_a_cdi_engine_is_asked_by_cdi(vm_cdi: TestVm, lab: Stack, jane: Person) 
     assert (known["gpu_access"], known["driver"], known["gpu_problem"]) == ("cdi", "550.54.15", None)
 
 
+def test_a_driver_older_than_the_image_needs_keeps_the_image_off_that_vm(
+    vm_nvidia: TestVm, vm_cdi: TestVm, jane: Person
+) -> None:
+    order = {"image": "gpu-standin", "gpus": 1, "gpu_model": A100, "memory_gb": 1, "cpus": 1}
+    refused = jane.http.post("/api/v1/deployments", json=order)
+    assert refused.status_code == 409
+    assert "vm-nvidia: has NVIDIA driver 535.104.05, the image needs 540.10" in refused.json()["message"]
+    placed = jane.http.post("/api/v1/deployments", json={**order, "gpu_model": ""})
+    assert placed.json()["vm"] == "vm-cdi"
+
+
 def test_an_engine_without_toolkit_is_told_apart_and_gets_no_gpu_work(
     lab: Stack, vm_nvidia: TestVm, jane: Person
 ) -> None:

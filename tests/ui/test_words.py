@@ -38,6 +38,12 @@ def test_a_download_that_has_gone_on_for_a_while_says_how_long_it_still_takes() 
     assert words.download((LayerProgress("a", 900, 1000, ""),), 3)[1].endswith("a few seconds left")
 
 
+def test_a_layer_that_the_vm_has_already_is_done() -> None:
+    assert words.layer(LayerProgress("a", 0, 0, "Already exists")) == (1.0, "a · Already exists")
+    assert words.layer(LayerProgress("b", 0, 0, "")) == (0.0, "b · waiting")
+    assert words.layer(LayerProgress("c", 5_000_000, 10_000_000, "Downloading"))[1].endswith("5 MB of 10 MB")
+
+
 def test_log_lines_are_searched_and_lose_their_stamps_on_request() -> None:
     text = "2026-01-05T09:00:00Z Hello\n2026-01-05T09:00:01Z other\n"
     assert logs.select(text, "hell", stamps=False) == ["Hello"]
