@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 from stack import ROOT
 
+WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 ARTIFACTS = ROOT / "artifacts"
 SETTLE_S = 180
 
@@ -66,3 +68,9 @@ def photograph(page: Page, name: str) -> Path:
     page.evaluate("document.fonts.ready")
     page.screenshot(path=path)
     return path
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds, as one line each with where."""
+    found: list[dict[str, Any]] = Axe().run(page, options=WCAG).response["violations"]
+    return [f"{v['id']}: {v['help']}: {[n['html'][:300] for n in v['nodes'][:3]]}" for v in found]

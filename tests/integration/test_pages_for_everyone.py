@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from fleet import TestVm
-from people import Person, photograph
+from people import Person, photograph, violations
 from playwright.sync_api import Page, expect
 from stack import Stack
 
 OpenBrowser = Callable[..., Page]
-WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 LOOKS = [("light", WIDE), ("dark", WIDE), ("light", NARROW), ("dark", NARROW)]
-
-
-def violations(page: Page) -> list[str]:
-    """What axe finds, as one line each with where."""
-    found: list[dict[str, Any]] = Axe().run(page, options=WCAG).response["violations"]
-    return [f"{v['id']}: {v['help']}: {[n['html'][:300] for n in v['nodes'][:3]]}" for v in found]
 
 
 def test_deploy_and_my_containers_meet_wcag(stack: Stack, vm_a: TestVm, jane: Person, browser_of: OpenBrowser) -> None:
@@ -44,6 +35,21 @@ def test_deploy_and_my_containers_meet_wcag(stack: Stack, vm_a: TestVm, jane: Pe
         expect(page.get_by_role("button", name="Deploy", exact=True)).to_be_enabled()
         photograph(page, f"deploy-{look}")
         problems[f"deploy {look}"] = violations(page)
+    assert {where: found for where, found in problems.items() if found} == {}
+
+
+@pytest.mark.parametrize("path", ["gpus", "usage", "vms", "users"])
+def test_the_other_pages_meet_wcag_for_an_administrator(
+    stack: Stack, vm_a: TestVm, ray: Person, browser_of: OpenBrowser, path: str
+) -> None:
+    problems = {}
+    for scheme, size in LOOKS:
+        page = browser_of("admin", color_scheme=scheme, viewport=size)
+        page.goto(f"{stack.url}/{path}")
+        expect(page.get_by_role("heading", level=3).first).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        photograph(page, f"{path}-{scheme}-{size['width']}")
+        problems[f"{path} {scheme} {size['width']}"] = violations(page)
     assert {where: found for where, found in problems.items() if found} == {}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import fleet as fleets
 import pytest
 from fleet import Fleet, TestVm
-from people import Person, photograph, wait_until
+from people import Person, photograph, violations, wait_until
 from playwright.sync_api import Page, expect
 from stack import Stack
 
@@ -174,6 +174,7 @@ def test_john_waits_as_number_one_and_his_page_turns_to_running_by_itself(
     expect(janes.get_by_text("Out of order").first).to_be_visible()
     expect(janes.get_by_text("NVIDIA L4").first).to_be_visible()
     photograph(janes, "gpus-free")
+    assert violations(janes) == []
     janes.goto(f"{lab.url}/deploy")
     janes.get_by_role("button", name="Choose").last.click()
     choose(janes, L4)

@@ -55,7 +55,7 @@ def test_this_machines_own_engine_is_a_vm_too(stack: Stack, vm_a: TestVm, ray: P
     made = ray.settled(ray.deploy("local", image="ml-local")["id"])
     assert (made["state"], made["vm"]) == ("running", "this-machine"), made["error"]
     assert ray.http.get(made["urls"]["jupyter"] + "api").status_code == 200
-    ports = engine.containers.get(f"portal-{made['id']}").ports["8888/tcp"]
+    ports = engine.containers.get(f"portal-{made['id']}").ports["8888/tcp"] or []
     assert [port["HostIp"] for port in ports] == [stack.gateway]
     ray.remove_all()
     stack.admin("vm", "remove", "this-machine")
