@@ -35,7 +35,7 @@ def create_app() -> FastAPI:
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:
         with portal.store.reading() as tx:
-            store.anybody_waits(tx)  # the database answers
+            store.ping(tx)
         return {"status": "ok"}
 
     return app

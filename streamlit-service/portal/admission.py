@@ -7,7 +7,7 @@ transaction. The unique indexes on leases have the last word.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,17 +24,16 @@ NOBODY_WAITS: dict[str, Any] = {"waiting_since": None, "waits_for": None, "posit
 
 @dataclass(frozen=True)
 class Floor:
-    """The whole fleet at one moment, and where everybody's home folders are."""
+    """The whole fleet at one moment."""
 
     vms: tuple[Vm, ...]
     rooms: dict[int, Room]
-    homes: dict[int, frozenset[int]]
 
     def reach(self, user: User, pinned: Vm | None) -> tuple[str, list[int]]:
         """The VMs somebody may use, under a name that equal sets share. A home ties a deployment to its VM."""
-        if pinned is not None and pinned.id in self.rooms:
-            return f"vm:{pinned.id}", [pinned.id]
         found = placement.candidates(self.vms, user)
+        if pinned is not None and pinned.id in {vm.id for vm in found}:  # unless it is somebody else's by now
+            return f"vm:{pinned.id}", [pinned.id]
         name = f"own:{user.id}" if found and found[0].owner_id else f"pool:{user.group}"
         return name, [vm.id for vm in found]
 
@@ -46,7 +45,7 @@ def floor(tx: Tx) -> Floor:
     for gpu in ledger.all_gpus(tx):
         cards[gpu.vm_id].append(gpu)
     rooms = {vm.id: placement.room_of(vm, cards[vm.id], leased, held.get(vm.id, 0.0)) for vm in vms}
-    return Floor(tuple(vms), rooms, store.homes(tx))
+    return Floor(tuple(vms), rooms)
 
 
 def judge(portal: Portal, tx: Tx, user: User, order: Order, pinned: Vm | None = None) -> Verdict:
@@ -56,31 +55,38 @@ def judge(portal: Portal, tx: Tx, user: User, order: Order, pinned: Vm | None = 
     rooms = [here.rooms[vm] for vm in vms]
     if not any(placement.open_now(room) for room in rooms if not placement.never(need, room)):
         raise placement.refusal(need, rooms)
-    newcomer = Waiting("", need, name, here.homes.get(user.id, frozenset()))
-    queue, reach = _queue(portal, here, store.waiting(tx))
+    waiting = store.waiting(tx)
+    homes = store.homes(tx, {user.id, *(one.owner.id for one in waiting)})
+    newcomer = Waiting("", need, name, homes.get(user.id, frozenset()))
+    queue, reach = _queue(portal, here, waiting, homes)
     return line.decide([*queue, newcomer], {**reach, name: vms}, here.rooms)[-1]
+
+
+def verdicts(portal: Portal, tx: Tx) -> list[tuple[Deployment, Verdict]]:
+    """What the line would get now: whose place or start is not recorded yet, in order."""
+    waiting = store.waiting(tx)
+    if not waiting:
+        return []
+    here = floor(tx)
+    queue, reach = _queue(portal, here, waiting, store.homes(tx, {one.owner.id for one in waiting}))
+    found = zip(waiting, line.decide(queue, reach, here.rooms), strict=True)
+    return [(one, verdict) for one, verdict in found
+            if verdict.placement or (one.position, one.waits_for) != (verdict.position, verdict.waits_for)]  # fmt: skip
 
 
 def serve(portal: Portal, tx: Tx) -> list[str]:
     """Let everybody in line start who can, and tell the others their place. Returns the ids that start."""
     store.in_order(tx)
-    waiting = {one.id: one for one in store.waiting(tx)}
-    if not waiting:
-        return []
-    here, now = floor(tx), portal.now()
-    queue, reach = _queue(portal, here, list(waiting.values()))
-    started = []
-    for verdict in line.decide(queue, reach, here.rooms):
-        one = waiting[verdict.id]
-        if verdict.placement:
-            values = grant(tx, one.id, verdict.placement, now)
-            store.update_deployment(tx, one.id, updated_at=now, **values)
-            audit.append(tx, now, "worker", f"deployment.{State.PENDING}", f"deployment:{one.id}",
-                         vm=verdict.placement.vm.name, gpus=list(verdict.placement.gpus))  # fmt: skip
-            started.append(one.id)
-            metrics.WAIT.observe((now - (one.waiting_since or now)).total_seconds())
-        elif (one.position, one.waits_for) != (verdict.position, verdict.waits_for):
+    now, started = portal.now(), []
+    for one, verdict in verdicts(portal, tx):
+        if verdict.placement is None:
             store.update_deployment(tx, one.id, position=verdict.position, waits_for=verdict.waits_for)
+            continue
+        store.update_deployment(tx, one.id, updated_at=now, **grant(tx, one.id, verdict.placement, now))
+        audit.append(tx, now, "worker", f"deployment.{State.PENDING}", f"deployment:{one.id}",
+                     vm=verdict.placement.vm.name, gpus=list(verdict.placement.gpus))  # fmt: skip
+        started.append(one.id)
+        metrics.WAIT.observe((now - (one.waiting_since or now)).total_seconds())
     return started
 
 
@@ -119,11 +125,12 @@ def _need(portal: Portal, order: Order) -> Need:
     return Need(order.memory_gb, order.cpus, order.gpus, order.gpu_model, driver)
 
 
-def _queue(portal: Portal, here: Floor, waiting: Sequence[Deployment]) -> tuple[list[Waiting], dict[str, list[int]]]:
+def _queue(
+    portal: Portal, here: Floor, waiting: Sequence[Deployment], homes: Mapping[int, frozenset[int]]
+) -> tuple[list[Waiting], dict[str, list[int]]]:
     queue, reach = [], {}
     for one in waiting:
         name, vms = here.reach(one.owner, one.vm)
         reach[name] = vms
-        homes = here.homes.get(one.owner.id, frozenset())
-        queue.append(Waiting(one.id, _need(portal, order_of(one)), name, homes))
+        queue.append(Waiting(one.id, _need(portal, order_of(one)), name, homes.get(one.owner.id, frozenset())))
     return queue, reach

@@ -61,7 +61,9 @@ def tiles(portal: Portal, user: User) -> list[Tile]:
         holders = ledger.leased_gpus(tx)
         live = {one.id: one for one in store.live_deployments(tx)}
         gpus = ledger.all_gpus(tx)
-    shown = {vm.id: vm for vm in (vms if user.role is Role.ADMIN else placement.candidates(vms, user))}
+    held = {one.vm.id for one in live.values() if one.vm is not None and one.owner.id == user.id}
+    mine = [vm for vm in vms if vm.id in held]
+    shown = {vm.id: vm for vm in (vms if user.role is Role.ADMIN else [*placement.candidates(vms, user), *mine])}
     found = [_tile(shown[gpu.vm_id], gpu, live.get(holders.get(gpu.uuid, "")), user) for gpu in gpus
              if gpu.vm_id in shown]  # fmt: skip
     return sorted(found, key=lambda tile: (tile.vm.name, tile.gpu.index, tile.gpu.uuid))

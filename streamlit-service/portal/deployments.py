@@ -188,7 +188,7 @@ def preview(portal: Portal, user: User, order: Order) -> Preview:
             raise _name_taken(order.name)
         verdict = admission.judge(portal, tx, user, order)
         slot = placement.choose_slot(ledger.held_slots(tx, user.id))
-        homes = store.homes(tx).get(user.id, frozenset())
+        homes = store.homes(tx, {user.id}).get(user.id, frozenset())
         names = {vm.id: vm.name for vm in store.all_vms(tx)}
     port = ports.port_of(user.range_index, slot, ports.Service.JUPYTER)
     placed = verdict.placement

@@ -26,7 +26,6 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
         log.warning("vm unreachable", vm=vm.name, code=error.code, cause=error.cause)
         inventory.lost(portal, vm, error.message)
         return
-    inventory.seen(portal, vm, info)
     for deployment in before.values():
         if deployment.state is State.RUNNING:
             _settle(portal, deployment, containers.get(deployment.id))
@@ -37,6 +36,8 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
                 engine.remove(status.id)
             except EngineError as error:
                 log.warning("orphan stays for now", vm=vm.name, cause=error.cause)
+    # Last: a VM that comes back gets new containers only once what was given up meanwhile, with its GPUs, is gone.
+    inventory.seen(portal, vm, info)
 
 
 def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -85,6 +85,11 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
         for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
             connection.execute(f"PRAGMA {pragma}")
+
+
+def ping(tx: Tx) -> None:
+    """Raise unless the database answers."""
+    tx.execute(sa.select(1))
 
 
 def in_order(tx: Tx) -> None:
@@ -222,20 +227,17 @@ def waiting(tx: Tx) -> list[Deployment]:
     return [rows.deployment(row) for row in tx.execute(query.order_by(deployments.c.waiting_since, deployments.c.id))]
 
 
-def anybody_waits(tx: Tx) -> bool:
-    """Whether there is a line."""
-    return bool(tx.execute(sa.select(sa.exists().where(deployments.c.state == State.WAITING))).scalar())
-
-
 def live_deployments(tx: Tx) -> list[Deployment]:
     """Everybody's deployments that hold something of a VM, oldest first."""
     query = _SELECT.where(deployments.c.state.in_(lifecycle.ACTIVE)).order_by(deployments.c.created_at)
     return [rows.deployment(row) for row in tx.execute(query)]
 
 
-def homes(tx: Tx) -> dict[int, frozenset[int]]:
-    """VM ids on which a user's containers have run, by user id: their home folders are there."""
-    query = sa.select(deployments.c.owner_id, deployments.c.vm_id).where(deployments.c.started_at.is_not(None))
+def homes(tx: Tx, owner_ids: Collection[int]) -> dict[int, frozenset[int]]:
+    """VM ids on which users' containers have run, by user id: their home folders are there."""
+    query = sa.select(deployments.c.owner_id, deployments.c.vm_id).where(
+        deployments.c.owner_id.in_(owner_ids), deployments.c.started_at.is_not(None)
+    )
     found: dict[int, set[int]] = {}
     for owner_id, vm_id in tx.execute(query.distinct()):
         found.setdefault(owner_id, set()).add(vm_id)

@@ -258,6 +258,21 @@ def test_the_board_shows_each_what_concerns_them(
     assert [(offer.model, offer.free, offer.most) for offer in board.offers(portal, john)] == [("A100", 1, 2)]
 
 
+def test_a_vm_that_became_somebody_elses_is_not_started_on_again(
+    portal: Portal, jane: User, john: User, gpu_vm: Vm, work_off: WorkOff
+) -> None:
+    mine = ask(portal, jane, "mine")
+    work_off(mine.id)
+    inventory.add(portal, "test", "vm-02", "ssh://portal@vm-02", "10.0.0.2")
+    inventory.assign(portal, "test", "vm-01", owner=john.subject)
+    assert deployments.get(portal, jane, mine.id).state is State.RUNNING  # what runs goes on
+    assert [tile.hold for tile in board.tiles(portal, jane)] == ["yours", "free"]
+    deployments.act(portal, jane, mine.id, "stop")
+    work_off(mine.id)
+    with pytest.raises(NoCapacity, match="vm-02: has no GPU"):
+        deployments.act(portal, jane, mine.id, "start")
+
+
 def test_a_vm_that_is_removed_while_somebody_waits_for_it_fails_the_wait_with_the_reason(
     portal: Portal, jane: User, john: User, gpu_vm: Vm, work_off: WorkOff
 ) -> None:
