@@ -37,7 +37,13 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def product(url: str) -> Portal:
     """The product on a database, as a process of its own would have it."""
-    return Portal(Settings(database_url=url), Store(url), CATALOG, lambda: datetime.now(UTC), lambda: None)
+    return Portal(
+        Settings(database_url=url, user_ports="10000-65499"),
+        Store(url),
+        CATALOG,
+        lambda: datetime.now(UTC),
+        lambda: None,
+    )
 
 
 @pytest.fixture
