@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from database import postgresql
@@ -106,11 +106,8 @@ def test_a_hundred_threads_want_three_gpus(portal: Portal, url: str) -> None:
 
 
 def test_four_processes_want_three_gpus(portal: Portal, url: str) -> None:
-    here = Path(__file__).parent
-    script = (
-        f"import sys; sys.path[:0] = {[str(here), str(here.parent)]!r}\nimport test_races\ntest_races.want({url!r}, "
-    )
-    running = [subprocess.Popen([sys.executable, "-c", f"{script}{number * PEOPLE}, {PEOPLE})"], text=True,
+    script, where = f"import test_races; test_races.want({url!r}, ", {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    running = [subprocess.Popen([sys.executable, "-c", f"{script}{number * PEOPLE}, {PEOPLE})"], env=where, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                for number in range(PROCESSES)]  # fmt: skip
     for process in running:
