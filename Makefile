@@ -35,7 +35,7 @@ bench: venv engine ## Speed, as ratios in one run (needs a running `make demo`)
 lock: venv ## Resolve requirements anew
 	@for f in streamlit-service/requirements requirements-dev; do \
 	  .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q $$f.in -o $$f.txt; done
-	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q images/ml-cpu/requirements.in -o images/ml-cpu/requirements.txt
+	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --allow-unsafe -q images/ml-cpu/requirements.in -o images/ml-cpu/requirements.txt
 
 venv:
 	@scripts/dev/venv.sh

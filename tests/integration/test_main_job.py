@@ -138,3 +138,23 @@ def test_removal_names_what_is_lost_and_the_home_folder_comes_back(
     expect(page.get_by_role("button", name="Deploy your first container")).to_be_visible()
     again = jane.settled(jane.deploy("second")["id"])
     assert jane.http.get(f"{again['urls']['jupyter']}api/contents/work/precious.json").status_code == 200
+
+
+def test_what_a_user_installs_stays_and_cannot_break_the_server(stack: Stack, vm_a: TestVm, jane: Person) -> None:
+    first = jane.settled(jane.deploy("installer")["id"])
+    find = "echo $NOTEBOOK_ENV/lib/python3*/site-packages"
+    site = in_container(vm_a, first["id"], find).strip()
+    assert site.startswith("/home/scientist/.venv-ml-cpu/")
+    in_container(vm_a, first["id"], f"mkdir {site}/tornado && echo 'raise ImportError' > {site}/tornado/__init__.py")
+    assert in_container(vm_a, first["id"], "python -c 'import tornado' 2>&1 || echo broken").strip().endswith("broken")
+    jane.http.delete(f"/api/v1/deployments/{first['id']}").raise_for_status()
+    jane.settled(first["id"])
+    again = jane.settled(jane.deploy("installer")["id"])
+    assert again["state"] == "running", again["error"]  # the server does not see it
+    assert "tornado" in in_container(vm_a, again["id"], f"ls {site}")  # and it is still there
+    in_container(vm_a, again["id"], f"rm -r {site}/tornado")
+
+
+def in_container(vm: TestVm, deployment_id: str, script: str) -> str:
+    """Run a script in a deployment's container, as a terminal in JupyterLab would."""
+    return vm.run("docker", "exec", f"portal-{deployment_id}", "sh", "-c", script)
