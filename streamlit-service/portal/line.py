@@ -1,4 +1,4 @@
-"""The line: who of those waiting starts now. Pure; deployments.py records what it decides.
+"""The line: who of those waiting starts now. Pure; admission.py records what it decides.
 
 First come, first served among those who could use the same VMs. Somebody behind may pass only where
 that delays nobody ahead: nobody knows how long a container runs, so what a VM has left is kept for
@@ -8,11 +8,11 @@ whoever waits for that VM ahead of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from portal import placement
-from portal.placement import Need, Placement, Room
+from portal.placement import Kept, Need, Placement, Room
 
 SHOWN = 3
 """How many VMs' reasons a person is shown."""
@@ -40,72 +40,70 @@ class Verdict:
     """Whether some VM could ever take it, as the VMs are now."""
 
 
-@dataclass
-class _Kept:
-    """What is kept on a VM for those ahead in line."""
-
-    memory_gb: float = 0.0
-    models: set[str] = field(default_factory=set)
-
-
 def decide(line: Sequence[Waiting], reach: Mapping[str, Collection[int]], rooms: Mapping[int, Room]) -> list[Verdict]:
     """Walk the line from its head. Earlier in line never loses to later in line."""
-    now, sets = dict(rooms), {name: frozenset(vms) for name, vms in reach.items()}
-    kept: dict[int, _Kept] = {}
-    refused: dict[tuple[Need, str], Verdict] = {}  # free space only shrinks in a walk: the same need fails again
-    able: dict[tuple[Need, str], list[int]] = {}
-    behind: Counter[str] = Counter()  # how many wait, by reach
-    verdicts = []
-    for one in line:
-        key = one.need, one.reach
-        if key not in able:
-            able[key] = [vm for vm in reach[one.reach] if not placement.never(one.need, now[vm])]
-        verdict = refused.get(key) or _one(one, [now[vm] for vm in able[key]], kept)
-        if not verdict.possible:
-            verdict = replace(
-                verdict, waits_for=_reasons(one.need, [now[vm] for vm in reach[one.reach]], placement.never)
-            )
-        if verdict.placement:
-            now[verdict.placement.vm.id] = _taken(now[verdict.placement.vm.id], one.need, verdict.placement)
-        else:
-            refused[key] = verdict
-            behind[one.reach] += 1
-            ahead = sum(count for name, count in behind.items() if not sets[name].isdisjoint(sets[one.reach]))
-            verdict = replace(verdict, id=one.id, position=ahead)
-        verdicts.append(verdict)
-    return verdicts
+    walk = _Walk(reach, dict(rooms))
+    return [walk.step(one) for one in line]
 
 
-def _one(one: Waiting, could: Sequence[Room], kept: dict[int, _Kept]) -> Verdict:
-    placed = placement.pick(one.need, [_without(room, kept.get(room.vm.id)) for room in could], one.homes)
-    if placed:
-        return Verdict(one.id, placed)
-    for room in could:
-        _keep(one.need, room, kept)
-    return Verdict(one.id, None, waits_for=_reasons(one.need, could, placement.not_now), possible=bool(could))
+class _Walk:
+    """The state of one walk: what is left, what is kept for those ahead, and what was found out on the way."""
 
+    def __init__(self, reach: Mapping[str, Collection[int]], rooms: dict[int, Room]) -> None:
+        self._rooms = rooms
+        self._reach = {name: frozenset(vms) for name, vms in reach.items()}
+        self._kept: dict[int, Kept] = {}
+        self._behind: Counter[str] = Counter()
+        self._able: dict[tuple[str, int, str, str], list[tuple[int, frozenset[str]]]] = {}
+        self._refused: set[tuple[Need, str]] = set()  # free space only shrinks in a walk: the same need fails again
 
-def _without(room: Room, kept: _Kept | None) -> Room:
-    """What is left of a room for somebody behind those it is kept for."""
-    if kept is None:
-        return room
-    free = {model: ids for model, ids in room.free.items() if model not in kept.models}
-    return replace(room, free=free, free_memory_gb=room.free_memory_gb - kept.memory_gb)
+    def step(self, one: Waiting) -> Verdict:
+        """The verdict on the next in line."""
+        could = self._could(one)
+        rooms = [self._rooms[vm] for vm, _ in could]
+        placed = None
+        if (one.need, one.reach) not in self._refused:
+            placed = placement.pick(one.need, rooms, one.homes, self._kept)
+        if placed:
+            self._rooms[placed.vm.id] = _taken(self._rooms[placed.vm.id], one.need, placed)
+            return Verdict(one.id, placed)
+        self._refused.add((one.need, one.reach))
+        for vm, models in could:
+            if vm not in self._kept:
+                self._kept[vm] = Kept()
+            self._kept[vm].add(one.need.memory_gb, models)
+        self._behind[one.reach] += 1
+        mine = self._reach[one.reach]
+        ahead = sum(count for name, count in self._behind.items()
+                    if name == one.reach or not self._reach[name].isdisjoint(mine))  # fmt: skip
+        return Verdict(one.id, None, ahead, self._why(one, rooms), possible=bool(could))
 
+    def _could(self, one: Waiting) -> list[tuple[int, frozenset[str]]]:
+        """VMs that could take it when they are empty, with the GPU models it would use there.
 
-def _keep(need: Need, room: Room, kept: dict[int, _Kept]) -> None:
-    place = kept.setdefault(room.vm.id, _Kept())
-    place.memory_gb += need.memory_gb
-    if need.gpus:
-        place.models |= set(placement.models(need, room))
+        What depends on GPUs is the same for many, and found once.
+        """
+        need = one.need
+        key = (one.reach, need.gpus, need.model, need.min_driver)
+        if key not in self._able:
+            small = replace(need, memory_gb=0, cpus=0)
+            able = [self._rooms[vm] for vm in sorted(self._reach[one.reach])]
+            able = [room for room in able if not placement.never(small, room)]
+            found = [(room.vm.id, frozenset(placement.models(need, room) if need.gpus else ())) for room in able]
+            self._able[key] = found
+        return [one for one in self._able[key] if placement.big_enough(need, self._rooms[one[0]].vm)]
+
+    def _why(self, one: Waiting, could: Sequence[Room]) -> str:
+        every = could or [self._rooms[vm] for vm in sorted(self._reach[one.reach])]
+        if not every:
+            return "a VM that you may use: there is none now"
+        why = placement.not_now if could else placement.never
+        reasons = [f"{room.vm.name}: {why(one.need, room) or 'kept for somebody ahead'}" for room in every[:SHOWN]]
+        more = f"; and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
+        return "; ".join(reasons) + more
 
 
 def _taken(room: Room, need: Need, placed: Placement) -> Room:
     gone = set(placed.gpus)
     free = {model: tuple(u for u in ids if u not in gone) for model, ids in room.free.items()}
     return replace(room, free=free, free_memory_gb=room.free_memory_gb - need.memory_gb)
-
-
-def _reasons(need: Need, rooms: Sequence[Room], why: Callable[[Need, Room], str]) -> str:
-    reasons = [f"{room.vm.name}: {why(need, room) or 'kept for somebody ahead'}" for room in rooms[:SHOWN]]
-    return "; ".join(reasons) + (f"; and {len(rooms) - SHOWN} more" if len(rooms) > SHOWN else "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from portal.errors import NoCapacity
 from portal.models import Gpu, GpuState, User, Vm, VmState
@@ -75,6 +76,11 @@ def never(need: Need, room: Room) -> str:
     return _never_gpus(need, room) if need.gpus else ""
 
 
+def big_enough(need: Need, vm: Vm) -> bool:
+    """The part of never() that is about memory and CPUs."""
+    return (vm.memory_gb is None or need.memory_gb <= vm.memory_gb) and (vm.cpus is None or need.cpus <= vm.cpus)
+
+
 def _never_gpus(need: Need, room: Room) -> str:
     if room.vm.gpu_problem:
         return f"cannot use its GPUs ({room.vm.gpu_problem.replace('_', ' ')})"
@@ -104,10 +110,27 @@ def not_now(need: Need, room: Room) -> str:
     return ""
 
 
-def best_model(need: Need, room: Room) -> str | None:
+def best_model(need: Need, room: Room, kept: Kept | None = None) -> str | None:
     """The model to take the GPUs of: the one that leaves the fewest behind. None when none has enough."""
-    enough = [m for m in models(need, room) if len(room.free.get(m, ())) >= need.gpus]
+    taboo = kept.models if kept is not None else ()
+    enough = [m for m in models(need, room) if m not in taboo and len(room.free.get(m, ())) >= need.gpus]
     return min(enough, key=lambda m: (len(room.free[m]), m), default=None)
+
+
+class Kept:
+    """What is kept on a VM for those ahead in line: GPUs by model, memory by amount."""
+
+    __slots__ = ("memory_gb", "models")
+
+    def __init__(self) -> None:
+        self.memory_gb = 0.0
+        self.models: set[str] = set()
+
+    def add(self, memory_gb: float, models: frozenset[str]) -> None:
+        """Keep what somebody waits for."""
+        self.memory_gb += memory_gb
+        if not models <= self.models:
+            self.models |= models
 
 
 def models(need: Need, room: Room) -> Iterable[str]:
@@ -132,19 +155,29 @@ def place(need: Need, rooms: Sequence[Room], homes: Collection[int] = ()) -> Pla
     return pick(need, [room for room in rooms if not never(need, room)], homes)
 
 
-def pick(need: Need, rooms: Sequence[Room], homes: Collection[int] = ()) -> Placement | None:
-    """As place(), of rooms that could take it when they are empty."""
-    fitting = [room for room in rooms if not not_now(need, room)]
-    if not fitting:
+def pick(
+    need: Need, rooms: Sequence[Room], homes: Collection[int] = (), kept: Mapping[int, Kept] | None = None
+) -> Placement | None:
+    """As place(), of rooms that could take it when they are empty, leaving alone what is kept for others."""
+    best: tuple[tuple[Any, ...], Room, str | None] | None = None
+    for room in rooms:
+        held = kept.get(room.vm.id) if kept else None
+        if need.memory_gb > room.free_memory_gb - (held.memory_gb if held else 0) or not open_now(room):
+            continue
+        model = best_model(need, room, held) if need.gpus else None
+        if need.gpus and model is None:
+            continue
+        score = _score(room, model, homes)
+        if best is None or score < best[0]:
+            best = score, room, model
+    if best is None:
         return None
-    room = min(fitting, key=lambda room: _score(need, room, homes))
-    model = best_model(need, room) if need.gpus else None
+    _, room, model = best
     return Placement(room.vm, room.free[model][: need.gpus] if model else (), _why(need, room, homes))
 
 
-def _score(need: Need, room: Room, homes: Collection[int]) -> tuple[object, ...]:
+def _score(room: Room, model: str | None, homes: Collection[int]) -> tuple[Any, ...]:
     """Smaller is better: the home, then GPUs packed, CPU work off GPU machines, memory packed."""
-    model = best_model(need, room) if need.gpus else None
     left_over = len(room.free[model]) if model else sum(room.working.values())
     return room.vm.id not in homes, left_over, room.free_memory_gb, room.vm.name
 
@@ -163,9 +196,10 @@ def refusal(need: Need, rooms: Sequence[Room]) -> NoCapacity:
     reasons = "; ".join(f"{room.vm.name}: {never(need, room) or not_now(need, room)}" for room in rooms[:5])
     more = f"; and {len(rooms) - 5} more" if len(rooms) > 5 else ""
     code = "no_gpu" if need.gpus and not any(room.working for room in rooms) else "no_room"
-    return NoCapacity(
-        code, f"None of your VMs can run this: {reasons}{more}.", "Ask for less, or ask your administrator."
-    )
+    hint = "Ask for less, or ask your administrator."
+    if not any(never(need, room) for room in rooms):
+        hint = "Try again later, or ask your administrator."
+    return NoCapacity(code, f"None of your VMs can run this: {reasons}{more}.", hint)
 
 
 def choose_slot(taken: Collection[int]) -> int:

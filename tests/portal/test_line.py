@@ -38,6 +38,19 @@ def test_work_without_gpus_passes_where_the_memory_of_those_ahead_is_kept() -> N
     assert started(line.decide([ahead, wait("cpu", 0, memory_gb=40)], {"pool": [1]}, rooms)) == []
 
 
+def test_memory_is_kept_for_each_of_those_ahead_also_when_they_ask_for_the_same() -> None:
+    ahead = [wait("a", 4, memory_gb=24), wait("b", 4, memory_gb=24)]
+    rooms = {1: room(leased=2)}
+    assert started(line.decide([*ahead, wait("cpu", 0, memory_gb=16)], {"pool": [1]}, rooms)) == ["cpu"]
+    assert started(line.decide([*ahead, wait("cpu", 0, memory_gb=17)], {"pool": [1]}, rooms)) == []
+
+
+def test_who_has_no_vm_at_all_is_told_so() -> None:
+    [verdict] = line.decide([wait("a", 1)], {"pool": []}, {})
+    assert (verdict.position, verdict.possible) == (1, False)
+    assert "there is none now" in verdict.waits_for
+
+
 def test_a_request_passes_on_a_vm_that_nobody_ahead_could_use() -> None:
     rooms = {1: room(1, leased=2), 2: room(2, gpus=2)}
     verdicts = line.decide([wait("big", 4), wait("small", 2)], {"pool": [1, 2]}, rooms)
@@ -59,6 +72,7 @@ class Line(RuleBasedStateMachine):
         self.running: dict[str, tuple[Waiting, line.Verdict]] = {}
         self.count = 0
         self.passed: list[tuple[Waiting, Waiting, dict[int, Room]]] = []
+        self.passed_with: list[tuple[Waiting, list[Waiting], dict[int, Room], int]] = []
 
     def rooms(self) -> dict[int, Room]:
         rooms = {}
@@ -76,6 +90,8 @@ class Line(RuleBasedStateMachine):
             if verdict.placement:
                 ahead = self.waiting[: self.waiting.index(one)]
                 self.passed += [(other, one, rooms) for other in ahead]
+                if ahead:
+                    self.passed_with.append((one, ahead, self.rooms(), verdict.placement.vm.id))
                 self.waiting.remove(one)
                 self.running[one.id] = (one, verdict)
 
@@ -113,6 +129,12 @@ class Line(RuleBasedStateMachine):
             placed = self.running[passer.id][1].placement if passer.id in self.running else None
             if placed and placed.gpus and ahead.need.gpus:
                 assert placement.never(ahead.need, rooms[placed.vm.id])
+
+    @invariant()
+    def who_passed_left_the_memory_of_all_those_ahead(self) -> None:
+        for passer, ahead, rooms, vm_id in self.passed_with:
+            could = [one.need.memory_gb for one in ahead if not placement.never(one.need, rooms[vm_id])]
+            assert passer.need.memory_gb <= rooms[vm_id].free_memory_gb - sum(could)
 
     def teardown(self) -> None:
         """Nobody starves: when those who run end, in any order, the line empties."""
