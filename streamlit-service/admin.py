@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -143,10 +144,14 @@ def quota_set(
     cpus: Annotated[float | None, typer.Option(min=0)] = None,
     deployments: Annotated[int | None, typer.Option(min=0)] = None,
 ) -> None:
-    """Set the quota of a user, a group, or (with neither) of everybody without one. What is left out is not limited
-    here."""
+    """Set limits of a user, a group, or (with neither) of everybody without their own. What is left out stays."""
     scope, key = _scope(user, group)
-    quotas.set_quota(_portal(), _actor(), scope, key, Quota(gpus, memory_gb, cpus, deployments))
+    portal = _portal()
+    with portal.store.reading() as tx:
+        before = ledger.quota(tx, scope, key) or Quota()
+    given: dict[str, Any] = {"gpus": gpus, "memory_gb": memory_gb, "cpus": cpus, "deployments": deployments}
+    after = replace(before, **{name: value for name, value in given.items() if value is not None})
+    quotas.set_quota(portal, _actor(), scope, key, after)
     typer.echo(f"The quota of {key or 'everybody without their own'} is set.")
 
 
@@ -171,6 +176,8 @@ def quota_list() -> None:
 def _scope(user: str | None, group: str | None) -> tuple[str, str]:
     if user and group:
         raise typer.BadParameter("give --user or --group, not both")
+    if "" in (user, group):
+        raise typer.BadParameter("--user or --group is empty; leave both out for everybody without their own")
     return (quotas.USER, user) if user else (quotas.GROUP, group) if group else (quotas.DEFAULT, "")
 
 

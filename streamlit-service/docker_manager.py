@@ -64,7 +64,12 @@ class DockerEngine:
             said = self._tunnel.run(gpu_probe.COMMAND, GPU_PROBE_S)
         except TunnelError as error:
             raise engine_errors.unreachable(self._vm.name, f"{gpu_probe.COMMAND}: {error}") from error
-        return gpu_probe.parse(said, cdi_engine=can_cdi) if said else GpuReport(problem="no_gate")
+        if not said:
+            return GpuReport(problem="no_gate")
+        try:
+            return gpu_probe.parse(said, cdi_engine=can_cdi)
+        except gpu_probe.NotTold as error:
+            raise engine_errors.unreachable(self._vm.name, f"{gpu_probe.COMMAND}: {error}") from error
 
     def has_image(self, reference: str) -> bool:
         """Whether the digest is on the VM."""

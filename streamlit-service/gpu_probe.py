@@ -15,6 +15,7 @@ from portal.engine import GpuReport, SeenGpu
 COMMAND = "portal-gate gpu-probe"
 MIB_PER_GIB = 1024
 FIELDS = 9
+TIMED_OUT = {"124", "137", "143"}  # timeout(1), and ended by a signal
 _GPU_LINE = re.compile(r"GPU (\d+): .*\(UUID: (GPU-[^)]+)\)")
 _MIG_LINE = re.compile(r"\s+MIG (\S+)\s+Device\s+\d+: \(UUID: (MIG-[^)]+)\)")
 _MIG_MEMORY = re.compile(r"\.(\d+)gb")
@@ -22,12 +23,22 @@ _CUDA = re.compile(r"Version *: *([\d.]+)")
 _BROKEN = re.compile(r"ERR!|Unknown Error|GPU is lost", re.IGNORECASE)
 
 
+class NotTold(Exception):
+    """nvidia-smi did not get to the end: nothing can be said of the GPUs this time."""
+
+
 def parse(text: str, *, cdi_engine: bool) -> GpuReport:
-    """The report of a VM. `cdi_engine`: its Docker Engine can be asked for CDI devices."""
+    """The report of a VM. `cdi_engine`: its Docker Engine can be asked for CDI devices.
+
+    Raises NotTold: a slow look must not make GPUs vanish. What one GPU says wrong hides no other.
+    """
     parts = _sections(text)
-    if parts.get("exit", "0") != "0" or not parts.get("query", "").strip():
+    gpus, driver = _gpus(parts.get("query", ""))
+    code = parts.get("exit", "0").strip()
+    if code in TIMED_OUT or (any(mig for _, mig in gpus.values()) and "GPU " not in parts.get("list", "")):
+        raise NotTold(f"exit {code}: {parts.get('query', '')[:200]}")
+    if not gpus:
         return GpuReport(problem=_no_driver(parts))
-    gpus, driver = _gpus(parts["query"])
     cuda = _CUDA.search(parts.get("cuda", ""))
     access = "nvidia" if parts.get("toolkit", "").strip() else ""
     if not access and cdi_engine and "nvidia" in parts.get("cdi", ""):

@@ -12,6 +12,7 @@ from portal.catalog import Image
 from portal.config import Settings
 from portal.models import Deployment, LayerProgress, Release, State, User, Vm
 from portal.policy import Allowance
+from portal.quotas import MOST
 from portal.usage import Usage
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -135,10 +136,10 @@ class QuotaBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    gpus: int | None = None
-    memory_gb: float | None = None
-    cpus: float | None = None
-    deployments: int | None = None
+    gpus: Annotated[int | None, Field(ge=0, le=MOST)] = None
+    memory_gb: Annotated[float | None, Field(ge=0, le=MOST, allow_inf_nan=False)] = None
+    cpus: Annotated[float | None, Field(ge=0, le=MOST, allow_inf_nan=False)] = None
+    deployments: Annotated[int | None, Field(ge=0, le=MOST)] = None
 
 
 class UserView(AllowanceView):

@@ -109,13 +109,12 @@ def down() -> None:
     if not (stack.home / "secrets" / "complete").exists():
         say("No demo was started here.")
         return
-    engine = docker.from_env()
+    say("Stopping the portal ...")  # first: a worker that is there would start the next in line
+    stack.down()
     label = f"org.container-portal.instance={stack.url}"
-    for container in engine.containers.list(all=True, filters={"label": label}):
+    for container in docker.from_env().containers.list(all=True, filters={"label": label}):
         say(f"Stopping and removing container {container.name} ...")
         container.remove(force=True)
-    say("Stopping the portal ...")
-    stack.down()
     say("Nothing of the demo is running. Kept: .demo/ (certificates), volumes (database, registry, home folders).")
 
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from portal import audit, ledger, line, metrics, placement, store
+from portal import audit, ledger, line, placement, policy, store
 from portal.context import Portal
 from portal.line import Verdict, Waiting
 from portal.models import Deployment, Gpu, Order, State, User, Vm
 from portal.placement import Need, Placement, Room
 from portal.store import Tx
 
-NOBODY_WAITS: dict[str, Any] = {"waiting_since": None, "waits_for": None, "position": None}
+NOBODY_WAITS: dict[str, Any] = {"waiting_since": None, "waits_for": None, "position": None, "impossible_since": None}
+IMPOSSIBLE_FOR = timedelta(minutes=10)
+"""A VM that reboots, or a GPU that is reset, is back by then."""
 
 
 @dataclass(frozen=True)
@@ -63,47 +65,88 @@ def judge(portal: Portal, tx: Tx, user: User, order: Order, pinned: Vm | None = 
 
 
 def verdicts(portal: Portal, tx: Tx) -> list[tuple[Deployment, Verdict]]:
-    """What the line would get now: whose place or start is not recorded yet, in order."""
+    """What the line would get now: whose place, start or end is not recorded yet, in order."""
     waiting = store.waiting(tx)
     if not waiting:
         return []
-    here = floor(tx)
-    queue, reach = _queue(portal, here, waiting, store.homes(tx, {one.owner.id for one in waiting}))
-    found = zip(waiting, line.decide(queue, reach, here.rooms), strict=True)
-    return [(one, verdict) for one, verdict in found
-            if verdict.placement or (one.position, one.waits_for) != (verdict.position, verdict.waits_for)]  # fmt: skip
+    here, over = floor(tx), _over_quota(portal, tx, waiting)
+    served = [one for one in waiting if one.id not in over]
+    queue, reach = _queue(portal, here, served, store.homes(tx, {one.owner.id for one in served}))
+    found = list(zip(served, line.decide(queue, reach, here.rooms), strict=True))
+    # A quota that was lowered keeps people out of the line until it allows what they ask for; nobody waits for them.
+    found += [(one, Verdict(one.id, None, waits_for=over[one.id])) for one in waiting if one.id in over]
+    return [(one, verdict) for one, verdict in found if _is_news(portal, one, verdict)]
 
 
-def serve(portal: Portal, tx: Tx) -> list[str]:
-    """Let everybody in line start who can, and tell the others their place. Returns the ids that start."""
+def _is_news(portal: Portal, one: Deployment, verdict: Verdict) -> bool:
+    told = (one.position or 0, one.waits_for, one.impossible_since is None)
+    return bool(verdict.placement) or told != (verdict.position, verdict.waits_for, verdict.possible) or _hopeless(
+        portal, one, verdict
+    )  # fmt: skip
+
+
+def _hopeless(portal: Portal, one: Deployment, verdict: Verdict) -> bool:
+    """Whether nothing can come of it: no VM is left to use, or for so long that it is no hiccup of one."""
+    since = one.impossible_since
+    return verdict.nowhere or (not verdict.possible and since is not None and portal.now() - since > IMPOSSIBLE_FOR)
+
+
+def _over_quota(portal: Portal, tx: Tx, waiting: Sequence[Deployment]) -> dict[str, str]:
+    """Who would go over a quota by starting, with the words for it. Quotas can be lowered while people wait."""
+    every, held = ledger.all_quotas(tx), ledger.held_by_everybody(tx)
+    members: dict[str, list[int]] = defaultdict(list)
+    for user in store.all_users(tx):
+        members[user.group].append(user.id)
+    takes: dict[tuple[str, str], ledger.Held] = {}
+    found: dict[str, str] = {}
+    for one in waiting:
+        user, order = one.owner, order_of(one)
+        own = policy.quota_of(portal.settings, every.get(("default", "")), every.get(("user", user.subject)))
+        limits = [(("user", user.subject), own, [user.id])]
+        if user.group and ("group", user.group) in every:
+            limits.append((("group", user.group), every["group", user.group], members[user.group]))
+        reasons = []
+        for key, quota, ids in limits:
+            before = takes.get(key) or ledger.add_up(held[user_id] for user_id in ids if user_id in held)
+            takes[key] = before
+            reasons += policy.over(order, quota, before.gpus, before.memory_gb, before.cpus)
+        if reasons:
+            found[one.id] = f"your quota: {reasons[0]}"
+        else:
+            for key, _, _ in limits:
+                takes[key] = takes[key].plus(order.gpus, order.memory_gb, order.cpus)
+    return found
+
+
+def serve(portal: Portal, tx: Tx) -> list[Deployment]:
+    """Let everybody in line start who can, tell the others their place, and end what has become impossible.
+
+    Returns those that start, as they were while they waited.
+    """
     store.in_order(tx)
     now, started = portal.now(), []
     for one, verdict in verdicts(portal, tx):
-        if verdict.placement is None:
-            store.update_deployment(tx, one.id, position=verdict.position, waits_for=verdict.waits_for)
-            continue
-        store.update_deployment(tx, one.id, updated_at=now, **grant(tx, one.id, verdict.placement, now))
-        audit.append(tx, now, "worker", f"deployment.{State.PENDING}", f"deployment:{one.id}",
-                     vm=verdict.placement.vm.name, gpus=list(verdict.placement.gpus))  # fmt: skip
-        started.append(one.id)
-        metrics.WAIT.observe((now - (one.waiting_since or now)).total_seconds())
+        if verdict.placement is not None:
+            store.update_deployment(tx, one.id, updated_at=now, **grant(tx, one.id, verdict.placement, now))
+            audit.append(tx, now, "worker", f"deployment.{State.PENDING}", f"deployment:{one.id}",
+                         vm=verdict.placement.vm.name, gpus=list(verdict.placement.gpus))  # fmt: skip
+            started.append(one)
+        elif _hopeless(portal, one, verdict):
+            _give_up(tx, one, verdict, now)
+        else:
+            since = None if verdict.possible else one.impossible_since or now
+            store.update_deployment(tx, one.id, position=verdict.position, waits_for=verdict.waits_for,
+                                    impossible_since=since)  # fmt: skip
     return started
 
 
-def fail_the_impossible(portal: Portal, tx: Tx) -> None:
-    """After an administrator took a VM away: who waits for what no VM of theirs has fails, and is told why."""
-    here, now = floor(tx), portal.now()
-    for one in store.waiting(tx):
-        need = _need(portal, order_of(one))
-        rooms = [here.rooms[vm] for vm in here.reach(one.owner, one.vm)[1]]
-        if any(not placement.never(need, room) for room in rooms):
-            continue
-        error = placement.refusal(need, rooms)
-        failure = {"code": error.code, "message": error.message, "hint": error.hint}
-        store.update_deployment(tx, one.id, state=State.FAILED, failure=failure, slot=None, updated_at=now,
-                                **NOBODY_WAITS)  # fmt: skip
-        ledger.release(tx, one.id, now)
-        audit.append(tx, now, "worker", f"deployment.{State.FAILED}", f"deployment:{one.id}", failure=failure)
+def _give_up(tx: Tx, one: Deployment, verdict: Verdict, now: datetime) -> None:
+    failure = {"code": "no_vm" if verdict.nowhere else "no_room",
+               "message": f"No VM of yours can run this any more. It waited for: {verdict.waits_for}.",
+               "hint": "Ask for less, or ask your administrator."}  # fmt: skip
+    store.update_deployment(tx, one.id, state=State.FAILED, failure=failure, slot=None, updated_at=now, **NOBODY_WAITS)
+    ledger.release(tx, one.id, now)
+    audit.append(tx, now, "worker", f"deployment.{State.FAILED}", f"deployment:{one.id}", failure=failure)
 
 
 def grant(tx: Tx, deployment_id: str, placed: Placement, now: datetime) -> dict[str, Any]:

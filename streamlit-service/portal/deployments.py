@@ -14,7 +14,7 @@ from portal import admission, audit, ledger, lifecycle, placement, policy, ports
 from portal.context import Portal
 from portal.errors import Conflict, Invalid, NoCapacity
 from portal.line import Verdict
-from portal.models import Deployment, Order, Release, State, User, Vm
+from portal.models import Deployment, Order, Release, State, User, Vm, VmState
 from portal.store import Tx
 
 NAME_INDEX = ("one_live_name_per_owner", "deployments.owner_id, deployments.name")
@@ -146,7 +146,8 @@ def _start(portal: Portal, tx: Tx, user: User, before: Deployment, now: datetime
 def _end(tx: Tx, user: User, before: Deployment, after: State, action: str, now: datetime) -> None:
     """Stop, restart or remove. Where nothing runs there is nothing for the worker to do."""
     values: dict[str, Any] = {"stopped_at": now} if after is State.STOPPED else {}
-    if before.vm is None and after is State.REMOVING:
+    nowhere = before.vm is None or before.vm.state is VmState.REMOVED
+    if nowhere and after is State.REMOVING:
         after, values = State.REMOVED, {"slot": None}
         ledger.release(tx, before.id, now)
     store.update_deployment(tx, before.id, state=after, updated_at=now, **values)

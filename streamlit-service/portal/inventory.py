@@ -8,14 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from portal import admission, audit, ledger, store
+from portal import admission, audit, ledger, quotas, store
 from portal.context import Portal
 from portal.engine import EngineInfo, GpuReport
 from portal.errors import Conflict, Invalid, NotFound
 from portal.models import Gpu, GpuState, Vm, VmState
 from portal.placement import SHARED_POOL
 
-POOL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,60}")
 VM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 
 
@@ -29,6 +28,7 @@ def add(
     if not engine_url.startswith(("unix:///", "ssh://")):
         raise Invalid("bad_engine", "The engine must be unix:///path or ssh://user@host[:port].", "See the guide.")
     _check_address(address)
+    quotas.check_group(pool)
     now = portal.now()
     with portal.store.transaction() as tx:
         owner_id = _owner_id(tx, owner)
@@ -64,8 +64,7 @@ def _check_address(address: str) -> None:
 
 def assign(portal: Portal, actor: str, name: str, *, owner: str | None = None, pool: str = SHARED_POOL) -> Vm:
     """Dedicate a VM to a user (by subject), or put it into a pool. What runs on it goes on."""
-    if not POOL_NAME.fullmatch(pool):
-        raise Invalid("bad_pool", f"{pool[:60]!r} is no pool name.", f"Use {SHARED_POOL}, or the name of a group.")
+    quotas.check_group(pool)
     return _change(portal, actor, name, "assigned", owner=owner, pool=pool)
 
 
@@ -105,7 +104,7 @@ def _change(portal: Portal, actor: str, name: str, what: str, **values: Any) -> 
         else:
             store.update_vm(tx, vm.id, **values)
         audit.append(tx, now, actor, f"vm.{what}", f"vm:{name}", **details)
-        admission.fail_the_impossible(portal, tx)
+        admission.serve(portal, tx)
     portal.wake()
     return replace(vm, **values)
 
@@ -148,7 +147,10 @@ def saw_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
         if facts != {name: getattr(vm, name) for name in facts}:
             store.update_vm(tx, vm.id, **facts)
             audit.append(tx, now, "worker", "vm.gpus", f"vm:{vm.name}", **facts)
+        elsewhere = {gpu.uuid for gpu in ledger.all_gpus(tx) if gpu.vm_id != vm.id and gpu.state is GpuState.OK}
         for seen in report.gpus:
+            if seen.uuid in elsewhere:
+                continue  # two VMs name the same GPU (one was cloned, say): the first keeps it
             gpu = Gpu(vm_id=vm.id, state=GpuState.ILL if seen.problem else GpuState.OK, **vars(seen))
             before = known.pop(gpu.uuid, None)
             if gpu != before:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from portal import lifecycle, rows
+from portal import rows
 from portal.models import Gpu, GpuState, Quota, State
 from portal.schema import deployments, gpus, leases, quotas, releases, users, vms
 from portal.store import Tx
@@ -17,8 +17,7 @@ from portal.store import Tx
 PORT, GPU, COMPUTE = "port", "gpu", "compute"
 RUN = (GPU, COMPUTE)
 """Kinds that are held from reservation to stop; ports are kept until removal."""
-COUNTED = lifecycle.ACTIVE | {State.WAITING}
-"""States that count against a quota."""
+_HELD = sa.and_(leases.c.kind == COMPUTE, leases.c.released_at.is_(None))
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,32 @@ class Held:
     deployments: int = 0
     """Stopped ones too: each keeps its ports."""
 
+    def plus(self, gpus: int, memory_gb: float, cpus: float) -> Held:
+        """With this on top."""
+        return Held(self.gpus + gpus, self.memory_gb + memory_gb, self.cpus + cpus, self.deployments)
+
+
+def add_up(every: Iterable[Held]) -> Held:
+    """All of it together."""
+    total = Held()
+    for one in every:
+        total = total.plus(one.gpus, one.memory_gb, one.cpus)
+    return total
+
 
 # --- leases --------------------------------------------------------------------------------
 
 
 def lease(tx: Tx, kind: str, resources: Sequence[str], deployment_id: str, now: datetime) -> None:
     """Lease resources. sqlalchemy IntegrityError when one is held: the transaction must end."""
+    group = (
+        sa.select(users.c.group)
+        .join(deployments, deployments.c.owner_id == users.c.id)
+        .where(deployments.c.id == deployment_id)
+        .scalar_subquery()
+    )
     for resource in resources:
-        tx.execute(leases.insert().values(kind=kind, resource=resource, deployment_id=deployment_id,
+        tx.execute(leases.insert().values(kind=kind, resource=resource, deployment_id=deployment_id, group=group,
                                           acquired_at=now))  # fmt: skip
 
 
@@ -72,11 +89,14 @@ def held_slots(tx: Tx, owner_id: int) -> set[int]:
 
 
 def held_memory(tx: Tx) -> dict[int, float]:
-    """GB that live deployments hold, by VM id."""
-    query = sa.select(deployments.c.vm_id, sa.func.sum(deployments.c.memory_gb))
-    return dict(
-        tx.execute(query.where(deployments.c.state.in_(lifecycle.ACTIVE)).group_by(deployments.c.vm_id)).tuples().all()
+    """GB that are held now, by VM id: until a container is seen to be gone, not until somebody wants it gone."""
+    query = (
+        sa.select(deployments.c.vm_id, sa.func.sum(deployments.c.memory_gb))
+        .join(leases, leases.c.deployment_id == deployments.c.id)
+        .where(_HELD)
+        .group_by(deployments.c.vm_id)
     )
+    return dict(tx.execute(query).tuples().all())
 
 
 # --- quotas --------------------------------------------------------------------------------
@@ -94,11 +114,22 @@ def held_by_group(tx: Tx, group: str) -> Held:
 
 
 def _held(tx: Tx, whose: sa.ColumnElement[bool]) -> Held:
-    columns = (deployments.c.gpus, deployments.c.memory_gb, deployments.c.cpus)
-    sums = [sa.func.coalesce(sa.func.sum(column), 0) for column in columns]
-    row = tx.execute(sa.select(*sums).where(whose, deployments.c.state.in_(COUNTED))).one()
+    holds = sa.exists().where(leases.c.deployment_id == deployments.c.id, _HELD)
+    row = tx.execute(_sums().where(whose, sa.or_(holds, deployments.c.state == State.WAITING))).one()
     count = tx.execute(sa.select(sa.func.count()).where(whose, deployments.c.state != State.REMOVED)).scalar_one()
     return Held(int(row[0]), float(row[1]), float(row[2]), count)
+
+
+def held_by_everybody(tx: Tx) -> dict[int, Held]:
+    """What each user's containers hold now, waiting left out, by user id."""
+    query = _sums().add_columns(deployments.c.owner_id).join(leases, leases.c.deployment_id == deployments.c.id)
+    found = tx.execute(query.where(_HELD).group_by(deployments.c.owner_id))
+    return {row[3]: Held(int(row[0]), float(row[1]), float(row[2])) for row in found}
+
+
+def _sums() -> sa.Select[Any]:
+    columns = (deployments.c.gpus, deployments.c.memory_gb, deployments.c.cpus)
+    return sa.select(*(sa.func.coalesce(sa.func.sum(column), 0) for column in columns))
 
 
 def quota(tx: Tx, scope: str, key: str) -> Quota | None:
@@ -153,12 +184,15 @@ def gpu_missing(tx: Tx, uuid: str, problem: str) -> None:
 # --- usage ---------------------------------------------------------------------------------
 
 
-def intervals(tx: Tx, since: datetime, until: datetime) -> list[Mapping[str, Any]]:
-    """Leases of GPUs and compute that overlap the period, with what they were for. Open ones end at `until`."""
+def intervals(tx: Tx, since: datetime, until: datetime, user_id: int | None = None) -> list[Mapping[str, Any]]:
+    """Leases of GPUs and compute that overlap the period, of one user or all, with what they were for.
+
+    The group is the one that the user was in when the lease began.
+    """
     query = (
         sa.select(
             leases.c.kind, leases.c.acquired_at, leases.c.released_at, deployments.c.memory_gb, deployments.c.cpus,
-            users.c.subject, users.c.display_name, users.c["group"], releases.c.image, vms.c.name.label("vm"),
+            users.c.subject, users.c.display_name, leases.c.group, releases.c.image, vms.c.name.label("vm"),
         )
         .join(deployments, deployments.c.id == leases.c.deployment_id)
         .join(users, users.c.id == deployments.c.owner_id)
@@ -167,4 +201,6 @@ def intervals(tx: Tx, since: datetime, until: datetime) -> list[Mapping[str, Any
         .where(leases.c.kind.in_(RUN), leases.c.acquired_at < until)
         .where(sa.or_(leases.c.released_at.is_(None), leases.c.released_at > since))
     )  # fmt: skip
+    if user_id is not None:
+        query = query.where(deployments.c.owner_id == user_id)
     return [dict(row._mapping) for row in tx.execute(query)]

@@ -38,6 +38,8 @@ class Verdict:
     waits_for: str = ""
     possible: bool = True
     """Whether some VM could ever take it, as the VMs are now."""
+    nowhere: bool = False
+    """Whether there is no VM at all that it may use."""
 
 
 def decide(line: Sequence[Waiting], reach: Mapping[str, Collection[int]], rooms: Mapping[int, Room]) -> list[Verdict]:
@@ -76,7 +78,7 @@ class _Walk:
         mine = self._reach[one.reach]
         ahead = sum(count for name, count in self._behind.items()
                     if name == one.reach or not self._reach[name].isdisjoint(mine))  # fmt: skip
-        return Verdict(one.id, None, ahead, self._why(one, rooms), possible=bool(could))
+        return Verdict(one.id, None, ahead, self._why(one, rooms), possible=bool(could), nowhere=not mine)
 
     def _could(self, one: Waiting) -> list[tuple[int, frozenset[str]]]:
         """VMs that could take it when they are empty, with the GPU models it would use there.

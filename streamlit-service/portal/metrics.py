@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from portal import ledger, store
 from portal.context import Portal
-from portal.models import Gpu, GpuState, State
+from portal.models import Gpu, GpuState, State, Vm
 
 WAIT = Histogram(
     "portal_wait_seconds", "From standing in line to a place on a VM.",
@@ -39,7 +39,7 @@ class Records(Collector):
         yield _gauge("portal_vms", "VMs by whether they can be reached.", ["reachable"],
                      Counter((str(vm.reachable).lower(),) for vm in vms.values()))  # fmt: skip
         yield _gauge("portal_gpus", "GPUs and MIG instances by VM and state.", ["vm", "state"],
-                     Counter((names[gpu.vm_id], _state(gpu, leased)) for gpu in gpus))  # fmt: skip
+                     Counter((names[gpu.vm_id], _state(vms[gpu.vm_id], gpu, leased)) for gpu in gpus))  # fmt: skip
         states: Counter[tuple[str, ...]] = Counter((one.state.value,) for one in live)
         states[State.WAITING.value,] = len(waiting)
         yield _gauge("portal_deployments", "Live and waiting deployments by state.", ["state"], states)
@@ -51,8 +51,8 @@ class Records(Collector):
         yield busy
 
 
-def _state(gpu: Gpu, leased: Iterable[str]) -> str:
-    if gpu.state is not GpuState.OK:
+def _state(vm: Vm, gpu: Gpu, leased: Iterable[str]) -> str:
+    if gpu.state is not GpuState.OK or not vm.reachable:
         return "out_of_order"
     return "leased" if gpu.uuid in leased else "free"
 

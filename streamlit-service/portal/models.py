@@ -225,6 +225,7 @@ class Deployment:
     waiting_since: datetime | None
     waits_for: str | None
     position: int | None
+    impossible_since: datetime | None
 
     @property
     def unreachable(self) -> bool:

@@ -84,6 +84,17 @@ def check_quota(order: Order, allowance: Allowance, *, new: bool = True) -> None
             )
 
 
+def over(order: Order, quota: Quota, gpus: float, memory_gb: float, cpus: float) -> list[str]:
+    """In words, which limits an order would break on top of what is held."""
+    found = []
+    for noun, most, held, asked in (("GPUs", quota.gpus, gpus, order.gpus),
+                                    ("GB of memory", quota.memory_gb, memory_gb, order.memory_gb),
+                                    ("CPUs", quota.cpus, cpus, order.cpus)):  # fmt: skip
+        if most is not None and asked and held + asked > most:
+            found.append(f"{most:g} {noun}, {held:g} held, {asked:g} asked for")
+    return found
+
+
 def _have(allowance: Allowance) -> str:
     return "You have" if allowance.whose == YOU else f"Group {allowance.whose} has"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from portal import audit, ledger, policy, store
 from portal.context import Portal
 from portal.errors import Invalid, NotFound
@@ -11,6 +13,8 @@ from portal.store import Tx
 
 DEFAULT, GROUP, USER = "default", "group", "user"
 UNLIMITED = 10**9
+MOST = 10**6
+GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,59}")
 
 
 def allowance(portal: Portal, tx: Tx, user: User) -> Allowance:
@@ -21,11 +25,16 @@ def allowance(portal: Portal, tx: Tx, user: User) -> Allowance:
 
 
 def group_allowance(tx: Tx, group: str) -> Allowance | None:
-    """The limits that a group's members share; None when the group has none."""
-    quota = ledger.quota(tx, GROUP, group) if group else None
-    if quota is None:
+    """What a group's members share and hold; None for no group. Without a row there is no limit."""
+    if not group:
         return None
-    return _allowance(group, quota, ledger.held_by_group(tx, group))
+    return _allowance(group, ledger.quota(tx, GROUP, group) or Quota(), ledger.held_by_group(tx, group))
+
+
+def left(portal: Portal, tx: Tx, user: User) -> dict[str, float]:
+    """What the user may still ask for: the smaller of their own and their group's."""
+    every = [one for one in (allowance(portal, tx, user), group_allowance(tx, user.group)) if one is not None]
+    return {kind: min(one.left(kind) for one in every) for kind in ("gpus", "memory_gb", "cpus")}
 
 
 def _allowance(whose: str, quota: Quota, held: ledger.Held) -> Allowance:
@@ -54,10 +63,13 @@ def set_quota(portal: Portal, actor: str, scope: str, key: str, value: Quota | N
     """Set or take away a limit. Lowering it below use ends nothing; it only refuses what comes next."""
     if scope not in (DEFAULT, GROUP, USER) or (scope == DEFAULT) != (key == ""):
         raise Invalid("bad_scope", "A quota is for the default, a group or a user.", "Name the group or the user.")
-    if value is not None and any(amount is not None and amount < 0 for amount in vars(value).values()):
-        raise Invalid("bad_quota", "A limit cannot be negative.", "Give 0 or more, or leave it out.")
+    if value is not None and any(a is not None and not 0 <= a <= MOST for a in vars(value).values()):  # NaN too
+        raise Invalid("bad_quota", f"A limit is a number from 0 to {MOST}.", "Or leave it out: no limit of its own.")
+    if scope == GROUP:
+        check_group(key)
     now = portal.now()
     with portal.store.transaction() as tx:
+        store.in_order(tx)
         if scope == USER and store.user_by_subject(tx, key) is None:
             raise NotFound("no_such_user", f"No user {key} is known.", "They appear once they have signed in.")
         ledger.set_quota(tx, scope, key, value)
@@ -65,10 +77,19 @@ def set_quota(portal: Portal, actor: str, scope: str, key: str, value: Quota | N
         audit.append(tx, now, actor, "quota.set", f"quota:{scope}:{key}", **details)
 
 
+def check_group(name: str) -> None:
+    """Raise Invalid unless this can be a group's name, and with it a pool's."""
+    if not GROUP_NAME.fullmatch(name):
+        raise Invalid("bad_group", f"{name[:60]!r} is no group name.", "Use small letters, digits, dots, hyphens, _.")
+
+
 def set_group(portal: Portal, actor: str, subject: str, group: str) -> None:
     """Put a user into a group, "" for none."""
+    if group:
+        check_group(group)
     now = portal.now()
     with portal.store.transaction() as tx:
+        store.in_order(tx)
         user = store.user_by_subject(tx, subject)
         if user is None:
             raise NotFound("no_such_user", f"No user {subject} is known.", "They appear once they have signed in.")

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import structlog
 
-from portal import admission, store
+from portal import admission, metrics, store
 from portal.context import Portal
 from portal.convergence import IsReady, converge
 from portal.engine import Engine
@@ -98,8 +98,11 @@ class Reconciler:
                 return  # nobody waits, or nothing changed: writers are not held up
         with self._portal.store.transaction() as tx:
             started = admission.serve(self._portal, tx)
+        now = self._portal.now()
+        for one in started:
+            metrics.WAIT.observe((now - (one.waiting_since or now)).total_seconds())
         if started:
-            log.info("the line moved up", started=started)
+            log.info("the line moved up", started=[one.id for one in started])
 
     def _start(
         self, key: str, vm_id: int, limit: int | None, task: Callable[[T], None], argument: T

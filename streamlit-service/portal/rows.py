@@ -81,6 +81,7 @@ def deployment(row: Row[Any]) -> Deployment:
         created_at=get["created_at"], updated_at=get["updated_at"], started_at=get["started_at"],
         stopped_at=get["stopped_at"], last_activity_at=get["last_activity_at"],
         waiting_since=get["waiting_since"], waits_for=get["waits_for"], position=get["position"],
+        impossible_since=get["impossible_since"],
     )  # fmt: skip
 
 

@@ -128,6 +128,7 @@ deployments = sa.Table(
     sa.Column("waiting_since", UtcDateTime),
     sa.Column("waits_for", sa.Text),
     sa.Column("position", sa.Integer),
+    sa.Column("impossible_since", UtcDateTime),
     sa.Column("lock_token", sa.Text),
     sa.Column("lock_expires_at", UtcDateTime),
 )  # fmt: skip
@@ -143,6 +144,7 @@ leases = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("resource", sa.Text, nullable=False),
     sa.Column("deployment_id", sa.Text, sa.ForeignKey("deployments.id"), nullable=False, index=True),
+    sa.Column("group", sa.Text, nullable=False, server_default=""),
     sa.Column("acquired_at", UtcDateTime, nullable=False),
     sa.Column("released_at", UtcDateTime),
 )  # fmt: skip

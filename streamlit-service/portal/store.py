@@ -228,9 +228,11 @@ def waiting(tx: Tx) -> list[Deployment]:
 
 
 def live_deployments(tx: Tx) -> list[Deployment]:
-    """Everybody's deployments that hold something of a VM, oldest first."""
-    query = _SELECT.where(deployments.c.state.in_(lifecycle.ACTIVE)).order_by(deployments.c.created_at)
-    return [rows.deployment(row) for row in tx.execute(query)]
+    """Everybody's deployments that hold something of a VM now, oldest first."""
+    holds = sa.exists().where(
+        leases.c.deployment_id == deployments.c.id, leases.c.kind == "compute", leases.c.released_at.is_(None)
+    )
+    return [rows.deployment(row) for row in tx.execute(_SELECT.where(holds).order_by(deployments.c.created_at))]
 
 
 def homes(tx: Tx, owner_ids: Collection[int]) -> dict[int, frozenset[int]]:

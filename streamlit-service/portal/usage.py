@@ -4,6 +4,8 @@ in the database, and a lease that is still held counts until now.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,9 +45,8 @@ def report(
     if not since < until or until - since > MAX_PERIOD:
         raise Invalid("bad_period", "The period must begin before it ends, and be at most a year.", "Choose another.")
     with portal.store.reading() as tx:
-        found = ledger.intervals(tx, since, until)
-    mine = found if everybody else [one for one in found if one["subject"] == user.subject]
-    return total(mine, by, since, min(until, max(now, since)))
+        found = ledger.intervals(tx, since, until, None if everybody else user.id)
+    return total(found, by, since, min(until, max(now, since)))
 
 
 def total(
@@ -67,6 +68,17 @@ def total(
     return [Usage(key, *amounts) for key, amounts in sorted(sums.items())]
 
 
+def as_csv(by: Sequence[Dimension], found: Sequence[Usage]) -> str:
+    """RFC 4180, with a header line. A text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([*by, "gpu_hours", "cpu_hours", "memory_gb_hours"])
+    for one in found:
+        key = [f"'{text}" if text.startswith(("=", "+", "-", "@")) else text for text in one.key]
+        writer.writerow([*key, f"{one.gpu_hours:.4f}", f"{one.cpu_hours:.4f}", f"{one.memory_gb_hours:.4f}"])
+    return out.getvalue()
+
+
 def can_see_everybody(user: User) -> bool:
     """Whether to offer other people's usage."""
     return user.role is Role.ADMIN
@@ -75,8 +87,9 @@ def can_see_everybody(user: User) -> bool:
 def _value(one: Mapping[str, Any], dimension: Dimension, day: str) -> str:
     if dimension == "day":
         return day
-    column = {"user": "display_name", "image": "image", "group": "group", "vm": "vm"}[dimension]
-    return str(one[column] or "none")
+    if dimension == "user":  # names are not unique, subjects are
+        return f"{one['display_name']} ({one['subject']})"
+    return str(one[dimension] or "none")
 
 
 def _days(start: datetime, end: datetime) -> Iterator[tuple[str, float]]:

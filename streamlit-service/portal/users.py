@@ -19,6 +19,7 @@ def _first_sight(portal: Portal, identity: Identity) -> User:
     role = Role.ADMIN if keys & portal.settings.admin_keys else Role.USER
     now = portal.now()
     with portal.store.transaction() as tx:
+        store.in_order(tx)  # two first sights must not be given the same ports
         known = store.user_by_subject(tx, identity.subject)  # another request may have been faster
         if known:
             return known

@@ -1,7 +1,5 @@
 """For administrators: VMs, users and quotas. For everybody: usage."""
 
-import csv
-import io
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -9,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from portal import inventory, ledger, policy, quotas, store, usage
 from portal.models import Quota, User
 from portal.usage import Dimension
+from pydantic import AwareDatetime
 from views import AssignmentBody, FleetVmView, QuotaBody, UsageView, UserView
 
 from rest.caller import Caller, Product
@@ -80,8 +79,8 @@ def read_usage(
     portal: Product,
     user: Caller,
     by: Annotated[list[Dimension], Query()] = ["day"],  # noqa: B006  (FastAPI copies it)
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
     everybody: bool = False,
     format: Literal["json", "csv"] = "json",
 ) -> list[UsageView] | Response:
@@ -89,15 +88,5 @@ def read_usage(
     found = usage.report(portal, user, by, since or end - timedelta(days=30), end, everybody=everybody)
     if format == "json":
         return [UsageView.of(by, one) for one in found]
-    return Response(as_csv(by, found), media_type="text/csv",
+    return Response(usage.as_csv(by, found), media_type="text/csv",
                     headers={"Content-Disposition": "attachment; filename=usage.csv"})  # fmt: skip
-
-
-def as_csv(by: list[Dimension], found: list[usage.Usage]) -> str:
-    """RFC 4180, with a header line."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([*by, "gpu_hours", "cpu_hours", "memory_gb_hours"])
-    for one in found:
-        writer.writerow([*one.key, f"{one.gpu_hours:.4f}", f"{one.cpu_hours:.4f}", f"{one.memory_gb_hours:.4f}"])
-    return out.getvalue()

@@ -71,6 +71,21 @@ def test_cdi_is_used_where_the_engine_can_and_the_hook_is_not_there() -> None:
     assert (report.access, report.problem) == ("cdi", None)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [said("", code=124), said(row(0, A), code=143), said(row(0, A, mig="Enabled"), listing="")],
+    ids=["timed out", "ended by a signal", "MIG on, and no list"],
+)
+def test_a_look_that_was_cut_short_says_nothing(text: str) -> None:
+    with pytest.raises(gpu_probe.NotTold):
+        gpu_probe.parse(text, cdi_engine=True)
+
+
+def test_a_gpu_that_is_lost_hides_no_other() -> None:
+    text = said(f"{row(0, A)}\nUnable to determine the device handle for GPU 0000:3B:00.0: GPU is lost", code=15)
+    assert [gpu.uuid for gpu in gpu_probe.parse(text, cdi_engine=False).gpus] == [A]
+
+
 def test_a_gpu_with_errors_is_ill() -> None:
     report = gpu_probe.parse(said(row(0, A, busy="[Unknown Error]")), cdi_engine=False)
     assert report.gpus[0].problem == "gpu_error"

@@ -22,6 +22,9 @@ WorkOff = Callable[..., Deployment]
 RAY = identity("3456789012", "Alex M Ray")
 
 
+JANE_IS = "Jane Q Doe (edipi:1234567890)"
+
+
 class Door:
     """Stands in for the certificate check: the header names the person."""
 
@@ -81,12 +84,13 @@ def test_an_administrator_sets_quotas_and_groups(ask: Callable[..., Any]) -> Non
     ("path", "body", "status", "code"),
     [
         ("/quotas/user?key=edipi:0000000000", {"gpus": 1}, 404, "no_such_user"),
-        ("/quotas/default", {"gpus": -1}, 422, "bad_quota"),
+        ("/quotas/default", {"gpus": -1}, 422, "bad_request"),
         ("/quotas/planet", {"gpus": 1}, 422, "bad_request"),
         ("/quotas/default", {"tanks": 1}, 422, "bad_request"),
         ("/quotas/group", {"gpus": 1}, 422, "bad_scope"),
         ("/vms/nowhere/assignment", {}, 404, "no_such_vm"),
-        ("/vms/vm-01/assignment", {"pool": "../x"}, 422, "bad_pool"),
+        ("/vms/vm-01/assignment", {"pool": "../x"}, 422, "bad_group"),
+        ("/quotas/user?key=edipi:1234567890", {"memory_gb": 1e21}, 422, "bad_request"),
         ("/vms/vm-01/assignment", {"owner": "edipi:0"}, 404, "no_such_user"),
     ],
 )
@@ -116,11 +120,12 @@ def test_usage_is_ones_own_and_exported(
     clock.forward(timedelta(hours=2).total_seconds())
     period = {"since": since, "until": clock.at.isoformat(), "by": ["user", "image"]}
     [row] = ask("jane", "GET", "/usage", params=period)[1]
-    assert (row["key"], row["cpu_hours"]) == ({"user": "Jane Q Doe", "image": "ml-cpu"}, 4.0)
+    assert (row["key"], row["cpu_hours"]) == ({"user": JANE_IS, "image": "ml-cpu"}, 4.0)
     status, text = ask("ray", "GET", "/usage", params={**period, "everybody": True, "format": "csv"})
     assert (status, text.splitlines()[0]) == (200, "user,image,gpu_hours,cpu_hours,memory_gb_hours")
-    assert text.splitlines()[1] == "Jane Q Doe,ml-cpu,0.0000,4.0000,4.0000"
+    assert text.splitlines()[1] == f"{JANE_IS},ml-cpu,0.0000,4.0000,4.0000"
     assert ask("ray", "GET", "/usage", params=period)[1] == []
+    assert ask("jane", "GET", "/usage", params={"since": "2026-01-01T00:00:00"})[0] == 422  # whose midnight?
 
 
 def test_a_change_from_another_sites_page_is_refused(ask: Callable[..., Any], portal: Portal, jane: User) -> None:

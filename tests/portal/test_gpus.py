@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from fakes import FakeEngine
+from fakes import FakeClock, FakeEngine
 from portal import admission, audit, board, deployments, inventory, ledger, quotas, store, users
 from portal.context import Portal
 from portal.engine import GpuReport, SeenGpu
@@ -42,7 +42,7 @@ def gpu_vm(portal: Portal) -> Vm:
 def serve(portal: Portal) -> list[str]:
     """The line moves up, as in the worker's next pass."""
     with portal.store.transaction() as tx:
-        return admission.serve(portal, tx)
+        return [one.id for one in admission.serve(portal, tx)]
 
 
 def held(portal: Portal) -> dict[str, str]:
@@ -211,6 +211,49 @@ def test_lowering_a_quota_below_use_ends_nothing_and_blocks_the_next(
         ask(portal, jane, "next")
 
 
+def test_a_quota_lowered_while_somebody_waits_keeps_them_waiting(
+    portal: Portal, jane: User, john: User, gpu_vm: Vm, work_off: WorkOff
+) -> None:
+    mine = ask(portal, jane, "mine", 2)
+    work_off(mine.id)
+    his = ask(portal, john, "his", 2)
+    quotas.set_quota(portal, "test", "user", john.subject, Quota(gpus=1))
+    deployments.act(portal, jane, mine.id, "remove")
+    work_off(mine.id)
+    assert serve(portal) == []
+    waiting = deployments.get(portal, john, his.id)
+    assert (waiting.state, waiting.waits_for) == (State.WAITING, "your quota: 1 GPUs, 0 held, 2 asked for")
+    quotas.set_quota(portal, "test", "user", john.subject, None)
+    assert serve(portal) == [his.id]
+
+
+def test_what_is_being_removed_is_held_until_it_is_gone(
+    portal: Portal, jane: User, gpu_vm: Vm, work_off: WorkOff
+) -> None:
+    quotas.set_quota(portal, "test", "user", jane.subject, Quota(gpus=1))
+    mine = ask(portal, jane, "mine")
+    work_off(mine.id)
+    deployments.act(portal, jane, mine.id, "remove")
+    with pytest.raises(Forbidden, match="0 left of the 1"):
+        ask(portal, jane, "next")
+    with pytest.raises(Conflict, match="mine"):
+        inventory.remove(portal, "test", "vm-01")
+    work_off(mine.id)
+    assert ask(portal, jane, "next").state is State.PENDING
+
+
+@pytest.mark.parametrize("amount", [-1, float("nan"), float("inf"), 1e21])
+def test_a_quota_that_is_no_amount_is_refused(portal: Portal, amount: float) -> None:
+    with pytest.raises(Invalid, match="from 0 to"):
+        quotas.set_quota(portal, "test", "default", "", Quota(memory_gb=amount))
+
+
+@pytest.mark.parametrize("name", ["a,b", "=cmd", "x" * 61, "ä", "a\n"])
+def test_a_group_has_a_plain_name(portal: Portal, jane: User, name: str) -> None:
+    with pytest.raises(Invalid, match="is no group name"):
+        quotas.set_group(portal, "test", jane.subject, name)
+
+
 @pytest.mark.parametrize(("scope", "key"), [("default", "x"), ("user", ""), ("planet", "x")])
 def test_a_quota_is_for_something_that_is(portal: Portal, scope: str, key: str) -> None:
     with pytest.raises(Invalid):
@@ -286,3 +329,35 @@ def test_a_vm_that_is_removed_while_somebody_waits_for_it_fails_the_wait_with_th
     inventory.remove(portal, "test", "vm-01")
     failed = deployments.get(portal, john, his.id)
     assert failed.state is State.FAILED and failed.failure and failed.failure.code == "no_vm"
+
+
+def test_what_has_become_impossible_ends_after_a_while_with_the_reason(
+    portal: Portal, jane: User, john: User, gpu_vm: Vm, clock: FakeClock, work_off: WorkOff
+) -> None:
+    work_off(ask(portal, jane, "one").id)
+    his = ask(portal, john, "both", 2)
+    see(portal, report(1))
+    assert serve(portal) == []
+    waiting = deployments.get(portal, john, his.id)
+    assert (waiting.state, waiting.waits_for) == (State.WAITING, "vm-01: has 1 GPU of one model, 2 asked for")
+    clock.forward(601)
+    serve(portal)
+    failed = deployments.get(portal, john, his.id)
+    assert failed.state is State.FAILED and failed.failure and failed.failure.code == "no_room"
+
+
+def test_a_gpu_that_comes_back_in_time_ends_the_worry(
+    portal: Portal, jane: User, john: User, gpu_vm: Vm, clock: FakeClock, work_off: WorkOff
+) -> None:
+    mine = ask(portal, jane, "one")
+    work_off(mine.id)
+    his = ask(portal, john, "both", 2)
+    see(portal, report(1))
+    serve(portal)
+    clock.forward(300)
+    see(portal, report(2))
+    serve(portal)
+    clock.forward(601)
+    deployments.act(portal, jane, mine.id, "remove")
+    work_off(mine.id)
+    assert serve(portal) == [his.id]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from fakes import FakeClock, FakeEngine
 from hypothesis import given
 from hypothesis import strategies as st
-from portal import usage
+from portal import deployments, usage
 from portal.context import Portal
 from portal.errors import Forbidden, Invalid
-from portal.models import User
+from portal.models import Deployment, Order, State, User
+from portal.work import Work
+
+WorkOff = Callable[..., Deployment]
 
 T0 = datetime(2026, 3, 1, 22, 0, tzinfo=UTC)
 
@@ -29,7 +34,7 @@ def test_an_interval_is_cut_at_midnight() -> None:
 
 def test_a_lease_that_is_still_held_counts_until_the_end_of_the_period() -> None:
     [one] = usage.total([lease(hours=None)], ["user"], T0, T0 + timedelta(hours=7))
-    assert (one.key, one.gpu_hours) == (("Jane",), 7.0)
+    assert (one.key, one.gpu_hours) == (("Jane (s)",), 7.0)
 
 
 def test_compute_counts_cpus_and_memory() -> None:
@@ -51,3 +56,30 @@ def test_other_peoples_usage_is_for_administrators(portal: Portal, jane: User) -
         usage.report(portal, jane, ["user"], T0, T0 + timedelta(days=1), everybody=True)
     with pytest.raises(Invalid):
         usage.report(portal, jane, ["day"], T0, T0)
+
+
+def test_usage_is_exact_when_the_worker_dies_in_the_middle(
+    portal: Portal, jane: User, clock: FakeClock, engine: FakeEngine, work_off: WorkOff
+) -> None:
+    """The lease begins with the place, not with the container, and goes on while nobody looks."""
+    start = clock.at
+    made = deployments.request(portal, jane, Order("ml-cpu", "mine", cpus=2))
+    assert Work.claim(portal, made.id)  # and this worker is never heard of again
+    clock.forward(3600)
+    assert work_off(made.id).state is State.RUNNING
+    clock.forward(3600)
+    deployments.act(portal, jane, made.id, "stop")
+    work_off(made.id)
+    clock.forward(3600)
+    [one] = usage.report(portal, jane, [], start, clock.at)
+    assert one.cpu_hours == 4.0
+
+
+def test_two_people_of_one_name_are_two(portal: Portal) -> None:
+    both = [lease(subject="edipi:1"), lease(subject="edipi:2")]
+    assert len(usage.total(both, ["user"], T0, T0 + timedelta(days=1))) == 2
+
+
+def test_a_spreadsheet_runs_no_formula() -> None:
+    found = usage.total([lease(image="=cmd")], ["image"], T0, T0 + timedelta(days=1))
+    assert usage.as_csv(["image"], found).splitlines()[1].startswith("'=cmd,")

@@ -12,6 +12,7 @@ down_revision = "0001"
 def upgrade() -> None:
     """Add them. Deployments from before hold the memory that their lease now says they hold."""
     op.add_column("users", sa.Column("group", sa.Text, nullable=False, server_default=""))
+    op.add_column("leases", sa.Column("group", sa.Text, nullable=False, server_default=""))
     op.add_column("releases", sa.Column("approved_at", UtcDateTime))
     op.execute("UPDATE releases SET approved_at = created_at")
     op.add_column("vms", sa.Column("pool", sa.Text, nullable=False, server_default="shared"))
@@ -60,6 +61,7 @@ def _deployments() -> None:
         table.add_column(sa.Column("waiting_since", UtcDateTime))
         table.add_column(sa.Column("waits_for", sa.Text))
         table.add_column(sa.Column("position", sa.Integer))
+        table.add_column(sa.Column("impossible_since", UtcDateTime))
     op.create_index(
         "one_live_name_per_owner", "deployments", ["owner_id", "name"], unique=True,
         sqlite_where=not_removed, postgresql_where=not_removed,
