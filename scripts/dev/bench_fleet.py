@@ -35,6 +35,7 @@ def rows(rounds: int) -> list[Row]:
     big, small = _rooms(VMS), _rooms(VMS // 10)
     hundred, taken = _rooms(100), _rooms(100, leased=GPUS_PER_VM)
     need = Need(4, 2, 2, min_driver="525.60.13")
+    distinct = [Waiting(str(n), Need(1 + n / 10, 1, rng.choice([1, 2, 4, 8])), "pool") for n in range(LINE)]
     return [
         _row(f"placement over {VMS} VMs x {GPUS_PER_VM} GPUs / {VMS // 10} VMs", "< 20 ms", rounds,
              lambda: placement.place(need, list(big.values())), lambda: placement.place(need, list(small.values()))),
@@ -44,6 +45,9 @@ def rows(rounds: int) -> list[Row]:
         _row(f"a line of {LINE}, 100 VMs full / {LINE // 10} waiting", "< 100 ms", rounds,
              lambda: line.decide(line_of, {"pool": list(taken)}, taken),
              lambda: line.decide(line_of[: LINE // 10], {"pool": list(taken)}, taken)),
+        _row(f"the same, every one of the {LINE} asks for another amount", "< 100 ms", rounds,
+             lambda: line.decide(distinct, {"pool": list(taken)}, taken),
+             lambda: line.decide(distinct[: LINE // 10], {"pool": list(taken)}, taken)),
         _board(rounds),
     ]  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 import streamlit as st
-from portal import deployments, lifecycle
+from portal import board, deployments, lifecycle
 from portal.errors import PortalError
 from portal.models import Deployment, State
 from views import urls
@@ -65,6 +65,10 @@ def _card(d: Deployment) -> None:
     if d.vm and d.unreachable:
         st.warning(f"{d.vm.name} cannot be reached just now, so this may be out of date. Nothing was stopped. "
                    "Administrators see this too.", icon=":material/cloud_off:")  # fmt: skip
+    if d.state is State.RUNNING and (lost := board.lost_gpus(session.portal(), d)):
+        st.warning(f"**{words.plural(lost, 'GPU')} of this container cannot be used any more:** the VM does not report "
+                   "it, or reports an error. Stop and start it to get another; save your work first.",
+                   icon=":material/memory:")  # fmt: skip
     if d.state is State.WAITING:
         st.info(words.in_line(d), icon=":material/hourglass_top:")
     elif d.state in (State.PENDING, State.PULLING, State.STARTING):

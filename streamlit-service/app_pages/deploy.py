@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import streamlit as st
-from portal import board, deployments, quotas, store
+from portal import board, deployments, store
 from portal.catalog import Image
 from portal.errors import PortalError
 from portal.models import Order, Release
-from portal.policy import Allowance
 
 from app_pages import frame, session, words
 
@@ -70,18 +69,22 @@ def _choose(name: str) -> None:
 
 def _order(image: Image) -> None:
     portal, user = session.portal(), session.user()
-    with portal.store.reading() as tx:
-        allowance = quotas.allowance(portal, tx, user)
+    most = board.reach(portal, user)
+    if most.short:
+        st.warning(f"**Your containers hold all the {most.short} of your quota.** Stop one to deploy another.",
+                   icon=":material/info:")  # fmt: skip
+        st.button("Deploy", type="primary", disabled=True, key="deploy", width="stretch")
+        return
     taken = {d.name for d in deployments.mine(portal, user)}
     name = st.text_input("Name", deployments.propose_name(image.name, taken), max_chars=40, key=f"name-{image.name}",
                          help="Small letters, digits and hyphens.")  # fmt: skip
-    gpus, model = _gpus(allowance) if image.gpu else (0, "")
+    gpus, model = _gpus(int(most.gpus)) if image.gpu else (0, "")
     left, right = st.columns(2)
     with left:
-        memory = _amount("Memory (GB)", MEMORY_STEPS, allowance.left("memory_gb"), 2, "memory")
+        memory = _amount("Memory (GB)", MEMORY_STEPS, most.memory_gb, 2, "memory")
     with right:
-        cpus = _amount("CPUs", CPU_STEPS, allowance.left("cpus"), 1, "cpus")
-    st.caption(words.quota_left(allowance))
+        cpus = _amount("CPUs", CPU_STEPS, most.cpus, 1, "cpus")
+    st.caption(words.could_have(most))
     order = Order(image.name, name, gpus, memory, cpus, model)
     try:
         ahead = deployments.preview(portal, user, order)
@@ -98,7 +101,7 @@ def _order(image: Image) -> None:
         _deploy(order)
 
 
-def _gpus(allowance: Allowance) -> tuple[int, str]:
+def _gpus(allowed: int) -> tuple[int, str]:
     """How many GPUs, and of which model: only amounts that exist and would be granted."""
     offers = board.offers(session.portal(), session.user())
     if not offers:
@@ -109,13 +112,12 @@ def _gpus(allowance: Allowance) -> tuple[int, str]:
         named = {"": "Any model", **{o.model: f"{o.model} ({o.free} free now)" for o in offers}}
         model = st.selectbox("GPU model", list(named), format_func=named.__getitem__, key="gpu-model")
     chosen = [offer for offer in offers if model in ("", offer.model)]
-    most = int(min(max(offer.most for offer in chosen), allowance.left("gpus")))
+    most = min(max(offer.most for offer in chosen), allowed)
     if most == 0:
-        st.caption(f"You hold all of your {words.plural(allowance.gpus, 'GPU')}. Stop a container to use one here.")
+        st.caption("Nothing is left of your GPU quota. Stop a container to use a GPU here.")
         return 0, model
     free = sum(offer.free for offer in chosen)
-    count = st.segmented_control("GPUs", range(most + 1), default=1, required=True, key="gpus",
-                                 help=f"You may hold {words.plural(allowance.gpus, 'GPU')} in all.")  # fmt: skip
+    count = st.segmented_control("GPUs", range(most + 1), default=1, required=True, key="gpus")
     st.caption(f"{free} free now" if free else "None is free now; you get a place in line.")
     return int(count or 0), model
 
@@ -136,7 +138,7 @@ def _amount(label: str, steps: tuple[float, ...], most: float, usual: float, key
         st.caption(f"{label}: {most:g} left of your quota.")
         return fitting[0]
     value = usual if usual in fitting else fitting[-1]
-    return float(st.select_slider(label, fitting, value=value, key=key))
+    return float(st.select_slider(label, fitting, value=value, key=key, format_func=lambda one: f"{one:g}"))
 
 
 page()

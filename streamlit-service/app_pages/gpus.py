@@ -7,7 +7,7 @@ from collections import Counter
 import streamlit as st
 from portal import board, store
 from portal.board import Hold
-from portal.models import Role
+from portal.models import Deployment, Role
 
 from app_pages import session, tiles, words
 
@@ -24,6 +24,7 @@ def page() -> None:
     if not found:
         st.info("Here you see which GPUs are free. None of your VMs has one that the portal can hand out. "
                 f"Ask {session.portal().settings.help_contact} for one.", icon=":material/memory:")  # fmt: skip
+        _line()
         return
     counts = Counter(tile.hold for tile in found)
     for column, hold in zip(st.columns(len(Hold)), Hold, strict=True):
@@ -54,10 +55,15 @@ def _line() -> None:
     now = session.portal().now()
     st.dataframe(
         [{"Place": one.position, "Who": one.owner.display_name, "Container": one.name,
-          "Asks for": f"{words.plural(one.gpus, 'GPU')} {one.gpu_model} · {one.memory_gb:g} GB",
+          "Asks for": _asks(one),
           "Waits for": one.waits_for, "Since": words.ago(one.waiting_since or one.created_at, now)} for one in shown],
         hide_index=True, width="stretch",
     )  # fmt: skip
+
+
+def _asks(one: Deployment) -> str:
+    gpus = f"{words.plural(one.gpus, 'GPU')} {one.gpu_model} · " if one.gpus else ""
+    return f"{gpus}{one.memory_gb:g} GB"
 
 
 page()

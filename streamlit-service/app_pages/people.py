@@ -78,7 +78,7 @@ def _quota_form(users: list[User], groups: list[str], rows: dict[tuple[str, str]
         columns = st.columns(len(KINDS))
         values = {
             kind: column.number_input(label, 0, None, _whole(getattr(known, kind)), key=f"quota-{who}-{kind}",
-                                      placeholder="as default")
+                                      placeholder="–")
             for column, (kind, label) in zip(columns, KINDS.items(), strict=True)
         }  # fmt: skip
         st.caption("An empty field does not limit here. Lowering a quota below what is held ends nothing; "

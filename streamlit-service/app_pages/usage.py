@@ -12,6 +12,7 @@ from app_pages import session, words
 
 PERIODS = {"7 days": 7, "30 days": 30, "90 days": 90}
 KINDS = {"GPU-hours": "gpu_hours", "CPU-hours": "cpu_hours", "GB-hours of memory": "memory_gb_hours"}
+WHOSE = ("Everybody's", "Mine")
 MINE: dict[str, Dimension] = {"Image": "image", "VM": "vm"}
 EVERYBODYS: dict[str, Dimension] = {"User": "user", "Group": "group", **MINE}
 
@@ -19,7 +20,12 @@ EVERYBODYS: dict[str, Dimension] = {"User": "user", "Group": "group", **MINE}
 def page() -> None:
     """The page."""
     user = session.user()
-    everybody = usage.can_see_everybody(user)
+    everybody = False
+    if usage.can_see_everybody(user):
+        whose = st.segmented_control(
+            "Whose", ["Everybody's", "Mine"], default="Everybody's", required=True, key="whose"
+        )
+        everybody = whose == "Everybody's"
     st.subheader("Usage of everybody" if everybody else "My usage")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         period = st.segmented_control("Period", list(PERIODS), default="30 days", required=True, key="period")
@@ -39,7 +45,7 @@ def page() -> None:
     rows = _rows(found, KINDS[kind or "GPU-hours"], split or "", first, now)
     st.bar_chart(rows, x="Day", y="Hours", color=split, y_label=kind, x_label="Day (UTC)", height=320)
     st.caption(f"{kind} per day, {first:%d %b %Y} to {now:%d %b %Y}, UTC days.")
-    _table(found, split or "")
+    _table(found, by, split or "")
 
 
 def _totals(found: list[Usage]) -> None:
@@ -61,12 +67,11 @@ def _rows(found: list[Usage], kind: str, split: str, first: date, now: datetime)
     return sorted(rows, key=lambda row: str(row["Day"]))
 
 
-def _table(found: list[Usage], split: str) -> None:
+def _table(found: list[Usage], by: list[Dimension], split: str) -> None:
     table = [{"Day": one.key[0], split: one.key[1],
               **{label: round(getattr(one, kind), 2) for label, kind in KINDS.items()}} for one in found]  # fmt: skip
     st.dataframe(table, hide_index=True, width="stretch")
-    lines = [",".join(table[0])] + [",".join(str(value) for value in row.values()) for row in table]
-    st.download_button("Download CSV", "\n".join(lines) + "\n", "usage.csv", "text/csv", icon=":material/download:",
+    st.download_button("Download CSV", usage.as_csv(by, found), "usage.csv", "text/csv", icon=":material/download:",
                        key="usage-csv", on_click="ignore")  # fmt: skip
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from portal.board import Reach
 from portal.deployments import Preview
 from portal.models import Deployment, LayerProgress, Order, State, StopReason
-from portal.policy import Allowance
 
 STATE_WORDS: dict[State, tuple[str, str, str]] = {
     State.WAITING: ("In line", "hourglass_top", "violet"),
@@ -124,12 +124,10 @@ def left(seconds: float) -> str:
     return f"about {seconds / 60:.0f} min left"
 
 
-def quota_left(allowance: Allowance) -> str:
-    """What may still be asked for."""
-    parts = [f"{allowance.left('gpus'):g} of {plural(allowance.gpus, 'GPU')}",
-             f"{allowance.left('memory_gb'):g} of {allowance.memory_gb:g} GB",
-             f"{allowance.left('cpus'):g} of {allowance.cpus:g} CPUs"]  # fmt: skip
-    return f"Left of your quota: {', '.join(parts)}."
+def could_have(most: Reach) -> str:
+    """What is left for an order."""
+    return (f"You could have up to {plural(int(most.gpus), 'GPU')}, {most.memory_gb:g} GB and "
+            f"{amount(most.cpus, 'CPU')} now.")  # fmt: skip
 
 
 def would_start(ahead: Preview, order: Order) -> str:
@@ -150,6 +148,11 @@ def would_wait(ahead: Preview) -> str:
 
 def in_line(deployment: Deployment) -> str:
     """A place in line and what it waits for."""
+    if deployment.impossible_since is not None:
+        return (f"**It cannot start now.** It waits for: {deployment.waits_for}. If that stays so for 10 minutes, "
+                "the wait ends.")  # fmt: skip
+    if not deployment.position:
+        return f"**On hold.** It waits for: {deployment.waits_for}."
     return (f"**Number {deployment.position} in line.** It starts by itself; you need not stay here. "
             f"It waits for: {deployment.waits_for}.")  # fmt: skip
 

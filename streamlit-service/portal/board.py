@@ -6,9 +6,10 @@ import enum
 from collections import defaultdict
 from dataclasses import dataclass
 
-from portal import admission, ledger, placement, store
+from portal import admission, ledger, placement, policy, quotas, store
 from portal.context import Portal
 from portal.models import Deployment, Gpu, GpuState, Role, User, Vm
+from portal.placement import UNKNOWN_SIZE
 
 
 class Hold(enum.StrEnum):
@@ -52,6 +53,38 @@ def offers(portal: Portal, user: User) -> list[Offer]:
             most[model] = max(most[model], count)
             free[model] += len(room.free.get(model, ())) if placement.open_now(room) else 0
     return sorted((Offer(model, free[model], most[model]) for model in most), key=lambda o: (-o.free, o.model))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The most that one container could have: what is left of the quotas, and what the biggest VM has."""
+
+    gpus: float
+    memory_gb: float
+    cpus: float
+    short: str
+    """Which quota has nothing left, in words; "" when an order can be made."""
+
+
+def reach(portal: Portal, user: User) -> Reach:
+    """What an order form may offer."""
+    with portal.store.reading() as tx:
+        left = quotas.left(portal, tx, user)
+        vms = placement.candidates(store.all_vms(tx), user)
+    memory = min(left["memory_gb"], max((vm.memory_gb or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE))
+    cpus = min(left["cpus"], max((vm.cpus or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE))
+    needed = {"memory": (left["memory_gb"], policy.MIN_MEMORY_GB), "CPUs": (left["cpus"], policy.MIN_CPUS)}
+    short = next((noun for noun, (amount, least) in needed.items() if amount < least), "")
+    return Reach(left["gpus"], memory, cpus, short)
+
+
+def lost_gpus(portal: Portal, deployment: Deployment) -> int:
+    """How many of its GPUs the VM no longer reports, or reports as ill."""
+    if not deployment.gpu_uuids or deployment.vm is None:
+        return 0
+    with portal.store.reading() as tx:
+        known = ledger.gpus_of(tx, deployment.vm.id)
+    return sum(uuid not in known or known[uuid].state is not GpuState.OK for uuid in deployment.gpu_uuids)
 
 
 def tiles(portal: Portal, user: User) -> list[Tile]:

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from fakes import FakeClock, FakeEngine
 from portal import deployments, inventory, metrics, store
 from portal.context import Portal
 from portal.engine import GpuReport, SeenGpu
-from portal.models import Order, User
-from prometheus_client import CollectorRegistry
+from portal.models import Deployment, Order, User
+from portal.reconciler import Reconciler
+from prometheus_client import REGISTRY, CollectorRegistry
+
+WorkOff = Callable[..., Deployment]
 
 
 def test_prometheus_reads_gpus_by_state_waiting_and_utilisation(portal: Portal, jane: User, john: User) -> None:
@@ -26,3 +32,19 @@ def test_prometheus_reads_gpus_by_state_waiting_and_utilisation(portal: Portal, 
     assert value("portal_deployments", state="pending") == 1
     assert value("portal_gpu_utilisation_ratio", vm="vm-01", gpu="GPU-0", deployment=made.id) == 0.37
     assert value("portal_vms", reachable="true") == 1
+
+
+def test_how_long_somebody_waited_is_measured_when_they_start(
+    portal: Portal, jane: User, john: User, clock: FakeClock, engine: FakeEngine, work_off: WorkOff
+) -> None:
+    with portal.store.transaction() as tx:
+        store.update_vm(tx, 1, memory_gb=4)
+    first = deployments.request(portal, jane, Order("ml-cpu", "first", memory_gb=4))
+    deployments.request(portal, john, Order("ml-cpu", "second", memory_gb=4))
+    clock.forward(300)
+    deployments.act(portal, jane, first.id, "remove")
+    work_off(first.id)
+    before = REGISTRY.get_sample_value("portal_wait_seconds_sum") or 0.0
+    for job in Reconciler(portal, lambda vm: engine, lambda vm, port: True).dispatch():
+        job.result(timeout=10)
+    assert (REGISTRY.get_sample_value("portal_wait_seconds_sum") or 0.0) - before == 300

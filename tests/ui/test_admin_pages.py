@@ -13,7 +13,7 @@ from fakes import FakeClock
 from portal import deployments, inventory, ledger, quotas, store, users
 from portal.context import Portal
 from portal.engine import GpuReport, SeenGpu
-from portal.models import Deployment, Order, Role, State, User, Vm, VmState
+from portal.models import Deployment, Order, Quota, Role, State, User, Vm, VmState
 from samples import identity
 from streamlit.testing.v1 import AppTest
 
@@ -81,7 +81,7 @@ def test_an_ill_vm_is_on_top_with_the_command(
     page = page_of(ray, "vms")
     assert not page.exception
     assert "vm-01 cannot be reached" in texts(page)
-    assert "scripts/install-nvidia.sh" in texts(page)
+    assert "apt-get install nvidia-container-toolkit" in texts(page)
 
 
 def test_a_vm_is_drained_and_activated(portal: Portal, ray: User, page_of: Callable[[User, str], AppTest]) -> None:
@@ -125,3 +125,37 @@ def test_usage_is_drawn_and_totalled(
     page = page_of(jane, "usage")
     assert not page.exception
     assert [(metric.label, metric.value) for metric in page.metric][:2] == [("GPU-hours", "6.0"), ("CPU-hours", "12.0")]
+
+
+def test_the_order_offers_no_more_than_quotas_and_vms_allow(
+    portal: Portal, jane: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    with portal.store.transaction() as tx:
+        store.update_vm(tx, 1, memory_gb=12, cpus=4)
+    page = page_of(jane, "deploy")
+    assert not page.exception
+    assert page.select_slider(key="memory").options[-1] == "12"
+    assert page.select_slider(key="cpus").options[-1] == "4"
+    quotas.set_group(portal, "test", jane.subject, "vision")
+    quotas.set_quota(portal, "test", "group", "vision", Quota(memory_gb=1))
+    with portal.store.reading() as tx:
+        jane = store.user_by_subject(tx, jane.subject) or jane
+    page = page_of(jane, "deploy")
+    assert "up to 2 GPUs, 1 GB and 4 CPUs" in texts(page)
+    deployments.request(portal, jane, Order("ml-cpu", "all", memory_gb=1))
+    page = page_of(jane, "deploy")
+    assert "hold all the memory of your quota" in texts(page)
+    assert page.button(key="deploy").disabled
+
+
+def test_the_queue_is_shown_where_there_are_no_gpus(
+    portal: Portal, jane: User, ray: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    with portal.store.transaction() as tx:
+        store.update_vm(tx, 1, memory_gb=4, cpus=4)
+    for name in ("first", "second"):
+        deployments.request(portal, jane, Order("ml-cpu", name, memory_gb=4))
+    page = page_of(ray, "gpus")
+    assert not page.exception
+    assert "1 request in all" in texts(page)
+    assert page.dataframe[0].value["Container"].tolist() == ["second"]
