@@ -64,7 +64,7 @@ def _group_form(users: list[User]) -> None:
         subject = st.selectbox("User", list(names), format_func=names.__getitem__, key="group-user")
         group = st.text_input("Group", key="group-name", help="Empty: no group.", max_chars=60)
         if st.form_submit_button("Save"):
-            _save(lambda: quotas.set_group(session.portal(), session.user().subject, subject, group))
+            _save(lambda: quotas.set_group(session.portal(), session.user(), subject, group))
 
 
 def _quota_form(users: list[User], groups: list[str], rows: dict[tuple[str, str], Quota]) -> None:
@@ -85,9 +85,9 @@ def _quota_form(users: list[User], groups: list[str], rows: dict[tuple[str, str]
                    "it only refuses what comes next.")  # fmt: skip
         with st.container(horizontal=True):
             if st.button("Save", type="primary", key="quota-save"):
-                _save(lambda: quotas.set_quota(session.portal(), session.user().subject, *who, Quota(**values)))
+                _save(lambda: quotas.set_quota(session.portal(), session.user(), *who, Quota(**values)))
             if who in rows and st.button("Clear", key="quota-clear"):
-                _save(lambda: quotas.set_quota(session.portal(), session.user().subject, *who, None))
+                _save(lambda: quotas.set_quota(session.portal(), session.user(), *who, None))
 
 
 def _whole(value: float | None) -> int | None:

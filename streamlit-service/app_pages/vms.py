@@ -86,13 +86,13 @@ def _change(vms: list[Vm], names: dict[int | str, str]) -> None:
                                  help="Only members of the group with this name use the VM.")  # fmt: skip
         with st.container(horizontal=True):
             if st.button("Assign", key="assign", icon=":material/person_add:"):
-                _do(lambda: inventory.assign(session.portal(), session.user().subject, vm.name,
+                _do(lambda: inventory.assign(session.portal(), session.user(), vm.name,
                                              owner=_subject(whose), pool=pool))  # fmt: skip
             if vm.state is VmState.ACTIVE and st.button("Drain", key="drain", icon=":material/do_not_disturb_on:",
                                                         help="No new containers; what runs goes on."):  # fmt: skip
-                _do(lambda: inventory.drain(session.portal(), session.user().subject, vm.name))
+                _do(lambda: inventory.drain(session.portal(), session.user(), vm.name))
             if vm.state is VmState.DRAINING and st.button("Activate", key="activate", icon=":material/play_circle:"):
-                _do(lambda: inventory.activate(session.portal(), session.user().subject, vm.name))
+                _do(lambda: inventory.activate(session.portal(), session.user(), vm.name))
             if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
                 _confirm(vm.name)
 
@@ -118,7 +118,7 @@ def _confirm(name: str) -> None:
     st.markdown(f"**{name}** gets no containers any more, and home folders on it cannot be reached through the portal. "
                 "Nothing on its disk is deleted; adding it again brings them back.")  # fmt: skip
     if st.button("Remove", type="primary", key="confirm-remove-vm"):
-        _do(lambda: inventory.remove(session.portal(), session.user().subject, name))
+        _do(lambda: inventory.remove(session.portal(), session.user(), name))
 
 
 page()

@@ -8,18 +8,18 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from portal import admission, audit, ledger, quotas, store
+from portal import admission, audit, ledger, policy, quotas, store
 from portal.context import Portal
 from portal.engine import EngineInfo, GpuReport
 from portal.errors import Conflict, Invalid, NotFound
-from portal.models import Gpu, GpuState, Vm, VmState
+from portal.models import Gpu, GpuState, User, Vm, VmState
 from portal.placement import SHARED_POOL
 
 VM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 
 
 def add(
-    portal: Portal, actor: str, name: str, engine_url: str, address: str, owner: str | None = None,
+    portal: Portal, actor: User | str, name: str, engine_url: str, address: str, owner: str | None = None,
     pool: str = SHARED_POOL,
 ) -> Vm:  # fmt: skip
     """Add a VM to a pool, or for one user (by subject). Adding the same again changes nothing."""
@@ -27,6 +27,7 @@ def add(
         raise Invalid("bad_vm_name", f"{name[:60]!r} is no host name.", "Use small letters, digits, dots, hyphens.")
     if not engine_url.startswith(("unix:///", "ssh://")):
         raise Invalid("bad_engine", "The engine must be unix:///path or ssh://user@host[:port].", "See the guide.")
+    who = policy.acting(actor)
     _check_address(address)
     quotas.check_group(pool)
     now = portal.now()
@@ -43,7 +44,7 @@ def add(
         if known:
             raise Conflict("vm_exists", f"There is a VM {name} with other settings.", "Choose another name.")
         store.insert_vm(tx, name, engine_url, address, owner_id, pool)
-        audit.append(tx, now, actor, "vm.added", f"vm:{name}", engine=engine_url, address=address, owner=owner,
+        audit.append(tx, now, who, "vm.added", f"vm:{name}", engine=engine_url, address=address, owner=owner,
                      pool=pool)  # fmt: skip
         made = store.vm_by_name(tx, name)
     assert made is not None
@@ -62,24 +63,25 @@ def _check_address(address: str) -> None:
                       "Give the VM's internal IP address; containers publish on it only.")  # fmt: skip
 
 
-def assign(portal: Portal, actor: str, name: str, *, owner: str | None = None, pool: str = SHARED_POOL) -> Vm:
+def assign(portal: Portal, actor: User | str, name: str, *, owner: str | None = None, pool: str = SHARED_POOL) -> Vm:
     """Dedicate a VM to a user (by subject), or put it into a pool. What runs on it goes on."""
     quotas.check_group(pool)
     return _change(portal, actor, name, "assigned", owner=owner, pool=pool)
 
 
-def drain(portal: Portal, actor: str, name: str) -> Vm:
+def drain(portal: Portal, actor: User | str, name: str) -> Vm:
     """No new containers on it; what runs goes on. Undone by activate()."""
     return _change(portal, actor, name, "drained", state=VmState.DRAINING)
 
 
-def activate(portal: Portal, actor: str, name: str) -> Vm:
+def activate(portal: Portal, actor: User | str, name: str) -> Vm:
     """It takes new containers again."""
     return _change(portal, actor, name, "activated", state=VmState.ACTIVE)
 
 
-def remove(portal: Portal, actor: str, name: str) -> None:
+def remove(portal: Portal, actor: User | str, name: str) -> None:
     """Take a VM out of the fleet. Conflict while containers live on it; stopped ones lose their place there."""
+    policy.acting(actor)
     with portal.store.reading() as tx:
         vm = _known(tx, name)
         live = [one for one in store.live_deployments(tx) if one.vm is not None and one.vm.id == vm.id]
@@ -90,9 +92,9 @@ def remove(portal: Portal, actor: str, name: str) -> None:
     _change(portal, actor, name, "removed", state=VmState.REMOVED)
 
 
-def _change(portal: Portal, actor: str, name: str, what: str, **values: Any) -> Vm:
+def _change(portal: Portal, actor: User | str, name: str, what: str, **values: Any) -> Vm:
     """Change a VM and audit it; then nobody may wait for what can no longer come."""
-    now = portal.now()
+    who, now = policy.acting(actor), portal.now()
     with portal.store.transaction() as tx:
         store.in_order(tx)
         vm = _known(tx, name)
@@ -103,7 +105,7 @@ def _change(portal: Portal, actor: str, name: str, what: str, **values: Any) -> 
             store.remove_vm(tx, vm.id)
         else:
             store.update_vm(tx, vm.id, **values)
-        audit.append(tx, now, actor, f"vm.{what}", f"vm:{name}", **details)
+        audit.append(tx, now, who, f"vm.{what}", f"vm:{name}", **details)
         admission.serve(portal, tx)
     portal.wake()
     return replace(vm, **values)

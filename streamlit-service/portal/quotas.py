@@ -59,7 +59,7 @@ def check(portal: Portal, tx: Tx, user: User, order: Order, *, new: bool) -> Non
             policy.check_quota(order, one, new=new)
 
 
-def set_quota(portal: Portal, actor: str, scope: str, key: str, value: Quota | None) -> None:
+def set_quota(portal: Portal, actor: User | str, scope: str, key: str, value: Quota | None) -> None:
     """Set or take away a limit. Lowering it below use ends nothing; it only refuses what comes next."""
     if scope not in (DEFAULT, GROUP, USER) or (scope == DEFAULT) != (key == ""):
         raise Invalid("bad_scope", "A quota is for the default, a group or a user.", "Name the group or the user.")
@@ -67,14 +67,14 @@ def set_quota(portal: Portal, actor: str, scope: str, key: str, value: Quota | N
         raise Invalid("bad_quota", f"A limit is a number from 0 to {MOST}.", "Or leave it out: no limit of its own.")
     if scope == GROUP:
         check_group(key)
-    now = portal.now()
+    who, now = policy.acting(actor), portal.now()
     with portal.store.transaction() as tx:
         store.in_order(tx)
         if scope == USER and store.user_by_subject(tx, key) is None:
             raise NotFound("no_such_user", f"No user {key} is known.", "They appear once they have signed in.")
         ledger.set_quota(tx, scope, key, value)
         details = vars(value) if value is not None else {"deleted": True}
-        audit.append(tx, now, actor, "quota.set", f"quota:{scope}:{key}", **details)
+        audit.append(tx, now, who, "quota.set", f"quota:{scope}:{key}", **details)
 
 
 def check_group(name: str) -> None:
@@ -83,16 +83,16 @@ def check_group(name: str) -> None:
         raise Invalid("bad_group", f"{name[:60]!r} is no group name.", "Use small letters, digits, dots, hyphens, _.")
 
 
-def set_group(portal: Portal, actor: str, subject: str, group: str) -> None:
+def set_group(portal: Portal, actor: User | str, subject: str, group: str) -> None:
     """Put a user into a group, "" for none."""
     if group:
         check_group(group)
-    now = portal.now()
+    who, now = policy.acting(actor), portal.now()
     with portal.store.transaction() as tx:
         store.in_order(tx)
         user = store.user_by_subject(tx, subject)
         if user is None:
             raise NotFound("no_such_user", f"No user {subject} is known.", "They appear once they have signed in.")
         store.update_user(tx, user.id, group=group)
-        audit.append(tx, now, actor, "user.group", f"user:{subject}", before=user.group, after=group)
+        audit.append(tx, now, who, "user.group", f"user:{subject}", before=user.group, after=group)
     portal.wake()

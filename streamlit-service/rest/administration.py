@@ -32,17 +32,17 @@ def fleet(portal: Product, _: Admin) -> list[FleetVmView]:
 
 @router.post("/vms/{name}/{action}", status_code=204)
 def change_vm(name: str, action: Literal["drain", "activate"], portal: Product, user: Admin) -> None:
-    {"drain": inventory.drain, "activate": inventory.activate}[action](portal, user.subject, name)
+    {"drain": inventory.drain, "activate": inventory.activate}[action](portal, user, name)
 
 
 @router.put("/vms/{name}/assignment", status_code=204)
 def assign_vm(name: str, body: AssignmentBody, portal: Product, user: Admin) -> None:
-    inventory.assign(portal, user.subject, name, owner=body.owner, pool=body.pool)
+    inventory.assign(portal, user, name, owner=body.owner, pool=body.pool)
 
 
 @router.delete("/vms/{name}", status_code=204)
 def remove_vm(name: str, portal: Product, user: Admin) -> None:
-    inventory.remove(portal, user.subject, name)
+    inventory.remove(portal, user, name)
 
 
 @router.get("/users")
@@ -53,7 +53,7 @@ def users(portal: Product, _: Admin) -> list[UserView]:
 
 @router.put("/users/{subject}/group", status_code=204)
 def set_group(subject: str, group: Annotated[str, Query(max_length=60)], portal: Product, user: Admin) -> None:
-    quotas.set_group(portal, user.subject, subject, group)
+    quotas.set_group(portal, user, subject, group)
 
 
 @router.get("/quotas")
@@ -66,12 +66,12 @@ def all_quotas(portal: Product, _: Admin) -> list[dict[str, str | int | float | 
 def set_quota(
     scope: Literal["default", "group", "user"], body: QuotaBody, portal: Product, user: Admin, key: str = ""
 ) -> None:
-    quotas.set_quota(portal, user.subject, scope, key, Quota(**body.model_dump()))
+    quotas.set_quota(portal, user, scope, key, Quota(**body.model_dump()))
 
 
 @router.delete("/quotas/{scope}", status_code=204)
 def clear_quota(scope: Literal["default", "group", "user"], portal: Product, user: Admin, key: str = "") -> None:
-    quotas.set_quota(portal, user.subject, scope, key, None)
+    quotas.set_quota(portal, user, scope, key, None)
 
 
 @router.get("/usage", response_model=list[UsageView])

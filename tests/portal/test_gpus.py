@@ -361,3 +361,14 @@ def test_a_gpu_that_comes_back_in_time_ends_the_worry(
     deployments.act(portal, jane, mine.id, "remove")
     work_off(mine.id)
     assert serve(portal) == [his.id]
+
+
+def test_the_use_cases_themselves_refuse_who_is_no_administrator(portal: Portal, jane: User, gpu_vm: Vm) -> None:
+    for change in (
+        lambda: inventory.drain(portal, jane, "vm-01"), lambda: inventory.remove(portal, jane, "vm-01"),
+        lambda: inventory.assign(portal, jane, "vm-01", owner=jane.subject),
+        lambda: quotas.set_quota(portal, jane, "user", jane.subject, Quota(gpus=99)),
+        lambda: quotas.set_group(portal, jane, jane.subject, "vision"),
+    ):  # fmt: skip
+        with pytest.raises(Forbidden, match="Only an administrator"):
+            change()
