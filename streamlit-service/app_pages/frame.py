@@ -11,6 +11,8 @@ from app_pages import session
 # Streamlit leaves 6rem above the first line, which pushes the content of a page off a laptop's screen.
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 4.25rem; padding-bottom: 3rem; }
+/* The accent as text on the dark background would be below 4.5:1; the border and fill still show the choice. */
+[data-testid="stBaseButton-segmented_controlActive"] { color: inherit !important; }
 </style>"""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 
 import streamlit as st
-from portal import usage
+from portal import board, usage
 from portal.usage import Dimension, Usage
 
 from app_pages import session, words
@@ -19,23 +19,22 @@ EVERYBODYS: dict[str, Dimension] = {"User": "user", "Group": "group", **MINE}
 
 def page() -> None:
     """The page."""
-    user = session.user()
-    everybody = False
-    if usage.can_see_everybody(user):
-        whose = st.segmented_control(
-            "Whose", ["Everybody's", "Mine"], default="Everybody's", required=True, key="whose"
-        )
-        everybody = whose == "Everybody's"
-    st.subheader("Usage of everybody" if everybody else "My usage")
+    user, portal = session.user(), session.portal()
+    st.subheader("Usage")
+    first_kind = "GPU-hours" if board.tiles(portal, user) else "CPU-hours"
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        everybody = usage.can_see_everybody(user) and WHOSE[0] == st.segmented_control(
+            "Whose", WHOSE, default=WHOSE[0], required=True, key="whose"
+        )
         period = st.segmented_control("Period", list(PERIODS), default="30 days", required=True, key="period")
-        kind = st.segmented_control("What", list(KINDS), default="GPU-hours", required=True, key="kind")
+        kind = st.segmented_control("What", list(KINDS), default=first_kind, required=True, key="kind")
         choices = EVERYBODYS if everybody else MINE
-        split = st.segmented_control("Split by", list(choices), default=next(iter(choices)), required=True, key="split")
-    now = session.portal().now()
+        split = st.segmented_control("Split by", list(choices), default=next(iter(choices)), required=True,
+                                     key=f"split-{everybody}")  # fmt: skip
+    now = portal.now()
     first = (now - timedelta(days=PERIODS[period or "30 days"] - 1)).astimezone(UTC).date()
     by: list[Dimension] = ["day", choices[split or next(iter(choices))]]
-    found = usage.report(session.portal(), user, by, datetime.combine(first, time(), UTC), now, everybody=everybody)
+    found = usage.report(portal, user, by, datetime.combine(first, time(), UTC), now, everybody=everybody)
     if not found:
         st.info("Here you see what was used, by day. Nothing was in this period: "
                 "hours count from the moment a container gets its place until it stops.",
