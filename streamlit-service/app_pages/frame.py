@@ -12,7 +12,7 @@ from app_pages import session
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 4.25rem; padding-bottom: 3rem; }
 /* The accent as text on the dark background would be below 4.5:1; the border and fill still show the choice. */
-[data-testid="stBaseButton-segmented_controlActive"] { color: inherit !important; }
+[data-variant="segmented_control"][data-selected="true"] { color: inherit !important; }
 </style>"""
 
 
