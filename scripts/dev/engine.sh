@@ -111,11 +111,16 @@ up)
     ;;
 down)
     if [ -f "$pid_file" ]; then
-        say "Stopping the Docker Engine that was started here ..."
         pid=$(cat "$pid_file")
-        kill "$pid" 2>/dev/null || true
-        tail --pid="$pid" -f /dev/null
-        rm -f "$pid_file"
+        if kill "$pid" 2>/dev/null; then
+            say "Stopping the Docker Engine that was started here ..."
+            tail --pid="$pid" -f /dev/null
+            rm -f "$pid_file"
+        elif [ -d "/proc/$pid" ]; then
+            say "Leaving the Docker Engine on: it was started by another user."
+        else
+            rm -f "$pid_file" 2>/dev/null || true # it ended by itself
+        fi
     fi
     ;;
 *) die "usage: engine.sh up|down" ;;
