@@ -59,7 +59,9 @@ class DockerEngine:
         """What portal-gate on the VM says. Over a local socket nothing can be asked: no GPUs are handed out."""
         if self._tunnel is None:
             return GpuReport()
-        can_cdi = bool(self._call(lambda client: client.info()).get("CDISpecDirs"))
+        engine = self._call(lambda client: client.info())
+        listed = engine.get("DiscoveredDevices")  # Engine 28 and newer: [{"Source": "cdi", "ID": …}]
+        names = None if listed is None else {str(one.get("ID")) for one in listed if one.get("Source") == "cdi"}
         try:
             said = self._tunnel.run(gpu_probe.COMMAND, GPU_PROBE_S)
         except TunnelError as error:
@@ -67,7 +69,7 @@ class DockerEngine:
         if not said:
             return GpuReport(problem="no_gate")
         try:
-            return gpu_probe.parse(said, cdi_engine=can_cdi)
+            return gpu_probe.parse(said, cdi_engine=bool(engine.get("CDISpecDirs")), cdi_devices=names)
         except gpu_probe.NotTold as error:
             raise engine_errors.unreachable(self._vm.name, f"{gpu_probe.COMMAND}: {error}") from error
 

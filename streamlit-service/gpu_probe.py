@@ -8,6 +8,7 @@ MIG-GPU-<uuid>/gi/ci. Source: nvidia-smi's manual page, and scripts/vm/portal-ga
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 
 from portal.engine import GpuReport, SeenGpu
@@ -27,8 +28,12 @@ class NotTold(Exception):
     """nvidia-smi did not get to the end: nothing can be said of the GPUs this time."""
 
 
-def parse(text: str, *, cdi_engine: bool) -> GpuReport:
-    """The report of a VM. `cdi_engine`: its Docker Engine can be asked for CDI devices.
+CDI_KIND = "nvidia.com/gpu="
+
+
+def parse(text: str, *, cdi_engine: bool, cdi_devices: Collection[str] | None = None) -> GpuReport:
+    """The report of a VM. `cdi_engine`: its Docker Engine can be asked for CDI devices; `cdi_devices`: those it
+    lists (Engine 28 and newer), None where it does not say.
 
     Raises NotTold: a slow look must not make GPUs vanish. What one GPU says wrong hides no other.
     """
@@ -41,10 +46,14 @@ def parse(text: str, *, cdi_engine: bool) -> GpuReport:
         return GpuReport(problem=_no_driver(parts))
     cuda = _CUDA.search(parts.get("cuda", ""))
     access = "nvidia" if parts.get("toolkit", "").strip() else ""
-    if not access and cdi_engine and "nvidia" in parts.get("cdi", ""):
+    seen = _with_instances(gpus, parts.get("list", ""))
+    if not access and cdi_devices is not None:
+        access = "cdi" if any(name.startswith(CDI_KIND) for name in cdi_devices) else ""
+        seen = [gpu if CDI_KIND + gpu.uuid in cdi_devices else replace(gpu, problem="not_in_cdi") for gpu in seen]
+    elif not access and cdi_engine and "nvidia" in parts.get("cdi", ""):
         access = "cdi"
     return GpuReport(
-        gpus=tuple(_with_instances(gpus, parts.get("list", ""))), driver=driver, cuda=cuda[1] if cuda else None,
+        gpus=tuple(seen), driver=driver, cuda=cuda[1] if cuda else None,
         access=access or None, problem=None if access else "no_toolkit",
     )  # fmt: skip
 

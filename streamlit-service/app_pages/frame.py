@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 from portal.errors import PortalError
 from portal.models import User
@@ -35,3 +37,14 @@ def show_error(error: PortalError) -> None:
     contact = session.portal().settings.help_contact
     st.error(f"**{error.message}**  \n{error.hint}  \n"
              f":small[Reason: `{error.code}`. If it stays, ask {contact}.]", icon=":material/error:")  # fmt: skip
+
+
+def carry_out(change: Callable[[], object]) -> None:
+    """Do what was asked and show the page anew, or say why not."""
+    try:
+        change()
+    except PortalError as error:
+        show_error(error)
+    else:
+        st.toast("Saved.", icon=":material/check:")
+        st.rerun()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import streamlit as st
 from portal import ledger, quotas, store
-from portal.errors import PortalError
 from portal.models import Quota, User
 from portal.policy import Allowance
 
@@ -64,7 +61,7 @@ def _group_form(users: list[User]) -> None:
         subject = st.selectbox("User", list(names), format_func=names.__getitem__, key="group-user")
         group = st.text_input("Group", key="group-name", help="Empty: no group.", max_chars=60)
         if st.form_submit_button("Save"):
-            _save(lambda: quotas.set_group(session.portal(), session.user(), subject, group))
+            frame.carry_out(lambda: quotas.set_group(session.portal(), session.user(), subject, group))
 
 
 def _quota_form(users: list[User], groups: list[str], rows: dict[tuple[str, str], Quota]) -> None:
@@ -85,23 +82,13 @@ def _quota_form(users: list[User], groups: list[str], rows: dict[tuple[str, str]
                    "it only refuses what comes next.")  # fmt: skip
         with st.container(horizontal=True):
             if st.button("Save", type="primary", key="quota-save"):
-                _save(lambda: quotas.set_quota(session.portal(), session.user(), *who, Quota(**values)))
+                frame.carry_out(lambda: quotas.set_quota(session.portal(), session.user(), *who, Quota(**values)))
             if who in rows and st.button("Clear", key="quota-clear"):
-                _save(lambda: quotas.set_quota(session.portal(), session.user(), *who, None))
+                frame.carry_out(lambda: quotas.set_quota(session.portal(), session.user(), *who, None))
 
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
-
-
-def _save(change: Callable[[], None]) -> None:
-    try:
-        change()
-    except PortalError as error:
-        frame.show_error(error)
-    else:
-        st.toast("Saved.", icon=":material/check:")
-        st.rerun()
 
 
 page()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import streamlit as st
 from portal import inventory, ledger, store
-from portal.errors import PortalError
 from portal.models import Gpu, Vm, VmState
 from portal.placement import SHARED_POOL
 
@@ -86,13 +83,13 @@ def _change(vms: list[Vm], names: dict[int | str, str]) -> None:
                                  help="Only members of the group with this name use the VM.")  # fmt: skip
         with st.container(horizontal=True):
             if st.button("Assign", key="assign", icon=":material/person_add:"):
-                _do(lambda: inventory.assign(session.portal(), session.user(), vm.name,
+                frame.carry_out(lambda: inventory.assign(session.portal(), session.user(), vm.name,
                                              owner=_subject(whose), pool=pool))  # fmt: skip
             if vm.state is VmState.ACTIVE and st.button("Drain", key="drain", icon=":material/do_not_disturb_on:",
                                                         help="No new containers; what runs goes on."):  # fmt: skip
-                _do(lambda: inventory.drain(session.portal(), session.user(), vm.name))
+                frame.carry_out(lambda: inventory.drain(session.portal(), session.user(), vm.name))
             if vm.state is VmState.DRAINING and st.button("Activate", key="activate", icon=":material/play_circle:"):
-                _do(lambda: inventory.activate(session.portal(), session.user(), vm.name))
+                frame.carry_out(lambda: inventory.activate(session.portal(), session.user(), vm.name))
             if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
                 _confirm(vm.name)
 
@@ -104,21 +101,12 @@ def _subject(whose: object) -> str | None:
         return next(user.subject for user in store.all_users(tx) if user.id == whose)
 
 
-def _do(action: Callable[[], object]) -> None:
-    try:
-        action()
-    except PortalError as error:
-        frame.show_error(error)
-    else:
-        st.rerun()
-
-
 @st.dialog("Remove this VM from the fleet?")
 def _confirm(name: str) -> None:
     st.markdown(f"**{name}** gets no containers any more, and home folders on it cannot be reached through the portal. "
                 "Nothing on its disk is deleted; adding it again brings them back.")  # fmt: skip
     if st.button("Remove", type="primary", key="confirm-remove-vm"):
-        _do(lambda: inventory.remove(session.portal(), session.user(), name))
+        frame.carry_out(lambda: inventory.remove(session.portal(), session.user(), name))
 
 
 page()

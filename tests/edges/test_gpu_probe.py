@@ -102,3 +102,11 @@ def test_the_gate_answers_on_a_machine_without_gpus() -> None:
     done = subprocess.run(["sh", str(GATE)], env={"SSH_ORIGINAL_COMMAND": gpu_probe.COMMAND}, capture_output=True,
                           text=True, check=True)  # fmt: skip
     assert gpu_probe.parse(done.stdout, cdi_engine=True).gpus == ()
+
+
+def test_an_engine_that_lists_its_cdi_devices_is_believed() -> None:
+    text = said(f"{row(0, A)}\n{row(1, B)}", toolkit="", cdi="nvidia.yaml")
+    some = gpu_probe.parse(text, cdi_engine=True, cdi_devices={f"nvidia.com/gpu={A}", "nvidia.com/gpu=all"})
+    assert (some.access, [gpu.problem for gpu in some.gpus]) == ("cdi", [None, "not_in_cdi"])
+    none = gpu_probe.parse(text, cdi_engine=True, cdi_devices={"vendor.com/net=0"})
+    assert (none.access, none.problem) == (None, "no_toolkit")

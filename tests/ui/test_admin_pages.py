@@ -159,3 +159,14 @@ def test_the_queue_is_shown_where_there_are_no_gpus(
     assert not page.exception
     assert "1 request in all" in texts(page)
     assert page.dataframe[0].value["Container"].tolist() == ["second"]
+
+
+def test_somebody_without_any_vm_is_told_whom_to_ask(
+    portal: Portal, jane: User, john: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    inventory.assign(portal, "test", "vm-01", owner=john.subject)
+    page = page_of(jane, "deploy")
+    assert not page.exception and not page.error
+    assert "No VM is assigned to you" in texts(page)
+    assert "Ask your administrator to assign you a VM." in texts(page)
+    assert page.button(key="deploy").disabled
