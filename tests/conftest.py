@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeClock, FakeEngine
+from gpu_world import report, see
 from portal import images, inventory, store, users
 from portal.config import Settings
 from portal.context import Portal
 from portal.convergence import converge
-from portal.models import Deployment, User
+from portal.models import Deployment, User, Vm
 from portal.store import Store
 from portal.work import Work
 from samples import CATALOG, JANE, JOHN, REFERENCE
@@ -71,3 +72,11 @@ def work_off(portal: Portal, engine: FakeEngine) -> Callable[[str], Deployment]:
         return found
 
     return run
+
+
+@pytest.fixture
+def gpu_vm(portal: Portal) -> Vm:
+    """vm-01 with two GPUs and 64 GB."""
+    with portal.store.transaction() as tx:
+        store.update_vm(tx, 1, cpus=16, memory_gb=64)
+    return see(portal, report())

@@ -12,7 +12,7 @@ from apptest import APP, texts
 from fakes import FakeClock
 from portal import deployments, inventory, ledger, quotas, store, users
 from portal.context import Portal
-from portal.engine import GpuReport, SeenGpu
+from portal.engine import GpuReport
 from portal.models import Deployment, Order, Quota, Role, State, User, Vm, VmState
 from samples import identity
 from streamlit.testing.v1 import AppTest
@@ -43,16 +43,6 @@ def page_of(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> Callable[[User, 
         return app.switch_page(f"app_pages/{page}.py").run() if page else app
 
     return open_page
-
-
-@pytest.fixture
-def gpu_vm(portal: Portal) -> Vm:
-    with portal.store.reading() as tx:
-        vm = store.vm_by_name(tx, "vm-01")
-    assert vm
-    gpus = tuple(SeenGpu(f"GPU-{n}", n, "A100", None, 40, 0, 0, 40) for n in range(2))
-    inventory.saw_gpus(portal, vm, GpuReport(gpus, "535.1", "12.2", "nvidia"))
-    return vm
 
 
 def test_somebody_without_the_role_is_offered_no_administration(
