@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONPATH := scripts/dev:streamlit-service
 
-.PHONY: help demo demo-down demo-clean test check bench lock venv engine browser
+.PHONY: help demo demo-down demo-clean test check bench share lock venv engine browser
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -32,10 +32,17 @@ test: check engine browser ## Everything, on a bare machine too
 bench: venv engine ## Speed, as ratios in one run (needs a running `make demo`)
 	@$(PY) scripts/dev/bench.py
 
+share: ## Copy what all images share (images/shared) into each image's folder
+	@scripts/dev/share.sh
+
 lock: venv ## Resolve requirements anew
 	@for f in streamlit-service/requirements requirements-dev; do \
 	  .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q $$f.in -o $$f.txt; done
-	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --allow-unsafe -q images/ml-cpu/requirements.in -o images/ml-cpu/requirements.txt
+	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q deployment/publisher/requirements.in -o deployment/publisher/requirements.txt
+	@for one in ml-cpu/requirements:3.11 gpu-jupyter/requirements:3.10 gpu-pytorch/requirements:3.11 \
+	    gpu-tensorflow/requirements:3.11 gpu-tensorflow/requirements-cuda:3.10; do \
+	  .venv/bin/uv pip compile --universal --python-version $${one#*:} --generate-hashes --no-header --no-emit-index-url \
+	    --allow-unsafe -q images/$${one%:*}.in -o images/$${one%:*}.txt; done
 
 venv:
 	@scripts/dev/venv.sh

@@ -5,28 +5,26 @@ from __future__ import annotations
 import getpass
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import admin_image
 import typer
 import wiring
-from portal import audit, images, inventory, ledger, quotas, store
+from portal import audit, inventory, ledger, quotas, store, users
 from portal.context import Portal
 from portal.errors import PortalError
-from portal.models import Quota
+from portal.models import Quota, Role
 from portal.placement import SHARED_POOL
 
 OWNER_HELP = "user (edipi:… or upn:…) it is dedicated to; default: a pool"
-DATE_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 POOL_HELP = "shared, or the name of a group whose members alone may use it"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Administer the Container Portal.")
 vm_app = typer.Typer(no_args_is_help=True, help="User VMs.")
-image_app = typer.Typer(no_args_is_help=True, help="Curated images and their releases.")
 user_app = typer.Typer(no_args_is_help=True, help="Users.")
 quota_app = typer.Typer(no_args_is_help=True, help="What users and groups may hold.")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit trail.")
-PARTS = {"vm": vm_app, "image": image_app, "user": user_app, "quota": quota_app, "audit": audit_app}
+PARTS = {"vm": vm_app, "image": admin_image.app, "user": user_app, "quota": quota_app, "audit": audit_app}
 for name, sub in PARTS.items():
     app.add_typer(sub, name=name)
 
@@ -102,30 +100,18 @@ def vm_remove(name: str) -> None:
     typer.echo(f"VM {name} is no longer in the fleet. Its disk was not touched.")
 
 
-@image_app.command("approve")
-def image_approve(
-    image: str,
-    reference: Annotated[str, typer.Option(help="registry/name@sha256:…, as the push printed it")],
-    version: Annotated[str, typer.Option()],
-    size_bytes: Annotated[int, typer.Option(min=1)],
-    standin: Annotated[bool, typer.Option(help="built on a stand-in base")] = False,
-    created: Annotated[
-        datetime | None, typer.Option(formats=DATE_FORMATS, help="UTC unless it says; default: now")
-    ] = None,
-) -> None:
-    """Make a digest the release that runs for an image."""
-    created_at = created or datetime.now(UTC)
-    created_at = created_at if created_at.tzinfo else created_at.replace(tzinfo=UTC)
-    release = images.approve(_portal(), _actor(), image=image, version=version, reference=reference,
-                             size_bytes=size_bytes, standin=standin, created_at=created_at)  # fmt: skip
-    typer.echo(f"{image} {release.version} is approved: {release.reference}")
-
-
 @user_app.command("list")
 def user_list() -> None:
     """Every user, as JSON."""
     with _portal().store.reading() as tx:
         _print([vars(user) for user in store.all_users(tx)])
+
+
+@user_app.command("role")
+def user_role(subject: str, role: Role) -> None:
+    """Make somebody a user, an image curator or an administrator."""
+    users.set_role(_portal(), _actor(), subject, role)
+    typer.echo(f"{subject} is {role} now.")
 
 
 @user_app.command("group")

@@ -18,7 +18,9 @@ from urllib.parse import unquote
 
 from chain import verify_chain
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ExtensionNotFound, ObjectIdentifier, verification
 from cryptography.x509.oid import NameOID
 from portal.config import Settings
@@ -119,7 +121,16 @@ def identity_of(certificate: x509.Certificate) -> Identity:
         upn=upn,
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
         not_after=certificate.not_valid_after_utc,
+        ssh_key=_ssh_key(certificate),
     )
+
+
+def _ssh_key(certificate: x509.Certificate) -> str:
+    """The certificate's key as OpenSSH takes it: the card itself opens SSH then. "" for kinds it does not know."""
+    try:
+        return certificate.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    except (ValueError, UnsupportedAlgorithm):
+        return ""
 
 
 def _display(cac: re.Match[str]) -> str:

@@ -78,7 +78,7 @@ class DockerEngine:
 
         def look(client: docker.DockerClient) -> bool:
             try:
-                client.images.get(reference)
+                client.images.get(self._named(reference))
             except ImageNotFound:
                 return False
             return True
@@ -91,7 +91,9 @@ class DockerEngine:
 
         def pull(client: docker.DockerClient) -> None:
             layers: dict[str, LayerProgress] = {}
-            stream = client.api.pull(reference, stream=True, decode=True, auth_config=self._registry_auth(reference))
+            stream = client.api.pull(
+                self._named(reference), stream=True, decode=True, auth_config=self._registry_auth(reference)
+            )
             for line in stream:
                 if "error" in line:
                     raise engine_errors.pull_failed(str(line["error"]), reference)
@@ -106,7 +108,7 @@ class DockerEngine:
         """Create the hardened container; an engine's refusal leaves none behind."""
 
         def create(client: docker.DockerClient) -> str:
-            return str(client.containers.create(**_create_arguments(spec)).id)
+            return str(client.containers.create(**create_arguments(spec) | {"image": self._named(spec.image)}).id)
 
         return self._call(create)
 
@@ -191,6 +193,10 @@ class DockerEngine:
             old[1].close()  # of a connection that is gone
         return client
 
+    def _named(self, reference: str) -> str:
+        """A reference as this engine reaches the registry: this machine's own may need another name for it."""
+        return reference if self._tunnel else self._settings.seen_locally(reference)
+
     def _registry_auth(self, reference: str) -> dict[str, str] | None:
         """Credentials only ever go to the registry they belong to."""
         settings = self._settings
@@ -199,7 +205,7 @@ class DockerEngine:
         return {"username": settings.registry_username, "password": settings.registry_password}
 
 
-def _create_arguments(spec: ContainerSpec) -> dict[str, Any]:
+def create_arguments(spec: ContainerSpec) -> dict[str, Any]:
     """The whole hardening of a container in one place (FACTS: runs JupyterLab)."""
     return {
         "image": spec.image,

@@ -10,13 +10,14 @@ from portal import ports
 from portal.board import Tile
 from portal.catalog import Image
 from portal.config import Settings
-from portal.models import Deployment, LayerProgress, Release, State, User, Vm
+from portal.models import Deployment, LayerProgress, Release, ReleaseState, State, User, Vm
 from portal.policy import Allowance
 from portal.quotas import MOST
 from portal.usage import Usage
 from pydantic import BaseModel, ConfigDict, Field
 
 MB = 10**6
+SSH_USER = "scientist"
 
 
 class AllowanceView(BaseModel):
@@ -67,6 +68,9 @@ class ImageView(BaseModel):
     release: str
     digest: str
     size_mb: int
+    download_mb: int = Field(description="compressed; 0 when not known")
+    scanned_at: datetime | None
+    waived: int = Field(description="findings that only a waiver lets pass")
     released_at: datetime
     standin: bool = Field(description="built on a stand-in base; never in production")
 
@@ -74,8 +78,9 @@ class ImageView(BaseModel):
     def of(cls, image: Image, release: Release) -> ImageView:
         """The view of an image."""
         return cls(name=image.name, title=image.title, purpose=image.purpose, gpu=image.gpu,
-                   packages=list(image.packages), release=release.version, digest=release.digest,
-                   size_mb=round(release.size_bytes / MB), released_at=release.created_at.astimezone(UTC),
+                   packages=list(release.highlights), release=release.version, digest=release.digest,
+                   size_mb=round(release.size_bytes / MB), download_mb=round(release.download_bytes / MB),
+                   scanned_at=release.scanned_at, waived=release.waived, released_at=release.created_at.astimezone(UTC),
                    standin=release.standin)  # fmt: skip
 
 
@@ -210,6 +215,7 @@ class OrderBody(BaseModel):
     gpu_model: str = Field("", description="left out: any model", max_length=200)
     memory_gb: float = 2.0
     cpus: float = 1.0
+    ssh: bool = Field(False, description="open it by SSH with your card and the keys you added")
 
 
 class ErrorView(BaseModel):
@@ -239,6 +245,8 @@ class DeploymentView(BaseModel):
     gpu_uuids: list[str]
     memory_gb: float
     cpus: float
+    ssh: str = Field(description="the command to connect with; empty without SSH")
+    withdrawn: str = Field(description="why its release was withdrawn; empty when it was not")
     stop_reason: str | None
     error: ErrorView | None
     progress: list[LayerProgress]
@@ -256,11 +264,24 @@ class DeploymentView(BaseModel):
             digest=d.release.digest, vm=d.vm.name if d.vm else None, position=d.position,
             waits_for=d.waits_for, unreachable=d.unreachable, urls=urls(d, settings),
             gpus=d.gpus, gpu_model=d.gpu_model, gpu_uuids=list(d.gpu_uuids),
-            memory_gb=d.memory_gb, cpus=d.cpus, stop_reason=d.stop_reason,
+            memory_gb=d.memory_gb, cpus=d.cpus, ssh=ssh_command(d), withdrawn=withdrawn(d), stop_reason=d.stop_reason,
             error=ErrorView(**vars(d.failure)) if d.failure else None, progress=list(d.progress),
             created_at=d.created_at, updated_at=d.updated_at, started_at=d.started_at,
             stopped_at=d.stopped_at, last_activity_at=d.last_activity_at,
         )  # fmt: skip
+
+
+def ssh_command(deployment: Deployment) -> str:
+    """How to connect by SSH; "" while it cannot be."""
+    if not deployment.ssh or deployment.slot is None or deployment.vm is None:
+        return ""
+    port = ports.port_of(deployment.owner.range_index, deployment.slot, ports.Service.SSH)
+    return f"ssh -p {port} {SSH_USER}@{deployment.vm.address}"
+
+
+def withdrawn(deployment: Deployment) -> str:
+    """Why its release was withdrawn; "" when it was not."""
+    return deployment.release.reason if deployment.release.state is ReleaseState.WITHDRAWN else ""
 
 
 def urls(deployment: Deployment, settings: Settings) -> dict[str, str]:

@@ -18,6 +18,7 @@ from portal.engine import Engine
 from portal.models import Vm
 from portal.reconciler import Reconciler
 from portal.store import Store
+from signatures import Verifier
 from worker_client import WorkerClient
 
 READY_PROBE_S = 1.0
@@ -47,7 +48,7 @@ def portal(config: Settings, wake: Callable[[], None] | None = None) -> Portal:
     return Portal(
         settings=config,
         store=Store(config.database_url),
-        catalog=catalog.load(config.catalog_file),
+        catalog=catalog.load(config.images_dir),
         now=lambda: datetime.now(UTC),
         wake=wake or worker_client(config).wake,
     )
@@ -94,4 +95,4 @@ def reconciler(product: Portal, engines: Engines) -> Reconciler:
         except httpx.HTTPError:
             return False
 
-    return Reconciler(product, engines, is_ready)
+    return Reconciler(product, engines, is_ready, Verifier(product.settings))

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from fakes import FakeClock, FakeEngine
 from gpu_world import report, see
-from portal import images, inventory, store, users
+from portal import inventory, store, users
 from portal.config import Settings
 from portal.context import Portal
 from portal.convergence import converge
 from portal.models import Deployment, User, Vm
 from portal.store import Store
 from portal.work import Work
-from samples import CATALOG, JANE, JOHN, REFERENCE
+from samples import CATALOG, JANE, JOHN, approved
 
 
 @pytest.fixture
@@ -36,8 +35,7 @@ def portal(settings: Settings, clock: FakeClock) -> Iterator[Portal]:
     records = Store(settings.database_url)
     records.migrate()
     product = Portal(settings, records, CATALOG, clock, lambda: None)
-    images.approve(product, "test", image="ml-cpu", version="1.0.0", reference=REFERENCE, size_bytes=10**9,
-                   standin=False, created_at=datetime(2026, 1, 1, tzinfo=UTC))  # fmt: skip
+    approved(product)
     inventory.add(product, "test", "vm-01", "unix:///var/run/docker.sock", "10.0.0.1")
     yield product
     records.close()
@@ -65,7 +63,7 @@ def work_off(portal: Portal, engine: FakeEngine) -> Callable[[str], Deployment]:
     def run(deployment_id: str, ready: bool = True) -> Deployment:
         work = Work.claim(portal, deployment_id)
         if work:
-            converge(work, engine, lambda vm, port: ready)
+            converge(work, engine, lambda vm, port: ready, lambda release: None)
         with portal.store.reading() as tx:
             found = store.deployment(tx, deployment_id)
         assert found

@@ -2,17 +2,59 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
-from portal import placement
+from portal import images, placement
 from portal.catalog import Image
-from portal.models import Gpu, GpuState, Identity, Vm, VmState
+from portal.context import Portal
+from portal.images import Candidate
+from portal.models import Gpu, GpuState, Identity, Release, Vm, VmState
 from portal.placement import Room
+from portal.report import Finding, Report, Scanner, judge
 
 DIGEST = "sha256:" + "a" * 64
 REFERENCE = f"registry:5000/ml-cpu@{DIGEST}"
-CATALOG = {"ml-cpu": Image("ml-cpu", "Machine learning (CPU)", "Notebooks.", False, ("NumPy 2.4",))}
+PACKAGES = {"numpy": "2.4.6", "deb:openssl": "3.0.19"}
+
+
+def image(name: str = "ml-cpu", **changes: Any) -> Image:
+    """A description as image.yaml would hold it."""
+    values: dict[str, Any] = {
+        "name": name, "title": "Machine learning (CPU)", "purpose": "Notebooks.", "version": "1.0.0",
+        "released": date(2026, 1, 1), "end_of_life": date(2027, 1, 1), "maintainers": ["Mei"], "gpu": False,
+        "builds": [{"base": f"python:3.11-slim@{DIGEST}", "size_budget_mb": 900}], "ports": {8888: "JupyterLab"},
+        "packages": {"numpy": "NumPy"}, "example": "print(1)",
+    }  # fmt: skip
+    return Image.model_validate({**values, **changes})
+
+
+CATALOG = {"ml-cpu": image()}
+
+
+def report(at: datetime, *findings: Finding, image: str = "ml-cpu") -> Report:
+    """A judged report with these findings."""
+    scanner = Scanner(name="a scanner", version="1", data_date=at)
+    found = Report(image=image, scanned_at=at, scanners=(scanner,), findings=findings)
+    return judge(found, (), demo=False)
+
+
+def candidate(portal: Portal, number: int = 0, image: str = "ml-cpu", **changes: Any) -> Candidate:
+    """What publishing would have made: number 0 is REFERENCE."""
+    letter = "abcdef"[number]
+    values: dict[str, Any] = {
+        "image": image, "version": f"1.{number}.0", "reference": f"registry:5000/{image}@sha256:{letter * 64}",
+        "size_bytes": 10**9, "download_bytes": 3 * 10**8, "standin": False,
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC), "packages": PACKAGES,
+        "report": report(portal.now(), image=image),
+    }  # fmt: skip
+    return Candidate(**{**values, **changes})
+
+
+def approved(portal: Portal, number: int = 0, image: str = "ml-cpu", **changes: Any) -> Release:
+    """A release, published by one and approved by another."""
+    made = images.register(portal, "publisher", candidate(portal, number, image, **changes))
+    return images.approve(portal, "approver", made.id)
 
 
 def identity(edipi: str = "1234567890", name: str = "Jane Q Doe") -> Identity:

@@ -11,9 +11,14 @@ SERVICE = Path(__file__).parents[1] / "streamlit-service"
 ENTRY = {"app", "api", "worker", "admin"}
 HTTP = {"rest", "authz", "views", "http_errors", "worker_client"}  # the edge that entry points share
 MAY_IMPORT = {
-    **{entry: {"wiring", "auth", "portal", "app_pages", *HTTP} for entry in ENTRY},
+    **{entry: {"wiring", "auth", "portal", "app_pages", "admin_image", *HTTP} for entry in ENTRY},
+    "admin_image": {"wiring", "portal", "publishing"},
     "app_pages": {"wiring", "portal", "auth", "app_pages", "views", "worker_client"},
-    "wiring": {"auth", "docker_manager", "portal", "worker_client"},
+    "wiring": {"auth", "docker_manager", "portal", "signatures", "worker_client"},
+    "publishing": {"portal", "cosign", "docker_manager", "registry"},
+    "signatures": {"portal", "cosign", "registry"},
+    "cosign": {"portal"},
+    "registry": {"portal"},
     "auth": {"portal", "chain"},
     "chain": set(),
     "docker_manager": {"portal", "engine_errors", "gpu_probe", "ssh_tunnel"},
@@ -29,8 +34,21 @@ MAY_IMPORT = {
 }
 RINGS = [
     {"models", "errors", "ports", "config"},
-    {"lifecycle", "policy", "placement", "line", "catalog", "engine", "schema", "rows", "spec"},
-    {"store", "ledger", "audit", "context", "metrics"},
+    {
+        "lifecycle",
+        "policy",
+        "placement",
+        "line",
+        "catalog",
+        "engine",
+        "schema",
+        "rows",
+        "spec",
+        "launch",
+        "report",
+        "sshkeys",
+    },
+    {"store", "ledger", "releases", "audit", "context", "metrics"},
     {"inventory", "deployments", "admission", "quotas", "board", "usage", "gateway", "images", "users", "work"},
     {"convergence", "observation"},
     {"reconciler"},
@@ -39,16 +57,17 @@ ONLY_IN = {
     "sqlalchemy": {
         "portal/store.py",
         "portal/ledger.py",
+        "portal/releases.py",
         "portal/schema.py",
         "portal/rows.py",
         "portal/audit.py",
         "portal/deployments.py",
     },
     "alembic": {"portal/store.py"},
-    "docker": {"docker_manager.py"},
+    "docker": {"docker_manager.py", "publishing"},
     "asyncssh": {"ssh_tunnel.py"},
     "fastapi": {"api.py", "authz.py", "worker.py", "http_errors.py", "rest"},
-    "typer": {"admin.py"},
+    "typer": {"admin.py", "admin_image.py"},
     "prometheus_client": {"portal/metrics.py", "worker.py"},
 }
 FILES = sorted(p for p in SERVICE.rglob("*.py") if "migrations" not in p.parts)

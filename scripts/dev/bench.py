@@ -19,7 +19,7 @@ import docker
 import httpx
 from demo import client, demo_stack
 from docker.models.containers import Container
-from docker_manager import _create_arguments
+from docker_manager import create_arguments
 from portal.engine import ContainerSpec
 from portal.spec import HOME, TMPFS
 from stack import Stack
@@ -88,7 +88,7 @@ def _plain_run(stack: Stack, reference: str) -> float:
     )  # fmt: skip
     engine = docker.from_env()
     started = time.perf_counter()
-    container: Container = engine.containers.run(**_create_arguments(spec))
+    container: Container = engine.containers.run(**create_arguments(spec))
     try:
         with httpx.Client(timeout=1, trust_env=False) as http:
             _until(lambda: _answers(http, f"http://{stack.gateway}:{BASELINE_PORT}/api"))

@@ -10,11 +10,12 @@ from pathlib import Path
 from unittest.mock import patch
 
 from app_pages import session
-from portal import deployments, images, inventory, store, users
-from portal.catalog import Image
+from portal import catalog, deployments, images, inventory, store, users
 from portal.config import Settings
 from portal.context import Portal
+from portal.images import Candidate
 from portal.models import Identity, Order, State
+from portal.report import Report
 from portal.store import Store
 from stack import ROOT
 from streamlit.testing.v1 import AppTest
@@ -69,9 +70,11 @@ def _portal(folder: Path) -> Portal:
     settings = Settings(database_url=f"sqlite:///{folder}/bench.db")
     records = Store(settings.database_url)
     records.migrate()
-    catalog = {"ml-cpu": Image("ml-cpu", "ML", "Notebooks.", False, ())}
-    portal = Portal(settings, records, catalog, lambda: datetime.now(UTC), lambda: None)
-    images.approve(portal, "bench", image="ml-cpu", version="1", reference="r/ml-cpu@sha256:" + "0" * 64,
-                   size_bytes=1, standin=False, created_at=portal.now())  # fmt: skip
+    described = catalog.read(ROOT / "images" / "ml-cpu" / "image.yaml")
+    portal = Portal(settings, records, {"ml-cpu": described}, lambda: datetime.now(UTC), lambda: None)
+    found = Report(image="ml-cpu", scanned_at=portal.now(), scanners=(), findings=())
+    made = images.register(portal, "bench", Candidate("ml-cpu", "1.0.0", "r/ml-cpu@sha256:" + "0" * 64, 1, 1, False,
+                                                      portal.now(), {}, found))  # fmt: skip
+    images.approve(portal, "another", made.id)
     inventory.add(portal, "bench", "vm", "unix:///none", "10.0.0.1")
     return portal

@@ -14,7 +14,6 @@ import pki
 import stack as stacks
 from stack import ROOT, Stack
 
-RELEASE = "1.0.0"
 PROOF = "demo-notebook"
 READY_S = 240.0
 
@@ -41,12 +40,11 @@ def up() -> None:
     if stack.make_secrets():
         say("Made a demo CA and certificates for Jane, John and an administrator.")
     stacks.build_services(say)
-    stacks.build_image("ml-cpu", RELEASE, say)
+    stack.make_signing_key()
     say("Starting proxy, api, ui, worker and registry ...")
     stack.up()
-    say("Pushing ml-cpu to the registry and approving its digest ...")
-    reference = stack.publish("ml-cpu", RELEASE)
-    say(f"  {reference}")
+    say("Publishing ml-cpu: build, tests, scan, push, signature; then approving it ...")
+    reference = stack.publish("ml-cpu", say=say)
     stack.admin("vm", "add", "this-machine", "--engine", "unix:///var/run/docker.sock", "--address", stack.gateway)
     say("Now the main job: Jane deploys ml-cpu with her certificate ...")
     with client(stack, "jane") as http:
@@ -106,7 +104,7 @@ def follow(http: httpx.Client, deployment_id: str, say: Progress, until: str = "
 def down() -> None:
     """Stop everything the demo started: the portal, and the containers it deployed. Data is kept."""
     stack, say = demo_stack(), Progress()
-    if not (stack.home / "secrets" / "complete").exists():
+    if not (stack.home / "authority.pem").exists():
         say("No demo was started here.")
         return
     say("Stopping the portal ...")  # first: a worker that is there would start the next in line

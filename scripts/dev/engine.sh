@@ -3,6 +3,8 @@
 #
 #   engine.sh up      uses the engine that is there; on a bare Debian machine, as root, installs
 #                     and starts one. Brings Compose v2 and the base images (stand-ins offline).
+#   engine.sh base NAME:TAG@DIGEST …
+#                     makes sure of the bases that images are built on: pulled, else stand-ins.
 #   engine.sh down    stops the engine that `up` started; leaves any other alone.
 set -euo pipefail
 
@@ -73,15 +75,31 @@ ensure_compose() {
     docker compose version >/dev/null || die "Docker Compose v2 could not be installed."
 }
 
-# A base image: there already, pulled, or a stand-in made here and labelled as one.
+# A base image NAME:TAG[@DIGEST]: there already, pulled, or a stand-in made here, named NAME:TAG and labelled as one.
+# A stand-in by an older recipe than this one is made anew.
+recipe=2
 ensure_base() {
-    local name=$1 make_standin=$2
-    if docker image inspect "$name" >/dev/null 2>&1; then return; fi
+    local name=$1 tag=${1%@*}
+    if docker image inspect "$name" >/dev/null 2>&1 && ! old_standin "$name"; then return; fi
+    if docker image inspect "$tag" >/dev/null 2>&1 && is_standin "$tag" && ! old_standin "$tag"; then return; fi
     say "Pulling $name ..."
-    if limited 120 docker pull -q "$name" >/dev/null 2>&1; then return; fi
-    say "  no registry reachable: making a STAND-IN for $name from Debian's packages"
-    "$make_standin" "$name"
+    if limited "${BASE_PULL_S:-1800}" docker pull -q "$name" >/dev/null 2>"$pull_log"; then return; fi
+    say "  cannot be pulled ($(tail -1 "$pull_log" | cut -c1-90)): making a STAND-IN from Debian's packages"
+    case $tag in
+    debian:*) standin_debian "$tag" ;;
+    python:*) standin "$tag" python ;;
+    nvidia/cuda:*) standin "$tag" cuda ;;
+    nvcr.io/nvidia/pytorch:*) standin "$tag" pytorch ;;
+    nvcr.io/nvidia/tensorflow:*) standin "$tag" tensorflow ;;
+    *) die "$name cannot be pulled, and no stand-in for it is known." ;;
+    esac
 }
+
+pull_log=$(mktemp)
+trap 'rm -f "$pull_log"' EXIT
+label() { docker image inspect -f "{{index .Config.Labels \"org.container-portal.standin$2\"}}" "$1" 2>/dev/null; }
+is_standin() { [ "$(label "$1" "")" = true ]; }
+old_standin() { is_standin "$1" && [ "$(label "$1" .recipe)" != "$recipe" ]; }
 
 standin_debian() {
     need_root_debian "A stand-in for $1 needs debootstrap."
@@ -90,24 +108,34 @@ standin_debian() {
     work=$(mktemp -d)
     debootstrap --variant=minbase --include=ca-certificates bookworm "$work" >"$work.log" 2>&1 ||
         { tail -5 "$work.log" >&2; die "debootstrap failed."; }
-    rm -rf "$work"/var/cache/apt/archives/*.deb "$work"/var/lib/apt/lists/*
-    tar -C "$work" -c . | docker import -c 'LABEL org.container-portal.standin=true' -c 'CMD ["bash"]' - "$1" >/dev/null
+    rm -rf "$work"/var/cache/apt/* "$work"/var/lib/apt/lists/*
+    # Security updates, as the real one has: the archive beside the one that debootstrap used.
+    sed -n 's#^deb \(.*/debian\) bookworm main.*#deb \1-security bookworm-security main#p' "$work/etc/apt/sources.list" \
+        >"$work/etc/apt/sources.list.d/security.list"
+    tar -C "$work" -c . | docker import -c 'LABEL org.container-portal.standin=true' \
+        -c "LABEL org.container-portal.standin.recipe=$recipe" -c 'CMD ["bash"]' - "$1" >/dev/null
     rm -rf "$work" "$work.log"
 }
 
-standin_python() {
+standin() {
     local here
+    ensure_base debian:bookworm-slim
     here=$(cd "$(dirname "$0")/../../deployment/base" && pwd)
-    docker build -q -t "$1" -f "$here/Dockerfile.python" "$here" >/dev/null 2>&1 ||
-        docker build -t "$1" -f "$here/Dockerfile.python" "$here"
+    cp /usr/local/share/ca-certificates/*.crt "$here/certs/" 2>/dev/null || true
+    docker build -q -t "$1" --label "org.container-portal.standin.recipe=$recipe" -f "$here/Dockerfile.$2" "$here" >"$pull_log" 2>&1 ||
+        { tail -20 "$pull_log" >&2; die "making the stand-in for $1 failed."; }
 }
 
 case ${1:-} in
 up)
     ensure_engine
     ensure_compose
-    ensure_base debian:bookworm-slim standin_debian
-    ensure_base python:3.11-slim standin_python
+    ensure_base debian:bookworm-slim
+    ;;
+base)
+    live || die "No Docker Engine answers. Run engine.sh up first."
+    shift
+    for name in "$@"; do ensure_base "$name"; done
     ;;
 down)
     if [ -f "$pid_file" ]; then
@@ -123,5 +151,5 @@ down)
         fi
     fi
     ;;
-*) die "usage: engine.sh up|down" ;;
+*) die "usage: engine.sh up|base NAME …|down" ;;
 esac

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -16,17 +15,19 @@ from typing import Any
 
 import docker
 import pki
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST_CAS = Path("/usr/local/share/ca-certificates")
-STANDIN_LABEL = "org.container-portal.standin"
 PEOPLE = {
     "jane": ("DOE.JANE.Q.1234567890", "1234567890@mil"),
     "john": ("ROE.JOHN.A.2345678901", "2345678901@mil"),
     "admin": ("RAY.ALEX.M.3456789012", "3456789012@mil"),
+    "mei": ("LIN.MEI.T.4567890123", "4567890123@mil"),
 }
 BUILD_STEP = re.compile(r"Step \d+/\d+|#\d+ \[")  # the classic builder's words, BuildKit's
 TELL_EVERY_S = 10
+COMPOSE_CHATTER = re.compile(r"^( Container | Network | Volume |time=)")
 PORT_TAKEN = re.compile(r"listen tcp4? [\d.]+:(\d+): bind|Bind for [\d.]+:(\d+) failed")
 Say = Callable[[str], None]
 
@@ -66,43 +67,46 @@ class Stack:
         return f"https://{self.host}:{self.port}"
 
     def make_secrets(self) -> bool:
-        """Authority, certificates and secrets; kept when they exist. True when they were made."""
-        if (self.home / "secrets" / "complete").exists():
-            return False
+        """Authority, certificates and secrets; what exists is kept. True when the authority was made."""
+        known = self.home / "authority.pem"
+        new = not known.exists()
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = self.home / "secrets"
-        for path in (self.certs, folder):
+        for path in (self.certs, self.home / "secrets"):
             path.mkdir(exist_ok=True)
-        authority = pki.Authority("Container Portal Demo")
-        server = authority.server([self.host, "localhost", "127.0.0.1", self.bind, "registry"])
-        server.write(self.certs, "server")
-        (self.certs / "ca.crt").write_bytes(pki.pem(authority.root.certificate))
-        authority.save(self.home / "authority.pem")
+        authority = pki.Authority("Container Portal Demo") if new else pki.Authority.load(known)
         for name, (common_name, upn) in PEOPLE.items():
-            pki.write_person(self.certs, name, authority.person(common_name, upn), authority)
-        self._write_service_secrets(folder, authority, server)
-        return True
+            if not (self.certs / f"{name}.crt").exists():
+                pki.write_person(self.certs, name, authority.person(common_name, upn), authority)
+        self._write_service_secrets(authority)
+        authority.save(known)  # last: it says that all is there
+        return new
 
     def authority(self) -> pki.Authority:
         """The authority that make_secrets() made, to issue more certificates."""
         return pki.Authority.load(self.home / "authority.pem")
 
-    def _write_service_secrets(self, folder: Path, authority: pki.Authority, server: pki.Issued) -> None:
-        chain = pki.pem(server.certificate, authority.servers.certificate)
+    def _write_service_secrets(self, authority: pki.Authority) -> None:
+        root = pki.pem(authority.root.certificate)
         files = {
             "client_ca": authority.bundle,
+            "registry_ca": root,
             "proxy_secret": secrets.token_urlsafe(32).encode(),
             "registry_password": secrets.token_urlsafe(24).encode(),
-            "server_cert": chain,
-            "server_key": pki.key_pem(server.key),
             "ssh_known_hosts": b"",
         }
+        folder = self.home / "secrets"
+        if not (folder / "server_cert").exists():
+            server = authority.server([self.host, "localhost", "127.0.0.1", self.bind, "registry"])
+            server.write(self.certs, "server")
+            (self.certs / "ca.crt").write_bytes(root)
+            chain = pki.pem(server.certificate, authority.servers.certificate)
+            files |= {"server_cert": chain, "server_key": pki.key_pem(server.key)}
+        if not (folder / "ssh_key").exists():
+            private, public = pki.ssh_key_pair()
+            files |= {"ssh_key": private, "ssh_key.pub": public}
         for name, content in files.items():
-            self.write_secret(name, content)
-        private, public = pki.ssh_key_pair()
-        self.write_secret("ssh_key", private)
-        self.write_secret("ssh_key.pub", public)
-        (folder / "complete").touch()
+            if not (folder / name).exists():
+                self.write_secret(name, content)
 
     def write_secret(self, name: str, content: bytes) -> None:
         """A secret file. Its folder is closed to others; the containers' users must be able to read the file."""
@@ -155,46 +159,74 @@ class Stack:
             "PORTAL_ENVIRONMENT": self.environment,
             "PORTAL_ENGINE_GID": str(socket.stat().st_gid if socket.exists() else 0),
             "PORTAL_ADMINS": "3456789012",
+            "PORTAL_CURATORS": "4567890123",
+            "PORTAL_REGISTRY_LOCAL_HOST": f"127.0.0.1:{self.registry_port}",
+            "PORTAL_APPROVAL_BY_ANOTHER": "false",  # one person shows it all
+            "PORTAL_ADVISORIES": str(ROOT / "deployment" / "advisories-demo"),
+            "PORTAL_BUILD_CERTS": str(HOST_CAS),
+            "PORTAL_IMAGES": str(ROOT / "images"),
             **self.settings,
         }
 
-    def push(self, image: str, tag: str) -> tuple[str, int]:
-        """Push a local image to the registry. Returns (digest, size in bytes on disk)."""
-        client = docker.from_env(timeout=300)
-        name = f"127.0.0.1:{self.registry_port}/{image}"
-        local = client.images.get(f"{image}:{tag}")
-        local.tag(name, tag)
-        digest = ""
-        for line in client.api.push(name, tag, stream=True, decode=True, auth_config=self.registry_auth()):
-            if "error" in line:
-                raise StackError(f"push of {name}:{tag} failed: {line['error']}")
-            digest = line.get("aux", {}).get("Digest", digest)
-        client.images.remove(f"{name}:{tag}")
-        return digest, int(local.attrs["Size"])
+    def publish(self, image: str, *arguments: str, say: Say = print) -> str:
+        """Publish an image by the real pipeline, and approve it. Returns the reference that engines pull."""
+        ensure_base(image)
+        said = self.publisher("image", "publish", image, "--approve", *arguments, say=say)
+        return said.strip().splitlines()[-1].rpartition(" ")[2]
+
+    def publisher(self, *arguments: str, say: Say | None = None, settings: dict[str, str] | None = None) -> str:
+        """Run admin.py with the publisher's tools; every line goes to `say` as it comes. Raises StackError."""
+        more = [word for name, value in (settings or {}).items() for word in ("-e", f"{name}={value}")]
+        command = ["docker", "compose", "-f", str(ROOT / "deployment" / "docker-compose.yml"), "run", "--rm", "-T",
+                   "--no-deps", *more, "publisher", *arguments]  # fmt: skip
+        lines = []
+        with subprocess.Popen(command, env=self._env(), text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT) as running:  # fmt: skip
+            assert running.stdout is not None
+            for line in running.stdout:
+                if COMPOSE_CHATTER.match(line):
+                    continue
+                lines.append(line)
+                if say:
+                    say(f"  {line.rstrip()}")
+        if running.returncode:
+            raise StackError("publishing stopped; its last words are above" if say else "".join(lines))
+        return "".join(lines)
+
+    def make_signing_key(self) -> None:
+        """cosign's key pair, by cosign itself; kept when it exists."""
+        folder = self.home / "secrets"
+        if (folder / "cosign.pub").exists():
+            return
+        password = secrets.token_urlsafe(24)
+        self.write_secret("cosign_password", password.encode())
+        make = "cd /tmp && cosign generate-key-pair >/dev/null 2>&1 && cat cosign.key && echo == && cat cosign.pub"
+        command = ["docker", "run", "--rm", "-e", "COSIGN_PASSWORD", "container-portal:dev", "sh", "-c", make]
+        done = subprocess.run(command, env={**os.environ, "COSIGN_PASSWORD": password}, capture_output=True, text=True,
+                              check=False)  # fmt: skip
+        private, _, public = done.stdout.partition("==\n")
+        if done.returncode or not public:
+            raise StackError(f"no signing key could be made: {done.stderr}")
+        self.write_secret("cosign.key", private.encode())
+        self.write_secret("cosign.pub", public.encode())
 
     def registry_auth(self) -> dict[str, str]:
         """The registry's credentials."""
         return {"username": "portal", "password": (self.home / "secrets" / "registry_password").read_text()}
-
-    def publish(self, image: str, tag: str, as_image: str = "") -> str:
-        """Push and approve, under another name of the catalogue if given. Returns the reference that engines pull."""
-        name = as_image or image
-        if as_image:
-            docker.from_env().images.get(f"{image}:{tag}").tag(name, tag)
-        digest, size = self.push(name, tag)
-        reference = f"{self.registry_host}/{name}@{digest}"
-        labels = image_labels(f"{image}:{tag}")
-        standin = ["--standin"] if labels.get(STANDIN_LABEL) == "true" else []
-        created = labels.get("org.opencontainers.image.created", "")
-        self.admin("image", "approve", name, "--reference", reference, "--version", tag, "--size-bytes", str(size),
-                   *(["--created", created] if created else []), *standin)  # fmt: skip
-        return reference
 
 
 def image_labels(reference: str) -> dict[str, str]:
     """Labels of a local image."""
     attrs: dict[str, Any] = docker.from_env().images.get(reference).attrs
     return dict(attrs["Config"].get("Labels") or {})
+
+
+def ensure_base(image: str) -> None:
+    """The image's pinned bases: there, pulled, or stand-ins."""
+    bases = [build["base"] for build in yaml.safe_load((ROOT / "images" / image / "image.yaml").read_text())["builds"]]
+    done = subprocess.run([str(ROOT / "scripts" / "dev" / "engine.sh"), "base", *bases], check=False)
+    if done.returncode:
+        raise StackError(f"there is no base for {image}")
 
 
 def build(context: Path, tag: str, *arguments: str) -> None:
@@ -223,26 +255,12 @@ def build(context: Path, tag: str, *arguments: str) -> None:
 
 
 def build_services(say: Say) -> None:
-    """The service image, the gateway and the registry."""
+    """The service image, the gateway, the registry and the publisher."""
     for name, folder in (
         ("container-portal", "streamlit-service"),
         ("container-portal-proxy", "deployment/nginx"),
         ("container-portal-registry", "deployment/registry"),
+        ("container-portal-publisher", "deployment/publisher"),
     ):
         say(f"Building {name} ...")
         build(ROOT / folder, f"{name}:dev")
-
-
-def build_image(name: str, tag: str, say: Say) -> None:
-    """A curated image, marked when its base is a stand-in."""
-    standin = image_labels("python:3.11-slim").get(STANDIN_LABEL) == "true"
-    say(f"Building {name} {tag}{' on a STAND-IN base' if standin else ''} ...")
-    build(ROOT / "images" / name, f"{name}:{tag}", "--build-arg", f"VERSION={tag}",
-          "--build-arg", f"STANDIN={json.dumps(standin)}", "--build-arg", f"CREATED={_created(name)}")  # fmt: skip
-
-
-def _created(name: str) -> str:
-    """When the image's inputs last changed: the same inputs give the same layers, so a second run is quick."""
-    command = ["git", "-C", str(ROOT), "log", "-1", "--format=%cI", "--", f"images/{name}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "1970-01-01T00:00:00+00:00"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
-from portal import board, deployments, store
+from portal import board, deployments, releases
 from portal.catalog import Image
 from portal.errors import PortalError
 from portal.models import Order, Release
@@ -19,7 +19,7 @@ def page() -> None:
     """The page."""
     portal = session.portal()
     with portal.store.reading() as tx:
-        approved = store.approved_releases(tx)
+        approved = releases.approved(tx)
     offered = {name: image for name, image in portal.catalog.items() if name in approved}
     if not offered:
         st.info("No image is approved yet, so there is nothing to deploy. "
@@ -54,7 +54,7 @@ def _card(image: Image, release: Release, *, selected: bool) -> None:
         standin = " :orange-badge[:material/science: Stand-in base, demo only]" if release.standin else ""
         st.markdown(f"**{image.title}** {gpu}{standin}")
         st.markdown(image.purpose)
-        st.caption(" · ".join(image.packages))
+        st.caption(" · ".join(release.highlights))
         st.caption(f"{image.name} {release.version} · {words.size(release.size_bytes)} on disk · released "
                    f"{words.ago(release.created_at, now)}", help=words.absolute(release.created_at, zone))  # fmt: skip
         if selected:

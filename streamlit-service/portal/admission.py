@@ -159,7 +159,7 @@ def grant(tx: Tx, deployment_id: str, placed: Placement, now: datetime) -> dict[
 def order_of(deployment: Deployment) -> Order:
     """The order that a deployment was."""
     return Order(deployment.release.image, deployment.name, deployment.gpus, deployment.memory_gb, deployment.cpus,
-                 deployment.gpu_model)  # fmt: skip
+                 deployment.gpu_model, deployment.ssh)  # fmt: skip
 
 
 def _need(portal: Portal, order: Order) -> Need:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 HTTPS = 443
+DEMOS = {"demo", "test"}
 
 
 class Settings(BaseSettings):
@@ -26,19 +27,29 @@ class Settings(BaseSettings):
 
     # Records.
     database_url: str = "sqlite:////var/lib/portal/portal.db"
-    catalog_file: Path = Path("/etc/portal/catalog.yaml")
+    images_dir: Path = Field(Path("/etc/portal/images"), description="a folder for each image, with its image.yaml")
 
     # Identity.
     client_ca_file: Path = Path("/run/secrets/client_ca")
     certificate_policies: str = Field("", description="allowed policy OIDs, comma separated; empty: any")
     admins: str = Field("", description="EDIPIs or UPNs that become administrators at first sight")
+    curators: str = Field("", description="EDIPIs or UPNs that become image curators at first sight")
     proxy_secret_file: Path = Path("/run/secrets/proxy_secret")
 
     # Worker.
     worker_url: str = "http://worker:9000"
-    registry_host: str = Field("", description="host:port that registry credentials belong to")
+    registry_host: str = Field("", description="host[:port] of the registry, as the VMs' engines reach it")
+    registry_prefix: str = Field(
+        "", pattern=r"^([a-z0-9._/-]*[a-z0-9])?$", description="before image names, e.g. your-org"
+    )
+    registry_endpoint: str = Field(
+        "", description="host[:port] as the portal's services reach it; empty: registry_host"
+    )
+    registry_local_host: str = Field("", description="host[:port] as this machine's engine does; empty: registry_host")
+    registry_ca_file: Path | None = Field(None, description="the registry's authority; empty: the system's")
     registry_username: str = ""
     registry_password_file: Path | None = None
+    registry_timeout_s: float = Field(10, gt=0, description="deadline of one question to the registry")
     ssh_key_file: Path | None = None
     ssh_known_hosts_file: Path | None = None
     engine_timeout_s: int = Field(10, gt=0, description="deadline of one engine call")
@@ -46,6 +57,23 @@ class Settings(BaseSettings):
     ready_timeout_s: float = Field(90, gt=0, description="until Jupyter must answer after start")
     lock_ttl_s: float = Field(12, gt=0, description="after a crash, work is taken up again after this")
     observe_interval_s: float = Field(3, gt=0, description="between looks at every VM")
+
+    # Which releases may run.
+    signature_key_file: Path | None = Field(None, description="cosign's public key; without it nothing runs")
+    signature_ttl_s: float = Field(600, gt=0, description="a verified signature is remembered this long")
+    scan_max_age_days: float = Field(30, gt=0, description="a release whose scan is older does not start")
+    approval_by_another: bool = Field(True, description="nobody approves what they published themselves")
+    prepull: bool = Field(True, description="download approved releases to VMs ahead")
+    prepull_at_once: int = Field(2, ge=1, description="VMs that download ahead at the same time")
+
+    # Publishing, for the publisher alone.
+    signing_key_file: Path | None = Field(None, description="cosign's private key")
+    signing_password_file: Path | None = None
+    scan_data_max_age_days: float = Field(7, gt=0, description="a scanner whose data is older has no say")
+    advisories: Path | None = Field(None, description="OSV advisories of Python packages: a zip file or a folder")
+    security_archive: str = Field("", description="mirror of the distribution's security archive; empty: its own")
+    build_certs_dir: Path | None = Field(None, description="*.crt of a TLS-inspecting proxy, for builds")
+    publish_dir: Path = Path("/var/lib/portal/publish")
 
     gpu_interval_s: float = Field(5, gt=0, description="between looks at a VM's GPUs")
 
@@ -89,6 +117,32 @@ class Settings(BaseSettings):
     def admin_keys(self) -> frozenset[str]:
         """EDIPIs and UPNs of administrators, lower case."""
         return _words(self.admins.lower())
+
+    @property
+    def curator_keys(self) -> frozenset[str]:
+        """EDIPIs and UPNs of image curators, lower case."""
+        return _words(self.curators.lower())
+
+    @property
+    def demo(self) -> bool:
+        """Whether stand-ins may pass: in a demonstration and in tests, never elsewhere."""
+        return self.environment in DEMOS
+
+    def repository(self, image: str, host: str | None = None) -> str:
+        """host/prefix/image, by default as engines name it."""
+        return "/".join(part for part in (host or self.registry_host, self.registry_prefix, image) if part)
+
+    def seen_locally(self, reference: str) -> str:
+        """A reference as engines name it → as this machine's own engine reaches it."""
+        if self.registry_local_host and reference.startswith(self.registry_host + "/"):
+            return self.registry_local_host + reference.removeprefix(self.registry_host)
+        return reference
+
+    def seen_here(self, reference: str) -> str:
+        """A reference as engines name it → as the portal's own services reach it."""
+        if self.registry_endpoint and reference.startswith(self.registry_host + "/"):
+            return self.registry_endpoint + reference.removeprefix(self.registry_host)
+        return reference
 
     @property
     def policy_oids(self) -> frozenset[str]:

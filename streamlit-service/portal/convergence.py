@@ -8,10 +8,10 @@ from contextlib import suppress
 
 import structlog
 
-from portal import ledger, ports, store
+from portal import launch, ledger, ports, store
 from portal.engine import Engine
-from portal.errors import EngineError, LockLost
-from portal.models import Deployment, LayerProgress, State, StopReason, Vm
+from portal.errors import EngineError, LockLost, PortalError
+from portal.models import Deployment, LayerProgress, Release, State, StopReason, Vm
 from portal.spec import container_name, spec_for
 from portal.work import Work
 
@@ -28,21 +28,27 @@ IsReady = Callable[[Vm, int], bool]
 """Whether the notebook answers at the VM's port; quick, never raises."""
 
 
-def converge(work: Work, engine: Engine, is_ready: IsReady) -> None:
+Verify = Callable[[Release], None]
+"""Raise PortalError unless the release's signature is good; quick when it was asked a moment ago."""
+
+
+def converge(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> None:
     """Do what the deployment's state asks for. Never raises: outcomes are recorded."""
     recipe = {State.STOPPING: bring_down, State.REMOVING: remove}.get(work.deployment.state)
     try:
         if recipe:
             _patiently(work, engine, recipe)
         else:
-            bring_up(work, engine, is_ready)
+            bring_up(work, engine, is_ready, verify)
     except LockLost:
         log.info("new intent took over", deployment=work.deployment.id)
 
 
-def bring_up(work: Work, engine: Engine, is_ready: IsReady) -> None:
-    """pending → pulling → starting → running; on an EngineError everything is undone."""
+def bring_up(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> None:
+    """pending → pulling → starting → running; on an error everything is undone."""
     try:
+        launch.check(work.portal.settings, work.deployment.release, work.portal.now())
+        verify(work.deployment.release)
         if work.deployment.state is State.PENDING:
             work.move(State.PULLING)
         if work.deployment.state is State.PULLING:
@@ -56,7 +62,7 @@ def bring_up(work: Work, engine: Engine, is_ready: IsReady) -> None:
     except LockLost:
         _discard_unless_wanted(work, engine)
         raise
-    except EngineError as error:
+    except PortalError as error:
         log.warning("deployment failed", deployment=work.deployment.id, code=error.code, cause=error.cause)
         with suppress(EngineError):  # what stays behind on a lost VM is removed when it is seen again
             engine.remove(container_name(work.deployment.id))

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from portal import admission, audit, ledger, lifecycle, placement, policy, ports, quotas, store
+from portal import admission, audit, launch, ledger, lifecycle, placement, policy, ports, quotas, releases, store
 from portal.context import Portal
 from portal.errors import Conflict, Invalid, NoCapacity
 from portal.line import Verdict
@@ -44,9 +44,10 @@ def _reserve(portal: Portal, tx: Tx, user: User, order: Order, deployment_id: st
     store.insert_deployment(
         tx, id=deployment_id, name=order.name, state=State.WAITING, owner_id=user.id, release_id=release.id,
         slot=slot, gpus=order.gpus, gpu_model=order.gpu_model, memory_gb=order.memory_gb, cpus=order.cpus,
+        ssh=order.ssh,
         jupyter_token=secrets.token_urlsafe(32), restart_after_stop=False, created_at=now, updated_at=now,
     )  # fmt: skip
-    _lease_ports(tx, user, deployment_id, slot, now)
+    _lease_ports(tx, user, deployment_id, slot, order.ssh, now)
     details = vars(order) | {"release": release.reference, "slot": slot}
     _enter(tx, user, deployment_id, verdict, now, **details)
     return _get(tx, deployment_id)
@@ -78,16 +79,17 @@ def _check(portal: Portal, tx: Tx, user: User, order: Order) -> Release:
 
 
 def _approved(portal: Portal, tx: Tx, image: str) -> Release:
-    release = store.approved_releases(tx).get(image) if image in portal.catalog else None
+    release = releases.approved(tx).get(image) if image in portal.catalog else None
     if release is None:
-        known = ", ".join(sorted(set(store.approved_releases(tx)) & set(portal.catalog))) or "none yet"
+        known = ", ".join(sorted(set(releases.approved(tx)) & set(portal.catalog))) or "none yet"
         raise Invalid("unknown_image", f"There is no approved image named {image[:60]!r}.",
                       f"Approved images: {known}.")  # fmt: skip
+    launch.check(portal.settings, release, portal.now())
     return release
 
 
-def _lease_ports(tx: Tx, user: User, deployment_id: str, slot: int, now: datetime) -> None:
-    numbers = ports.slot_ports(user.range_index, slot).values()
+def _lease_ports(tx: Tx, user: User, deployment_id: str, slot: int, ssh: bool, now: datetime) -> None:
+    numbers = ports.slot_ports(user.range_index, slot, ssh=ssh).values()
     ledger.lease(tx, ledger.PORT, [str(port) for port in numbers], deployment_id, now)
 
 
@@ -117,6 +119,8 @@ def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployme
             raise policy.not_found()
         policy.check_owner(user, before)
         after = lifecycle.intent(action, before.state)
+        if action == "restart":  # refused now, while it still runs, rather than once it is down
+            launch.check(portal.settings, before.release, now)
         # Taking the lock away makes whoever works on the old intent drop it at the next write.
         store.update_deployment(
             tx, deployment_id, restart_after_stop=action == "restart", lock_token=None, lock_expires_at=None,
@@ -133,12 +137,13 @@ def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployme
 
 def _start(portal: Portal, tx: Tx, user: User, before: Deployment, now: datetime) -> None:
     """A stopped deployment gave its GPUs and memory back; it asks again, on the VM where its home is."""
+    launch.check(portal.settings, before.release, now)
     order = admission.order_of(before)
     quotas.check(portal, tx, user, order, new=False)
     verdict = admission.judge(portal, tx, user, order, before.vm)
     if before.slot is None:  # it failed, and gave its ports back too
         slot = placement.choose_slot(ledger.held_slots(tx, user.id))
-        _lease_ports(tx, user, before.id, slot, now)
+        _lease_ports(tx, user, before.id, slot, before.ssh, now)
         store.update_deployment(tx, before.id, slot=slot)
     _enter(tx, user, before.id, verdict, now, wish="start")
 

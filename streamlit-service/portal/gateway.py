@@ -41,7 +41,11 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
                        "Deploy an image, or open your containers from the portal.")  # fmt: skip
     if deployment.state is not State.RUNNING or deployment.vm is None:
         raise Conflict("not_running", _why_not_running(deployment), "Go to My containers in the portal.")
-    service = next(s for s, p in ports.slot_ports(user.range_index, deployment.slot).items() if p == port)
+    services = {number: one for one, number in ports.slot_ports(user.range_index, deployment.slot).items()}
+    service = services.get(port)
+    if service is None:
+        raise NotFound("not_for_browsers", f"{deployment.name} takes SSH on this port, not a browser.",
+                       "My containers in the portal shows the command to connect with.")  # fmt: skip
     last = deployment.last_activity_at
     return Route(
         upstream=f"{deployment.vm.address}:{port}",

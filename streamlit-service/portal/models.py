@@ -11,6 +11,7 @@ class Role(enum.StrEnum):
     """What a user is to the portal."""
 
     USER = "user"
+    CURATOR = "curator"
     ADMIN = "admin"
 
 
@@ -56,9 +57,11 @@ class GpuState(enum.StrEnum):
 
 
 class ReleaseState(enum.StrEnum):
-    """Whether a release may run."""
+    """Whether a release may run: an approved one does; what runs of a deprecated one may go on and start again."""
 
+    CANDIDATE = "candidate"
     APPROVED = "approved"
+    DEPRECATED = "deprecated"
     WITHDRAWN = "withdrawn"
 
 
@@ -73,11 +76,26 @@ class Identity:
     upn: str | None
     fingerprint: str
     not_after: datetime
+    ssh_key: str = ""
+    """The certificate's public key as OpenSSH writes it; "" where OpenSSH knows no such key."""
+
+
+@dataclass(frozen=True)
+class SshKey:
+    """A public key that a user added for SSH, as OpenSSH writes it, without its comment."""
+
+    name: str
+    key: str
+    fingerprint: str
+    added_at: str
 
 
 @dataclass(frozen=True)
 class User:
-    """A person the portal knows. `range_index` n gives ports 10000+100n … (see ports.py)."""
+    """A person the portal knows. `range_index` n gives ports 10000+100n … (see ports.py).
+
+    `certificate_key` is the public key of the certificate last signed in with; `ssh_keys` are added by hand.
+    """
 
     id: int
     subject: str
@@ -86,6 +104,8 @@ class User:
     range_index: int
     group: str
     created_at: datetime
+    certificate_key: str = ""
+    ssh_keys: tuple[SshKey, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,7 +168,11 @@ class Quota:
 
 @dataclass(frozen=True)
 class Release:
-    """A built, signed digest of an image. `reference` is name@digest as the engine pulls it."""
+    """A built, scanned, signed digest of an image. `reference` is name@digest as the engine pulls it.
+
+    `download_bytes`: its compressed layers, 0 when not known. `scanned_at`: of the last report. `reason`: why it was
+    deprecated or withdrawn.
+    """
 
     id: int
     image: str
@@ -159,6 +183,19 @@ class Release:
     state: ReleaseState
     standin: bool
     created_at: datetime
+    published_by: str = ""
+    approved_by: str = ""
+    approved_at: datetime | None = None
+    highlights: tuple[str, ...] = ()
+    download_bytes: int = 0
+    scanned_at: datetime | None = None
+    refused_for: str = ""
+    """The kind of the first finding of the last report that the policy refuses; "" when it passed."""
+    problem: str = ""
+    """That finding in words."""
+    waived: int = 0
+    """How many findings of the last report only a waiver let pass."""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,6 +208,7 @@ class Order:
     memory_gb: float = 2.0
     cpus: float = 1.0
     gpu_model: str = ""
+    ssh: bool = False
 
 
 @dataclass(frozen=True)
@@ -211,6 +249,7 @@ class Deployment:
     gpu_uuids: tuple[str, ...]
     memory_gb: float
     cpus: float
+    ssh: bool
     container_id: str | None
     jupyter_token: str = field(repr=False)
     restart_after_stop: bool

@@ -120,6 +120,20 @@ def acting(actor: User | str) -> str:
     return actor
 
 
+def check_curator(user: User) -> None:
+    """Raise Forbidden unless the user curates images. Administrators do too."""
+    if user.role not in (Role.CURATOR, Role.ADMIN):
+        raise Forbidden("not_curator", "Only an image curator may do this.", "Ask an image curator.")
+
+
+def curating(actor: User | str) -> str:
+    """As acting(), for curators."""
+    if isinstance(actor, User):
+        check_curator(actor)
+        return actor.subject
+    return actor
+
+
 def check_owner(user: User, deployment: Deployment) -> None:
     """Raise NotFound when the deployment is somebody else's: its existence is not told either."""
     if deployment.owner.id != user.id:

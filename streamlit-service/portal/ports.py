@@ -28,7 +28,7 @@ class Service(enum.IntEnum):
         return {Service.JUPYTER: 8888, Service.TENSORBOARD: 6006, Service.SSH: 22}[self]
 
 
-PUBLISHED = (Service.JUPYTER, Service.TENSORBOARD)
+THROUGH_GATEWAY = (Service.JUPYTER, Service.TENSORBOARD)
 
 
 def range_of(range_index: int) -> range:
@@ -46,9 +46,10 @@ def port_of(range_index: int, slot: int, service: Service) -> int:
     return range_of(range_index)[SLOT_SIZE * slot + service]
 
 
-def slot_ports(range_index: int, slot: int) -> dict[Service, int]:
-    """The published ports of a slot."""
-    return {service: port_of(range_index, slot, service) for service in PUBLISHED}
+def slot_ports(range_index: int, slot: int, *, ssh: bool = False) -> dict[Service, int]:
+    """The published ports of a slot: those that nginx leads to and, if asked for, SSH's, which is the VM's own."""
+    services = (*THROUGH_GATEWAY, Service.SSH) if ssh else THROUGH_GATEWAY
+    return {service: port_of(range_index, slot, service) for service in services}
 
 
 def range_index_of(port: int) -> int | None:

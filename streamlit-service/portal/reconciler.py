@@ -13,7 +13,7 @@ import structlog
 
 from portal import admission, metrics, store
 from portal.context import Portal
-from portal.convergence import IsReady, converge
+from portal.convergence import IsReady, Verify, converge
 from portal.engine import Engine
 from portal.errors import LockLost
 from portal.models import Vm
@@ -34,10 +34,11 @@ Look = Callable[[Portal, Vm, Engine], None]
 class Reconciler:
     """Runs until stopped. One per database: the worker is the only process that touches engines."""
 
-    def __init__(self, portal: Portal, engine_for: EngineFor, is_ready: IsReady) -> None:
+    def __init__(self, portal: Portal, engine_for: EngineFor, is_ready: IsReady, verify: Verify) -> None:
         self._portal = portal
         self._engine_for = engine_for
         self._is_ready = is_ready
+        self._verify = verify
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._guard = threading.Lock()
@@ -132,7 +133,7 @@ class Reconciler:
             return
         self._held.add(work)
         try:
-            converge(work, self._engine_for(work.vm), self._is_ready)
+            converge(work, self._engine_for(work.vm), self._is_ready, self._verify)
         finally:
             self._held.discard(work)
 

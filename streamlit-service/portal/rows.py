@@ -17,6 +17,7 @@ from portal.models import (
     Release,
     ReleaseState,
     Role,
+    SshKey,
     State,
     StopReason,
     User,
@@ -41,7 +42,8 @@ def deployment_select() -> sa.Select[Any]:
 
 def user(row: Any, prefix: str = "") -> User:
     """A User from a row of users, or from the prefixed columns of a join."""
-    return User(**_pick(row, User, prefix, role=Role))
+    values = _pick(row, User, prefix, role=Role)
+    return User(**values | {"ssh_keys": tuple(SshKey(**key) for key in values["ssh_keys"] or ())})
 
 
 def vm(row: Any, prefix: str = "") -> Vm:
@@ -61,7 +63,8 @@ def quota(row: Any) -> Quota:
 
 def release(row: Any, prefix: str = "") -> Release:
     """A Release, likewise."""
-    return Release(**_pick(row, Release, prefix, state=ReleaseState))
+    values = _pick(row, Release, prefix, state=ReleaseState)
+    return Release(**values | {"highlights": tuple(values["highlights"] or ())})
 
 
 def deployment(row: Row[Any]) -> Deployment:
@@ -72,7 +75,7 @@ def deployment(row: Row[Any]) -> Deployment:
         owner=user(row, "user__"),
         vm=vm(row, "vm__") if get["vm__id"] is not None else None, release=release(row, "release__"),
         slot=get["slot"], gpus=get["gpus"], gpu_model=get["gpu_model"],
-        gpu_uuids=tuple(get["gpu_uuids"] or ()), memory_gb=get["memory_gb"], cpus=get["cpus"],
+        gpu_uuids=tuple(get["gpu_uuids"] or ()), memory_gb=get["memory_gb"], cpus=get["cpus"], ssh=get["ssh"],
         container_id=get["container_id"], jupyter_token=get["jupyter_token"],
         restart_after_stop=get["restart_after_stop"],
         stop_reason=StopReason(get["stop_reason"]) if get["stop_reason"] else None,

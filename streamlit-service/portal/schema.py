@@ -38,6 +38,8 @@ users = sa.Table(
     sa.Column("range_index", sa.Integer, nullable=False, unique=True),
     sa.Column("group", sa.Text, nullable=False, server_default=""),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("certificate_key", sa.Text, nullable=False, server_default=""),
+    sa.Column("ssh_keys", sa.JSON),
 )  # fmt: skip
 
 vms = sa.Table(
@@ -98,6 +100,34 @@ releases = sa.Table(
     sa.Column("standin", sa.Boolean, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("approved_at", UtcDateTime),
+    sa.Column("published_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("approved_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("highlights", sa.JSON),
+    sa.Column("download_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("scanned_at", UtcDateTime),
+    sa.Column("refused_for", sa.Text, nullable=False, server_default=""),
+    sa.Column("problem", sa.Text, nullable=False, server_default=""),
+    sa.Column("waived", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+)  # fmt: skip
+
+# What was found in a release, apart from it: large, and wanted on one page only.
+reports = sa.Table(
+    "reports", metadata,
+    sa.Column("release_id", sa.Integer, sa.ForeignKey("releases.id"), primary_key=True),
+    sa.Column("packages", sa.JSON, nullable=False),
+    sa.Column("report", sa.JSON, nullable=False),
+)  # fmt: skip
+
+# Releases on VMs, as last seen; total_bytes 0 while not known.
+vm_images = sa.Table(
+    "vm_images", metadata,
+    sa.Column("vm_id", sa.Integer, sa.ForeignKey("vms.id"), primary_key=True),
+    sa.Column("release_id", sa.Integer, sa.ForeignKey("releases.id"), primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("done_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("total_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
 )  # fmt: skip
 
 deployments = sa.Table(
@@ -114,6 +144,7 @@ deployments = sa.Table(
     sa.Column("gpu_uuids", sa.JSON),
     sa.Column("memory_gb", sa.Float, nullable=False),
     sa.Column("cpus", sa.Float, nullable=False),
+    sa.Column("ssh", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("container_id", sa.Text),
     sa.Column("jupyter_token", sa.Text, nullable=False),
     sa.Column("restart_after_stop", sa.Boolean, nullable=False),

@@ -25,11 +25,30 @@ def home_volume(owner: User) -> str:
     return f"portal-home-{owner.id}-{re.sub(r'[^a-z0-9]+', '-', owner.subject.lower())[:80]}"
 
 
+def environment(token: str, *, gpus: bool, ssh_keys: str = "") -> dict[str, str]:
+    """The variables of a container. `ssh_keys`: OpenSSH public keys, one a line; "" for no SSH.
+
+    CUDA bases ask for every GPU of the machine; where NVIDIA's runtime is the engine's usual one, a container that
+    leased none would get them all.
+    """
+    variables = {"PORTAL_TOKEN": token}
+    if not gpus:
+        variables["NVIDIA_VISIBLE_DEVICES"] = "void"
+    if ssh_keys:
+        variables["PORTAL_SSH_KEYS"] = ssh_keys
+    return variables
+
+
+def ssh_keys(owner: User) -> str:
+    """Who may open the container by SSH: the card that its owner signs in with, and the keys they added."""
+    return "\n".join(key for key in (owner.certificate_key, *(one.key for one in owner.ssh_keys)) if key)
+
+
 def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
     """The container of a deployment that holds a slot."""
     if deployment.slot is None or deployment.vm is None:
         raise ValueError(f"deployment {deployment.id} holds no ports on a VM")
-    numbers = ports.slot_ports(deployment.owner.range_index, deployment.slot)
+    numbers = ports.slot_ports(deployment.owner.range_index, deployment.slot, ssh=deployment.ssh)
     memory = int(deployment.memory_gb * GIB)
     return ContainerSpec(
         name=container_name(deployment.id),
@@ -40,7 +59,11 @@ def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
             LABEL_OWNER: deployment.owner.subject,
             LABEL_GPUS: ",".join(deployment.gpu_uuids),
         },
-        environment={"PORTAL_TOKEN": deployment.jupyter_token},
+        environment=environment(
+            deployment.jupyter_token,
+            gpus=bool(deployment.gpu_uuids),
+            ssh_keys=ssh_keys(deployment.owner) if deployment.ssh else "",
+        ),
         publish={s.container_port: (deployment.vm.address, number) for s, number in numbers.items()},
         volumes={home_volume(deployment.owner): HOME},
         tmpfs={"/tmp": TMPFS},  # noqa: S108  (a path in the container)

@@ -16,8 +16,8 @@ from sqlalchemy.engine import Connection, Row
 
 from portal import lifecycle, rows
 from portal.errors import LockLost
-from portal.models import Deployment, Release, ReleaseState, State, User, Vm, VmState
-from portal.schema import audit_head, deployments, gpus, leases, releases, users, vms
+from portal.models import Deployment, State, User, Vm, VmState
+from portal.schema import audit_head, deployments, gpus, leases, users, vm_images, vms
 
 Tx = Connection
 """An open transaction. Never held across a network call (invariant 5)."""
@@ -157,38 +157,13 @@ def insert_vm(tx: Tx, name: str, engine_url: str, address: str, owner_id: int | 
 def remove_vm(tx: Tx, vm_id: int) -> None:
     """Take a VM out of the fleet; its row stays for the history of what ran there."""
     tx.execute(gpus.delete().where(gpus.c.vm_id == vm_id))
+    tx.execute(vm_images.delete().where(vm_images.c.vm_id == vm_id))
     update_vm(tx, vm_id, state=VmState.REMOVED)
 
 
 def update_vm(tx: Tx, vm_id: int, **values: Any) -> None:
     """Change columns of a VM."""
     tx.execute(vms.update().where(vms.c.id == vm_id).values(**values))
-
-
-# --- releases ------------------------------------------------------------------------------
-
-
-def approved_releases(tx: Tx) -> dict[str, Release]:
-    """The release that was approved last, of each image, by image name."""
-    query = sa.select(releases).where(releases.c.state == ReleaseState.APPROVED)
-    query = query.order_by(releases.c.approved_at, releases.c.id)
-    return {row.image: rows.release(row) for row in tx.execute(query)}
-
-
-def release_by_reference(tx: Tx, reference: str) -> Release | None:
-    """The release with this name@digest."""
-    return _one(tx, sa.select(releases).where(releases.c.reference == reference), rows.release)
-
-
-def insert_release(tx: Tx, **values: Any) -> None:
-    """Add a release."""
-    tx.execute(releases.insert().values(**values))
-
-
-def approve_release(tx: Tx, release_id: int, now: datetime) -> None:
-    """Make a known release the approved one."""
-    values = {"state": ReleaseState.APPROVED, "approved_at": now}
-    tx.execute(releases.update().where(releases.c.id == release_id).values(**values))
 
 
 # --- deployments ---------------------------------------------------------------------------
@@ -211,6 +186,12 @@ def deployments_on(tx: Tx, vm_id: int) -> list[Deployment]:
     """Deployments on a VM that are not removed."""
     query = _SELECT.where(deployments.c.vm_id == vm_id, deployments.c.state != State.REMOVED)
     return [rows.deployment(row) for row in tx.execute(query)]
+
+
+def deployments_of_release(tx: Tx, release_id: int) -> list[Deployment]:
+    """Deployments of a release that are not removed, oldest first."""
+    query = _SELECT.where(deployments.c.release_id == release_id, deployments.c.state != State.REMOVED)
+    return [rows.deployment(row) for row in tx.execute(query.order_by(deployments.c.created_at))]
 
 
 def deployment_at_port(tx: Tx, port: int) -> Deployment | None:

@@ -2,21 +2,69 @@
 
 from __future__ import annotations
 
-from portal import audit, store
+from dataclasses import replace
+
+from portal import audit, policy, sshkeys, store
 from portal.context import Portal
-from portal.models import Identity, Role, User
+from portal.errors import Conflict, NotFound
+from portal.models import Identity, Role, SshKey, User
+
+MOST_KEYS = 10
 
 
 def user_of(portal: Portal, identity: Identity) -> User:
     """The user that this identity is; first sight creates it and records so."""
     with portal.store.reading() as tx:
         user = store.user_by_subject(tx, identity.subject)
-    return user or _first_sight(portal, identity)
+    user = user or _first_sight(portal, identity)
+    if identity.ssh_key and identity.ssh_key != user.certificate_key:
+        with portal.store.transaction() as tx:
+            store.update_user(tx, user.id, certificate_key=identity.ssh_key)
+        user = replace(user, certificate_key=identity.ssh_key)
+    return user
+
+
+def set_role(portal: Portal, actor: User | str, subject: str, role: Role) -> None:
+    """Change what a user is. Raises NotFound for somebody who never signed in."""
+    who = policy.acting(actor)
+    with portal.store.transaction() as tx:
+        user = store.user_by_subject(tx, subject)
+        if user is None:
+            raise NotFound("no_such_user", f"No user {subject} is known.", "They appear once they have signed in.")
+        store.update_user(tx, user.id, role=role)
+        audit.append(tx, portal.now(), who, "user.role", f"user:{subject}", role=role, before=user.role)
+
+
+def add_key(portal: Portal, user: User, name: str, text: str) -> User:
+    """Add a public key for SSH; it counts from the next start of a container. Raises Invalid, Conflict."""
+    key = sshkeys.parse(name, text, portal.now())
+    if len(user.ssh_keys) >= MOST_KEYS:
+        raise Conflict("too_many_keys", f"You have {MOST_KEYS} keys, which is as many as there may be.", "Remove one.")
+    if key.key in {user.certificate_key, *(one.key for one in user.ssh_keys)}:
+        raise Conflict("key_known", "This key is among yours already.", "Nothing is to be done.")
+    return _put_keys(portal, user, (*user.ssh_keys, key), "user.key_added", key)
+
+
+def remove_key(portal: Portal, user: User, fingerprint: str) -> User:
+    """Take a key away; a container that runs goes on accepting it until it is started again."""
+    gone = next((one for one in user.ssh_keys if one.fingerprint == fingerprint), None)
+    if gone is None:
+        raise NotFound("no_such_key", "There is no such key among yours.", "Reload the page.")
+    return _put_keys(portal, user, tuple(one for one in user.ssh_keys if one != gone), "user.key_removed", gone)
+
+
+def _put_keys(portal: Portal, user: User, keys: tuple[SshKey, ...], action: str, key: SshKey) -> User:
+    with portal.store.transaction() as tx:
+        store.update_user(tx, user.id, ssh_keys=[vars(one) for one in keys])
+        audit.append(tx, portal.now(), user.subject, action, f"user:{user.subject}", name=key.name,
+                     fingerprint=key.fingerprint)  # fmt: skip
+    return replace(user, ssh_keys=keys)
 
 
 def _first_sight(portal: Portal, identity: Identity) -> User:
     keys = {key.lower() for key in (identity.edipi, identity.upn) if key}
-    role = Role.ADMIN if keys & portal.settings.admin_keys else Role.USER
+    role = Role.CURATOR if keys & portal.settings.curator_keys else Role.USER
+    role = Role.ADMIN if keys & portal.settings.admin_keys else role
     now = portal.now()
     with portal.store.transaction() as tx:
         store.in_order(tx)  # two first sights must not be given the same ports

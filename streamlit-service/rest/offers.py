@@ -1,7 +1,7 @@
 """What a caller is and may choose from: /me, /images, /vms, /gpus."""
 
 from fastapi import APIRouter
-from portal import board, placement, quotas, store
+from portal import board, placement, quotas, releases, store
 from views import GpuView, ImageView, Me, VmView
 
 from rest.caller import Caller, Product
@@ -18,7 +18,7 @@ def me(portal: Product, user: Caller) -> Me:
 @router.get("/images")
 def images(portal: Product, _: Caller) -> list[ImageView]:
     with portal.store.reading() as tx:
-        approved = store.approved_releases(tx)
+        approved = releases.approved(tx)
     return [ImageView.of(image, approved[name]) for name, image in portal.catalog.items() if name in approved]
 
 

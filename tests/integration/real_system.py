@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -15,13 +16,11 @@ import fleet as fleets
 import httpx
 import pytest
 import stack as stacks
-import yaml
 from fleet import Fleet, TestVm
 from people import Person, photograph
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from stack import ROOT, Stack
 
-RELEASE = "test"
 NEWER_DRIVER = "540.10"  # than one of the GPU VMs has, older than the other's
 # A second loopback address, so that the tests run beside a demo. On macOS set it to 127.0.0.1 and stop the demo.
 BIND = os.environ.get("PORTAL_TEST_BIND", "127.0.0.2")
@@ -37,40 +36,34 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     system = Stack(
         home=home, project="portal-test", host=BIND, bind=BIND, registry_port=5543,
         registry_host="registry:5000", subnet="172.30.98", environment="test",
-        settings={"PORTAL_CATALOG": str(_catalog(home)),
-                  "PORTAL_GPU_INTERVAL_S": "1"},
+        settings={"PORTAL_IMAGES": str(_images(home)), "PORTAL_GPU_INTERVAL_S": "1", "PORTAL_PREPULL": "false",
+                  "PORTAL_SIGNATURE_TTL_S": "1"},
     )  # fmt: skip
     if not kept:
         _clear(system)
     system.make_secrets()
     stacks.build_services(say)
-    stacks.build_image("ml-cpu", RELEASE, say)
+    system.make_signing_key()
     fleets.build_image()
     try:
         system.up()
-        system.publish("ml-cpu", RELEASE)
-        system.publish("ml-cpu", RELEASE, as_image="gpu-standin")
+        system.publish("ml-cpu", say=say)
+        system.publish("gpu-jupyter", say=say)
         yield system
     finally:
         if not kept:
             _clear(system)
 
 
-def _catalog(home: Path) -> Path:
-    """The catalogue, and an image that asks for GPUs: ml-cpu again, since real GPU images need real GPUs."""
-    catalog = yaml.safe_load((ROOT / "images" / "catalog.yaml").read_text())
-    catalog["images"]["ml-local"] = {"title": "For this machine's own engine", "purpose": "For tests.", "gpu": False}
-    catalog["images"]["gpu-standin"] = {
-        "title": "Notebook with GPU (stand-in)",
-        "purpose": "For tests.",
-        "gpu": True,
-        "min_driver": NEWER_DRIVER,
-    }
+def _images(home: Path) -> Path:
+    """The images, gpu-jupyter asking for a driver that only one of the GPU VMs has."""
     home.mkdir(parents=True, exist_ok=True)
-    path = home / "catalog.yaml"
-    path.write_text(yaml.safe_dump(catalog, sort_keys=False))
-    path.chmod(0o444)
-    return path
+    folder = home / "images"
+    shutil.copytree(ROOT / "images", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.crt"))
+    path = folder / "gpu-jupyter" / "image.yaml"
+    path.write_text(re.sub(r'min_driver: ".*"', f'min_driver: "{NEWER_DRIVER}"', path.read_text()))
+    folder.chmod(0o755)
+    return folder
 
 
 def _clear(system: Stack) -> None:

@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 
 import pytest
 from database import postgresql
-from portal import admission, audit, deployments, images, inventory, ledger, quotas, store, users
+from portal import admission, audit, deployments, inventory, ledger, quotas, store, users
 from portal.config import Settings
 from portal.context import Portal
 from portal.engine import GpuReport, SeenGpu
 from portal.errors import PortalError
 from portal.models import Order, Quota, State
 from portal.store import Store
-from samples import CATALOG, REFERENCE, identity
+from samples import CATALOG, approved, identity
 
 PEOPLE, PROCESSES = 20, 4
 GPUS = 3
@@ -53,8 +53,7 @@ def portal(url: str) -> Iterator[Portal]:
     """One VM with three GPUs; nobody holds any."""
     made = product(url)
     made.store.migrate()
-    images.approve(made, "test", image="ml-cpu", version="1", reference=REFERENCE, size_bytes=1, standin=False,
-                   created_at=made.now())  # fmt: skip
+    approved(made)
     vm = inventory.add(made, "test", "vm-race", "ssh://portal@vm-race", "10.0.0.9")
     gpus = tuple(SeenGpu(f"GPU-race-{n}", n, "A100", None, 40, 0, 0, 40) for n in range(GPUS))
     inventory.saw_gpus(made, vm, GpuReport(gpus, "535.1", "12.2", "nvidia"))

@@ -114,7 +114,7 @@ def test_a_cdi_engine_is_asked_by_cdi(vm_cdi: TestVm, lab: Stack, jane: Person) 
 def test_a_driver_older_than_the_image_needs_keeps_the_image_off_that_vm(
     vm_nvidia: TestVm, vm_cdi: TestVm, jane: Person
 ) -> None:
-    order = {"image": "gpu-standin", "gpus": 1, "gpu_model": A100, "memory_gb": 1, "cpus": 1}
+    order = {"image": "gpu-jupyter", "gpus": 1, "gpu_model": A100, "memory_gb": 1, "cpus": 1}
     refused = jane.http.post("/api/v1/deployments", json=order)
     assert refused.status_code == 409
     assert "vm-nvidia: has NVIDIA driver 535.104.05, the image needs 540.10" in refused.json()["message"]

@@ -42,17 +42,13 @@ def test_each_on_their_own_vm_with_the_same_container_port(
 
 def test_this_machines_own_engine_is_a_vm_too(stack: Stack, vm_a: TestVm, ray: Person) -> None:
     """Over the local socket, as in `make demo`; its containers publish on the portal network's gateway."""
-    digest = next(one["digest"] for one in ray.http.get("/api/v1/images").json() if one["name"] == "ml-cpu")
-    reference = f"127.0.0.1:{stack.registry_port}/ml-cpu@{digest}"
     engine = docker.from_env()
-    engine.images.pull(reference, auth_config=stack.registry_auth())
-    stack.admin("image", "approve", "ml-local", "--reference", reference, "--version", "1", "--size-bytes", "1")
     for vm in ray.http.get("/api/v1/vms").json():  # of their own, from other tests
         if vm["dedicated"]:
             stack.admin("vm", "assign", vm["name"], "--pool", "nobody")
     stack.admin("vm", "add", "this-machine", "--engine", "unix:///var/run/docker.sock", "--address", stack.gateway,
                 "--owner", "edipi:3456789012")  # fmt: skip
-    made = ray.settled(ray.deploy("local", image="ml-local")["id"])
+    made = ray.settled(ray.deploy("local")["id"])
     assert (made["state"], made["vm"]) == ("running", "this-machine"), made["error"]
     assert ray.http.get(made["urls"]["jupyter"] + "api").status_code == 200
     ports = engine.containers.get(f"portal-{made['id']}").ports["8888/tcp"] or []

@@ -9,7 +9,7 @@ from fakes import FakeEngine
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from portal import deployments, images, inventory, ledger, policy, store, users
+from portal import deployments, inventory, ledger, policy, store, users
 from portal.context import Portal
 from portal.engine import LABEL_DEPLOYMENT
 from portal.errors import Conflict, Forbidden, Invalid, NoCapacity, NotFound, PortalError
@@ -142,12 +142,6 @@ def test_without_any_room_the_refusal_says_why(portal: Portal, jane: User) -> No
         store.update_vm(tx, 1, state=VmState.DRAINING)
     with pytest.raises(NoCapacity, match=r"vm-01: takes no new containers"):
         deployments.request(portal, jane, Order("ml-cpu", "a"))
-
-
-def test_only_digests_can_be_approved(portal: Portal) -> None:
-    with pytest.raises(Invalid, match="a tag is never deployed"):
-        images.approve(portal, "test", image="ml-cpu", version="2", reference="registry:5000/ml-cpu:latest",
-                       size_bytes=1, standin=False, created_at=portal.now())  # fmt: skip
 
 
 def test_people_get_the_next_range_once_and_keep_it(portal: Portal) -> None:

@@ -45,6 +45,6 @@ def test_how_long_somebody_waited_is_measured_when_they_start(
     deployments.act(portal, jane, first.id, "remove")
     work_off(first.id)
     before = REGISTRY.get_sample_value("portal_wait_seconds_sum") or 0.0
-    for job in Reconciler(portal, lambda vm: engine, lambda vm, port: True).dispatch():
+    for job in Reconciler(portal, lambda vm: engine, lambda vm, port: True, lambda release: None).dispatch():
         job.result(timeout=10)
     assert (REGISTRY.get_sample_value("portal_wait_seconds_sum") or 0.0) - before == 300

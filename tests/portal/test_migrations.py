@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from portal import ledger, store
+from portal import ledger, releases, store
 from portal.models import State
 from portal.store import Store
 
@@ -54,7 +54,7 @@ def test_records_and_what_runs_survive_the_newest_schema(old: str) -> None:
         found = {one.id: one for one in store.deployments_of(tx, 1)}
         leases = {(row["kind"], row["deployment_id"]) for row in ledger.live_leases(tx)}
         assert ledger.held_memory(tx) == {1: 4.0}
-        assert store.approved_releases(tx)["ml-cpu"].version == "1"
+        assert releases.approved(tx)["ml-cpu"].version == "1"
         assert tx.execute(sa.text("PRAGMA foreign_key_check")).all() == []
     assert (found["runs"].state, found["rests"].state) == (State.RUNNING, State.STOPPED)
     assert found["runs"].vm is not None and found["runs"].vm.pool == "shared"

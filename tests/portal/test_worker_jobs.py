@@ -77,14 +77,14 @@ def test_removing_while_pulling_wins_and_leaves_no_container(portal: Portal, jan
     made = deployments.request(portal, jane, Order("ml-cpu", "first"))
     work = Work.claim(portal, made.id)
     assert work
-    job = threading.Thread(target=converge, args=(work, engine, lambda vm, port: True))
+    job = threading.Thread(target=converge, args=(work, engine, lambda vm, port: True, lambda release: None))
     job.start()
     deployments.act(portal, jane, made.id, "remove")
     engine.pull_gate.set()
     job.join(10)
     removal = Work.claim(portal, made.id)
     assert removal
-    converge(removal, engine, lambda vm, port: True)
+    converge(removal, engine, lambda vm, port: True, lambda release: None)
     assert deployments.mine(portal, jane) == []
     assert not engine.boxes
 
@@ -159,7 +159,8 @@ def test_a_vm_that_hangs_delays_no_other(portal: Portal, jane: User, john: User)
 
     inventory.add(portal, "test", "vm-hung", "ssh://portal@hung", "10.0.0.9", jane.subject)
     hung, good = FakeEngine(pull_gate=threading.Event()), FakeEngine()
-    reconciler = Reconciler(portal, lambda vm: hung if vm.name == "vm-hung" else good, lambda vm, port: True)
+    engines = {"vm-hung": hung, "vm-01": good}
+    reconciler = Reconciler(portal, lambda vm: engines[vm.name], lambda vm, port: True, lambda release: None)
     for number in range(8):
         deployments.request(portal, jane, Order("ml-cpu", f"h{number}", memory_gb=0.5))
     made = deployments.request(portal, john, Order("ml-cpu", "good"))

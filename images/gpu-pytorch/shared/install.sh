@@ -1,0 +1,34 @@
+#!/bin/sh
+# The last build step of every image, as root: the user, the notebooks' environment, Jupyter's settings, hardening.
+# The same file in every image's folder (images/shared); a test holds the copies equal.
+set -eu
+here=$(dirname "$0")
+
+# A fixed numeric user: the portal runs containers with no capabilities, so nothing can chown later.
+# Ubuntu 24.04 brings a user 1000 of its own.
+if getent passwd 1000 >/dev/null; then userdel --remove "$(getent passwd 1000 | cut -d: -f1)" 2>/dev/null || true; fi
+getent group 1000 >/dev/null || groupadd --gid 1000 scientist
+useradd --uid 1000 --gid 1000 --create-home --home-dir /home/scientist --shell /bin/bash scientist
+mkdir -p /home/scientist/work /home/scientist/tensorboard
+chown -R 1000:1000 /home/scientist
+
+# What notebooks see of the image: first the packages of the base's own Python, where it has any (NVIDIA's PyTorch),
+# then those of /opt/venv, where ipykernel and pip are.
+python=${IMAGE_PYTHON:-/opt/venv/bin/python}
+"$python" -m venv --without-pip --symlinks /opt/kernel
+site=$(/opt/kernel/bin/python -c 'import site; print(site.getsitepackages()[0])')
+for one in "$python" /opt/venv/bin/python; do "$one" -c 'import site; print("\n".join(site.getsitepackages()))'; done |
+    awk '!seen[$0]++' > "$site/_image.pth"
+
+install -D -m 0644 "$here/kernel.json" /opt/venv/share/jupyter/kernels/python3/kernel.json
+install -D -m 0644 "$here/kernel-image.json" /opt/venv/share/jupyter/kernels/python3-image/kernel.json
+install -D -m 0644 "$here/overrides.json" /opt/venv/share/jupyter/lab/settings/overrides.json
+install -D -m 0644 "$here/jupyter_server_config.py" /etc/jupyter/jupyter_server_config.py
+install -m 0755 "$here/start.sh" /usr/local/bin/start-notebook
+install -m 0755 "$here/serve-ssh.sh" /usr/local/bin/serve-ssh
+# shellcheck disable=SC2016  # for that script's shell
+printf '#!/bin/sh\nexec "$NOTEBOOK_ENV/bin/python" "$@"\n' > /usr/local/bin/notebook-python
+chmod 0755 /usr/local/bin/notebook-python
+
+# Nothing here may raise privileges: the portal forbids it at run time, this takes the means away too.
+find / -xdev -type f -perm /6000 -exec chmod a-s {} +

@@ -1,0 +1,48 @@
+"""JupyterLab behind the portal's gateway.
+
+The gateway proves who the person is (mutual TLS), checks the Origin header and adds the token, so
+Jupyter shows no login page. Jupyter's own token would be written into every page (page_config), so
+the token is checked here instead and never leaves the server.
+"""
+
+import hmac
+import os
+import secrets
+
+from jupyter_server.auth.identity import IdentityProvider, User
+
+# Taken out of the environment before any kernel inherits it. Without one, nobody gets in.
+TOKEN = os.environ.pop("PORTAL_TOKEN", "") or secrets.token_hex()
+
+
+class GatewayIdentity(IdentityProvider):
+    """Whoever brings the gateway's token is the container's owner; everybody else is nobody."""
+
+    auth_enabled = True
+
+    def _token_default(self):
+        return ""
+
+    def get_user(self, handler):
+        """The owner, or None."""
+        given = handler.request.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), f"token {TOKEN}".encode()):
+            return None
+        handler._token_authenticated = True
+        return User(username="owner", name="Owner", display_name="Owner")
+
+    def is_token_authenticated(self, handler):
+        """Skips Jupyter's Origin and XSRF checks: the gateway has checked the Origin."""
+        return getattr(handler, "_token_authenticated", False)
+
+
+c = get_config()  # noqa: F821  (given by Jupyter)
+c.ServerApp.identity_provider_class = GatewayIdentity
+c.ServerApp.ip = "0.0.0.0"  # published by the engine on the VM's internal address only
+c.ServerApp.port = 8888
+c.ServerApp.port_retries = 0
+c.ServerApp.open_browser = False
+c.ServerApp.allow_remote_access = True
+c.ServerApp.root_dir = "/home/scientist"
+c.ServerApp.preferred_dir = "/home/scientist/work"
+c.ServerApp.quit_button = False  # stopping belongs to the portal, which records it

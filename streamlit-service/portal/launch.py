@@ -1,0 +1,34 @@
+"""May this release run? Asked when it is ordered and again when it is started. Pure; signatures are the worker's."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from portal.config import Settings
+from portal.errors import Conflict
+from portal.models import Release, ReleaseState
+
+RUNS = {ReleaseState.APPROVED, ReleaseState.DEPRECATED}
+ASK = "Choose another release, or ask {contact} to publish a new one."
+
+
+def check(settings: Settings, release: Release, now: datetime) -> None:
+    """Raise Conflict, each for its own reason, unless the release may run."""
+    name, hint = f"{release.image} {release.version}", ASK.format(contact=settings.help_contact)
+    if release.state is ReleaseState.WITHDRAWN:
+        why = f": {release.reason}" if release.reason else ""
+        raise Conflict("release_withdrawn", f"{name} was withdrawn{why}.", hint)
+    if release.state not in RUNS:
+        raise Conflict("release_not_approved", f"{name} is not approved.", hint)
+    if release.scanned_at is None:
+        raise Conflict("never_scanned", f"{name} was never scanned.", hint)
+    if release.refused_for:
+        why = f"{name} does not pass the policy: {release.problem}."
+        raise Conflict(f"refused_{release.refused_for}", why, hint)
+    if now - release.scanned_at > timedelta(days=settings.scan_max_age_days):
+        days = (now - release.scanned_at).days
+        raise Conflict("scan_stale", f"{name} was last scanned {days} days ago; "
+                       f"{settings.scan_max_age_days:g} are allowed.",
+                       f"Ask {settings.help_contact} to run: admin.py image scan {release.image}")  # fmt: skip
+    if release.standin and not settings.demo:
+        raise Conflict("refused_standin_base", f"{name} is built on a stand-in base, for demonstrations only.", hint)

@@ -1,0 +1,265 @@
+"""`admin.py image publish`: from a folder to a candidate release, in named steps that also run alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import cosign
+import docker
+from portal import images
+from portal.context import Portal
+from portal.errors import Conflict, EngineError, PortalError
+from portal.images import Candidate
+from portal.models import Release
+from portal.report import Finding, Kind, Report, Scanner, judge, load_waivers
+from registry import Registry
+
+from publishing import advisories, archive_scan, building, contents, sbom, testing, trivy
+from publishing.bench import Bench, Refused
+from publishing.contents import Contents
+from publishing.sbom import Packages
+from publishing.testing import Tests
+
+REPORT_TYPE = "https://container-portal.org/attestation/report/v1"
+WAIVERS = "waivers.yaml"
+STEPS = 8
+
+
+def bench_for(
+    portal: Portal, name: str, variant: str, version: str, say: Callable[[str], None], *, fresh: bool = False
+) -> Bench:
+    """The workbench of an image. Raises PortalError when it is not in the catalogue."""
+    image = portal.catalog.get(name)
+    if image is None:
+        known = ", ".join(portal.catalog)
+        raise Conflict("unknown_image", f"{name} is not in the catalogue.", f"Known images: {known}.")
+    build = image.build(variant)
+    wanted = version or "-".join(part for part in (image.version, variant) if part)
+    return Bench(portal.settings, image, build, wanted, say, fresh)
+
+
+def publish(portal: Portal, actor: str, bench: Bench) -> Release:
+    """Every step; stops at the first that refuses, and then nothing was pushed or recorded."""
+    step = _Counter(bench)
+    step("lint")
+    building.lint(bench)
+    step("build")
+    bench = build(portal, bench)
+    step = _Counter(bench, step.done)
+    step("tests in the container")
+    test(bench)
+    step("bill of materials")
+    packages = materials(bench)
+    step("scan and policy")
+    report = scan(bench, packages)
+    step("push")
+    reference = push(portal, bench)
+    step("sign")
+    sign(bench, reference)
+    step("record")
+    return record(portal, actor, bench, reference, packages, report)
+
+
+class _Counter:
+    def __init__(self, bench: Bench, done: int = 0) -> None:
+        self._bench = bench
+        self.done = done
+
+    def __call__(self, title: str) -> None:
+        self.done += 1
+        self._bench.say(f"[{self.done}/{STEPS}] {self._bench.image.name} {self._bench.version}: {title}")
+
+
+def build(portal: Portal, bench: Bench) -> Bench:
+    """Build on the pinned base. In a demo a version that is taken gets the content's hash appended."""
+    building.build(bench, building.ensure_base(bench))
+    if not _taken(portal, bench):
+        return bench
+    if not bench.settings.demo:
+        raise images.taken(bench.image.name, bench.version)
+    other = replace(bench, version=f"{bench.version}-{bench.content[:8]}")
+    bench.say(f"{bench.version} was published with other content; in a demo this becomes {other.version}")
+    building.build(other, building.ensure_base(other))
+    if _taken(portal, other):  # the same files on another base, or other security updates
+        other = replace(bench, version=f"{bench.version}-{bench.id.removeprefix('sha256:')[:8]}")
+        building.build(other, building.ensure_base(other))
+    return other
+
+
+def _taken(portal: Portal, bench: Bench) -> bool:
+    """Whether this version was published as another digest than what was built."""
+    own = {name.partition("@")[2] for name in bench.built().get("RepoDigests") or []}
+    try:
+        known = images.find(portal, bench.image.name, bench.version)
+    except PortalError:
+        return False
+    return known.digest not in own
+
+
+def test(bench: Bench) -> Tests:
+    """The tests in the container; an unchanged image is not tested twice."""
+    known = bench.kept("tests", Tests)
+    if known and known.content == bench.content:
+        bench.say("unchanged: tested before")
+        return known
+    made = testing.run(bench)
+    bench.keep("tests", made)
+    return made
+
+
+def materials(bench: Bench) -> Packages:
+    """Bill of materials and contents of the built image; an unchanged image is not read twice."""
+    known = bench.kept("packages", Packages)
+    if known and bench.kept("contents", Contents) and (bench.work / "sbom.json").exists():
+        bench.say("unchanged: read before")
+        return known
+    bench.say("reading every layer")
+    archive = contents.save(bench)
+    try:
+        bench.keep("contents", contents.read(archive))
+        bench.say("listing packages (syft)")
+        packages = sbom.make(bench, archive)
+    finally:
+        archive.unlink(missing_ok=True)
+    bench.keep("packages", packages)
+    bench.say(f"{len(packages.python)} Python packages, {len(packages.system)} of the system")
+    return packages
+
+
+def scan(bench: Bench, packages: Packages | None = None, *, strict: bool = True) -> Report:
+    """Scan with today's data and judge. Raises Refused with every finding, when `strict`."""
+    packages = packages or bench.needed("packages", Packages, "sbom")
+    inside = bench.needed("contents", Contents, "sbom")
+    now = datetime.now(UTC)
+    scanners, findings = _scanners(bench, packages, inside, now)
+    built = bench.built()
+    findings += [*inside.findings, *contents.examine(bench, built["Config"], int(built["Size"]))]
+    findings += [_stale(bench, one) for one in scanners if not one.standin and _age_days(one, now) >
+                 bench.settings.scan_data_max_age_days]  # fmt: skip
+    findings += [Finding(kind=Kind.STANDIN_DATA, id="standin-data", subject=one.name, text=f"{one.name} is made up")
+                 for one in scanners if one.standin]  # fmt: skip
+    if bench.image.end_of_life < now.date():
+        findings.append(Finding(kind=Kind.END_OF_LIFE, id="image-end-of-life", subject=bench.image.name,
+                                text=f"{bench.image.name} reached its end on {bench.image.end_of_life}"))  # fmt: skip
+    found = Report(image=bench.image.name, scanned_at=now, scanners=tuple(scanners), findings=tuple(findings))
+    report = judge(found, load_waivers(bench.settings.images_dir / WAIVERS), demo=bench.settings.demo)
+    bench.keep("report", report)
+    for one in scanners:
+        bench.say(f"{one.name} {one.version}, data of {one.data_date:%Y-%m-%d %H:%M} UTC")
+    bench.say(f"{len(report.findings)} findings, {len(report.accepted)} waived, {len(report.refused)} refused")
+    if strict and not report.passed:
+        raise refusal(report)
+    return report
+
+
+def refusal(report: Report) -> Refused:
+    """What the policy refuses, in words, each with its kind."""
+    lines = [f"  {one.kind}: {one.text}" for one in report.refused]
+    return Refused(f"refused_{report.refused[0].kind}", "The policy refuses the image:\n" + "\n".join(lines[:40]),
+                   "Mend it (a rebuild with --fresh brings security updates), or add a waiver with owner, reason and "
+                   f"expiry to images/{WAIVERS}.")  # fmt: skip
+
+
+def _scanners(bench: Bench, packages: Packages, inside: Contents, now: datetime) -> tuple[list[Scanner], list[Finding]]:
+    if trivy.installed():
+        archive = contents.save(bench)
+        try:
+            one, findings = trivy.scan(archive)
+        finally:
+            archive.unlink(missing_ok=True)
+        return [one], findings
+    system, found = archive_scan.scan(inside, bench.settings)
+    python, more = advisories.scan(packages.python, bench.settings)
+    return [system, python], [*found, *more, *archive_scan.end_of_life(inside, now.date())]
+
+
+def _age_days(scanner: Scanner, now: datetime) -> float:
+    return (now - scanner.data_date) / timedelta(days=1)
+
+
+def _stale(bench: Bench, scanner: Scanner) -> Finding:
+    return Finding(kind=Kind.STALE_DATA, id="stale-data", subject=scanner.name,
+                   text=f"the data of {scanner.name} is of {scanner.data_date:%Y-%m-%d}, older than "
+                        f"{bench.settings.scan_data_max_age_days:g} days")  # fmt: skip
+
+
+def push(portal: Portal, bench: Bench) -> str:
+    """Push, and give back name@digest as engines pull it. Raises Conflict when the tag names something else."""
+    repository = bench.settings.repository(bench.image.name)
+    there = Registry(bench.settings).digest_of(f"{repository}@", bench.version)
+    own = {name.partition("@")[2] for name in bench.built().get("RepoDigests") or []}
+    if there is not None and there not in own:
+        raise Conflict("tag_taken", f"{repository}:{bench.version} is in the registry, with other content.",
+                       f"Raise version in images/{bench.image.name}/image.yaml.")  # fmt: skip
+    if there is not None:
+        bench.say("unchanged: in the registry")
+        return f"{repository}@{there}"
+    digest = ""
+    settings = bench.settings
+    auth = {"username": settings.registry_username, "password": settings.registry_password}
+    try:
+        for line in bench.engine.api.push(bench.local.rpartition(":")[0], bench.version, stream=True, decode=True,
+                                          auth_config=auth if settings.registry_username else None):  # fmt: skip
+            if "error" in line:
+                raise EngineError("push_failed", f"The registry refuses the push: {line['error']}",
+                                  "Check the registry's address, authority and credentials.")  # fmt: skip
+            digest = (line.get("aux") or {}).get("Digest", digest)
+    except docker.errors.APIError as error:
+        raise EngineError("push_failed", f"The push failed: {error.explanation}", "Check the registry.") from error
+    bench.say(f"pushed {repository}@{digest}")
+    return f"{repository}@{digest}"
+
+
+def sign(bench: Bench, reference: str) -> None:
+    """Sign, and attach bill of materials and report. What is signed already is not signed again."""
+    try:
+        cosign.verify(bench.settings, reference, bench.image.name, bench.version)
+        bench.say("unchanged: signed")
+    except Conflict:
+        cosign.sign(bench.settings, reference, bench.image.name, bench.version)
+        cosign.verify(bench.settings, reference, bench.image.name, bench.version)
+        cosign.attest(bench.settings, reference, "cyclonedx", bench.work / "sbom.json")
+        bench.say("signed, with its bill of materials")
+    cosign.attest(bench.settings, reference, REPORT_TYPE, bench.work / "report.json")
+
+
+def record(portal: Portal, actor: str, bench: Bench, reference: str, packages: Packages, report: Report) -> Release:
+    """Register the candidate."""
+    built = bench.built()
+    labels = built["Config"].get("Labels") or {}
+    return images.register(portal, actor, Candidate(
+        image=bench.image.name, version=bench.version, reference=reference, size_bytes=int(built["Size"]),
+        download_bytes=Registry(bench.settings).download_bytes(reference),
+        standin=labels.get(building.LABEL_STANDIN) == "true", created_at=bench.created_at, packages=packages.all(),
+        report=report,
+    ))  # fmt: skip
+
+
+def rescan(portal: Portal, actor: str, release: Release, say: Callable[[str], None]) -> Release:
+    """Scan a published release again with today's data; what it finds counts at the next launch."""
+    settings = portal.settings
+    image = portal.catalog[release.image]
+    _, _, variant = release.version.partition("-")
+    build = next((one for one in image.builds if one.variant and one.variant == variant), image.builds[0])
+    bench = Bench(settings, image, build, release.version, say)
+    _ensure_local(bench, release)
+    packages = materials(bench)
+    report = scan(bench, packages, strict=False)
+    cosign.attest(settings, release.reference, REPORT_TYPE, Path(bench.work / "report.json"))
+    return images.scanned(portal, actor, release.id, packages.all(), report)
+
+
+def _ensure_local(bench: Bench, release: Release) -> None:
+    name = bench.local.rpartition(":")[0]
+    reference = f"{name}@{release.digest}"
+    settings = bench.settings
+    auth = {"username": settings.registry_username, "password": settings.registry_password}
+    try:
+        bench.engine.images.get(reference)
+    except docker.errors.ImageNotFound:
+        bench.say(f"pulling {reference}")
+        bench.engine.api.pull(reference, auth_config=auth if settings.registry_username else None)
+    bench.engine.images.get(reference).tag(name, release.version)
