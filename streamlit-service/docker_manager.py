@@ -104,6 +104,18 @@ class DockerEngine:
 
         self._call(pull, PULL_SILENCE_S, lambda text: engine_errors.pull_failed(text, reference))
 
+    def images(self) -> set[str]:
+        """By digest, as this portal names the registry."""
+        found = self._call(lambda client: client.api.images())
+        ours, here = self._settings.registry_host, self._named(f"{self._settings.registry_host}/").rstrip("/")
+        names = {str(name) for image in found for name in image.get("RepoDigests") or []}
+        return {ours + name.removeprefix(here) if name.startswith(here + "/") else name for name in names}
+
+    def remove_image(self, reference: str) -> None:
+        """Untag and delete what no other name holds; no-op when it is gone."""
+        self._call(_or_gone(lambda client: client.api.remove_image(self._named(reference))),
+                   self._settings.engine_timeout_s + 50)  # fmt: skip
+
     def create(self, spec: ContainerSpec) -> str:
         """Create the hardened container; an engine's refusal leaves none behind."""
 

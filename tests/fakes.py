@@ -41,7 +41,7 @@ class Box:
 class FakeEngine:
     """An engine in memory. `failing` maps a method's name to the error it raises."""
 
-    images: set[str] = field(default_factory=set)
+    on_disk: set[str] = field(default_factory=set)
     boxes: dict[str, Box] = field(default_factory=dict)
     volumes: set[str] = field(default_factory=set)
     failing: dict[str, EngineError] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class FakeEngine:
 
     def has_image(self, reference: str) -> bool:
         self._enter("has_image")
-        return reference in self.images
+        return reference in self.on_disk
 
     def pull(self, reference: str, on_progress: OnProgress) -> None:
         self.pulled.append(reference)
@@ -73,7 +73,15 @@ class FakeEngine:
         if self.pull_gate:
             self.pull_gate.wait(5)
         on_progress(self.layers)
-        self.images.add(reference)
+        self.on_disk.add(reference)
+
+    def images(self) -> set[str]:
+        self._enter("images")
+        return set(self.on_disk)
+
+    def remove_image(self, reference: str) -> None:
+        self._enter("remove_image")
+        self.on_disk.discard(reference)
 
     def create(self, spec: ContainerSpec) -> str:
         self._enter("create")

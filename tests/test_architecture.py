@@ -9,7 +9,7 @@ import pytest
 
 SERVICE = Path(__file__).parents[1] / "streamlit-service"
 ENTRY = {"app", "api", "worker", "admin"}
-HTTP = {"rest", "authz", "views", "http_errors", "worker_client"}  # the edge that entry points share
+HTTP = {"rest", "authz", "views", "release_views", "http_errors", "worker_client"}  # the edge that entry points share
 MAY_IMPORT = {
     **{entry: {"wiring", "auth", "portal", "app_pages", "admin_image", *HTTP} for entry in ENTRY},
     "admin_image": {"wiring", "portal", "publishing"},
@@ -26,8 +26,9 @@ MAY_IMPORT = {
     "gpu_probe": {"portal"},
     "ssh_tunnel": {"portal"},
     "authz": {"portal", "rest"},
-    "rest": {"auth", "portal", "views", "worker_client"},
+    "rest": {"auth", "portal", "views", "release_views", "worker_client"},
     "views": {"portal"},
+    "release_views": {"portal"},
     "http_errors": {"portal"},
     "worker_client": {"portal"},
     "portal": {"portal"},
@@ -49,8 +50,20 @@ RINGS = [
         "sshkeys",
     },
     {"store", "ledger", "releases", "audit", "context", "metrics"},
-    {"inventory", "deployments", "admission", "quotas", "board", "usage", "gateway", "images", "users", "work"},
-    {"convergence", "observation"},
+    {
+        "inventory",
+        "deployments",
+        "admission",
+        "quotas",
+        "board",
+        "usage",
+        "gateway",
+        "images",
+        "shelf",
+        "users",
+        "work",
+    },
+    {"convergence", "observation", "shelving"},
     {"reconciler"},
 ]
 ONLY_IN = {

@@ -7,8 +7,8 @@ import functools
 import streamlit as st
 from portal import board, deployments, lifecycle
 from portal.errors import PortalError
-from portal.models import Deployment, State
-from views import urls
+from portal.models import Deployment, ReleaseState, State
+from views import ssh_command, urls
 
 from app_pages import frame, logs, session, words
 
@@ -33,9 +33,7 @@ def page() -> None:
 def _cards() -> None:
     if "dialog" in st.session_state:  # chosen in here; a dialog of the fragment would close at its next refresh
         st.rerun(scope="app")
-    problem = st.session_state.pop("problem", None)
-    if problem is not None:
-        frame.show_error(problem)
+    frame.show_problem()
     mine = deployments.mine(session.portal(), session.user())
     if not mine:
         st.info("Here you find your containers: open, stop, start or remove them. You have none yet.",
@@ -69,6 +67,10 @@ def _card(d: Deployment) -> None:
         st.warning(f"**{words.plural(lost, 'GPU')} of this container cannot be used any more:** the VM does not report "
                    "it, or reports an error. Stop and start it to get another; save your work first.",
                    icon=":material/memory:")  # fmt: skip
+    if d.release.state is ReleaseState.WITHDRAWN:
+        st.warning(f"**{d.release.image} {d.release.version} was withdrawn:** {d.release.reason}. What runs goes on; "
+                   "it does not start again. Save your work in the home folder, and deploy the image anew.",
+                   icon=":material/block:")  # fmt: skip
     if d.state is State.WAITING:
         st.info(words.in_line(d), icon=":material/hourglass_top:")
     elif d.state in (State.PENDING, State.PULLING, State.STARTING):
@@ -80,6 +82,20 @@ def _card(d: Deployment) -> None:
         st.markdown(f"{words.why(d)} The home folder is kept.")
     elif d.state in lifecycle.WORK:
         st.progress(0.5, words.STATE_WORDS[d.state][0] + " …")
+    if d.ssh and d.state is State.RUNNING:
+        _ssh(d)
+
+
+def _ssh(d: Deployment) -> None:
+    """The commands to connect, for the card and for a key that was added."""
+    command = ssh_command(d)
+    module = words.pkcs11_module(st.context.headers.get("User-Agent", ""))
+    with st.expander("SSH", icon=":material/terminal:", key=f"ssh-{d.id}"):
+        st.markdown("With your card (OpenSC installed), or with a key of yours:")
+        st.code(f"{command.replace('ssh ', f'ssh -I {module} ', 1)}\n{command}", language="bash", wrap_lines=True)
+        st.markdown("For `~/.ssh/config`; VS Code finds it under *Remote-SSH: Connect to Host*:")
+        st.code(words.ssh_config(d.name, command, module), language="text", wrap_lines=True)
+        st.caption("At the first connection, compare the fingerprint with “SSH host key” in the log.")
 
 
 def _progress(d: Deployment) -> None:

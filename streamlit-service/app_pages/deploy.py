@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
-from portal import board, deployments, releases
+from portal import board, deployments, releases, shelf
 from portal.catalog import Image
 from portal.errors import PortalError
 from portal.models import Order, Release
@@ -26,6 +26,7 @@ def page() -> None:
                 f"Ask {portal.settings.help_contact} to approve one.", icon=":material/inventory_2:")  # fmt: skip
         return
     chosen = _chosen(list(offered))
+    ready = shelf.ready(portal, session.user())
     cards, order = st.columns([3, 2], gap="large")
     with cards:
         st.subheader("Choose an image")
@@ -33,7 +34,7 @@ def page() -> None:
         for start in range(0, len(names), CARDS_PER_ROW):
             for column, name in zip(st.columns(CARDS_PER_ROW), names[start : start + CARDS_PER_ROW], strict=False):
                 with column:
-                    _card(offered[name], approved[name], selected=name == chosen)
+                    _card(offered[name], approved[name], ready.get(name), selected=name == chosen)
     with order:
         st.subheader("Your container")
         _order(offered[chosen])
@@ -45,7 +46,7 @@ def _chosen(names: list[str]) -> str:
     return chosen if chosen in names else names[0]
 
 
-def _card(image: Image, release: Release, *, selected: bool) -> None:
+def _card(image: Image, release: Release, ready: shelf.Ready | None, *, selected: bool) -> None:
     zone, now = session.zone(), session.portal().now()
     with st.container(border=True):
         gpu = (
@@ -57,10 +58,18 @@ def _card(image: Image, release: Release, *, selected: bool) -> None:
         st.caption(" · ".join(release.highlights))
         st.caption(f"{image.name} {release.version} · {words.size(release.size_bytes)} on disk · released "
                    f"{words.ago(release.created_at, now)}", help=words.absolute(release.created_at, zone))  # fmt: skip
-        if selected:
-            st.markdown(":green-badge[:material/check: Chosen]")
-        else:
-            st.button("Choose", key=f"choose-{image.name}", on_click=_choose, args=(image.name,))
+        if release.scanned_at:
+            verdict = f"Scanned {words.ago(release.scanned_at, now)}, {words.verdict(release)}"
+            st.caption(f":material/verified_user: {verdict}"
+                       f"  \n{words.shelf(ready, release)}", help=words.absolute(release.scanned_at, zone))  # fmt: skip
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if selected:
+                st.markdown(":green-badge[:material/check: Chosen]", width="content")
+            else:
+                st.button("Choose", key=f"choose-{image.name}", on_click=_choose, args=(image.name,))
+            if st.button("What is in it", key=f"contents-{image.name}", type="tertiary"):
+                st.session_state["images-of"] = image.name
+                session.go_to("images")
 
 
 def _choose(name: str) -> None:
@@ -85,7 +94,10 @@ def _order(image: Image) -> None:
     with right:
         cpus = _amount("CPUs", CPU_STEPS, most.cpus, 1, "cpus")
     st.caption(words.could_have(most))
-    order = Order(image.name, name, gpus, memory, cpus, model)
+    with st.expander("Advanced", key="advanced"):
+        ssh = st.checkbox("SSH", key="ssh", help="Connect with your card, or with a key from the page SSH keys; "
+                                                 "for terminals, file transfer and VS Code.")  # fmt: skip
+    order = Order(image.name, name, gpus, memory, cpus, model, ssh)
     try:
         ahead = deployments.preview(portal, user, order)
     except PortalError as error:

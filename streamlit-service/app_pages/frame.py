@@ -48,3 +48,18 @@ def carry_out(change: Callable[[], object]) -> None:
     else:
         st.toast("Saved.", icon=":material/check:")
         st.rerun()
+
+
+def try_to(change: Callable[..., object], *arguments: object) -> None:
+    """For buttons' callbacks: do it; what went wrong is shown by show_problem() in the run that follows."""
+    try:
+        change(*arguments)
+    except PortalError as error:
+        st.session_state["problem"] = error
+
+
+def show_problem() -> None:
+    """What a callback could not do, once."""
+    problem = st.session_state.pop("problem", None)
+    if problem is not None:
+        show_error(problem)

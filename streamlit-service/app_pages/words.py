@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from portal.board import Reach
 from portal.deployments import Preview
-from portal.models import Deployment, LayerProgress, Order, State, StopReason
+from portal.models import Deployment, LayerProgress, Order, Release, State, StopReason
+from portal.shelf import Ready
 
 STATE_WORDS: dict[State, tuple[str, str, str]] = {
     State.WAITING: ("In line", "hourglass_top", "violet"),
@@ -155,6 +156,48 @@ def in_line(deployment: Deployment) -> str:
         return f"**On hold.** It waits for: {deployment.waits_for}."
     return (f"**Number {deployment.position} in line.** It starts by itself; you need not stay here. "
             f"It waits for: {deployment.waits_for}.")  # fmt: skip
+
+
+def verdict(release: Release) -> str:
+    """What the last scan says, short."""
+    if release.scanned_at is None:
+        return "never scanned"
+    if release.refused_for:
+        return f"refused: {release.problem}"
+    return f"passed, {plural(release.waived, 'finding')} waived" if release.waived else "passed"
+
+
+def shelf(ready: Ready | None, release: Release) -> str:
+    """Whether the image is on one's VMs, or what is to be downloaded first."""
+    size_text = f"{size(release.download_bytes)} to download" if release.download_bytes else "downloads first"
+    if ready is None or ready.vms == 0:
+        return f":material/cloud_download: {size_text} at the first start"
+    if ready.vms == ready.of:
+        return ":material/bolt: Ready on your VM" + ("s" if ready.of > 1 else "")
+    return f":material/bolt: Ready on {', '.join(ready.names[:3])}; elsewhere {size_text}"
+
+
+def added(at: str, now: datetime) -> str:
+    """When a key was added."""
+    return ago(datetime.fromisoformat(at), now)
+
+
+def pkcs11_module(agent: str) -> str:
+    """Where OpenSC's module is on the system that a browser says it runs on."""
+    if "Windows" in agent:
+        return r'"C:\Program Files\OpenSC Project\OpenSC\pkcs11\opensc-pkcs11.dll"'
+    if "Mac OS" in agent:
+        return "/usr/local/lib/opensc-pkcs11.so"
+    return "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
+
+
+def ssh_config(name: str, command: str, module: str) -> str:
+    """A block for ~/.ssh/config (ssh_config(5)); a key that was added works with it, too."""
+    _, _, port, target = command.split()
+    user, _, host = target.partition("@")
+    lines = [f"Host {name}", f"    HostName {host}", f"    Port {port}", f"    User {user}",
+             f"    PKCS11Provider {module}", "    ServerAliveInterval 30"]  # fmt: skip
+    return "\n".join(lines)
 
 
 def why(deployment: Deployment) -> str:

@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     scan_max_age_days: float = Field(30, gt=0, description="a release whose scan is older does not start")
     approval_by_another: bool = Field(True, description="nobody approves what they published themselves")
     prepull: bool = Field(True, description="download approved releases to VMs ahead")
+    images_interval_s: float = Field(30, gt=0, description="between looks at a VM's images")
     prepull_at_once: int = Field(2, ge=1, description="VMs that download ahead at the same time")
 
     # Publishing, for the publisher alone.

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import structlog
 
-from portal import launch, ledger, ports, store
+from portal import launch, ledger, ports, releases, store
 from portal.engine import Engine
 from portal.errors import EngineError, LockLost, PortalError
 from portal.models import Deployment, LayerProgress, Release, State, StopReason, Vm
@@ -109,6 +109,8 @@ def _ensure_image(work: Work, engine: Engine) -> None:
             written = time.monotonic()
 
     engine.pull(reference, on_progress)
+    with work.portal.store.transaction() as tx:
+        releases.put_on_vm(tx, work.vm.id, work.deployment.release.id, releases.READY, work.portal.now())
 
 
 def _ensure_container(work: Work, engine: Engine) -> str:

@@ -110,6 +110,12 @@ class Engine(Protocol):
     def pull(self, reference: str, on_progress: OnProgress) -> None:
         """Pull by digest. `on_progress` is called from this thread; what it raises ends the pull."""
 
+    def images(self) -> set[str]:
+        """name@digest of every image on the VM that came from a registry."""
+
+    def remove_image(self, reference: str) -> None:
+        """Delete an image; no-op when it is gone, EngineError while a container uses it."""
+
     def create(self, spec: ContainerSpec) -> str:
         """Create the container (its volumes with it) and return its id."""
 

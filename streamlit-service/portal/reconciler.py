@@ -18,6 +18,7 @@ from portal.engine import Engine
 from portal.errors import LockLost
 from portal.models import Vm
 from portal.observation import observe, observe_gpus
+from portal.shelving import shelve
 from portal.work import Work
 
 log = structlog.get_logger()
@@ -46,6 +47,7 @@ class Reconciler:
         self._jobs_on: Counter[int] = Counter()
         self._held: set[Work] = set()
         self._looked_at: dict[str, float] = {}
+        self._downloads = threading.BoundedSemaphore(portal.settings.prepull_at_once)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="job")
 
     def wake(self) -> None:
@@ -80,6 +82,7 @@ class Reconciler:
         for vm in vms:
             started.append(self._look(f"look:{vm.id}", vm, settings.observe_interval_s, observe))
             started.append(self._look(f"gpus:{vm.id}", vm, settings.gpu_interval_s, observe_gpus))
+            started.append(self._look(f"images:{vm.id}", vm, settings.images_interval_s, self._shelve))
         return [future for future in started if future]
 
     def _look(self, key: str, vm: Vm, every_s: float, look: Look) -> Future[None] | None:
@@ -91,6 +94,9 @@ class Reconciler:
         if started:
             self._looked_at[key] = now
         return started
+
+    def _shelve(self, portal: Portal, vm: Vm, engine: Engine) -> None:
+        shelve(portal, vm, engine, self._verify, self._downloads)
 
     def _serve_the_line(self) -> None:
         """Who waits starts in this very pass, if there is room now."""

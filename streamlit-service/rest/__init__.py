@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, FastAPI
 
-from rest import administration, containers, offers
+from rest import administration, containers, offers, registry
 from rest.caller import Services
 
 
@@ -10,6 +10,6 @@ def install(app: FastAPI, services: Services) -> None:
     """Serve /api/v1 with these services."""
     app.state.services = services
     api = APIRouter(prefix="/api/v1")
-    for part in (offers, containers, administration):
+    for part in (offers, containers, registry, administration):
         api.include_router(part.router)
     app.include_router(api)

@@ -1,0 +1,212 @@
+"""Images: the catalogue and its releases, what is in them, what was found, who runs what; decisions for curators."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import streamlit as st
+from portal import images, shelf
+from portal.models import Deployment, Release, ReleaseState
+from portal.report import Finding, Kind, Report, Severity
+
+from app_pages import frame, session, words
+
+BADGES = {
+    ReleaseState.CANDIDATE: ":blue-badge[:material/pending: Candidate]",
+    ReleaseState.APPROVED: ":green-badge[:material/verified: Approved]",
+    ReleaseState.DEPRECATED: ":orange-badge[:material/schedule: Deprecated]",
+    ReleaseState.WITHDRAWN: ":red-badge[:material/block: Withdrawn]",
+}
+
+
+def page() -> None:
+    """The page."""
+    st.subheader("Images")
+    portal, user = session.portal(), session.user()
+    every = shelf.all_releases(portal, user)
+    if not every:
+        st.info("Here you find every release of the curated images, and what is in it. There is none yet. "
+                "Publish one: `docker compose run --rm publisher image publish ml-cpu`",
+                icon=":material/inventory_2:")  # fmt: skip
+        return
+    counts = shelf.running(portal, user) if shelf.curates(user) else None
+    st.dataframe([_row(one, counts) for one in every], hide_index=True, width="stretch", key="releases")
+    names = list(dict.fromkeys(one.image for one in every))
+    wanted = st.session_state.pop("images-of", None)
+    left, right = st.columns(2)
+    with left:
+        name = st.selectbox("Image", names, index=names.index(wanted) if wanted in names else 0, key="image-name")
+    of_image = {one.id: one for one in every if one.image == name}
+    with right:
+        release = of_image[st.selectbox("Release", list(of_image), key=f"release-{name}",
+                                        format_func=lambda key: _label(of_image[key]))]  # fmt: skip
+    _release(release, of_image)
+
+
+def _label(release: Release) -> str:
+    return f"{release.version} ({release.state})"
+
+
+def _row(release: Release, counts: dict[int, int] | None) -> dict[str, object]:
+    now = session.portal().now()
+    row: dict[str, object] = {
+        "Image": release.image, "Release": release.version, "State": release.state.capitalize(),
+        "Scanned": words.ago(release.scanned_at, now) if release.scanned_at else "never",
+        "Policy": words.verdict(release),
+        "Size": words.size(release.size_bytes),
+        "Packages": ", ".join(release.highlights),
+    }  # fmt: skip
+    if counts is not None:
+        row["Containers"] = counts.get(release.id, 0)
+    return row
+
+
+def _release(release: Release, of_image: dict[int, Release]) -> None:
+    zone, now = session.zone(), session.portal().now()
+    image = session.portal().catalog.get(release.image)
+    standin = " :orange-badge[:material/science: Stand-in base, demo only]" if release.standin else ""
+    with st.container(border=True):
+        st.markdown(f"#### {release.image} {release.version} {BADGES[release.state]}{standin}")
+        if image is not None:
+            st.markdown(image.purpose)
+        approved = f" · approved {words.ago(release.approved_at, now)} by {release.approved_by}" if (
+            release.approved_at and release.approved_by) else ""  # fmt: skip
+        st.caption(f"{words.size(release.size_bytes)} on disk, {words.size(release.download_bytes)} to download · "
+                   f"published by {release.published_by or 'an earlier version of the portal'}{approved}",
+                   help=words.absolute(release.created_at, zone))  # fmt: skip
+        if release.reason:
+            st.warning(f"**{release.state.capitalize()}:** {release.reason}", icon=":material/info:")
+        if release.refused_for:
+            st.error(f"**It does not start:** {release.problem}.", icon=":material/gpp_bad:")
+        st.code(release.reference, language=None, wrap_lines=True)
+        if shelf.curates(session.user()):
+            _decisions(release)
+    found = shelf.contents(session.portal(), session.user(), release.id)
+    titles = ["Packages", "What changed", "Findings"] + (["Who runs it"] if shelf.curates(session.user()) else [])
+    tabs = st.tabs(titles)
+    if found is None:
+        for tab in tabs[:3]:
+            tab.info("It was published before releases were scanned. Publish it again.", icon=":material/info:")
+    else:
+        with tabs[0]:
+            _packages(found.packages)
+        with tabs[1]:
+            _changes(release, of_image, found.packages)
+        with tabs[2]:
+            _findings(found.report)
+    if shelf.curates(session.user()):
+        with tabs[3]:
+            _who(release)
+
+
+def _decisions(release: Release) -> None:
+    with st.container(horizontal=True):
+        if release.state in images.FROM[ReleaseState.APPROVED] and release.state is not ReleaseState.APPROVED:
+            st.button("Approve", type="primary", icon=":material/verified:", key="approve", on_click=frame.try_to,
+                      args=(images.approve, session.portal(), session.user(), release.id),
+                      help="New containers of this image run this release.")  # fmt: skip
+        if release.state in images.FROM[ReleaseState.DEPRECATED] and st.button(
+            "Deprecate …", icon=":material/schedule:", key="deprecate"
+        ):
+            _ask(release, ReleaseState.DEPRECATED)
+        if release.state in images.FROM[ReleaseState.WITHDRAWN] and st.button(
+            "Withdraw …", icon=":material/block:", key="withdraw"
+        ):
+            _ask(release, ReleaseState.WITHDRAWN)
+
+
+@st.dialog("Are you sure?")
+def _ask(release: Release, after: ReleaseState) -> None:
+    portal, user = session.portal(), session.user()
+    count = len([one for one in images.who_runs(portal, user, release.id)])
+    if after is ReleaseState.WITHDRAWN:
+        st.markdown(f"**{release.image} {release.version}** starts no more, for nobody, and this cannot be undone. "
+                    f"{words.plural(count, 'container')} of it {'is' if count == 1 else 'are'} marked, and the owners "
+                    "read your reason. What runs is not stopped.")  # fmt: skip
+    else:
+        st.markdown(f"**{release.image} {release.version}** is not offered any more. {words.plural(count, 'container')}"
+                    " of it may go on and start again. Approve it to undo this.")  # fmt: skip
+    reason = st.text_input("Reason", max_chars=500, key="reason", placeholder="CVE-2026-1234 in OpenSSL; use 1.2.0")
+    decide = images.withdraw if after is ReleaseState.WITHDRAWN else images.deprecate
+    label = "Withdraw" if after is ReleaseState.WITHDRAWN else "Deprecate"
+    if st.button(label, type="primary", key="decide"):
+        frame.carry_out(lambda: decide(portal, user, release.id, reason))
+
+
+def _packages(packages: dict[str, str] | object) -> None:
+    assert isinstance(packages, dict)
+    of = {True: "system", False: "Python"}
+    rows = [{"Package": name.removeprefix("deb:"), "Version": version, "Of": of[name.startswith("deb:")]}
+            for name, version in packages.items()]  # fmt: skip
+    st.caption(f"{words.plural(len(rows), 'package')}. Search and download with the icons above the table.")
+    st.dataframe(rows, hide_index=True, width="stretch", key="packages")
+
+
+def _changes(release: Release, of_image: dict[int, Release], packages: object) -> None:
+    others = [one for one in of_image.values() if one.id != release.id]
+    if not others:
+        st.info("There is no other release of this image to compare with.", icon=":material/info:")
+        return
+    older = [one.id for one in others if one.id < release.id]
+    ids = [one.id for one in others]
+    start = ids.index(older[0]) if older else 0
+    other = of_image[st.selectbox("Compared with", ids, index=start, key=f"compare-{release.id}",
+                                  format_func=lambda key: _label(of_image[key]))]  # fmt: skip
+    before = shelf.contents(session.portal(), session.user(), other.id)
+    assert isinstance(packages, dict)
+    found = shelf.changes(before.packages if before else {}, packages)
+    if not found:
+        st.success("The packages are the same.", icon=":material/check:")
+        return
+    rows = [{"Package": one.name.removeprefix("deb:"), other.version: one.before or "–",
+             release.version: one.after or "–", "What": _what(one)} for one in found]  # fmt: skip
+    st.dataframe(rows, hide_index=True, width="stretch", key="changes")
+
+
+def _what(change: shelf.Change) -> str:
+    return "added" if not change.before else "removed" if not change.after else "changed"
+
+
+def _findings(report: Report) -> None:
+    now, zone = session.portal().now(), session.zone()
+    for scanner in report.scanners:
+        st.caption(f"{scanner.name} {scanner.version} · data of {words.ago(scanner.data_date, now)}",
+                   help=words.absolute(scanner.data_date, zone))  # fmt: skip
+    st.caption(f"Scanned {words.ago(report.scanned_at, now)}", help=words.absolute(report.scanned_at, zone))
+    rated = Counter(one.severity for one in report.findings if one.kind is Kind.VULNERABILITY)
+    for column, severity in zip(st.columns(len(Severity)), Severity, strict=True):
+        column.metric(severity.capitalize(), rated.get(severity, 0))
+    if not report.findings:
+        st.success("Nothing was found.", icon=":material/check:")
+        return
+    accepted = {(one.finding.id, one.finding.subject): one.waiver for one in report.accepted}
+    rows = []
+    for one in report.findings:
+        waiver = accepted.get((one.id, one.subject))
+        said = f"waived by {waiver.owner} until {waiver.expires}: {waiver.reason}" if waiver else (
+            "refused" if one in report.refused else "noted")  # fmt: skip
+        rows.append(_finding(one, said))
+    st.dataframe(rows, hide_index=True, width="stretch", key="findings")
+
+
+def _finding(one: Finding, said: str) -> dict[str, object]:
+    return {"Kind": one.kind.replace("_", " "), "Id": one.id, "Severity": one.severity.capitalize(),
+            "Where": one.subject, "Installed": one.installed, "Fixed in": one.fixed or "–", "Policy": said,
+            "What": one.text}  # fmt: skip
+
+
+def _who(release: Release) -> None:
+    users = images.who_runs(session.portal(), session.user(), release.id)
+    if not users:
+        st.info("Nobody has a container of it.", icon=":material/info:")
+        return
+    st.dataframe([_container(one) for one in users], hide_index=True, width="stretch", key="who")
+
+
+def _container(one: Deployment) -> dict[str, object]:
+    since = one.started_at.astimezone(session.zone()) if one.started_at else None
+    return {"Person": one.owner.display_name, "Subject": one.owner.subject, "Container": one.name,
+            "State": one.state.capitalize(), "VM": one.vm.name if one.vm else "–", "Started": since}  # fmt: skip
+
+
+page()

@@ -1,0 +1,93 @@
+"""What people see of the images: where they are ready, what is in a release, and what changed between two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from portal import placement, policy, releases, store
+from portal.context import Portal
+from portal.errors import NotFound
+from portal.models import Release, ReleaseState, Role, User
+from portal.report import Report
+
+SHOWN_TO_ALL = {ReleaseState.APPROVED, ReleaseState.DEPRECATED}
+
+
+@dataclass(frozen=True)
+class Ready:
+    """On how many of the VMs that a user may use an image is there already."""
+
+    vms: int
+    of: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is in a release, and what was found in it. System packages are named deb:…"""
+
+    packages: Mapping[str, str]
+    report: Report
+
+
+@dataclass(frozen=True)
+class Change:
+    """A package that differs between two releases; "" where it is not there."""
+
+    name: str
+    before: str
+    after: str
+
+
+def ready(portal: Portal, user: User) -> dict[str, Ready]:
+    """By image name, for the releases that new containers run. GPU images are looked for on VMs with GPUs."""
+    with portal.store.reading() as tx:
+        mine = placement.candidates(store.all_vms(tx), user)
+        there = releases.vms_with(tx)
+        approved = releases.approved(tx)
+    found = {}
+    for name, release in approved.items():
+        fit = [vm for vm in mine if vm.gpu_access or not (name in portal.catalog and portal.catalog[name].gpu)]
+        has = [vm for vm in fit if vm.id in there.get(release.id, set())]
+        found[name] = Ready(len(has), len(fit), tuple(vm.name for vm in has))
+    return found
+
+
+def all_releases(portal: Portal, user: User) -> list[Release]:
+    """By image, newest first; to others than curators only what runs or may run."""
+    with portal.store.reading() as tx:
+        every = releases.every(tx)
+    return every if curates(user) else [one for one in every if one.state in SHOWN_TO_ALL]
+
+
+def curates(user: User) -> bool:
+    """Whether the user decides about releases."""
+    return user.role in (Role.CURATOR, Role.ADMIN)
+
+
+def contents(portal: Portal, user: User, release_id: int) -> Contents | None:
+    """What is in a release; None when it was never scanned. NotFound for what the user may not see."""
+    with portal.store.reading() as tx:
+        release = releases.by_id(tx, release_id)
+        found = releases.report_of(tx, release_id)
+    if release is None or (release.state not in SHOWN_TO_ALL and not curates(user)):
+        raise NotFound("no_such_release", "There is no such release.", "Look at the Images page.")
+    if found is None:
+        return None
+    packages, report = found
+    return Contents(packages, Report.model_validate(report))
+
+
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
+    """What differs, by name."""
+    names = sorted(set(before) | set(after))
+    return [Change(name, before.get(name, ""), after.get(name, "")) for name in names
+            if before.get(name) != after.get(name)]  # fmt: skip
+
+
+def running(portal: Portal, user: User) -> dict[int, int]:
+    """How many containers each release has, by its number, for curators."""
+    policy.check_curator(user)
+    with portal.store.reading() as tx:
+        return releases.in_use(tx)
