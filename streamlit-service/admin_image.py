@@ -6,6 +6,7 @@ import getpass
 import json
 from typing import Annotated, Any
 
+import cosign
 import typer
 import wiring
 from portal import images, releases
@@ -129,6 +130,20 @@ def scan(name: Name, version: Annotated[str, typer.Option(help="default: every o
         say(f"{after.image} {after.version} {f'does not pass: {after.problem}' if after.refused_for else 'passes'}")
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    name: Name,
+    version: Annotated[str, typer.Argument()],
+    at: Annotated[str, typer.Option(help="host[:port][/prefix] of a mirror instead of the portal's registry")] = "",
+) -> None:
+    """Check a release's signature in the registry, or in a mirror."""
+    portal = _portal()
+    release = images.find(portal, name, version)
+    reference = f"{mirror.check_target(at)}/{name}@{release.digest}" if at else release.reference
+    cosign.verify(portal.settings, reference, name, version)
+    typer.echo(f"{reference} is signed as {name} {version}.")
 
 
 @app.command()

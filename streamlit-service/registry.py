@@ -45,6 +45,8 @@ class Registry:
         try:
             answer = self._http.get(url, headers=headers, auth=self._basic(url))
             if answer.status_code == httpx.codes.UNAUTHORIZED:
+                if not answer.headers.get("WWW-Authenticate", "").startswith("Bearer"):
+                    raise self._refused(url)
                 answer = self._http.get(url, headers={**headers, "Authorization": f"Bearer {self._token(answer, url)}"})
             if answer.status_code != httpx.codes.NOT_FOUND:
                 answer.raise_for_status()
@@ -53,6 +55,10 @@ class Registry:
                               f"Try again in a minute; if it stays, tell {self._settings.help_contact}.",
                               f"{url}: {type(error).__name__}: {error}") from error  # fmt: skip
         return answer
+
+    def _refused(self, url: str) -> EngineError:
+        return EngineError("registry_refused", "The registry refused the portal's password.",
+                           f"Tell {self._settings.help_contact}: its credentials are to be renewed.", url)  # fmt: skip
 
     def _basic(self, url: str) -> httpx.BasicAuth | None:
         """Credentials only ever go to the registry they belong to."""

@@ -57,9 +57,12 @@ class Verifier:
         return time.monotonic() - known if known is not None else float("inf")
 
     def _ask(self, release: Release) -> None:
-        cosign.verify(self._settings, release.reference, release.image, release.version)
+        name, contact = f"{release.image}:{release.version}", self._settings.help_contact
         now = self._registry.digest_of(release.reference, release.version)
+        if now is None:
+            raise Conflict("image_gone", f"{name} is no longer in the registry.",
+                           f"Choose another release, or tell {contact}.")  # fmt: skip
         if now != release.digest:
-            where = "does not exist any more" if now is None else "points to other content now"
-            raise Conflict("tag_moved", f"The tag {release.image}:{release.version} {where} in the registry.",
-                           f"Somebody changed the registry: tell {self._settings.help_contact}.", str(now))  # fmt: skip
+            raise Conflict("tag_moved", f"The tag {name} points to other content than was approved.",
+                           f"Somebody changed the registry: tell {contact}.", str(now))  # fmt: skip
+        cosign.verify(self._settings, release.reference, release.image, release.version)

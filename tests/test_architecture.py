@@ -12,7 +12,7 @@ ENTRY = {"app", "api", "worker", "admin"}
 HTTP = {"rest", "authz", "views", "release_views", "http_errors", "worker_client"}  # the edge that entry points share
 MAY_IMPORT = {
     **{entry: {"wiring", "auth", "portal", "app_pages", "admin_image", *HTTP} for entry in ENTRY},
-    "admin_image": {"wiring", "portal", "publishing"},
+    "admin_image": {"wiring", "portal", "publishing", "cosign"},
     "app_pages": {"wiring", "portal", "auth", "app_pages", "views", "worker_client"},
     "wiring": {"auth", "docker_manager", "portal", "signatures", "worker_client"},
     "publishing": {"portal", "cosign", "docker_manager", "registry"},

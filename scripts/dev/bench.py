@@ -42,7 +42,8 @@ def main() -> None:
     stack = demo_stack()
     with client(stack, "john") as john:
         images = john.get("/api/v1/images").raise_for_status().json()
-        reference = f"{stack.registry_host}/ml-cpu@{images[0]['digest']}"
+        digest = next(one["digest"] for one in images if one["name"] == "ml-cpu")
+        reference = f"{stack.registry_host}/ml-cpu@{digest}"
         rows = [
             deploy(stack, john, reference), authz(stack), gateway(stack, john), handover(stack, john), page(),
             *bench_fleet.rows(ROUNDS),

@@ -175,12 +175,14 @@ class Stack:
         return said.strip().splitlines()[-1].rpartition(" ")[2]
 
     def publisher(self, *arguments: str, say: Say | None = None, settings: dict[str, str] | None = None) -> str:
-        """Run admin.py with the publisher's tools; every line goes to `say` as it comes. Raises StackError."""
-        more = [word for name, value in (settings or {}).items() for word in ("-e", f"{name}={value}")]
+        """Run admin.py with the publisher's tools; every line goes to `say` as it comes. Raises StackError.
+
+        `settings` differ from the stack's for this one command.
+        """
         command = ["docker", "compose", "-f", str(ROOT / "deployment" / "docker-compose.yml"), "run", "--rm", "-T",
-                   "--no-deps", *more, "publisher", *arguments]  # fmt: skip
+                   "--no-deps", "publisher", *arguments]  # fmt: skip
         lines = []
-        with subprocess.Popen(command, env=self._env(), text=True, stdout=subprocess.PIPE,
+        with subprocess.Popen(command, env={**self._env(), **(settings or {})}, text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT) as running:  # fmt: skip
             assert running.stdout is not None
             for line in running.stdout:

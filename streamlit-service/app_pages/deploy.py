@@ -25,7 +25,7 @@ def page() -> None:
         st.info("No image is approved yet, so there is nothing to deploy. "
                 f"Ask {portal.settings.help_contact} to approve one.", icon=":material/inventory_2:")  # fmt: skip
         return
-    chosen = _chosen(list(offered))
+    chosen = _chosen(offered)
     ready = shelf.ready(portal, session.user())
     cards, order = st.columns([3, 2], gap="large")
     with cards:
@@ -40,10 +40,15 @@ def page() -> None:
         _order(offered[chosen])
 
 
-def _chosen(names: list[str]) -> str:
-    """The selected image; the first until one is chosen."""
-    chosen: str = st.session_state.get("image", names[0])
-    return chosen if chosen in names else names[0]
+def _chosen(offered: dict[str, Image]) -> str:
+    """The selected image; until one is, that of the newest container, else the first that the user's VMs suit."""
+    if "image" not in st.session_state:
+        mine = deployments.mine(session.portal(), session.user())
+        gpus = bool(board.offers(session.portal(), session.user()))
+        fitting = [name for name, image in offered.items() if image.gpu == gpus] or list(offered)
+        st.session_state["image"] = mine[0].release.image if mine else fitting[0]
+    chosen: str = st.session_state["image"]
+    return chosen if chosen in offered else next(iter(offered))
 
 
 def _card(image: Image, release: Release, ready: shelf.Ready | None, *, selected: bool) -> None:

@@ -171,9 +171,12 @@ def _scanners(bench: Bench, packages: Packages, inside: Contents, now: datetime)
         finally:
             archive.unlink(missing_ok=True)
         return [one], findings
-    system, found = archive_scan.scan(inside, bench.settings)
-    python, more = advisories.scan(packages.python, bench.settings)
-    return [system, python], [*found, *more, *archive_scan.end_of_life(inside, now.date())]
+    python, found = advisories.scan(packages.python, bench.settings)
+    ended = archive_scan.end_of_life(inside, now.date())
+    if ended:  # its archive is closed, too; that it ended is refused by itself
+        return [python], [*found, *ended]
+    system, more = archive_scan.scan(inside, bench.settings)
+    return [system, python], [*found, *more]
 
 
 def _age_days(scanner: Scanner, now: datetime) -> float:

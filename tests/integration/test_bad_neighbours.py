@@ -93,15 +93,19 @@ def test_disk_full_while_pulling(stack: Stack, fragile: TestVm, ray: Person) -> 
 
 def test_a_release_that_is_gone_from_the_registry(stack: Stack, fragile: TestVm, ray: Person) -> None:
     registry = httpx.Client(verify=False, auth=httpx.BasicAuth(**stack.registry_auth()), timeout=10, trust_env=False)
-    digest = ray.http.get("/api/v1/images").json()[0]["digest"]
-    url = f"https://127.0.0.1:{stack.registry_port}/v2/ml-cpu/manifests/{digest}"
+    image = next(one for one in ray.http.get("/api/v1/images").json() if one["name"] == "ml-cpu")
+    manifests = f"https://127.0.0.1:{stack.registry_port}/v2/ml-cpu/manifests"
+    url = f"{manifests}/{image['digest']}"
     media = "application/vnd.docker.distribution.manifest.v2+json"
     manifest = registry.get(url, headers={"Accept": media}).raise_for_status()
     registry.delete(url).raise_for_status()
     try:
         nothing_left(stack, fragile, fails(ray, "image_gone"))
     finally:
-        registry.put(url, content=manifest.content, headers={"Content-Type": media}).raise_for_status()
+        again = registry.put(
+            f"{manifests}/{image['release']}", content=manifest.content, headers={"Content-Type": media}
+        )
+        again.raise_for_status()
 
 
 def test_a_wrong_registry_password(stack: Stack, fragile: TestVm, ray: Person) -> None:
