@@ -1,0 +1,74 @@
+"""Public keys as people paste them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from portal import audit, sshkeys, users
+from portal.context import Portal
+from portal.errors import Conflict, Invalid
+from portal.models import User
+from portal.spec import environment, ssh_keys
+from samples import JANE, SEEN, identity
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2aGBWmjvNfJMSxyKGYMcnEVZbTkrZxK4J3ZIpIvnVt"
+
+
+def test_a_line_of_a_pub_file_is_taken_without_its_comment(tmp_path: Path) -> None:
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "jane@laptop", "-f", tmp_path / "k"], check=True
+    )
+    text = (tmp_path / "k.pub").read_text()
+    key = sshkeys.parse("", text, SEEN)
+    assert (key.name, key.key) == ("jane@laptop", " ".join(text.split()[:2]))
+    said = subprocess.run(["ssh-keygen", "-lf", tmp_path / "k.pub"], capture_output=True, text=True, check=True)
+    assert key.fingerprint in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "bad_key"),
+        ("hello", "bad_key"),
+        (KEY[:-8], "bad_key"),
+        (f'command="/bin/sh" {KEY}', "bad_key"),
+        (f"{KEY}\n{KEY}", "bad_key"),
+        (KEY.replace("ssh-ed25519", "ssh-rsa"), "bad_key"),
+        ("ssh-dss AAAAB3NzaC1kc3MAAACBAP", "bad_key"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn\n-----END OPENSSH PRIVATE KEY-----", "private_key"),
+    ],
+    ids=["nothing", "a word", "cut off", "with options", "two", "another kind", "too old", "private"],
+)
+def test_what_is_no_public_key_is_refused(text: str, code: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        sshkeys.parse("x", text, SEEN)
+    assert refused.value.code == code
+
+
+def test_keys_come_and_go_and_are_audited(portal: Portal, jane: User) -> None:
+    jane = users.add_key(portal, jane, "Laptop", KEY)
+    with pytest.raises(Conflict, match="among yours already"):
+        users.add_key(portal, jane, "again", KEY + " other-comment")
+    assert [key.name for key in users.user_of(portal, JANE).ssh_keys] == ["Laptop"]
+    jane = users.remove_key(portal, jane, jane.ssh_keys[0].fingerprint)
+    assert users.user_of(portal, JANE).ssh_keys == ()
+    with portal.store.reading() as tx:
+        actions = [event.action for event in audit.events(tx, f"user:{jane.subject}")]
+    assert actions[-2:] == ["user.key_added", "user.key_removed"]
+
+
+def test_the_cards_key_follows_the_certificate_that_signs_in(portal: Portal) -> None:
+    from dataclasses import replace
+
+    first = users.user_of(portal, replace(identity(), ssh_key="ssh-rsa AAAA1"))
+    renewed = users.user_of(portal, replace(identity(), ssh_key="ssh-rsa AAAA2"))
+    assert (first.certificate_key, renewed.certificate_key) == ("ssh-rsa AAAA1", "ssh-rsa AAAA2")
+    assert ssh_keys(users.add_key(portal, renewed, "Laptop", KEY)).splitlines() == ["ssh-rsa AAAA2", KEY]
+
+
+def test_a_container_without_gpus_is_not_given_them_all_by_its_base() -> None:
+    assert environment("t", gpus=False)["NVIDIA_VISIBLE_DEVICES"] == "void"
+    assert "NVIDIA_VISIBLE_DEVICES" not in environment("t", gpus=True)
+    assert "PORTAL_SSH_KEYS" not in environment("t", gpus=True)
