@@ -15,6 +15,7 @@ from portal.report import Finding, Report, Scanner, judge
 
 DIGEST = "sha256:" + "a" * 64
 REFERENCE = f"registry:5000/ml-cpu@{DIGEST}"
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2aGBWmjvNfJMSxyKGYMcnEVZbTkrZxK4J3ZIpIvnVt"
 PACKAGES = {"numpy": "2.4.6", "deb:openssl": "3.0.19"}
 
 

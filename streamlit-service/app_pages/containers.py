@@ -91,8 +91,10 @@ def _ssh(d: Deployment) -> None:
     command = ssh_command(d)
     module = words.pkcs11_module(st.context.headers.get("User-Agent", ""))
     with st.expander("SSH", icon=":material/terminal:", key=f"ssh-{d.id}"):
-        st.markdown("With your card (OpenSC installed), or with a key of yours:")
-        st.code(f"{command.replace('ssh ', f'ssh -I {module} ', 1)}\n{command}", language="bash", wrap_lines=True)
+        st.markdown("With your card (OpenSC installed):")
+        st.code(command.replace("ssh ", f"ssh -I {module} ", 1), language="bash", wrap_lines=True)
+        st.markdown("With a key that you added on the page *SSH keys*:")
+        st.code(command, language="bash", wrap_lines=True)
         st.markdown("For `~/.ssh/config`; VS Code finds it under *Remote-SSH: Connect to Host*:")
         st.code(words.ssh_config(d.name, command, module), language="text", wrap_lines=True)
         st.caption("At the first connection, compare the fingerprint with “SSH host key” in the log.")

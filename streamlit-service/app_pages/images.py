@@ -30,7 +30,8 @@ def page() -> None:
                 icon=":material/inventory_2:")  # fmt: skip
         return
     counts = shelf.running(portal, user) if shelf.curates(user) else None
-    st.dataframe([_row(one, counts) for one in every], hide_index=True, width="stretch", key="releases")
+    current = {one.id for one in _current(every).values()}
+    st.dataframe([_row(one, counts, current) for one in every], hide_index=True, width="stretch", key="releases")
     names = list(dict.fromkeys(one.image for one in every))
     wanted = st.session_state.pop("images-of", None)
     left, right = st.columns(2)
@@ -40,17 +41,24 @@ def page() -> None:
     with right:
         release = of_image[st.selectbox("Release", list(of_image), key=f"release-{name}",
                                         format_func=lambda key: _label(of_image[key]))]  # fmt: skip
-    _release(release, of_image)
+    _release(release, of_image, current=release.id in current)
+
+
+def _current(every: list[Release]) -> dict[str, Release]:
+    """What new containers run, by image: the release that was approved last."""
+    approved = [one for one in every if one.state is ReleaseState.APPROVED and one.approved_at]
+    return {one.image: one for one in sorted(approved, key=lambda one: (one.approved_at, one.id))}
 
 
 def _label(release: Release) -> str:
     return f"{release.version} ({release.state})"
 
 
-def _row(release: Release, counts: dict[int, int] | None) -> dict[str, object]:
+def _row(release: Release, counts: dict[int, int] | None, current: set[int]) -> dict[str, object]:
     now = session.portal().now()
+    state = release.state.capitalize() + (", current" if release.id in current else "")
     row: dict[str, object] = {
-        "Image": release.image, "Release": release.version, "State": release.state.capitalize(),
+        "Image": release.image, "Release": release.version, "State": state,
         "Scanned": words.ago(release.scanned_at, now) if release.scanned_at else "never",
         "Policy": words.verdict(release),
         "Size": words.size(release.size_bytes),
@@ -61,7 +69,7 @@ def _row(release: Release, counts: dict[int, int] | None) -> dict[str, object]:
     return row
 
 
-def _release(release: Release, of_image: dict[int, Release]) -> None:
+def _release(release: Release, of_image: dict[int, Release], *, current: bool) -> None:
     zone, now = session.zone(), session.portal().now()
     image = session.portal().catalog.get(release.image)
     standin = " :orange-badge[:material/science: Stand-in base, demo only]" if release.standin else ""
@@ -80,7 +88,7 @@ def _release(release: Release, of_image: dict[int, Release]) -> None:
             st.error(f"**It does not start:** {release.problem}.", icon=":material/gpp_bad:")
         st.code(release.reference, language=None, wrap_lines=True)
         if shelf.curates(session.user()):
-            _decisions(release)
+            _decisions(release, current=current)
     found = shelf.contents(session.portal(), session.user(), release.id)
     titles = ["Packages", "What changed", "Findings"] + (["Who runs it"] if shelf.curates(session.user()) else [])
     tabs = st.tabs(titles)
@@ -99,10 +107,11 @@ def _release(release: Release, of_image: dict[int, Release]) -> None:
             _who(release)
 
 
-def _decisions(release: Release) -> None:
+def _decisions(release: Release, *, current: bool) -> None:
     with st.container(horizontal=True):
-        if release.state in images.FROM[ReleaseState.APPROVED] and release.state is not ReleaseState.APPROVED:
-            st.button("Approve", type="primary", icon=":material/verified:", key="approve", on_click=frame.try_to,
+        if release.state in images.FROM[ReleaseState.APPROVED] and not current:
+            label = "Make current" if release.state is ReleaseState.APPROVED else "Approve"
+            st.button(label, type="primary", icon=":material/verified:", key="approve", on_click=frame.try_to,
                       args=(images.approve, session.portal(), session.user(), release.id),
                       help="New containers of this image run this release.")  # fmt: skip
         if release.state in images.FROM[ReleaseState.DEPRECATED] and st.button(
@@ -118,7 +127,7 @@ def _decisions(release: Release) -> None:
 @st.dialog("Are you sure?")
 def _ask(release: Release, after: ReleaseState) -> None:
     portal, user = session.portal(), session.user()
-    count = len([one for one in images.who_runs(portal, user, release.id)])
+    count = len(images.who_runs(portal, user, release.id))
     if after is ReleaseState.WITHDRAWN:
         st.markdown(f"**{release.image} {release.version}** starts no more, for nobody, and this cannot be undone. "
                     f"{words.plural(count, 'container')} of it {'is' if count == 1 else 'are'} marked, and the owners "
@@ -159,7 +168,7 @@ def _changes(release: Release, of_image: dict[int, Release], packages: object) -
         st.success("The packages are the same.", icon=":material/check:")
         return
     rows = [{"Package": one.name.removeprefix("deb:"), other.version: one.before or "–",
-             release.version: one.after or "–", "What": _what(one)} for one in found]  # fmt: skip
+             release.version: one.after or "–", "What": _what(one)} for one in sorted(found, key=lambda one: one.name.removeprefix("deb:"))]  # fmt: skip
     st.dataframe(rows, hide_index=True, width="stretch", key="changes")
 
 
@@ -204,7 +213,7 @@ def _who(release: Release) -> None:
 
 
 def _container(one: Deployment) -> dict[str, object]:
-    since = one.started_at.astimezone(session.zone()) if one.started_at else None
+    since = words.absolute(one.started_at, session.zone()) if one.started_at else "–"
     return {"Person": one.owner.display_name, "Subject": one.owner.subject, "Container": one.name,
             "State": one.state.capitalize(), "VM": one.vm.name if one.vm else "–", "Started": since}  # fmt: skip
 

@@ -12,8 +12,7 @@ from portal.errors import Conflict, Invalid
 from portal.models import User
 from portal.spec import environment, ssh_keys
 from samples import JANE, SEEN, identity
-
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2aGBWmjvNfJMSxyKGYMcnEVZbTkrZxK4J3ZIpIvnVt"
+from samples import SSH_KEY as KEY
 
 
 def test_a_line_of_a_pub_file_is_taken_without_its_comment(tmp_path: Path) -> None:

@@ -5,44 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-import pytest
-import streamlit
-from app_pages import session
-from apptest import APP, texts
+from apptest import texts
 from fakes import FakeClock
-from portal import deployments, inventory, ledger, quotas, store, users
+from portal import deployments, inventory, ledger, quotas, store
 from portal.context import Portal
 from portal.engine import GpuReport
-from portal.models import Deployment, Order, Quota, Role, State, User, Vm, VmState
-from samples import identity
+from portal.models import Deployment, Order, Quota, State, User, Vm, VmState
 from streamlit.testing.v1 import AppTest
 
 WorkOff = Callable[..., Deployment]
-
-
-@pytest.fixture
-def ray(portal: Portal) -> User:
-    made = users.user_of(portal, identity("3456789012", "Alex M Ray"))
-    with portal.store.transaction() as tx:
-        store.update_user(tx, made.id, role=Role.ADMIN)
-    return users.user_of(portal, identity("3456789012", "Alex M Ray"))
-
-
-@pytest.fixture
-def page_of(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> Callable[[User, str], AppTest]:
-    """The app on a page, signed in as somebody: the certificate's part is shown in test_pages.py."""
-
-    def open_page(user: User, page: str) -> AppTest:
-        def sign_in() -> User:
-            streamlit.session_state["user"] = user
-            return user
-
-        monkeypatch.setattr(session, "_wired", lambda: (portal, None, None))
-        monkeypatch.setattr(session, "sign_in", sign_in)
-        app = AppTest.from_file(APP, default_timeout=20).run()
-        return app.switch_page(f"app_pages/{page}.py").run() if page else app
-
-    return open_page
 
 
 def test_somebody_without_the_role_is_offered_no_administration(
