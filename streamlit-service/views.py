@@ -13,6 +13,7 @@ from portal.config import Settings
 from portal.models import Deployment, LayerProgress, Release, ReleaseState, State, User, Vm
 from portal.policy import Allowance
 from portal.quotas import MOST
+from portal.shelf import Ready
 from portal.usage import Usage
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -73,15 +74,16 @@ class ImageView(BaseModel):
     waived: int = Field(description="findings that only a waiver lets pass")
     released_at: datetime
     standin: bool = Field(description="built on a stand-in base; never in production")
+    ready_on: list[str] = Field(description="those of your VMs that have it already")
 
     @classmethod
-    def of(cls, image: Image, release: Release) -> ImageView:
+    def of(cls, image: Image, release: Release, ready: Ready) -> ImageView:
         """The view of an image."""
         return cls(name=image.name, title=image.title, purpose=image.purpose, gpu=image.gpu,
                    packages=list(release.highlights), release=release.version, digest=release.digest,
                    size_mb=round(release.size_bytes / MB), download_mb=round(release.download_bytes / MB),
                    scanned_at=release.scanned_at, waived=release.waived, released_at=release.created_at.astimezone(UTC),
-                   standin=release.standin)  # fmt: skip
+                   standin=release.standin, ready_on=list(ready.names))  # fmt: skip
 
 
 class VmView(BaseModel):

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import bench_fleet
+import bench_images
 import bench_page
 import docker
 import httpx
@@ -46,7 +47,7 @@ def main() -> None:
         reference = f"{stack.registry_host}/ml-cpu@{digest}"
         rows = [
             deploy(stack, john, reference), authz(stack), gateway(stack, john), handover(stack, john), page(),
-            *bench_fleet.rows(ROUNDS),
+            *bench_images.rows(stack, ROUNDS), *bench_fleet.rows(ROUNDS),
         ]  # fmt: skip
     print(f"\n{'what':<62}{'measured':>12}{'peer':>12}{'ratio':>8}  {'aim':<12}")
     for row in rows:

@@ -167,8 +167,9 @@ def _changes(release: Release, of_image: dict[int, Release], packages: object) -
     if not found:
         st.success("The packages are the same.", icon=":material/check:")
         return
+    found.sort(key=lambda one: one.name.removeprefix("deb:"))
     rows = [{"Package": one.name.removeprefix("deb:"), other.version: one.before or "–",
-             release.version: one.after or "–", "What": _what(one)} for one in sorted(found, key=lambda one: one.name.removeprefix("deb:"))]  # fmt: skip
+             release.version: one.after or "–", "What": _what(one)} for one in found]  # fmt: skip
     st.dataframe(rows, hide_index=True, width="stretch", key="changes")
 
 

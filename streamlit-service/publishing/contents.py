@@ -35,6 +35,7 @@ SECRET_FILES = re.compile(
     r"(^|/)(\.netrc|\.pypirc|\.git-credentials|\.docker/config\.json|id_rsa|id_ed25519|id_ecdsa)$"
 )
 SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY|TOKEN)$", re.IGNORECASE)
+OCI = "org.opencontainers.image"
 NEEDED_LABELS = ("title", "description", "version", "revision", "created", "licenses", "source")
 
 
@@ -124,23 +125,30 @@ def _rules_of(path: str, content: bytes) -> list[str]:
 def examine(bench: Bench, config: dict[str, Any], size_bytes: int) -> list[Finding]:
     """What the image's configuration says: its user, labels, variables, size and base."""
     labels = config.get("Labels") or {}
+    variables = dict(variable.partition("=")[::2] for variable in config.get("Env") or [])
     found = []
     if str(config.get("User") or "0").partition(":")[0] in ("0", "root"):
         found.append(Finding(kind=Kind.ROOT_USER, id="root-user", text="it runs as root"))
     for name in NEEDED_LABELS:
-        if not labels.get(f"org.opencontainers.image.{name}"):
-            key = f"org.opencontainers.image.{name}"
+        key = f"{OCI}.{name}"
+        if not labels.get(key):
             found.append(Finding(kind=Kind.LABEL, id=f"label-{name}", subject=key, text=f"the label {key} is missing"))
-    if labels.get("org.container-portal.image") != bench.image.name:
-        found.append(Finding(kind=Kind.LABEL, id="label-image", subject="org.container-portal.image",
-                             text="the label org.container-portal.image does not name the image"))  # fmt: skip
+    for key, value in (("org.container-portal.image", bench.image.name), (f"{OCI}.title", bench.image.name),
+                       (f"{OCI}.version", bench.version)):  # fmt: skip
+        told = key.startswith(OCI) and key not in labels  # missing: above
+        if labels.get(key) != value and not told:
+            found.append(Finding(kind=Kind.LABEL, id="label-differs", subject=key,
+                                 text=f"the label {key} is {labels.get(key)!r}, not {value!r}"))  # fmt: skip
+    cuda = variables.get("CUDA_VERSION", "")
+    if not cuda.startswith(bench.build.cuda or bench.image.cuda):
+        found.append(Finding(kind=Kind.LABEL, id="cuda-differs", subject="CUDA_VERSION",
+                             text=f"its base has CUDA {cuda or 'none'}, image.yaml says {bench.image.cuda}"))  # fmt: skip
     budget = bench.build.size_budget_mb
     if size_bytes > budget * 10**6:
         found.append(Finding(kind=Kind.SIZE, id="over-budget", text=f"{size_bytes / 1e6:.0f} MB is over {budget} MB"))
     if labels.get("org.container-portal.standin") == "true":
         found.append(Finding(kind=Kind.STANDIN_BASE, id="standin-base", text="its base is a stand-in"))
-    for variable in config.get("Env") or []:
-        name, _, value = variable.partition("=")
+    for name, value in variables.items():
         if value and SECRET_NAME.search(name):
             found.append(Finding(kind=Kind.SECRET, id="secret-in-environment", subject=name,
                                  text=f"the variable {name} is set in the image"))  # fmt: skip

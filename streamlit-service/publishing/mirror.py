@@ -24,10 +24,9 @@ def copy_bases(settings: Settings, catalog: Iterable[Image], target: str, say: C
     for base in bases(catalog):
         parts = PINNED.fullmatch(base)
         assert parts is not None  # the catalogue checks it
-        name = parts["name"] if "." in parts["name"].split("/")[0] else f"docker.io/{_official(parts['name'])}"
         aim = f"{target}/{parts['name'].rpartition('/')[2]}:{parts['tag']}"
         say(f"{base} -> {aim}")
-        cosign.copy(settings, f"{name}@{base.partition('@')[2]}", aim)
+        cosign.copy(settings, f"{full_name(parts['name'])}@{base.partition('@')[2]}", aim)
         count += 1
     return count
 
@@ -55,5 +54,9 @@ def check_target(target: str) -> str:
     return text
 
 
-def _official(name: str) -> str:
-    return name if "/" in name else f"library/{name}"
+def full_name(name: str) -> str:
+    """With its registry, as Docker completes it: a first part with a dot or a port, or localhost, is one."""
+    host, slash, _ = name.partition("/")
+    if slash and ("." in host or ":" in host or host == "localhost"):
+        return name
+    return f"docker.io/{name}" if slash else f"docker.io/library/{name}"

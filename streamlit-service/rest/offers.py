@@ -1,7 +1,7 @@
 """What a caller is and may choose from: /me, /images, /vms, /gpus."""
 
 from fastapi import APIRouter
-from portal import board, placement, quotas, releases, store
+from portal import board, placement, quotas, releases, shelf, store
 from views import GpuView, ImageView, Me, VmView
 
 from rest.caller import Caller, Product
@@ -16,10 +16,13 @@ def me(portal: Product, user: Caller) -> Me:
 
 
 @router.get("/images")
-def images(portal: Product, _: Caller) -> list[ImageView]:
+def images(portal: Product, user: Caller) -> list[ImageView]:
     with portal.store.reading() as tx:
         approved = releases.approved(tx)
-    return [ImageView.of(image, approved[name]) for name, image in portal.catalog.items() if name in approved]
+    ready = shelf.ready(portal, user)
+    return [
+        ImageView.of(image, approved[name], ready[name]) for name, image in portal.catalog.items() if name in approved
+    ]
 
 
 @router.get("/vms")

@@ -15,6 +15,7 @@ BASE = yaml.safe_load((ROOT / "images" / "ml-cpu" / "image.yaml").read_text())["
 LABELS = ("title", "description", "version", "revision", "created", "licenses", "source")
 DOCKERFILE = """ARG BASE_IMAGE={base}
 FROM ${{BASE_IMAGE}}
+ARG VERSION
 RUN apt-get update && apt-get upgrade -y --no-install-recommends && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \\
  && find / -xdev -type f -perm /6000 -exec chmod a-s {{}} +
 {labels}
@@ -37,7 +38,9 @@ class Curator:
         home = self.folder / "tiny"
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir()
-        labels = "\n".join(f'LABEL org.opencontainers.image.{one}="x"' for one in LABELS if one != drop_label)
+        values = {"title": "tiny", "version": "${VERSION}"}
+        labels = "\n".join(f'LABEL org.opencontainers.image.{one}="{values.get(one, "x")}"'
+                           for one in LABELS if one != drop_label)  # fmt: skip
         text = DOCKERFILE.format(base=BASE, labels=labels, more=more, user=user)
         (home / "Dockerfile").write_text(text)
         described = yaml.safe_load((ROOT / "images" / "ml-cpu" / "image.yaml").read_text())

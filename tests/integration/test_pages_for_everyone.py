@@ -38,7 +38,7 @@ def test_deploy_and_my_containers_meet_wcag(stack: Stack, vm_a: TestVm, jane: Pe
     assert {where: found for where, found in problems.items() if found} == {}
 
 
-@pytest.mark.parametrize("path", ["gpus", "usage", "vms", "users"])
+@pytest.mark.parametrize("path", ["gpus", "usage", "vms", "users", "images", "keys"])
 def test_the_other_pages_meet_wcag_for_an_administrator(
     stack: Stack, vm_a: TestVm, ray: Person, browser_of: OpenBrowser, path: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import docker
 import httpx
 import pki
 import pytest
+import yaml
 from curator import copy_of_images
 from fleet import TestVm
 from people import Person, photograph, wait_until
@@ -232,3 +234,17 @@ def test_a_mirror_keeps_the_signature_valid(
     assert f"{target}/ml-cpu@{release['digest']}" in said
     said = stack.publisher("image", "verify", "ml-cpu", release["version"], "--at", target, settings=settings)
     assert f"{target}/ml-cpu@{release['digest']} is signed as ml-cpu {release['version']}" in said
+    # And a base, from there into the portal's own registry.
+    images = copy_of_images(tmp_path / "bases")
+    for other in images.glob("gpu-*"):
+        shutil.rmtree(other)
+    described = yaml.safe_load((images / "ml-cpu" / "image.yaml").read_text())
+    described["builds"][0]["base"] = f"{target}/ml-cpu:{release['version']}@{release['digest']}"
+    (images / "ml-cpu" / "image.yaml").write_text(yaml.safe_dump(described))
+    settings["PORTAL_IMAGES"] = str(images)
+    assert "1 bases are in registry:5000/bases" in stack.publisher(
+        "image", "mirror", "registry:5000/bases", "--bases", settings=settings
+    )
+    with httpx.Client(verify=False, auth=httpx.BasicAuth(**stack.registry_auth()), trust_env=False) as http:
+        url = f"https://127.0.0.1:{stack.registry_port}/v2/bases/ml-cpu/manifests/{release['version']}"
+        assert http.head(url, headers={"Accept": OCI}).headers["Docker-Content-Digest"] == release["digest"]

@@ -1,0 +1,67 @@
+"""Bench of the registry's gate: publishing again, the image's size, and what signature and policy cost a start."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import docker
+from stack import ROOT, Stack, build
+
+BUDGET_MB = 900
+# Runs in the worker's container: its own settings, the real registry, the real cosign.
+MEASURE = """
+import json, time, wiring
+from portal import launch, releases
+from signatures import Verifier
+settings = wiring.settings()
+portal = wiring.portal(settings)
+with portal.store.reading() as tx:
+    release = releases.approved(tx)["ml-cpu"]
+def timed(act):
+    started = time.perf_counter(); act(); return time.perf_counter() - started
+verify = Verifier(settings)
+asked = timed(lambda: verify(release))
+def gate():
+    launch.check(settings, release, portal.now()); verify(release)
+print(json.dumps([asked, [timed(gate) for _ in range(1000)]]))
+"""
+
+
+def rows(stack: Stack, rounds: int) -> list[tuple[str, ...]]:
+    """The bench table's rows."""
+    return [_publish(stack, rounds), _gate(stack), _size(stack)]
+
+
+def _publish(stack: Stack, rounds: int) -> tuple[str, ...]:
+    """Nothing changed: every step, against `docker build` of the same folder with everything cached."""
+    folder, base = ROOT / "images" / "ml-cpu", "BASE_IMAGE=python:3.11-slim"
+    build(folder, "bench-ml-cpu:cached", "--build-arg", base)
+    ours = [_timed(lambda: stack.publisher("image", "publish", "ml-cpu")) for _ in range(rounds)]
+    plain = [_timed(lambda: build(folder, "bench-ml-cpu:cached", "--build-arg", base)) for _ in range(rounds)]
+    docker.from_env().images.remove("bench-ml-cpu:cached")
+    mine, peer = statistics.median(ours), statistics.median(plain)
+    return ("publish of ml-cpu, nothing changed / docker build", f"{mine:.1f} s", f"{peer:.1f} s", f"{mine / peer:.1f}",
+            "< 30 s")  # fmt: skip
+
+
+def _gate(stack: Stack) -> tuple[str, ...]:
+    asked, cached = json.loads(stack.compose("exec", "-T", "worker", "python3", "-c", MEASURE, capture=True))
+    mine = statistics.median(cached)
+    return ("signature and policy, remembered / asked anew", f"{mine * 1e3:.3f} ms", f"{asked * 1e3:.0f} ms",
+            f"{mine / asked:.4f}", "< 20 ms")  # fmt: skip
+
+
+def _size(stack: Stack) -> tuple[str, ...]:
+    release = next(one for one in json.loads(stack.admin("image", "list")) if one["image"] == "ml-cpu")
+    megabytes = release["size_bytes"] / 1e6
+    return ("ml-cpu on disk / its budget", f"{megabytes:.0f} MB", f"{BUDGET_MB} MB", f"{megabytes / BUDGET_MB:.2f}",
+            "< 900 MB")  # fmt: skip
+
+
+def _timed(act: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
