@@ -36,6 +36,11 @@ class Registry:
         layers = answer.json().get("layers", []) if answer is not None else []
         return sum(int(layer.get("size", 0)) for layer in layers)
 
+    def config_of(self, reference: str) -> str:
+        """The digest of the configuration of name@digest: engines use it as the image's id. "" when not known."""
+        answer = self._manifest(reference, reference.partition("@")[2])
+        return str(answer.json().get("config", {}).get("digest", "")) if answer is not None else ""
+
     def _manifest(self, reference: str, which: str) -> httpx.Response | None:
         host, _, path = self._settings.seen_here(reference).partition("@")[0].partition("/")
         answer = self._get(f"https://{host}/v2/{path}/manifests/{which}", {"Accept": MANIFESTS})

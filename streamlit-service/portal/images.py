@@ -70,12 +70,6 @@ def register(portal: Portal, actor: User | str, candidate: Candidate) -> Release
         return releases.by_id(tx, made.id) or made
 
 
-def version_taken(portal: Portal, image: str, version: str, digest: str) -> bool:
-    """Whether the version was published with another digest."""
-    with portal.store.reading() as tx:
-        return any((one.image, one.version) == (image, version) and one.digest != digest for one in releases.every(tx))
-
-
 def _check_version(tx: Tx, candidate: Candidate) -> None:
     for one in releases.every(tx):
         if (one.image, one.version) == (candidate.image, candidate.version):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import tarfile
 import time
@@ -18,6 +19,7 @@ from publishing.bench import Bench, Refused
 LABEL_STANDIN = "org.container-portal.standin"
 TELL_EVERY_S = 10
 LINT_S = 60
+FROM = re.compile(r"^FROM\s+(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE | re.MULTILINE)
 IGNORED_RULES = ("DL3008", "DL3013", "DL3042")
 """apt's versions follow the security archive; pip is pinned by hash in the lock and its cache is off by environment."""
 
@@ -34,10 +36,22 @@ def lint(bench: Bench) -> None:
     if done.returncode:
         raise Refused("lint", f"hadolint refuses {bench.build.dockerfile}:\n{done.stdout}{done.stderr}",
                       "Mend it, or ignore the rule in the file with a reason.")  # fmt: skip
-    if f"ARG BASE_IMAGE={bench.build.base}\n" not in path.read_text(encoding="utf-8"):
-        raise Refused("base_differs", f"{bench.build.dockerfile} does not say ARG BASE_IMAGE={bench.build.base}.",
-                      "image.yaml and Dockerfile must name the same base.")  # fmt: skip
+    _check_bases(bench, path.read_text(encoding="utf-8"))
     bench.say("hadolint finds nothing")
+
+
+def _check_bases(bench: Bench, text: str) -> None:
+    """Every stage is built on the pinned base or on a stage before, and what only bases may say is left to them."""
+    name, sources = bench.build.dockerfile, FROM.findall(text)
+    stages = {"${BASE_IMAGE}", *(stage for _, stage in sources if stage)}
+    if stray := [source for source, _ in sources if source not in stages]:
+        raise Refused("unpinned_base", f"{name} also builds on {', '.join(stray)}.",
+                      "Begin every stage FROM ${BASE_IMAGE}, or from a stage before.")  # fmt: skip
+    if LABEL_STANDIN in text:
+        raise Refused("standin_label", f"{name} sets {LABEL_STANDIN}, which only bases may.", "Take the line out.")
+    if f"ARG BASE_IMAGE={bench.build.base}\n" not in text:
+        raise Refused("base_differs", f"{name} does not say ARG BASE_IMAGE={bench.build.base}.",
+                      "image.yaml and Dockerfile must name the same base.")  # fmt: skip
 
 
 def ensure_base(bench: Bench) -> str:
@@ -46,11 +60,9 @@ def ensure_base(bench: Bench) -> str:
     if _present(bench, pinned):
         return pinned
     bench.say(f"pulling the base {pinned}")
-    try:
-        bench.engine.images.pull(pinned)
+    cause = _pull(bench, pinned)
+    if not cause:
         return pinned
-    except docker.errors.APIError as error:
-        cause = str(error.explanation or error)
     standin = _labels(bench, tag).get(LABEL_STANDIN) == "true"
     if not (standin and bench.settings.demo):
         raise EngineError("no_base", f"The base {pinned} cannot be pulled: {cause[:200]}",
@@ -58,6 +70,26 @@ def ensure_base(bench: Bench) -> str:
                           cause)  # fmt: skip
     bench.say(f"the base cannot be pulled here; building on the STAND-IN {tag}")
     return tag
+
+
+def _pull(bench: Bench, reference: str) -> str:
+    """Pull, telling every 10 s how far it is. Returns why it failed, or ""."""
+    done: dict[str, tuple[int, int]] = {}
+    told = time.monotonic()
+    try:
+        for line in bench.engine.api.pull(reference, stream=True, decode=True):
+            if "error" in line:
+                return str(line["error"])
+            detail = line.get("progressDetail") or {}
+            if line.get("status") == "Downloading" and detail.get("total"):
+                done[line["id"]] = (detail["current"], detail["total"])
+            if done and time.monotonic() - told >= TELL_EVERY_S:
+                told = time.monotonic()
+                now, total = (sum(values) / 1e9 for values in zip(*done.values(), strict=True))
+                bench.say(f"  {now:.1f} of {total:.1f} GB or more")
+    except docker.errors.APIError as error:
+        return str(error.explanation or error)
+    return ""
 
 
 def build(bench: Bench, base: str) -> None:

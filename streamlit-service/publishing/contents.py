@@ -139,10 +139,10 @@ def examine(bench: Bench, config: dict[str, Any], size_bytes: int) -> list[Findi
         if labels.get(key) != value and not told:
             found.append(Finding(kind=Kind.LABEL, id="label-differs", subject=key,
                                  text=f"the label {key} is {labels.get(key)!r}, not {value!r}"))  # fmt: skip
-    cuda = variables.get("CUDA_VERSION", "")
-    if not cuda.startswith(bench.build.cuda or bench.image.cuda):
+    cuda, wanted = variables.get("CUDA_VERSION", ""), bench.build.cuda or bench.image.cuda
+    if not cuda.startswith(wanted):
         found.append(Finding(kind=Kind.LABEL, id="cuda-differs", subject="CUDA_VERSION",
-                             text=f"its base has CUDA {cuda or 'none'}, image.yaml says {bench.image.cuda}"))  # fmt: skip
+                             text=f"its base has CUDA {cuda or 'none'}, image.yaml says {wanted}"))  # fmt: skip
     budget = bench.build.size_budget_mb
     if size_bytes > budget * 10**6:
         found.append(Finding(kind=Kind.SIZE, id="over-budget", text=f"{size_bytes / 1e6:.0f} MB is over {budget} MB"))

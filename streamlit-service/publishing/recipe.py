@@ -91,12 +91,20 @@ def build(portal: Portal, bench: Bench) -> Bench:
 
 def _taken(portal: Portal, bench: Bench) -> bool:
     """Whether this version was published as another digest than what was built."""
-    own = {name.partition("@")[2] for name in bench.built().get("RepoDigests") or []}
     try:
         known = images.find(portal, bench.image.name, bench.version)
     except PortalError:
         return False
-    return known.digest not in own
+    return not _is(bench, known.digest)
+
+
+def _is(bench: Bench, digest: str) -> bool:
+    """Whether a digest in the registry is the image that was built: the engine knows it, or their ids are equal."""
+    built = bench.built()
+    if digest in {name.partition("@")[2] for name in built.get("RepoDigests") or []}:
+        return True
+    reference = f"{bench.settings.repository(bench.image.name)}@{digest}"
+    return Registry(bench.settings).config_of(reference) == str(built["Id"])
 
 
 def test(bench: Bench) -> Tests:
@@ -193,8 +201,7 @@ def push(portal: Portal, bench: Bench) -> str:
     """Push, and give back name@digest as engines pull it. Raises Conflict when the tag names something else."""
     repository = bench.settings.repository(bench.image.name)
     there = Registry(bench.settings).digest_of(f"{repository}@", bench.version)
-    own = {name.partition("@")[2] for name in bench.built().get("RepoDigests") or []}
-    if there is not None and there not in own:
+    if there is not None and not _is(bench, there):
         raise Conflict("tag_taken", f"{repository}:{bench.version} is in the registry, with other content.",
                        f"Raise version in images/{bench.image.name}/image.yaml.")  # fmt: skip
     if there is not None:

@@ -106,6 +106,12 @@ def test_a_dockerfile_that_hadolint_refuses_or_on_another_base_is_not_built(cura
     path.write_text(path.read_text().replace("sha256:", "sha256:0", 1))
     with pytest.raises(StackError, match="must name the same base"):
         curator.admin("lint", "tiny")
+    curator.tiny("FROM debian:bookworm-slim AS other\nUSER 1000")
+    with pytest.raises(StackError, match="also builds on debian:bookworm-slim"):
+        curator.admin("lint", "tiny")
+    curator.tiny('LABEL org.container-portal.standin="false"')
+    with pytest.raises(StackError, match="which only bases may"):
+        curator.admin("lint", "tiny")
 
 
 def test_a_container_that_does_not_serve_a_notebook_is_not_published(curator: Curator, stack: Stack) -> None:
