@@ -176,8 +176,7 @@ def test_john_waits_as_number_one_and_his_page_turns_to_running_by_itself(
     photograph(janes, "gpus-free")
     assert violations(janes) == []
     janes.goto(f"{lab.url}/deploy")
-    janes.get_by_role("button", name="Choose").last.click()
-    choose(janes, L4)
+    choose(janes, L4)  # the GPU image is proposed, since her VMs have GPUs
     expect(janes.get_by_text("1 free now")).to_be_visible()
     photograph(janes, "deploy-gpu")
     janes.get_by_role("button", name="Deploy", exact=True).click()
@@ -185,7 +184,6 @@ def test_john_waits_as_number_one_and_his_page_turns_to_running_by_itself(
 
     johns = browser_of("john")
     johns.goto(f"{lab.url}/deploy")
-    johns.get_by_role("button", name="Choose").last.click()
     choose(johns, L4)
     expect(johns.get_by_text("You would be number 1 in line")).to_be_visible()
     photograph(johns, "deploy-wait")
