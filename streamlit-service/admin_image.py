@@ -9,14 +9,13 @@ from typing import Annotated, Any
 import cosign
 import typer
 import wiring
-from portal import images, releases
+from portal import images, releases, shelf, store
 from portal.context import Portal
 from portal.errors import PortalError
-from portal.models import ReleaseState
-from portal.report import Report
+from portal.models import Release, ReleaseState
 from publishing import building, mirror, recipe
 from publishing.bench import Bench, Stopwatch
-from publishing.contents import Contents
+from publishing.sbom import Packages
 
 app = typer.Typer(no_args_is_help=True, help="Curated images and their releases.")
 
@@ -24,6 +23,7 @@ Name = Annotated[str, typer.Argument(help="a folder of images/, e.g. ml-cpu")]
 Variant = Annotated[str, typer.Option(help="one of image.yaml's builds, e.g. cuda")]
 Version = Annotated[str, typer.Option(help="default: image.yaml's, with the variant")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="use no cached layer and no earlier result")]
+Publisher = Annotated[str, typer.Option(envvar="PORTAL_PUBLISHER", help="the curator who publishes, e.g. edipi:…")]
 Reason = Annotated[str, typer.Option(help="why; owners of containers read it")]
 
 
@@ -33,6 +33,18 @@ def _portal() -> Portal:
 
 def _actor() -> str:
     return f"cli:{getpass.getuser()}"
+
+
+def _publisher(portal: Portal, subject: str) -> str:
+    """Who publishes: a known curator where somebody else has to approve, so that the portal can tell the two apart."""
+    if not portal.settings.approval_by_another and not subject:
+        return _actor()
+    with portal.store.reading() as tx:
+        user = store.user_by_subject(tx, subject)
+    if user is None or not shelf.curates(user):
+        raise PortalError("no_publisher", f"{subject or 'Nobody'} is not known as an image curator.",
+                          "Say who publishes: --publisher edipi:…; they sign in once before.")  # fmt: skip
+    return user.subject
 
 
 def _bench(portal: Portal, name: str, variant: str, version: str, *, fresh: bool = False) -> Bench:
@@ -45,16 +57,16 @@ def publish(
     variant: Variant = "",
     version: Version = "",
     fresh: Fresh = False,
+    publisher: Publisher = "",
     approve: Annotated[bool, typer.Option("--approve", help="approve it too, where settings allow")] = False,
 ) -> None:
     """Lint, build, test, scan, push, sign and record as a candidate; each step refuses for its own reason."""
     portal = _portal()
-    release = recipe.publish(portal, _actor(), _bench(portal, name, variant, version, fresh=fresh))
+    who = _publisher(portal, publisher)
+    release = recipe.publish(portal, who, _bench(portal, name, variant, version, fresh=fresh))
     if approve:
         release = images.approve(portal, _actor(), release.id)
-    typer.echo(f"{release.image} {release.version} is {release.state}: {release.reference}")
-    if release.state is ReleaseState.CANDIDATE:
-        typer.echo(f"Approve it on the Images page, or: admin.py image approve {release.image} {release.version}")
+    _tell(portal, release)
 
 
 @app.command()
@@ -90,46 +102,81 @@ def check(name: Name, variant: Variant = "", version: Version = "") -> None:
 
 @app.command()
 def push(name: Name, variant: Variant = "", version: Version = "") -> None:
-    """Push the built image, if its last check passed."""
+    """Push the built image, if its tests and its last check passed."""
     portal = _portal()
     bench = _bench(portal, name, variant, version)
-    _passed(bench)
+    recipe.require_passed(bench)
     recipe.push(portal, bench)
 
 
 @app.command()
-def sign(name: Name, reference: Annotated[str, typer.Option(help="registry/name@sha256:…, as push printed it")],
-         variant: Variant = "", version: Version = "") -> None:  # fmt: skip
-    """Sign a pushed digest and attach its bill of materials and report."""
+def sign(name: Name, variant: Variant = "", version: Version = "") -> None:
+    """Sign what was pushed, and attach its bill of materials and report."""
     bench = _bench(_portal(), name, variant, version)
-    _passed(bench)
-    recipe.sign(bench, reference)
-
-
-def _passed(bench: Bench) -> None:
-    bench.needed("contents", Contents, "sbom")
-    report = bench.needed("report", Report, "check")
-    if not report.passed:
-        raise recipe.refusal(report)
+    recipe.require_passed(bench)
+    recipe.sign(bench, recipe.pushed(bench))
 
 
 @app.command()
-def scan(name: Name, version: Annotated[str, typer.Option(help="default: every one that may run")] = "") -> None:
-    """Scan published releases again; what is found counts at the next launch. Exit code 1 when one does not pass."""
+def record(name: Name, variant: Variant = "", version: Version = "", publisher: Publisher = "") -> None:
+    """Record what was pushed and signed as a candidate."""
     portal = _portal()
+    bench = _bench(portal, name, variant, version)
+    report = recipe.require_passed(bench)
+    reference = recipe.pushed(bench)
+    cosign.verify(portal.settings, reference, name, bench.version)
+    packages = bench.needed("packages", Packages, "sbom")
+    _tell(portal, recipe.record(portal, _publisher(portal, publisher), bench, reference, packages, report))
+
+
+@app.command()
+def adopt(name: Name, version: Annotated[str, typer.Argument()], publisher: Publisher = "") -> None:
+    """Record what was mirrored into this portal's registry, signed with this portal's key, as a candidate."""
+    portal = _portal()
+    bench = _bench(portal, name, version.partition("-")[2], version)
+    _tell(portal, recipe.adopt(portal, _publisher(portal, publisher), bench))
+
+
+def _tell(portal: Portal, release: Release) -> None:
+    typer.echo(f"{release.image} {release.version} is {release.state}: {release.reference}")
+    if release.state is ReleaseState.CANDIDATE:
+        command = f"Approve it on the Images page, or: admin.py image approve {release.image} {release.version}"
+        another = "Another curator approves it on the Images page."
+        typer.echo(another if portal.settings.approval_by_another else command)
+
+
+@app.command()
+def scan(
+    name: Annotated[str, typer.Argument(help="an image; or --all")] = "",
+    version: Annotated[str, typer.Option(help="default: every one that may run")] = "",
+    every: Annotated[bool, typer.Option("--all", help="every release of every image")] = False,
+) -> None:
+    """Scan published releases again; what is found counts at the next launch.
+
+    Goes on after a failure; exit code 1 when one does not pass or could not be scanned.
+    """
+    portal = _portal()
+    if bool(name) == every:
+        raise typer.BadParameter("give an image, or --all")
     with portal.store.reading() as tx:
-        every = releases.every(tx)
-    runs = {ReleaseState.CANDIDATE, ReleaseState.APPROVED, ReleaseState.DEPRECATED}
+        known = releases.every(tx)
     chosen = [images.find(portal, name, version)] if version else [
-        one for one in every if one.image == name and one.state in runs]  # fmt: skip
-    say, failed = Stopwatch(typer.echo), 0
-    for release in chosen:
-        say(f"{release.image} {release.version}")
-        after = recipe.rescan(portal, _actor(), release, say)
-        failed += bool(after.refused_for)
-        say(f"{after.image} {after.version} {f'does not pass: {after.problem}' if after.refused_for else 'passes'}")
-    if failed:
+        one for one in known if name in ("", one.image) and one.state in mirror.COPIED]  # fmt: skip
+    say = Stopwatch(typer.echo)
+    good = [_scan_one(portal, release, say) for release in chosen]
+    if not all(good):
         raise typer.Exit(1)
+
+
+def _scan_one(portal: Portal, release: Release, say: Stopwatch) -> bool:
+    say(f"{release.image} {release.version}")
+    try:
+        after = recipe.rescan(portal, _actor(), release, say)
+    except PortalError as error:
+        say(f"{release.image} {release.version} could not be scanned: {error.message} {error.hint}")
+        return False
+    say(f"{after.image} {after.version} {f'does not pass: {after.problem}' if after.refused_for else 'passes'}")
+    return not after.refused_for
 
 
 @app.command()

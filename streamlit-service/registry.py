@@ -77,6 +77,8 @@ class Registry:
         """A pull token, as ghcr.io and most public registries want it (Docker's token authentication)."""
         asked: dict[str, Any] = dict(CHALLENGE.findall(refused.headers.get("WWW-Authenticate", "")))
         realm = asked.pop("realm")  # KeyError: no such scheme
+        if not str(realm).startswith("https://"):
+            raise ValueError(f"a token server without TLS: {realm}")
         answer = self._http.get(realm, params=asked, auth=self._basic(url))
         answer.raise_for_status()
         said = answer.json()

@@ -1,33 +1,41 @@
 """Whether a release may start, as far as the registry can tell: its signature, and that its tag was not moved.
 
-An answer is remembered for settings.signature_ttl_s. When the registry is away, one that was good holds on longer.
+A good answer is remembered for settings.signature_ttl_s. While the registry is away, one that was good within a day
+holds, also after a restart; and it is asked again only every few seconds, so that a hanging registry holds up nobody.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import cosign
 import structlog
+from portal import releases
 from portal.config import Settings
 from portal.errors import Conflict, EngineError
 from portal.models import Release
+from portal.store import Store
 from registry import Registry
 
 log = structlog.get_logger()
 
-GRACE_S = 24 * 3600.0
+GRACE = timedelta(days=1)
 """How long a good answer holds while the registry does not answer."""
+AWAY_S = 15.0
+"""How long a registry that did not answer is not asked again."""
 
 
 class Verifier:
     """Callable with a release. Thread-safe; one release is asked about once at a time."""
 
-    def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
+    def __init__(self, settings: Settings, store: Store, registry: Registry | None = None) -> None:
         self._settings = settings
+        self._store = store
         self._registry = registry or Registry(settings)
         self._good: dict[str, float] = {}
+        self._away: dict[str, tuple[float, EngineError]] = {}
         self._guard = threading.Lock()
         self._asking: dict[str, threading.Lock] = {}
 
@@ -41,20 +49,44 @@ class Verifier:
             if self._age(release) < self._settings.signature_ttl_s:
                 return
             try:
-                self._ask(release)
+                self._ask_unless_away(release)
             except EngineError as error:
-                if self._age(release) > GRACE_S:
-                    raise
-                log.warning("signature from memory", release=release.reference, cause=error.cause)
+                self._hold_on(release, error)
                 return
             except Conflict:
                 self._good.pop(release.reference, None)
+                self._remember(release, good=False)
                 raise
             self._good[release.reference] = time.monotonic()
+            self._remember(release, good=True)
 
     def _age(self, release: Release) -> float:
         known = self._good.get(release.reference)
         return time.monotonic() - known if known is not None else float("inf")
+
+    def _ask_unless_away(self, release: Release) -> None:
+        since, error = self._away.get(release.reference, (float("-inf"), None))
+        if error is not None and time.monotonic() - since < AWAY_S:
+            raise error
+        try:
+            self._ask(release)
+        except EngineError as failure:
+            self._away[release.reference] = (time.monotonic(), failure)
+            raise
+        self._away.pop(release.reference, None)
+
+    def _hold_on(self, release: Release, error: EngineError) -> None:
+        """Let it pass if it was good within a day; else raise."""
+        with self._store.reading() as tx:
+            known = releases.by_id(tx, release.id)
+        last = known.verified_at if known is not None else None
+        if last is None or datetime.now(UTC) - last > GRACE:
+            raise error
+        log.warning("signature from memory", release=release.reference, cause=error.cause)
+
+    def _remember(self, release: Release, *, good: bool) -> None:
+        with self._store.transaction() as tx:
+            releases.update(tx, release.id, verified_at=datetime.now(UTC) if good else None)
 
     def _ask(self, release: Release) -> None:
         name, contact = f"{release.image}:{release.version}", self._settings.help_contact

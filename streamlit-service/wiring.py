@@ -95,4 +95,4 @@ def reconciler(product: Portal, engines: Engines) -> Reconciler:
         except httpx.HTTPError:
             return False
 
-    return Reconciler(product, engines, is_ready, Verifier(product.settings))
+    return Reconciler(product, engines, is_ready, Verifier(product.settings, product.store))

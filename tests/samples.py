@@ -9,7 +9,7 @@ from portal import images, placement
 from portal.catalog import Image
 from portal.context import Portal
 from portal.images import Candidate
-from portal.models import Gpu, GpuState, Identity, Release, Vm, VmState
+from portal.models import Gpu, GpuState, Identity, Release, Role, User, Vm, VmState
 from portal.placement import Room
 from portal.report import Finding, Report, Scanner, judge
 
@@ -37,7 +37,7 @@ def report(at: datetime, *findings: Finding, image: str = "ml-cpu") -> Report:
     """A judged report with these findings."""
     scanner = Scanner(name="a scanner", version="1", data_date=at)
     found = Report(image=image, scanned_at=at, scanners=(scanner,), findings=findings)
-    return judge(found, (), demo=False)
+    return judge(found, (), allow_standins=False)
 
 
 def candidate(portal: Portal, number: int = 0, image: str = "ml-cpu", **changes: Any) -> Candidate:
@@ -55,7 +55,7 @@ def candidate(portal: Portal, number: int = 0, image: str = "ml-cpu", **changes:
 def approved(portal: Portal, number: int = 0, image: str = "ml-cpu", **changes: Any) -> Release:
     """A release, published by one and approved by another."""
     made = images.register(portal, "publisher", candidate(portal, number, image, **changes))
-    return images.approve(portal, "approver", made.id)
+    return images.approve(portal, CURATOR, made.id)
 
 
 def identity(edipi: str = "1234567890", name: str = "Jane Q Doe") -> Identity:
@@ -67,6 +67,8 @@ JANE = identity()
 JOHN = identity("2345678901", "John A Roe")
 
 
+CURATOR = User(999, "edipi:0000000001", "A Curator", Role.CURATOR, 554, "", datetime(2026, 1, 1, tzinfo=UTC))
+"""Somebody who decides and is nobody's neighbour."""
 SEEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -22,7 +22,7 @@ with portal.store.reading() as tx:
     release = releases.approved(tx)["ml-cpu"]
 def timed(act):
     started = time.perf_counter(); act(); return time.perf_counter() - started
-verify = Verifier(settings)
+verify = Verifier(settings, portal.store)
 asked = timed(lambda: verify(release))
 def gate():
     launch.check(settings, release, portal.now()); verify(release)

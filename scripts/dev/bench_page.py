@@ -67,7 +67,7 @@ def times(page: AppTest, rounds: int) -> list[float]:
 
 
 def _portal(folder: Path) -> Portal:
-    settings = Settings(database_url=f"sqlite:///{folder}/bench.db")
+    settings = Settings(database_url=f"sqlite:///{folder}/bench.db", approval_by_another=False)
     records = Store(settings.database_url)
     records.migrate()
     described = catalog.read(ROOT / "images" / "ml-cpu" / "image.yaml")
@@ -75,6 +75,6 @@ def _portal(folder: Path) -> Portal:
     found = Report(image="ml-cpu", scanned_at=portal.now(), scanners=(), findings=())
     made = images.register(portal, "bench", Candidate("ml-cpu", "1.0.0", "r/ml-cpu@sha256:" + "0" * 64, 1, 1, False,
                                                       portal.now(), {}, found))  # fmt: skip
-    images.approve(portal, "another", made.id)
+    images.approve(portal, "bench", made.id)
     inventory.add(portal, "bench", "vm", "unix:///none", "10.0.0.1")
     return portal

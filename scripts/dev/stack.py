@@ -161,6 +161,7 @@ class Stack:
             "PORTAL_ADMINS": "3456789012",
             "PORTAL_CURATORS": "4567890123",
             "PORTAL_REGISTRY_LOCAL_HOST": f"127.0.0.1:{self.registry_port}",
+            "PORTAL_ALLOW_STANDINS": "true",
             "PORTAL_APPROVAL_BY_ANOTHER": "false",  # one person shows it all
             "PORTAL_ADVISORIES": str(ROOT / "deployment" / "advisories-demo"),
             "PORTAL_BUILD_CERTS": str(HOST_CAS),

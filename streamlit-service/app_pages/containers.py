@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 import streamlit as st
-from portal import board, deployments, lifecycle
+from portal import board, deployments, launch, lifecycle
 from portal.errors import PortalError
 from portal.models import Deployment, ReleaseState, State
 from views import ssh_command, urls
@@ -31,6 +31,8 @@ def page() -> None:
 
 @st.fragment(run_every=REFRESH_S)
 def _cards() -> None:
+    if st.session_state.pop("go", None) == "deploy":
+        session.go_to("deploy")
     if "dialog" in st.session_state:  # chosen in here; a dialog of the fragment would close at its next refresh
         st.rerun(scope="app")
     frame.show_problem()
@@ -67,10 +69,7 @@ def _card(d: Deployment) -> None:
         st.warning(f"**{words.plural(lost, 'GPU')} of this container cannot be used any more:** the VM does not report "
                    "it, or reports an error. Stop and start it to get another; save your work first.",
                    icon=":material/memory:")  # fmt: skip
-    if d.release.state is ReleaseState.WITHDRAWN:
-        st.warning(f"**{d.release.image} {d.release.version} was withdrawn:** {d.release.reason}. What runs goes on; "
-                   "it does not start again. Save your work in the home folder, and deploy the image anew.",
-                   icon=":material/block:")  # fmt: skip
+    _about_its_release(d)
     if d.state is State.WAITING:
         st.info(words.in_line(d), icon=":material/hourglass_top:")
     elif d.state in (State.PENDING, State.PULLING, State.STARTING):
@@ -84,6 +83,30 @@ def _card(d: Deployment) -> None:
         st.progress(0.5, words.STATE_WORDS[d.state][0] + " …")
     if d.ssh and d.state is State.RUNNING:
         _ssh(d)
+
+
+def _problem(d: Deployment) -> str:
+    """Why its release may not start now; "" when it may."""
+    return launch.problem(session.portal().settings, d.release, session.portal().now())
+
+
+def _about_its_release(d: Deployment) -> None:
+    """What its owner should know: that it will not start again, and the way on."""
+    problem = _problem(d)
+    if not problem:
+        return
+    startable = d.state in lifecycle.USER_ACTIONS["start"][0]
+    if d.release.state is ReleaseState.WITHDRAWN and not startable:
+        st.warning(f"**{problem}** What runs goes on; it does not start again. Save your work in the home folder, and "
+                   "deploy the image anew.", icon=":material/block:")  # fmt: skip
+    elif startable:
+        st.warning(f"**It cannot start:** {problem} Your home folder is kept: deploy the image anew to go on.",
+                   icon=":material/block:")  # fmt: skip
+
+
+def _deploy_anew(image: str) -> None:
+    st.session_state["image"] = image
+    st.session_state["go"] = "deploy"
 
 
 def _ssh(d: Deployment) -> None:
@@ -119,8 +142,12 @@ def _buttons(d: Deployment) -> None:
         st.link_button("Open JupyterLab", links["jupyter"], type="primary", icon=":material/open_in_new:")
         st.link_button("Open TensorBoard", links["tensorboard"], icon=":material/monitoring:")
     elif d.state in lifecycle.USER_ACTIONS["start"][0]:
-        st.button("Start", type="primary", icon=":material/play_arrow:", key=f"start-{d.id}",
-                  on_click=_act, args=(d.id, "start"))  # fmt: skip
+        if _problem(d):
+            st.button("Deploy anew", type="primary", icon=":material/rocket_launch:", key=f"anew-{d.id}",
+                      on_click=_deploy_anew, args=(d.release.image,))  # fmt: skip
+        else:
+            st.button("Start", type="primary", icon=":material/play_arrow:", key=f"start-{d.id}",
+                      on_click=_act, args=(d.id, "start"))  # fmt: skip
     if d.state in (State.RUNNING, State.STOPPED, State.STARTING):
         _logs_button(d)
     choices = [action for action in MENU if d.state in lifecycle.USER_ACTIONS[action][0]]

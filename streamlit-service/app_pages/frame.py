@@ -28,7 +28,8 @@ def header(user: User) -> None:
     settings = session.portal().settings
     owner = f"{settings.organisation} · " if settings.organisation else ""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown(f"**{owner}Container Portal** :blue-badge[{settings.environment}]", width="content")
+        standins = " :orange-badge[:material/science: Stand-ins allowed]" if settings.allow_standins else ""
+        st.markdown(f"**{owner}Container Portal** :blue-badge[{settings.environment}]{standins}", width="content")
         st.markdown(f":material/id_card: {user.display_name} · {user.role}", width="content")
 
 

@@ -25,10 +25,13 @@ def page() -> None:
     portal, user = session.portal(), session.user()
     every = shelf.all_releases(portal, user)
     if not every:
-        st.info("Here you find every release of the curated images, and what is in it. There is none yet. "
-                "Publish one: `docker compose run --rm publisher image publish ml-cpu`",
-                icon=":material/inventory_2:")  # fmt: skip
+        publish = " Publish one: `docker compose run --rm publisher image publish ml-cpu`"
+        st.info("Here you find every release of the curated images, and what is in it. There is none yet."
+                f"{publish if shelf.curates(user) else ''}", icon=":material/inventory_2:")  # fmt: skip
         return
+    if shelf.curates(user):
+        _ageing()
+        _search()
     counts = shelf.running(portal, user) if shelf.curates(user) else None
     current = {one.id for one in _current(every).values()}
     st.dataframe([_row(one, counts, current) for one in every], hide_index=True, width="stretch", key="releases")
@@ -42,6 +45,29 @@ def page() -> None:
         release = of_image[st.selectbox("Release", list(of_image), key=f"release-{name}",
                                         format_func=lambda key: _label(of_image[key]))]  # fmt: skip
     _release(release, of_image, current=release.id in current)
+
+
+def _ageing() -> None:
+    count, days = shelf.ageing(session.portal(), session.user())
+    if count:
+        st.warning(f"**{words.plural(count, 'release')} must be scanned again:** the first stops starting "
+                   f"{f'in {days:.0f} days' if days >= 1 else 'today or has already'}. Run "
+                   "`docker compose run --rm publisher image scan --all`, best every night.",
+                   icon=":material/schedule:")  # fmt: skip
+
+
+def _search() -> None:
+    """Who has the package with the flaw?"""
+    text = st.text_input("Find a package or CVE in every release", key="find", placeholder="openssl, or CVE-2026-1234")
+    if not text:
+        return
+    hits = shelf.search(session.portal(), session.user(), text)
+    if not hits:
+        st.info(f"No release has {text}, as far as it was scanned.", icon=":material/search_off:")
+        return
+    st.dataframe([{"Image": hit.release.image, "Release": hit.release.version, "State": hit.release.state.capitalize(),
+                   "Containers": hit.containers, "Has": hit.what} for hit in hits],
+                 hide_index=True, width="stretch", key="hits")  # fmt: skip
 
 
 def _current(every: list[Release]) -> dict[str, Release]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from portal import audit, ledger, line, placement, policy, store
+from portal import audit, launch, ledger, line, placement, policy, store
 from portal.context import Portal
+from portal.errors import Conflict
 from portal.line import Verdict, Waiting
 from portal.models import Deployment, Gpu, Order, State, User, Vm
 from portal.placement import Need, Placement, Room
@@ -125,6 +126,8 @@ def serve(portal: Portal, tx: Tx) -> list[Deployment]:
     """
     store.in_order(tx)
     now, started = portal.now(), []
+    for one, refusal in barred(portal, tx):
+        _fail(tx, one, {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}, now)
     for one, verdict in verdicts(portal, tx):
         if verdict.placement is not None:
             store.update_deployment(tx, one.id, updated_at=now, **grant(tx, one.id, verdict.placement, now))
@@ -144,6 +147,21 @@ def _give_up(tx: Tx, one: Deployment, verdict: Verdict, now: datetime) -> None:
     failure = {"code": "no_vm" if verdict.nowhere else "no_room",
                "message": f"No VM of yours can run this any more. It waited for: {verdict.waits_for}.",
                "hint": "Ask for less, or ask your administrator."}  # fmt: skip
+    _fail(tx, one, failure, now)
+
+
+def barred(portal: Portal, tx: Tx) -> list[tuple[Deployment, Conflict]]:
+    """Who waits for a release that may not start any more, and why: they would hold a place for nothing."""
+    found = []
+    for one in store.waiting(tx):
+        try:
+            launch.check(portal.settings, one.release, portal.now())
+        except Conflict as refusal:
+            found.append((one, refusal))
+    return found
+
+
+def _fail(tx: Tx, one: Deployment, failure: dict[str, str], now: datetime) -> None:
     store.update_deployment(tx, one.id, state=State.FAILED, failure=failure, slot=None, updated_at=now, **NOBODY_WAITS)
     ledger.release(tx, one.id, now)
     audit.append(tx, now, "worker", f"deployment.{State.FAILED}", f"deployment:{one.id}", failure=failure)

@@ -81,7 +81,7 @@ class Image(_Entry):
 
     def highlights(self, packages: Mapping[str, str]) -> tuple[str, ...]:
         """The packages of the card, with two places of their versions: "NumPy 2.4"."""
-        return tuple(f"{shown} {'.'.join(packages[name].split('.')[:2])}"
+        return tuple(f"{shown} {'.'.join(packages[name].split(', ')[-1].split('.')[:2])}"
                      for name, shown in self.packages.items() if name in packages)  # fmt: skip
 
 

@@ -96,7 +96,8 @@ def _put_report(tx: Tx, release_id: int, packages: dict[str, str], report: Repor
     problem = f"{first.text or first.id}" if first else ""
     releases.put_report(tx, release_id, packages, report.model_dump(mode="json"))
     releases.update(tx, release_id, scanned_at=report.scanned_at, refused_for=first.kind if first else "",
-                    problem=problem.rstrip("."), waived=len(report.accepted))  # fmt: skip
+                    problem=problem.rstrip("."), waived=len(report.accepted),
+                    waived_until=min((one.waiver.expires for one in report.accepted), default=None))  # fmt: skip
 
 
 def scanned(portal: Portal, actor: User | str, release_id: int, packages: Mapping[str, str], report: Report) -> Release:
@@ -118,6 +119,9 @@ def approve(portal: Portal, actor: User | str, release_id: int) -> Release:
     who = policy.curating(actor)
     if latest == current:
         return current
+    if portal.settings.approval_by_another and not isinstance(actor, User):
+        raise Forbidden("needs_a_person", "A release is approved by a person, not on the command line.",
+                        "Approve it on the Images page with your card, or by REST.")  # fmt: skip
     if portal.settings.approval_by_another and current.published_by == who:
         raise Forbidden("own_release", f"You published {current.image} {current.version} yourself.",
                         "Ask another curator to approve it.")  # fmt: skip

@@ -12,6 +12,15 @@ RUNS = {ReleaseState.APPROVED, ReleaseState.DEPRECATED}
 ASK = "Choose another release, or ask {contact} to publish a new one."
 
 
+def problem(settings: Settings, release: Release, now: datetime) -> str:
+    """Why the release may not run, in words; "" when it may."""
+    try:
+        check(settings, release, now)
+    except Conflict as refusal:
+        return refusal.message
+    return ""
+
+
 def check(settings: Settings, release: Release, now: datetime) -> None:
     """Raise Conflict, each for its own reason, unless the release may run."""
     name, hint = f"{release.image} {release.version}", ASK.format(contact=settings.help_contact)
@@ -25,10 +34,13 @@ def check(settings: Settings, release: Release, now: datetime) -> None:
     if release.refused_for:
         why = f"{name} does not pass the policy: {release.problem}."
         raise Conflict(f"refused_{release.refused_for}", why, hint)
+    if release.waived_until is not None and now.date() > release.waived_until:
+        raise Conflict("waiver_expired", f"A waiver for {name} expired on {release.waived_until}.",
+                       f"Ask {settings.help_contact} to mend it, or to renew the waiver and scan again.")  # fmt: skip
     if now - release.scanned_at > timedelta(days=settings.scan_max_age_days):
         days = (now - release.scanned_at).days
         raise Conflict("scan_stale", f"{name} was last scanned {days} days ago; "
                        f"{settings.scan_max_age_days:g} are allowed.",
                        f"Ask {settings.help_contact} to run: admin.py image scan {release.image}")  # fmt: skip
-    if release.standin and not settings.demo:
+    if release.standin and not settings.allow_standins:
         raise Conflict("refused_standin_base", f"{name} is built on a stand-in base, for demonstrations only.", hint)

@@ -12,7 +12,7 @@ from prometheus_client import Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from portal import ledger, store
+from portal import launch, ledger, releases, store
 from portal.context import Portal
 from portal.models import Gpu, GpuState, State, Vm
 
@@ -35,6 +35,7 @@ class Records(Collector):
             gpus = [gpu for gpu in ledger.all_gpus(tx) if gpu.vm_id in vms]
             leased = ledger.leased_gpus(tx)
             live, waiting = store.live_deployments(tx), store.waiting(tx)
+            every = releases.every(tx)
         names = {vm_id: vm.name for vm_id, vm in vms.items()}
         yield _gauge("portal_vms", "VMs by whether they can be reached.", ["reachable"],
                      Counter((str(vm.reachable).lower(),) for vm in vms.values()))  # fmt: skip
@@ -49,6 +50,13 @@ class Records(Collector):
             if gpu.uuid in leased and gpu.utilisation is not None:
                 busy.add_metric([names[gpu.vm_id], gpu.uuid, leased[gpu.uuid]], gpu.utilisation / 100)
         yield busy
+        age = GaugeMetricFamily("portal_release_scan_age_days", "Since the last scan of releases that may run.",
+                                labels=["image", "version"])  # fmt: skip
+        for one in every:
+            if one.state in launch.RUNS and one.scanned_at is not None:
+                days = (self._portal.now() - one.scanned_at).total_seconds() / 86_400
+                age.add_metric([one.image, one.version], days)
+        yield age
 
 
 def _state(vm: Vm, gpu: Gpu, leased: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 
 class Role(enum.StrEnum):
@@ -195,6 +195,10 @@ class Release:
     """That finding in words."""
     waived: int = 0
     """How many findings of the last report only a waiver let pass."""
+    waived_until: date | None = None
+    """The last day on which all of them do."""
+    verified_at: datetime | None = None
+    """When the registry last showed a good signature."""
     reason: str = ""
 
 

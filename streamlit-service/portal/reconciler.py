@@ -101,7 +101,7 @@ class Reconciler:
     def _serve_the_line(self) -> None:
         """Who waits starts in this very pass, if there is room now."""
         with self._portal.store.reading() as tx:
-            if not admission.verdicts(self._portal, tx):
+            if not (admission.verdicts(self._portal, tx) or admission.barred(self._portal, tx)):
                 return  # nobody waits, or nothing changed: writers are not held up
         with self._portal.store.transaction() as tx:
             started = admission.serve(self._portal, tx)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from portal import rows
 from portal.models import Release, ReleaseState, State
@@ -52,14 +53,18 @@ def update(tx: Tx, release_id: int, **values: Any) -> None:
 
 def put_report(tx: Tx, release_id: int, packages: dict[str, str], report: dict[str, Any]) -> None:
     """Keep the newest report of a release, and what is in it."""
-    tx.execute(reports.delete().where(reports.c.release_id == release_id))
-    tx.execute(reports.insert().values(release_id=release_id, packages=packages, report=report))
+    _upsert(tx, reports, {"release_id": release_id}, {"packages": packages, "report": report})
 
 
 def report_of(tx: Tx, release_id: int) -> tuple[dict[str, str], dict[str, Any]] | None:
     """(packages, report) of a release, or None when it was never scanned."""
     row = tx.execute(sa.select(reports).where(reports.c.release_id == release_id)).first()
     return (dict(row.packages), dict(row.report)) if row is not None else None
+
+
+def all_reports(tx: Tx) -> list[Any]:
+    """Rows (release_id, packages, report) of every release."""
+    return list(tx.execute(sa.select(reports)))
 
 
 def in_use(tx: Tx) -> dict[int, int]:
@@ -95,11 +100,20 @@ def put_on_vm(
     tx: Tx, vm_id: int, release_id: int, state: str, now: datetime, done_bytes: int = 0, total_bytes: int = 0
 ) -> None:
     """Record that a VM has a release, or downloads it."""
-    drop_from_vm(tx, vm_id, release_id)
-    tx.execute(vm_images.insert().values(vm_id=vm_id, release_id=release_id, state=state, done_bytes=done_bytes,
-                                         total_bytes=total_bytes, updated_at=now))  # fmt: skip
+    values = {"state": state, "done_bytes": done_bytes, "total_bytes": total_bytes, "updated_at": now}
+    _upsert(tx, vm_images, {"vm_id": vm_id, "release_id": release_id}, values)
 
 
 def drop_from_vm(tx: Tx, vm_id: int, release_id: int) -> None:
     """Record that a VM does not have a release any more."""
     tx.execute(vm_images.delete().where(vm_images.c.vm_id == vm_id, vm_images.c.release_id == release_id))
+
+
+def _upsert(tx: Tx, table: sa.Table, key: dict[str, Any], values: dict[str, Any]) -> None:
+    """Insert or update in one statement: two that do the same at once must not collide."""
+    columns = list(key)
+    if tx.dialect.name == "sqlite":
+        tx.execute(sqlite.insert(table).values(**key, **values).on_conflict_do_update(columns, set_=values))
+    else:
+        tx.execute(postgresql.insert(table).values(**key, **values).on_conflict_do_update(index_elements=columns,
+                                                                                          set_=values))  # fmt: skip

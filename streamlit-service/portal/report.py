@@ -107,13 +107,13 @@ class Report(_Value):
         return not self.refused
 
 
-def judge(report: Report, waivers: Sequence[Waiver], *, demo: bool) -> Report:
-    """The report with the policy's word. `demo` lets stand-ins pass."""
+def judge(report: Report, waivers: Sequence[Waiver], *, allow_standins: bool) -> Report:
+    """The report with the policy's word."""
     today = report.scanned_at.date()
     refused: list[Finding] = []
     accepted: list[Accepted] = []
     for finding in report.findings:
-        if not _refused(finding, demo):
+        if not _refused(finding, allow_standins):
             continue
         waiver = next((one for one in waivers if one.covers(report.image, finding, today)), None)
         if waiver is None:
@@ -123,9 +123,9 @@ def judge(report: Report, waivers: Sequence[Waiver], *, demo: bool) -> Report:
     return report.model_copy(update={"refused": tuple(refused), "accepted": tuple(accepted)})
 
 
-def _refused(finding: Finding, demo: bool) -> bool:
+def _refused(finding: Finding, allow_standins: bool) -> bool:
     if finding.kind in ONLY_IN_A_DEMO:
-        return not demo
+        return not allow_standins
     if finding.kind is Kind.VULNERABILITY:
         return bool(finding.fixed) and finding.severity in REFUSED_WHEN_FIXABLE
     return True

@@ -108,8 +108,14 @@ releases = sa.Table(
     sa.Column("refused_for", sa.Text, nullable=False, server_default=""),
     sa.Column("problem", sa.Text, nullable=False, server_default=""),
     sa.Column("waived", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("waived_until", sa.Date),
+    sa.Column("verified_at", UtcDateTime),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
 )  # fmt: skip
+# A version names one digest for ever. Releases from before they were published are left out.
+PUBLISHED = releases.c.published_by != ""
+sa.Index("one_digest_per_version", releases.c.image, releases.c.version, unique=True,
+         sqlite_where=PUBLISHED, postgresql_where=PUBLISHED)  # fmt: skip
 
 # What was found in a release, apart from it: large, and wanted on one page only.
 reports = sa.Table(

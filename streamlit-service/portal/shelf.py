@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
-from portal import placement, policy, releases, store
+from portal import launch, placement, policy, releases, store
 from portal.context import Portal
 from portal.errors import NotFound
 from portal.models import Release, ReleaseState, Role, User
@@ -55,10 +56,11 @@ def ready(portal: Portal, user: User) -> dict[str, Ready]:
 
 
 def all_releases(portal: Portal, user: User) -> list[Release]:
-    """By image, newest first; to others than curators only what runs or may run."""
+    """By image, newest first; to others than curators only what can start."""
     with portal.store.reading() as tx:
         every = releases.every(tx)
-    return every if curates(user) else [one for one in every if one.state in SHOWN_TO_ALL]
+    now = portal.now()
+    return every if curates(user) else [one for one in every if not launch.problem(portal.settings, one, now)]
 
 
 def curates(user: User) -> bool:
@@ -77,6 +79,49 @@ def contents(portal: Portal, user: User, release_id: int) -> Contents | None:
         return None
     packages, report = found
     return Contents(packages, Report.model_validate(report))
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Where a package or finding is: a release, what of it fits, and how many containers of it there are."""
+
+    release: Release
+    what: str
+    containers: int
+
+
+def search(portal: Portal, user: User, text: str) -> list[Hit]:
+    """Every release in which a package, its version or a finding contains the text, for curators."""
+    policy.check_curator(user)
+    wanted = text.strip().lower()
+    if not wanted:
+        return []
+    with portal.store.reading() as tx:
+        every = {one.id: one for one in releases.every(tx)}
+        rows, counts = releases.all_reports(tx), releases.in_use(tx)
+    found = []
+    for row in rows:
+        fits = [f"{name.removeprefix('deb:')} {version}" for name, version in row.packages.items()
+                if wanted in f"{name.removeprefix('deb:')} {version}".lower()]  # fmt: skip
+        fits += [one["text"] or one["id"] for one in row.report["findings"]
+                 if wanted in f"{one['id']} {one['subject']}".lower()]  # fmt: skip
+        if fits:
+            found.append(Hit(every[row.release_id], ", ".join(fits[:5]), counts.get(row.release_id, 0)))
+    return sorted(found, key=lambda hit: (hit.release.image, -hit.release.id))
+
+
+def ageing(portal: Portal, user: User) -> tuple[int, float]:
+    """How many releases that may run stop starting soon for the age of their scan, and in how many days the first does.
+
+    Soon: a fifth of settings.scan_max_age_days.
+    """
+    policy.check_curator(user)
+    most, now = portal.settings.scan_max_age_days, portal.now()
+    with portal.store.reading() as tx:
+        left = [most - (now - one.scanned_at) / timedelta(days=1) for one in releases.every(tx)
+                if one.state in launch.RUNS and one.scanned_at is not None]  # fmt: skip
+    soon = [days for days in left if days < most / 5]
+    return len(soon), max(min(soon, default=0.0), 0.0)
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:

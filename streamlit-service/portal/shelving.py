@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 
@@ -13,7 +13,7 @@ from portal.context import Portal
 from portal.convergence import Verify
 from portal.engine import Engine
 from portal.errors import PortalError
-from portal.models import LayerProgress, Release, State, Vm, VmState
+from portal.models import LayerProgress, Release, Vm, VmState
 
 log = structlog.get_logger()
 
@@ -33,28 +33,26 @@ def shelve(portal: Portal, vm: Vm, engine: Engine, verify: Verify, at_once: thre
         with portal.store.reading() as tx:
             every = releases.every(tx)
             known = releases.on_vm(tx, vm.id)
-            used = {one.release.id for one in store.deployments_on(tx, vm.id) if one.state is not State.REMOVED}
+            used = {one.release.id for one in store.deployments_on(tx, vm.id)}
+            wanted = _wanted(portal, vm, releases.approved(tx))
         _note(portal, vm, {one.id: one for one in every if one.reference in there}, known)
         if not portal.settings.prepull or vm.state is not VmState.ACTIVE:
             return
-        wanted = _wanted(portal, vm)
         for release in every:
             if release.reference in there and release.id not in used | set(wanted):
                 _remove(portal, vm, engine, release)
         missing = [one for one in wanted.values() if one.reference not in there]
         if missing and at_once.acquire(blocking=False):
             try:
-                _download(portal, vm, engine, missing[0], verify)
+                _download_first(portal, vm, engine, missing, verify)
             finally:
                 at_once.release()
     except PortalError as error:
         log.warning("images not looked after", vm=vm.name, code=error.code, cause=error.cause)
 
 
-def _wanted(portal: Portal, vm: Vm) -> dict[int, Release]:
+def _wanted(portal: Portal, vm: Vm, approved: Mapping[str, Release]) -> dict[int, Release]:
     """What people may deploy there now; images for GPUs only where there are GPUs."""
-    with portal.store.reading() as tx:
-        approved = releases.approved(tx)
     return {one.id: one for name, one in approved.items()
             if name in portal.catalog and (vm.gpu_access or not portal.catalog[name].gpu)}  # fmt: skip
 
@@ -82,6 +80,17 @@ def _remove(portal: Portal, vm: Vm, engine: Engine, release: Release) -> None:
     log.info("removed an unused image", vm=vm.name, image=release.reference)
     with portal.store.transaction() as tx:
         releases.drop_from_vm(tx, vm.id, release.id)
+
+
+def _download_first(portal: Portal, vm: Vm, engine: Engine, missing: Iterable[Release], verify: Verify) -> None:
+    """One that can be downloaded: one that cannot keeps none of the others from coming."""
+    for release in missing:
+        try:
+            _download(portal, vm, engine, release, verify)
+        except PortalError as error:
+            log.warning("not downloaded ahead", vm=vm.name, image=release.reference, code=error.code, cause=error.cause)
+            continue
+        return
 
 
 def _download(portal: Portal, vm: Vm, engine: Engine, release: Release, verify: Verify) -> None:

@@ -16,6 +16,7 @@ from portal.models import SshKey
 KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa",
          "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com")  # fmt: skip
 MIN_RSA_BITS = 2048
+MOST_NAME = 60
 HINT = "Paste one line of a .pub file, for example ~/.ssh/id_ed25519.pub."
 
 
@@ -28,9 +29,11 @@ def parse(name: str, text: str, now: datetime) -> SshKey:
     if len(text.strip().splitlines()) != 1 or len(words) < 2 or words[0] not in KINDS:
         raise Invalid("bad_key", "This is no public key that OpenSSH knows.", HINT)
     _check(words[0], words[1])
-    label = name.strip() or " ".join(words[2:]) or words[0]
-    if len(label) > 60 or not label.isprintable():
-        raise Invalid("bad_key_name", "The key's name must be one line of at most 60 characters.", "Shorten it.")
+    label = name.strip() or " ".join(words[2:])[:MOST_NAME] or words[0]
+    if len(label) > MOST_NAME or not label.isprintable():
+        raise Invalid(
+            "bad_key_name", f"The key's name must be one line of at most {MOST_NAME} characters.", "Shorten it."
+        )
     return SshKey(name=label, key=f"{words[0]} {words[1]}", fingerprint=fingerprint(f"{words[0]} {words[1]}"),
                   added_at=now.isoformat())  # fmt: skip
 

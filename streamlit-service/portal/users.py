@@ -8,6 +8,7 @@ from portal import audit, policy, sshkeys, store
 from portal.context import Portal
 from portal.errors import Conflict, NotFound
 from portal.models import Identity, Role, SshKey, User
+from portal.store import Tx
 
 MOST_KEYS = 10
 
@@ -17,11 +18,16 @@ def user_of(portal: Portal, identity: Identity) -> User:
     with portal.store.reading() as tx:
         user = store.user_by_subject(tx, identity.subject)
     user = user or _first_sight(portal, identity)
-    if identity.ssh_key and identity.ssh_key != user.certificate_key:
-        with portal.store.transaction() as tx:
-            store.update_user(tx, user.id, certificate_key=identity.ssh_key)
-        user = replace(user, certificate_key=identity.ssh_key)
-    return user
+    return user if identity.ssh_key == user.certificate_key else _new_card(portal, user, identity.ssh_key)
+
+
+def _new_card(portal: Portal, user: User, key: str) -> User:
+    """Another card: its key, and no longer the old one's, opens the containers that start from now on."""
+    shown = sshkeys.fingerprint(key) if key else ""
+    with portal.store.transaction() as tx:
+        store.update_user(tx, user.id, certificate_key=key)
+        audit.append(tx, portal.now(), user.subject, "user.card_key", f"user:{user.subject}", fingerprint=shown)
+    return replace(user, certificate_key=key)
 
 
 def set_role(portal: Portal, actor: User | str, subject: str, role: Role) -> None:
@@ -38,26 +44,36 @@ def set_role(portal: Portal, actor: User | str, subject: str, role: Role) -> Non
 def add_key(portal: Portal, user: User, name: str, text: str) -> User:
     """Add a public key for SSH; it counts from the next start of a container. Raises Invalid, Conflict."""
     key = sshkeys.parse(name, text, portal.now())
-    if len(user.ssh_keys) >= MOST_KEYS:
-        raise Conflict("too_many_keys", f"You have {MOST_KEYS} keys, which is as many as there may be.", "Remove one.")
-    if key.key in {user.certificate_key, *(one.key for one in user.ssh_keys)}:
-        raise Conflict("key_known", "This key is among yours already.", "Nothing is to be done.")
-    return _put_keys(portal, user, (*user.ssh_keys, key), "user.key_added", key)
+    with portal.store.transaction() as tx:
+        store.in_order(tx)
+        now = _reread(tx, user)
+        if len(now.ssh_keys) >= MOST_KEYS:
+            raise Conflict("too_many_keys", f"You have {MOST_KEYS} keys, the most there may be.", "Remove one.")
+        if key.key in {now.certificate_key, *(one.key for one in now.ssh_keys)}:
+            raise Conflict("key_known", "This key is among yours already.", "Nothing is to be done.")
+        return _put_keys(portal, tx, now, (*now.ssh_keys, key), "user.key_added", key)
 
 
 def remove_key(portal: Portal, user: User, fingerprint: str) -> User:
     """Take a key away; a container that runs goes on accepting it until it is started again."""
-    gone = next((one for one in user.ssh_keys if one.fingerprint == fingerprint), None)
-    if gone is None:
-        raise NotFound("no_such_key", "There is no such key among yours.", "Reload the page.")
-    return _put_keys(portal, user, tuple(one for one in user.ssh_keys if one != gone), "user.key_removed", gone)
-
-
-def _put_keys(portal: Portal, user: User, keys: tuple[SshKey, ...], action: str, key: SshKey) -> User:
     with portal.store.transaction() as tx:
-        store.update_user(tx, user.id, ssh_keys=[vars(one) for one in keys])
-        audit.append(tx, portal.now(), user.subject, action, f"user:{user.subject}", name=key.name,
-                     fingerprint=key.fingerprint)  # fmt: skip
+        store.in_order(tx)
+        now = _reread(tx, user)
+        gone = next((one for one in now.ssh_keys if one.fingerprint == fingerprint), None)
+        if gone is None:
+            raise NotFound("no_such_key", "There is no such key among yours.", "Reload the page.")
+        return _put_keys(portal, tx, now, tuple(one for one in now.ssh_keys if one != gone), "user.key_removed", gone)
+
+
+def _reread(tx: Tx, user: User) -> User:
+    """As the records have it now: a page may have been open for long."""
+    return store.user_by_subject(tx, user.subject) or user
+
+
+def _put_keys(portal: Portal, tx: Tx, user: User, keys: tuple[SshKey, ...], action: str, key: SshKey) -> User:
+    store.update_user(tx, user.id, ssh_keys=[vars(one) for one in keys])
+    audit.append(tx, portal.now(), user.subject, action, f"user:{user.subject}", name=key.name,
+                 fingerprint=key.fingerprint)  # fmt: skip
     return replace(user, ssh_keys=keys)
 
 

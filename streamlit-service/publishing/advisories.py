@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cvss import CVSS3, CVSS4, CVSSError
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from portal.config import Settings
 from portal.errors import EngineError
@@ -23,7 +24,7 @@ RATED = {"CRITICAL": Severity.CRITICAL, "HIGH": Severity.HIGH, "MODERATE": Sever
          "LOW": Severity.LOW}  # fmt: skip
 
 
-def scan(python: Mapping[str, str], settings: Settings) -> tuple[Scanner, list[Finding]]:
+def scan(python: Mapping[str, Iterable[str]], settings: Settings) -> tuple[Scanner, list[Finding]]:
     """Raises EngineError when there are no advisories: that is never a pass."""
     path = settings.advisories
     if path is None or not path.exists():
@@ -43,7 +44,7 @@ def scan(python: Mapping[str, str], settings: Settings) -> tuple[Scanner, list[F
         raise EngineError("no_scan_data", f"There is no advisory in {path}.", "Fetch them again.")
     standin = MARK in _names(path)
     name = "Python advisories (OSV)" + (", made-up for a demo" if standin else "")
-    return Scanner(name=name, version=f"{count} advisories", data_date=newest, standin=standin), found
+    return Scanner(name=name, version=f"{count} advisories", data_date=newest, standin=standin), _merged(found)
 
 
 def _names(path: Path) -> set[str]:
@@ -64,25 +65,41 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(archive.read(name))
 
 
-def _matches(advisory: Mapping[str, Any], python: Mapping[str, str]) -> list[Finding]:
+def _matches(advisory: Mapping[str, Any], python: Mapping[str, Iterable[str]]) -> list[Finding]:
     found = []
     for affected in advisory.get("affected", []):
         package = affected.get("package", {})
-        name = str(package.get("name", "")).lower().replace("_", "-").replace(".", "-")
-        installed = python.get(name) if package.get("ecosystem") == "PyPI" else None
-        if installed is None:
-            continue
-        hit, fixed = _affects(affected, installed)
-        if hit:
-            fix = f", fixed in {fixed}" if fixed else ", no fix yet"
-            found.append(Finding(kind=Kind.VULNERABILITY, id=_cve(advisory), subject=name, severity=_severity(advisory),
-                                 installed=installed, fixed=fixed,
-                                 text=f"{_cve(advisory)} in {name} {installed}{fix}"))  # fmt: skip
+        name = canonicalize_name(str(package.get("name", "")))
+        for installed in python.get(name, ()) if package.get("ecosystem") == "PyPI" else ():
+            try:
+                hit, fixed = _affects(affected, installed)
+                fix = f", fixed in {fixed}" if fixed else ", no fix yet"
+            except InvalidVersion:  # an odd version in it: nobody can tell, and the others must not be lost for it
+                hit, fixed, fix = True, "", ", if it is affected at all: its versions cannot be compared"
+            if hit:
+                found.append(Finding(kind=Kind.VULNERABILITY, id=_cve(advisory), subject=name,
+                                     severity=_severity(advisory), installed=installed, fixed=fixed,
+                                     text=f"{_cve(advisory)} in {name} {installed}{fix}"))  # fmt: skip
     return found
 
 
+def _merged(found: Iterable[Finding]) -> list[Finding]:
+    """One finding for each flaw: databases repeat each other under one CVE, and not all rate it or know the fix."""
+    best: dict[tuple[str, str, str], Finding] = {}
+    for one in found:
+        key = (one.id, one.subject, one.installed)
+        known = best.get(key)
+        if known is None:
+            best[key] = one
+            continue
+        rated = known if known.severity is not Severity.UNKNOWN else one
+        fixed = known if known.fixed else one
+        best[key] = fixed.model_copy(update={"severity": rated.severity})
+    return list(best.values())
+
+
 def _affects(affected: Mapping[str, Any], installed: str) -> tuple[bool, str]:
-    """Whether a version is affected, and the version that mends it (OSV schema, "Evaluation")."""
+    """Whether a version is affected, and the version that mends it (OSV schema, "Evaluation"). InvalidVersion."""
     try:
         version = Version(installed)
     except InvalidVersion:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -96,6 +97,15 @@ class Bench:
         path = self.settings.publish_dir / self.image.name / self.id.removeprefix("sha256:")[:16]
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def tidy(self) -> None:
+        """Forget results about images of this folder that the engine no longer has, and what a kill left behind."""
+        there = {str(image.id).removeprefix("sha256:")[:16] for image in self.engine.images.list(all=True)}
+        for path in (self.settings.publish_dir / self.image.name).glob("*"):
+            if path.name not in there:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                (path / "image.tar").unlink(missing_ok=True)
 
     def keep(self, name: str, value: BaseModel) -> None:
         """Write a step's result, whole or not at all."""

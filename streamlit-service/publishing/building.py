@@ -64,7 +64,7 @@ def ensure_base(bench: Bench) -> str:
     if not cause:
         return pinned
     standin = _labels(bench, tag).get(LABEL_STANDIN) == "true"
-    if not (standin and bench.settings.demo):
+    if not (standin and bench.settings.allow_standins):
         raise EngineError("no_base", f"The base {pinned} cannot be pulled: {cause[:200]}",
                           "Mirror it into your registry: admin.py image mirror --bases; or check the network.",
                           cause)  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import cosign
 import docker
@@ -25,6 +24,9 @@ from publishing.testing import Tests
 
 REPORT_TYPE = "https://container-portal.org/attestation/report/v1"
 WAIVERS = "waivers.yaml"
+ONCE = {Kind.LABEL, Kind.SIZE}
+"""What is asked when an image is published, and not again."""
+REPORT_HOLDS = timedelta(days=1)
 STEPS = 8
 
 
@@ -43,6 +45,7 @@ def bench_for(
 
 def publish(portal: Portal, actor: str, bench: Bench) -> Release:
     """Every step; stops at the first that refuses, and then nothing was pushed or recorded."""
+    bench.tidy()
     step = _Counter(bench)
     step("lint")
     building.lint(bench)
@@ -78,7 +81,7 @@ def build(portal: Portal, bench: Bench) -> Bench:
     building.build(bench, building.ensure_base(bench))
     if not _taken(portal, bench):
         return bench
-    if not bench.settings.demo:
+    if not bench.settings.allow_standins:
         raise images.taken(bench.image.name, bench.version)
     other = replace(bench, version=f"{bench.version}-{bench.content[:8]}")
     bench.say(f"{bench.version} was published with other content; in a demo this becomes {other.version}")
@@ -137,14 +140,15 @@ def materials(bench: Bench) -> Packages:
     return packages
 
 
-def scan(bench: Bench, packages: Packages | None = None, *, strict: bool = True) -> Report:
+def scan(bench: Bench, packages: Packages | None = None, *, strict: bool = True, published: bool = False) -> Report:
     """Scan with today's data and judge. Raises Refused with every finding, when `strict`."""
     packages = packages or bench.needed("packages", Packages, "sbom")
     inside = bench.needed("contents", Contents, "sbom")
     now = datetime.now(UTC)
     scanners, findings = _scanners(bench, packages, inside, now)
     built = bench.built()
-    findings += [*inside.findings, *contents.examine(bench, built["Config"], int(built["Size"]))]
+    about = contents.examine(bench, built["Config"], int(built["Size"]))
+    findings += [*inside.findings, *(one for one in about if not (published and one.kind in ONCE))]
     findings += [_stale(bench, one) for one in scanners if not one.standin and _age_days(one, now) >
                  bench.settings.scan_data_max_age_days]  # fmt: skip
     findings += [Finding(kind=Kind.STANDIN_DATA, id="standin-data", subject=one.name, text=f"{one.name} is made up")
@@ -153,7 +157,9 @@ def scan(bench: Bench, packages: Packages | None = None, *, strict: bool = True)
         findings.append(Finding(kind=Kind.END_OF_LIFE, id="image-end-of-life", subject=bench.image.name,
                                 text=f"{bench.image.name} reached its end on {bench.image.end_of_life}"))  # fmt: skip
     found = Report(image=bench.image.name, scanned_at=now, scanners=tuple(scanners), findings=tuple(findings))
-    report = judge(found, load_waivers(bench.settings.images_dir / WAIVERS), demo=bench.settings.demo)
+    report = judge(
+        found, load_waivers(bench.settings.images_dir / WAIVERS), allow_standins=bench.settings.allow_standins
+    )
     bench.keep("report", report)
     for one in scanners:
         bench.say(f"{one.name} {one.version}, data of {one.data_date:%Y-%m-%d %H:%M} UTC")
@@ -231,8 +237,9 @@ def sign(bench: Bench, reference: str) -> None:
     except Conflict:
         cosign.sign(bench.settings, reference, bench.image.name, bench.version)
         cosign.verify(bench.settings, reference, bench.image.name, bench.version)
-        cosign.attest(bench.settings, reference, "cyclonedx", bench.work / "sbom.json")
-        bench.say("signed, with its bill of materials")
+        bench.say("signed")
+    # Always: a crash in between must not leave a signature without them.
+    cosign.attest(bench.settings, reference, "cyclonedx", bench.work / "sbom.json")
     cosign.attest(bench.settings, reference, REPORT_TYPE, bench.work / "report.json")
 
 
@@ -248,28 +255,70 @@ def record(portal: Portal, actor: str, bench: Bench, reference: str, packages: P
     ))  # fmt: skip
 
 
-def rescan(portal: Portal, actor: str, release: Release, say: Callable[[str], None]) -> Release:
-    """Scan a published release again with today's data; what it finds counts at the next launch."""
-    settings = portal.settings
-    image = portal.catalog[release.image]
-    _, _, variant = release.version.partition("-")
-    build = next((one for one in image.builds if one.variant and one.variant == variant), image.builds[0])
-    bench = Bench(settings, image, build, release.version, say)
-    _ensure_local(bench, release)
+def require_passed(bench: Bench) -> Report:
+    """The report about exactly this built image, not older than a day, its tests passed. Raises Conflict."""
+    bench.needed("tests", Tests, "test")
+    report = bench.needed("report", Report, "check")
+    if datetime.now(UTC) - report.scanned_at > REPORT_HOLDS:
+        raise Conflict("report_old", "The last check is older than a day.", "Run admin.py image check again.")
+    if not report.passed:
+        raise refusal(report)
+    return report
+
+
+def pushed(bench: Bench) -> str:
+    """name@digest of exactly this built image in the registry. Raises Conflict when it is not there."""
+    repository = bench.settings.repository(bench.image.name)
+    there = Registry(bench.settings).digest_of(f"{repository}@", bench.version)
+    if there is None or not _is(bench, there):
+        raise Conflict("not_pushed", f"{repository}:{bench.version} is not in the registry as it was built here.",
+                       f"Run admin.py image push {bench.image.name} first.")  # fmt: skip
+    return f"{repository}@{there}"
+
+
+def adopt(portal: Portal, actor: str, bench: Bench) -> Release:
+    """Take over what another portal published and `image mirror` brought: verify, scan with today's data, register."""
+    repository = bench.settings.repository(bench.image.name)
+    digest = Registry(bench.settings).digest_of(f"{repository}@", bench.version)
+    if digest is None:
+        raise Conflict("not_there", f"{repository}:{bench.version} is not in the registry.", "Mirror it there first.")
+    reference = f"{repository}@{digest}"
+    cosign.verify(bench.settings, reference, bench.image.name, bench.version)
+    _ensure_local(bench, digest)
     packages = materials(bench)
-    report = scan(bench, packages, strict=False)
-    cosign.attest(settings, release.reference, REPORT_TYPE, Path(bench.work / "report.json"))
+    return record(portal, actor, bench, reference, packages, scan(bench, packages))
+
+
+def rescan(portal: Portal, actor: str, release: Release, say: Callable[[str], None]) -> Release:
+    """Scan a published release again with today's data; what it finds counts at the next launch.
+
+    What was right when it was published (labels, size) is not asked again: image.yaml may be about a newer one by now.
+    """
+    image = portal.catalog.get(release.image)
+    if image is None:
+        raise Conflict("unknown_image", f"{release.image} is not in the catalogue any more.",
+                       "Withdraw its releases, or put its folder back.")  # fmt: skip
+    bench = Bench(portal.settings, image, image.builds[0], release.version, say)
+    _ensure_local(bench, release.digest)
+    packages = materials(bench)
+    report = scan(bench, packages, strict=False, published=True)
+    cosign.attest(portal.settings, release.reference, REPORT_TYPE, bench.work / "report.json")
     return images.scanned(portal, actor, release.id, packages.all(), report)
 
 
-def _ensure_local(bench: Bench, release: Release) -> None:
+def _ensure_local(bench: Bench, digest: str) -> None:
     name = bench.local.rpartition(":")[0]
-    reference = f"{name}@{release.digest}"
+    reference = f"{name}@{digest}"
     settings = bench.settings
     auth = {"username": settings.registry_username, "password": settings.registry_password}
     try:
         bench.engine.images.get(reference)
     except docker.errors.ImageNotFound:
         bench.say(f"pulling {reference}")
-        bench.engine.api.pull(reference, auth_config=auth if settings.registry_username else None)
-    bench.engine.images.get(reference).tag(name, release.version)
+        try:
+            bench.engine.api.pull(reference, auth_config=auth if settings.registry_username else None)
+            bench.engine.images.get(reference)
+        except docker.errors.APIError as error:
+            raise EngineError("not_pulled", f"{reference} cannot be pulled: {error.explanation}",
+                              "Check the registry.") from error  # fmt: skip
+    bench.engine.images.get(reference).tag(name, bench.version)

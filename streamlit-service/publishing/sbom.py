@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
 from portal.errors import EngineError
 from pydantic import BaseModel
 
@@ -18,14 +19,15 @@ PYTHON, DEBIAN = "pkg:pypi/", "pkg:deb/"
 
 
 class Packages(BaseModel):
-    """What is in an image, taken from its bill of materials: name → version."""
+    """What is in an image, taken from its bill of materials: name → versions. There may be several copies of one."""
 
-    python: dict[str, str]
-    system: dict[str, str]
+    python: dict[str, tuple[str, ...]]
+    system: dict[str, tuple[str, ...]]
 
     def all(self) -> dict[str, str]:
-        """Both, the system's packages as deb:name."""
-        return {**self.python, **{f"deb:{name}": version for name, version in self.system.items()}}
+        """Both, the system's packages as deb:name; several versions apart by commas."""
+        system = {f"deb:{name}": versions for name, versions in self.system.items()}
+        return {name: ", ".join(versions) for name, versions in {**self.python, **system}.items()}
 
 
 def make(bench: Bench, archive: Path) -> Packages:
@@ -49,12 +51,16 @@ def make(bench: Bench, archive: Path) -> Packages:
 
 def read(path: Path) -> Packages:
     """The packages that a CycloneDX file lists."""
-    python: dict[str, str] = {}
-    system: dict[str, str] = {}
+    python: dict[str, set[str]] = {}
+    system: dict[str, set[str]] = {}
     for component in json.loads(path.read_text(encoding="utf-8")).get("components", []):
-        purl, version = str(component.get("purl", "")), str(component.get("version", ""))
+        purl, name, version = (str(component.get(key, "")) for key in ("purl", "name", "version"))
         if purl.startswith(PYTHON):
-            python[str(component["name"]).lower().replace("_", "-")] = version
+            python.setdefault(canonicalize_name(name), set()).add(version)
         elif purl.startswith(DEBIAN):
-            system[str(component["name"])] = version
-    return Packages(python=dict(sorted(python.items())), system=dict(sorted(system.items())))
+            system.setdefault(name, set()).add(version)
+    return Packages(python=_sorted(python), system=_sorted(system))
+
+
+def _sorted(found: dict[str, set[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(sorted(versions)) for name, versions in sorted(found.items())}

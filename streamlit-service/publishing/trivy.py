@@ -17,6 +17,7 @@ from portal.report import Finding, Kind, Scanner, Severity
 
 DEADLINE_S = 900
 COMMAND = "trivy"
+RATED = {one.upper(): one for one in Severity}
 
 
 def installed() -> bool:
@@ -43,23 +44,19 @@ def scan(archive: Path) -> tuple[Scanner, list[Finding]]:
         found += [Finding(kind=Kind.SECRET, id=str(one["RuleID"]), subject=str(result["Target"]),
                           text=f"{result['Target']}: {one.get('Title', one['RuleID'])}")
                   for one in result.get("Secrets") or []]  # fmt: skip
-    return Scanner(name="Trivy", version=str(about.get("Version", "")), data_date=_time(str(updated))), found
+    return Scanner(
+        name="Trivy", version=str(about.get("Version", "")), data_date=datetime.fromisoformat(str(updated))
+    ), found
 
 
 def _vulnerability(one: dict[str, Any]) -> Finding:
     name, fixed = str(one["PkgName"]), str(one.get("FixedVersion", ""))
     return Finding(
         kind=Kind.VULNERABILITY, id=str(one["VulnerabilityID"]), subject=name,
-        severity=Severity(str(one.get("Severity", "unknown")).lower()), installed=str(one.get("InstalledVersion", "")),
+        severity=RATED.get(str(one.get("Severity")), Severity.UNKNOWN), installed=str(one.get("InstalledVersion", "")),
         fixed=fixed, text=f"{one['VulnerabilityID']} in {name} {one.get('InstalledVersion', '')}"
                           f"{f', fixed in {fixed}' if fixed else ', no fix yet'}",
     )  # fmt: skip
-
-
-def _time(text: str) -> datetime:
-    """Go writes nanoseconds; Python takes microseconds."""
-    head, dot, tail = text.partition(".")
-    return datetime.fromisoformat(f"{head}{dot}{tail[:6]}+00:00" if dot else text)
 
 
 def _json(*arguments: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def scan(tmp_path: Path, version: str, *entries: dict[str, Any], settings: Setti
     for number, entry in enumerate(entries):
         (tmp_path / f"{number}.json").write_text(json.dumps(entry))
     changed = settings.model_copy(update={"advisories": tmp_path})
-    return advisories.scan({"some-package": version}, changed)[1]
+    return advisories.scan({"some-package": [version]}, changed)[1]
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,33 @@ def test_severity_is_the_databases_or_the_vectors(
     assert [one.severity for one in scan(tmp_path, "1.1", advisory(**changes), settings=settings)] == [severity]
 
 
+def test_every_copy_of_a_package_is_scanned(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "0.json").write_text(json.dumps(advisory()))
+    changed = settings.model_copy(update={"advisories": tmp_path})
+    found = advisories.scan({"some-package": ["1.1", "1.6"]}, changed)[1]
+    assert [one.installed for one in found] == ["1.1"]
+
+
+def test_databases_that_repeat_each_other_give_one_finding(tmp_path: Path, settings: Settings) -> None:
+    twin = advisory(id="GHSA-1", database_specific={})
+    low = advisory(database_specific={"severity": "LOW"})
+    [found] = scan(tmp_path, "1.1", twin, low, settings=settings)
+    assert (found.id, found.severity, found.fixed) == ("CVE-2026-1", Severity.LOW, "1.5")
+
+
+def test_an_odd_version_in_one_advisory_does_not_lose_the_others(tmp_path: Path, settings: Settings) -> None:
+    odd = advisory(aliases=["CVE-2026-9"])
+    odd["affected"] = [{"package": {"ecosystem": "PyPI", "name": "some-package"},
+                        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "2004d"}]}]}]  # fmt: skip
+    found = scan(tmp_path, "1.1", odd, advisory(), settings=settings)
+    assert [(one.id, one.fixed) for one in found] == [("CVE-2026-9", ""), ("CVE-2026-1", "1.5")]
+
+
 def test_a_zip_is_read_as_a_folder_is(tmp_path: Path, settings: Settings) -> None:
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.writestr("PYSEC-1.json", json.dumps(advisory()))
     changed = settings.model_copy(update={"advisories": tmp_path / "all.zip"})
-    scanner, found = advisories.scan({"some-package": "1.1"}, changed)
+    scanner, found = advisories.scan({"some-package": ["1.1"]}, changed)
     assert (len(found), scanner.standin, scanner.data_date.year) == (1, False, 2026)
 
 

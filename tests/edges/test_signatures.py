@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import cosign
 import pytest
@@ -19,7 +20,7 @@ class World:
     """A registry and a cosign of our own making, and a clock that moves when told to."""
 
     def __init__(self, release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked = 0
+        self.asked = self.questions = 0
         self.now = 0.0
         self.digest: str | None = release.digest
         self.failure: PortalError | None = None
@@ -27,6 +28,7 @@ class World:
         monkeypatch.setattr(signatures.time, "monotonic", lambda: self.now)  # type: ignore[attr-defined]
 
     def digest_of(self, reference: str, tag: str) -> str | None:
+        self.questions += 1
         if self.failure:
             raise self.failure
         return self.digest
@@ -47,8 +49,13 @@ def world(release: Release, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 @pytest.fixture
-def verify(world: World, settings: Settings) -> Verifier:
-    return Verifier(settings, world)  # type: ignore[arg-type]
+def verify(world: World, portal: Portal) -> Verifier:
+    return Verifier(portal.settings, portal.store, world)  # type: ignore[arg-type]
+
+
+def good_since(portal: Portal, release: Release, hours: float) -> None:
+    with portal.store.transaction() as tx:
+        releases.update(tx, release.id, verified_at=datetime.now(UTC) - timedelta(hours=hours))
 
 
 def code_of(act: Callable[[], None]) -> str:
@@ -75,15 +82,24 @@ def test_a_tag_that_moved_or_went_is_told_apart(world: World, verify: Verifier, 
     verify(release)
 
 
-def test_while_the_registry_is_away_a_good_answer_holds_for_a_day(
-    world: World, verify: Verifier, release: Release
+def test_while_the_registry_is_away_a_good_answer_holds_for_a_day_whatever_restarted(
+    portal: Portal, world: World, verify: Verifier, release: Release
 ) -> None:
-    verify(release)
     world.failure = EngineError("registry_unreachable", "It does not answer.", "")
-    world.now = 3600
-    verify(release)
-    world.now = 90_000
     assert code_of(lambda: verify(release)) == "registry_unreachable"
+    good_since(portal, release, 23)
+    verify(release)
+    good_since(portal, release, 25)
+    assert code_of(lambda: verify(release)) == "registry_unreachable"
+
+
+def test_a_registry_that_is_away_is_not_asked_by_everybody(world: World, verify: Verifier, release: Release) -> None:
+    world.failure = EngineError("registry_unreachable", "It does not answer.", "")
+    for _ in range(5):
+        assert code_of(lambda: verify(release)) == "registry_unreachable"
+    assert world.questions == 1
+    world.now, world.failure = 16, None
+    verify(release)
 
 
 def test_bad_news_ends_what_was_remembered(world: World, verify: Verifier, release: Release) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import docker
 import pytest
-from curator import BASE, Curator, base_is_there
+from curator import BASE, Curator, base_is_there, copy_of_images
 from fleet import TestVm
 from stack import ROOT, Stack, StackError
 
@@ -27,7 +29,7 @@ def test_a_good_image_passes_in_a_demo_and_says_with_what_it_was_scanned(curator
 
 def test_stand_ins_are_refused_outside_a_demo(curator: Curator) -> None:
     curator.tiny()
-    said = curator.refused(PORTAL_ENVIRONMENT="production")
+    said = curator.refused(PORTAL_ALLOW_STANDINS="false")
     assert "standin_base: its base is a stand-in" in said
     assert "standin_data: Python advisories" in said
 
@@ -119,6 +121,22 @@ def test_a_container_that_does_not_serve_a_notebook_is_not_published(curator: Cu
     with pytest.raises(StackError, match="Jupyter does not answer"):
         curator.admin("publish", "tiny")
     assert all(one["image"] != "tiny" for one in json.loads(stack.admin("image", "list")))
+
+
+def test_one_changed_package_rebuilds_its_layer_and_later_ones_only(stack: Stack, tmp_path: Path) -> None:
+    images = copy_of_images(tmp_path)
+    lock = images / "ml-cpu" / "requirements.txt"
+    lock.write_text(lock.read_text() + "# changed\n")
+    said = stack.publisher("image", "build", "ml-cpu", "--version", "0.0.1", settings={"PORTAL_IMAGES": str(images)})
+    steps, cached = (int(number) for number in re.findall(r"(\d+) steps, (\d+) from cache", said)[0])
+    text = (images / "ml-cpu" / "Dockerfile").read_text()
+    # Kept: the build stage up to the lock, and the final stage up to the packages, with its apt layer.
+    before_lock = text[: text.index("COPY requirements.txt")]
+    final = text[text.rindex("FROM ${BASE_IMAGE}") : text.index("COPY --from=build")]
+    kept = sum(bool(re.match("(FROM|USER|ENV|COPY|RUN) ", line)) for line in (before_lock + final).splitlines())
+    assert cached >= kept - 2 > 0  # the two FROM are no cached steps
+    assert cached < steps
+    docker.from_env().images.remove(f"127.0.0.1:{stack.registry_port}/ml-cpu:0.0.1")
 
 
 def test_the_image_is_bound_to_its_signature_and_its_version_is_for_ever(stack: Stack, vm_a: TestVm) -> None:

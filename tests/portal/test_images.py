@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
 from fakes import FakeClock, FakeEngine
-from portal import audit, deployments, images, launch, releases, shelf, users
+from portal import admission, audit, deployments, images, launch, releases, shelf, store, users
 from portal.context import Portal
 from portal.errors import Conflict, EngineError, Forbidden, Invalid, NotFound, PortalError
 from portal.models import Deployment, Order, ReleaseState, Role, State, User
-from portal.report import Finding, Kind
-from samples import JANE, approved, candidate, identity, report
+from portal.report import Finding, Kind, Waiver, judge
+from samples import CURATOR, JANE, approved, candidate, identity, report
 
 SECRET = Finding(kind=Kind.SECRET, id="private-key", subject="/k", text="/k holds what looks like a secret")
 
@@ -37,7 +38,7 @@ def test_a_candidate_is_not_offered_until_somebody_else_approves_it(portal: Port
     assert deployments.request(portal, jane, Order("ml-cpu", "a")).release.version == "1.0.0"
     with pytest.raises(Forbidden, match="yourself"):
         images.approve(portal, mei, made.id)
-    images.approve(portal, "another", made.id)
+    images.approve(portal, CURATOR, made.id)
     assert deployments.request(portal, jane, Order("ml-cpu", "b")).release.version == "1.1.0"
 
 
@@ -99,6 +100,24 @@ def test_what_is_withdrawn_between_order_and_start_does_not_start(
     assert engine.pulled == []
 
 
+def test_who_waits_for_a_release_that_is_withdrawn_is_told_and_holds_no_place(
+    portal: Portal, jane: User, john: User, mei: User
+) -> None:
+    with portal.store.transaction() as tx:
+        store.update_vm(tx, 1, memory_gb=4)
+    deployments.request(portal, john, Order("ml-cpu", "first", memory_gb=4))
+    waits = deployments.request(portal, jane, Order("ml-cpu", "second", memory_gb=4))
+    assert waits.state is State.WAITING
+    images.withdraw(portal, mei, 1, "CVE-2026-1")
+    with portal.store.transaction() as tx:
+        assert admission.barred(portal, tx)
+        admission.serve(portal, tx)
+        assert not admission.barred(portal, tx)
+    told = deployments.get(portal, jane, waits.id)
+    assert told.failure is not None
+    assert (told.state, told.failure.code) == (State.FAILED, "release_withdrawn")
+
+
 def test_a_decision_needs_a_reason(portal: Portal, mei: User) -> None:
     with pytest.raises(Invalid, match="reason of 5 to 500"):
         images.withdraw(portal, mei, 1, " no ")
@@ -134,6 +153,39 @@ def test_what_a_new_scan_finds_stops_new_starts(portal: Portal, jane: User) -> N
     images.scanned(portal, "cli:mei", 1, {"numpy": "2"}, report(portal.now(), SECRET))
     with pytest.raises(Conflict, match="does not pass the policy: /k holds what looks like a secret"):
         deployments.request(portal, jane, Order("ml-cpu", "a"))
+
+
+def test_a_waiver_that_expired_counts_at_once(portal: Portal, jane: User, clock: FakeClock) -> None:
+    waiver = Waiver(image="ml-cpu", finding="private-key", owner="mei", reason="A test key only.",
+                    expires=date(2026, 1, 6))  # fmt: skip
+    waived = judge(report(portal.now(), SECRET), (waiver,), allow_standins=False)
+    images.scanned(portal, "cli:mei", 1, {}, waived)
+    deployments.request(portal, jane, Order("ml-cpu", "a"))
+    clock.forward(2 * 86_400)
+    assert code_of(lambda: deployments.request(portal, jane, Order("ml-cpu", "b"))) == "waiver_expired"
+
+
+def test_the_command_line_approves_only_where_one_person_may_do_both(portal: Portal) -> None:
+    made = images.register(portal, "cli:root", candidate(portal, 1))
+    assert code_of(lambda: images.approve(portal, "cli:root", made.id)) == "needs_a_person"
+
+
+def test_mei_finds_who_has_the_flawed_package(portal: Portal, jane: User, mei: User) -> None:
+    approved(portal, 1, packages={"numpy": "2.5.0"})
+    deployments.request(portal, jane, Order("ml-cpu", "a"))
+    found = shelf.search(portal, mei, "NumPy 2.5")
+    assert [(hit.release.version, hit.what, hit.containers) for hit in found] == [("1.1.0", "numpy 2.5.0", 1)]
+    assert [hit.release.version for hit in shelf.search(portal, mei, "openssl")] == ["1.0.0"]
+    images.scanned(portal, "cli:mei", 1, {}, report(portal.now(), SECRET))
+    assert [hit.release.version for hit in shelf.search(portal, mei, "private-key")] == ["1.0.0"]
+    assert shelf.search(portal, mei, " ") == []
+    assert code_of(lambda: shelf.search(portal, jane, "x")) == "not_curator"
+
+
+def test_curators_are_warned_before_a_scan_is_too_old(portal: Portal, mei: User, clock: FakeClock) -> None:
+    assert shelf.ageing(portal, mei) == (0, 0.0)
+    clock.forward(25 * 86_400)
+    assert shelf.ageing(portal, mei) == (1, 5.0)
 
 
 def test_a_version_names_one_digest_for_ever(portal: Portal) -> None:

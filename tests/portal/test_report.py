@@ -15,8 +15,10 @@ def vulnerability(severity: Severity, fixed: str = "2.0") -> Finding:
     return Finding(kind=Kind.VULNERABILITY, id="CVE-2026-1", subject="openssl", severity=severity, fixed=fixed)
 
 
-def judged(*findings: Finding, waivers: tuple[Waiver, ...] = (), demo: bool = False) -> Report:
-    return judge(Report(image="ml-cpu", scanned_at=SEEN, scanners=(), findings=findings), waivers, demo=demo)
+def judged(*findings: Finding, waivers: tuple[Waiver, ...] = (), standins: bool = False) -> Report:
+    return judge(
+        Report(image="ml-cpu", scanned_at=SEEN, scanners=(), findings=findings), waivers, allow_standins=standins
+    )
 
 
 @pytest.mark.parametrize(
@@ -35,16 +37,16 @@ def test_what_is_bad_and_can_be_mended_is_refused(severity: Severity, fixed: str
 
 
 @pytest.mark.parametrize("kind", [Kind.STANDIN_BASE, Kind.STANDIN_DATA])
-def test_stand_ins_pass_in_a_demo_only(kind: Kind) -> None:
+def test_stand_ins_pass_where_they_are_allowed(kind: Kind) -> None:
     finding = Finding(kind=kind, id="standin")
-    assert judged(finding, demo=True).passed
-    assert not judged(finding, demo=False).passed
+    assert judged(finding, standins=True).passed
+    assert not judged(finding, standins=False).passed
 
 
 @pytest.mark.parametrize("kind", [Kind.SECRET, Kind.SETUID, Kind.ROOT_USER, Kind.LABEL, Kind.SIZE, Kind.END_OF_LIFE,
                                   Kind.STALE_DATA])  # fmt: skip
 def test_everything_else_is_refused_everywhere(kind: Kind) -> None:
-    assert not judged(Finding(kind=kind, id="x"), demo=True).passed
+    assert not judged(Finding(kind=kind, id="x"), standins=True).passed
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,18 @@ def test_what_is_not_signed_is_not_downloaded(portal: Portal, vm: Vm, engine: Fa
     assert engine.pulled == []
 
 
+def test_one_that_cannot_be_downloaded_keeps_no_other_from_coming(portal: Portal, vm: Vm, engine: FakeEngine) -> None:
+    both = replace(portal, catalog={**CATALOG, "another": image("another")})
+    approved(both, 1, image="another")
+
+    def only_ml_cpu(release: Release) -> None:
+        if release.image != "ml-cpu":
+            raise EngineError("unsigned", "It is not signed.", "")
+
+    shelve(both, vm, engine, only_ml_cpu, threading.Semaphore(1))
+    assert engine.pulled == [REFERENCE]
+
+
 def test_a_download_that_fails_leaves_no_trace_and_gives_its_turn_back(
     portal: Portal, vm: Vm, engine: FakeEngine
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from portal.models import User
 from portal.spec import environment, ssh_keys
 from samples import JANE, SEEN, identity
 from samples import SSH_KEY as KEY
+
+OTHER = KEY.replace("AAAAIJ2a", "AAAAIJ2b")
 
 
 def test_a_line_of_a_pub_file_is_taken_without_its_comment(tmp_path: Path) -> None:
@@ -58,13 +61,25 @@ def test_keys_come_and_go_and_are_audited(portal: Portal, jane: User) -> None:
     assert actions[-2:] == ["user.key_added", "user.key_removed"]
 
 
-def test_the_cards_key_follows_the_certificate_that_signs_in(portal: Portal) -> None:
-    from dataclasses import replace
+def test_a_page_that_was_open_for_long_brings_no_key_back(portal: Portal, jane: User) -> None:
+    open_page = users.add_key(portal, jane, "Laptop", KEY)
+    users.remove_key(portal, open_page, open_page.ssh_keys[0].fingerprint)
+    assert [key.name for key in users.add_key(portal, open_page, "Other", OTHER).ssh_keys] == ["Other"]
 
-    first = users.user_of(portal, replace(identity(), ssh_key="ssh-rsa AAAA1"))
-    renewed = users.user_of(portal, replace(identity(), ssh_key="ssh-rsa AAAA2"))
-    assert (first.certificate_key, renewed.certificate_key) == ("ssh-rsa AAAA1", "ssh-rsa AAAA2")
-    assert ssh_keys(users.add_key(portal, renewed, "Laptop", KEY)).splitlines() == ["ssh-rsa AAAA2", KEY]
+
+def test_a_card_whose_key_ssh_does_not_know_takes_the_old_cards_key_away(portal: Portal) -> None:
+    users.user_of(portal, replace(identity(), ssh_key=KEY))
+    assert users.user_of(portal, identity()).certificate_key == ""
+    with portal.store.reading() as tx:
+        actions = [event.action for event in audit.events(tx, "user:edipi:1234567890")]
+    assert actions == ["user.created", "user.card_key", "user.card_key"]
+
+
+def test_the_cards_key_follows_the_certificate_that_signs_in(portal: Portal) -> None:
+    first = users.user_of(portal, replace(identity(), ssh_key=KEY))
+    renewed = users.user_of(portal, replace(identity(), ssh_key=OTHER))
+    assert (first.certificate_key, renewed.certificate_key) == (KEY, OTHER)
+    assert ssh_keys(users.add_key(portal, renewed, "Laptop", KEY)).splitlines() == [OTHER, KEY]
 
 
 def test_a_container_without_gpus_is_not_given_them_all_by_its_base() -> None:

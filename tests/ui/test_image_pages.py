@@ -62,7 +62,7 @@ def test_withdrawing_names_who_is_affected(portal: Portal, jane: User, mei: User
     images.withdraw(
         portal, mei, 1, "CVE-2026-1"
     )  # AppTest closes dialogs; a browser does this in test_registry_gate.py
-    assert "was withdrawn:** CVE-2026-1" in texts(page_of(jane, "containers"))
+    assert "was withdrawn: CVE-2026-1.**" in texts(page_of(jane, "containers"))
 
 
 def test_what_changed_is_shown_against_the_release_before(portal: Portal, jane: User, page_of: PageOf) -> None:

@@ -5,7 +5,8 @@
 # The same file in every image's folder (images/shared); a test holds the copies equal.
 set -eu
 
-mkdir -p "$TENSORBOARD_LOGDIR" "$HOME/work"
+# A full disk must not keep somebody from tidying up: without what follows the server starts all the same.
+mkdir -p "$TENSORBOARD_LOGDIR" "$HOME/work" || echo "The home folder cannot be written: is the disk full?" >&2
 
 # The notebooks' environment, in the home folder: the image's packages, with what the user installs on top. One for
 # each image, so that one's additions do not break another's. Without pip of its own, which would take seconds:
@@ -21,10 +22,18 @@ ensure_environment() {
         mv -T "$new" "$NOTEBOOK_ENV" 2>/dev/null || rm -rf "$new" # another container of this user was faster
     fi
     cp /opt/kernel/lib/python3*/site-packages/_image.pth "$site/_image.pth"
-    printf '#!/bin/sh\nexec "%s/bin/python" -m pip "$@"\n' "$NOTEBOOK_ENV" > "$NOTEBOOK_ENV/bin/pip"
-    chmod 0755 "$NOTEBOOK_ENV/bin/pip"
+    # Under every name that people type; the image's own would try to write to the image.
+    for name in pip pip3 "pip${site#"$NOTEBOOK_ENV/lib/python"}"; do
+        name=${name%%/*}
+        printf '#!/bin/sh\nexec "%s/bin/python" -m pip "$@"\n' "$NOTEBOOK_ENV" > "$NOTEBOOK_ENV/bin/$name"
+        chmod 0755 "$NOTEBOOK_ENV/bin/$name"
+    done
 }
-ensure_environment
+ensure_environment || true
+if ! "$NOTEBOOK_ENV/bin/python" -c 'import importlib.util as u; assert u.find_spec("ipykernel")' 2>/dev/null; then
+    echo "$NOTEBOOK_ENV cannot be used; notebooks run with the image's packages only" >&2
+    export NOTEBOOK_ENV=/opt/kernel
+fi
 
 keep_running() { # name, command …
     name=$1

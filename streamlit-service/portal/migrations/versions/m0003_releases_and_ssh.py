@@ -20,6 +20,11 @@ def upgrade() -> None:
     op.add_column("releases", sa.Column("download_bytes", sa.BigInteger, nullable=False, server_default="0"))
     op.add_column("releases", sa.Column("scanned_at", UtcDateTime))
     op.add_column("releases", sa.Column("waived", sa.Integer, nullable=False, server_default="0"))
+    op.add_column("releases", sa.Column("waived_until", sa.Date))
+    op.add_column("releases", sa.Column("verified_at", UtcDateTime))
+    published = sa.text("published_by != ''")
+    op.create_index("one_digest_per_version", "releases", ["image", "version"], unique=True,
+                    sqlite_where=published, postgresql_where=published)  # fmt: skip
     op.create_table(
         "reports",
         sa.Column("release_id", sa.Integer, sa.ForeignKey("releases.id"), primary_key=True),
