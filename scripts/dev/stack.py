@@ -175,13 +175,16 @@ class Stack:
         said = self.publisher("image", "publish", image, "--approve", *arguments, say=say)
         return said.strip().splitlines()[-1].rpartition(" ")[2]
 
-    def publisher(self, *arguments: str, say: Say | None = None, settings: dict[str, str] | None = None) -> str:
+    def publisher(
+        self, *arguments: str, say: Say | None = None, settings: dict[str, str] | None = None, database: str = ""
+    ) -> str:
         """Run admin.py with the publisher's tools; every line goes to `say` as it comes. Raises StackError.
 
-        `settings` differ from the stack's for this one command.
+        `settings` differ from the stack's for this one command; `database` is another portal's.
         """
         command = ["docker", "compose", "-f", str(ROOT / "deployment" / "docker-compose.yml"), "run", "--rm", "-T",
-                   "--no-deps", "publisher", *arguments]  # fmt: skip
+                   "--no-deps", *(["-e", f"PORTAL_DATABASE_URL={database}"] if database else []), "publisher",
+                   *arguments]  # fmt: skip
         lines = []
         with subprocess.Popen(command, env={**self._env(), **(settings or {})}, text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT) as running:  # fmt: skip

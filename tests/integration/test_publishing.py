@@ -10,6 +10,7 @@ import docker
 import pytest
 from curator import BASE, Curator, base_is_there, copy_of_images
 from fleet import TestVm
+from people import Person
 from stack import ROOT, Stack, StackError
 
 
@@ -146,3 +147,14 @@ def test_the_image_is_bound_to_its_signature_and_its_version_is_for_ever(stack: 
         assert f"unchanged: {unchanged}" in said
     version = next(one["version"] for one in json.loads(stack.admin("image", "list")) if one["image"] == "ml-cpu")
     assert "is signed as ml-cpu" in stack.publisher("image", "verify", "ml-cpu", version)
+    for step in ("lint", "build", "test", "sbom", "check", "push", "sign", "record"):
+        said = stack.publisher("image", step, "ml-cpu")
+    assert f"ml-cpu {version} is approved" in said  # recorded again: it keeps its state
+
+
+def test_the_command_line_names_a_publisher_where_somebody_else_must_approve(stack: Stack, ray: Person) -> None:
+    careful = {"PORTAL_APPROVAL_BY_ANOTHER": "true"}
+    with pytest.raises(StackError, match="Say who publishes"):
+        stack.publisher("image", "publish", "ml-cpu", settings=careful)
+    said = stack.publisher("image", "publish", "ml-cpu", "--publisher", "edipi:3456789012", settings=careful)
+    assert "unchanged: signed" in said

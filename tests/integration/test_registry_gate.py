@@ -234,6 +234,7 @@ def test_a_mirror_keeps_the_signature_valid(
     assert f"{target}/ml-cpu@{release['digest']}" in said
     said = stack.publisher("image", "verify", "ml-cpu", release["version"], "--at", target, settings=settings)
     assert f"{target}/ml-cpu@{release['digest']} is signed as ml-cpu {release['version']}" in said
+    _another_portal_adopts_it(stack, release)
     # And a base, from there into the portal's own registry.
     images = copy_of_images(tmp_path / "bases")
     for other in images.glob("gpu-*"):
@@ -248,3 +249,14 @@ def test_a_mirror_keeps_the_signature_valid(
     with httpx.Client(verify=False, auth=httpx.BasicAuth(**stack.registry_auth()), trust_env=False) as http:
         url = f"https://127.0.0.1:{stack.registry_port}/v2/bases/ml-cpu/manifests/{release['version']}"
         assert http.head(url, headers={"Accept": OCI}).headers["Docker-Content-Digest"] == release["digest"]
+
+
+def _another_portal_adopts_it(stack: Stack, release: dict[str, Any]) -> None:
+    """A portal with records of its own and the same signing key, at another place of the registry."""
+    stack.publisher("image", "mirror", "registry:5000/adopted", "--name", "ml-cpu")
+    there, prefix = "sqlite:////publish/another-portal.db", {"PORTAL_REGISTRY_PREFIX": "adopted"}
+    stack.publisher("init", database=there)
+    said = stack.publisher("image", "adopt", "ml-cpu", release["version"], settings=prefix, database=there)
+    assert f"ml-cpu {release['version']} is candidate: registry:5000/adopted/ml-cpu@{release['digest']}" in said
+    with pytest.raises(StackError, match="is not in the registry"):
+        stack.publisher("image", "adopt", "ml-cpu", "9.9.9", settings=prefix, database=there)
