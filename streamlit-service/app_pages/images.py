@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import streamlit as st
-from portal import images, shelf
+from portal import images, launch, shelf
 from portal.models import Deployment, Release, ReleaseState
 from portal.report import Finding, Kind, Report, Severity
 
@@ -51,7 +52,7 @@ def _ageing() -> None:
     count, days = shelf.ageing(session.portal(), session.user())
     if count:
         st.warning(f"**{words.plural(count, 'release')} must be scanned again:** the first stops starting "
-                   f"{f'in {days:.0f} days' if days >= 1 else 'today or has already'}. Run "
+                   f"{'in ' + words.plural(round(days), 'day') if days >= 1 else 'today or has already'}. Run "
                    "`docker compose run --rm publisher image scan --all`, best every night.",
                    icon=":material/schedule:")  # fmt: skip
 
@@ -66,7 +67,7 @@ def _search() -> None:
         st.info(f"No release has {text}, as far as it was scanned.", icon=":material/search_off:")
         return
     st.dataframe([{"Image": hit.release.image, "Release": hit.release.version, "State": hit.release.state.capitalize(),
-                   "Containers": hit.containers, "Has": hit.what} for hit in hits],
+                   "Has": hit.what, "Run by": ", ".join(hit.people) or "nobody"} for hit in hits],
                  hide_index=True, width="stretch", key="hits")  # fmt: skip
 
 
@@ -110,8 +111,8 @@ def _release(release: Release, of_image: dict[int, Release], *, current: bool) -
                    help=words.absolute(release.created_at, zone))  # fmt: skip
         if release.reason:
             st.warning(f"**{release.state.capitalize()}:** {release.reason}", icon=":material/info:")
-        if release.refused_for:
-            st.error(f"**It does not start:** {release.problem}.", icon=":material/gpp_bad:")
+        if release.state in launch.RUNS and (problem := launch.problem(session.portal().settings, release, now)):
+            st.error(f"**It does not start:** {problem}", icon=":material/gpp_bad:")
         st.code(release.reference, language=None, wrap_lines=True)
         if shelf.curates(session.user()):
             _decisions(release, current=current)
@@ -168,8 +169,7 @@ def _ask(release: Release, after: ReleaseState) -> None:
         frame.carry_out(lambda: decide(portal, user, release.id, reason))
 
 
-def _packages(packages: dict[str, str] | object) -> None:
-    assert isinstance(packages, dict)
+def _packages(packages: Mapping[str, str]) -> None:
     of = {True: "system", False: "Python"}
     rows = [{"Package": name.removeprefix("deb:"), "Version": version, "Of": of[name.startswith("deb:")]}
             for name, version in packages.items()]  # fmt: skip
@@ -177,7 +177,7 @@ def _packages(packages: dict[str, str] | object) -> None:
     st.dataframe(rows, hide_index=True, width="stretch", key="packages")
 
 
-def _changes(release: Release, of_image: dict[int, Release], packages: object) -> None:
+def _changes(release: Release, of_image: dict[int, Release], packages: Mapping[str, str]) -> None:
     others = [one for one in of_image.values() if one.id != release.id]
     if not others:
         st.info("There is no other release of this image to compare with.", icon=":material/info:")
@@ -188,7 +188,6 @@ def _changes(release: Release, of_image: dict[int, Release], packages: object) -
     other = of_image[st.selectbox("Compared with", ids, index=start, key=f"compare-{release.id}",
                                   format_func=lambda key: _label(of_image[key]))]  # fmt: skip
     before = shelf.contents(session.portal(), session.user(), other.id)
-    assert isinstance(packages, dict)
     found = shelf.changes(before.packages if before else {}, packages)
     if not found:
         st.success("The packages are the same.", icon=":material/check:")

@@ -83,11 +83,11 @@ def contents(portal: Portal, user: User, release_id: int) -> Contents | None:
 
 @dataclass(frozen=True)
 class Hit:
-    """Where a package or finding is: a release, what of it fits, and how many containers of it there are."""
+    """Where a package or finding is: a release, what of it fits, and who has a container of it."""
 
     release: Release
     what: str
-    containers: int
+    people: tuple[str, ...]
 
 
 def search(portal: Portal, user: User, text: str) -> list[Hit]:
@@ -98,7 +98,9 @@ def search(portal: Portal, user: User, text: str) -> list[Hit]:
         return []
     with portal.store.reading() as tx:
         every = {one.id: one for one in releases.every(tx)}
-        rows, counts = releases.all_reports(tx), releases.in_use(tx)
+        rows = releases.all_reports(tx)
+        people = {one: sorted({each.owner.display_name for each in store.deployments_of_release(tx, one)})
+                  for one in releases.in_use(tx)}  # fmt: skip
     found = []
     for row in rows:
         fits = [f"{name.removeprefix('deb:')} {version}" for name, version in row.packages.items()
@@ -106,7 +108,7 @@ def search(portal: Portal, user: User, text: str) -> list[Hit]:
         fits += [one["text"] or one["id"] for one in row.report["findings"]
                  if wanted in f"{one['id']} {one['subject']}".lower()]  # fmt: skip
         if fits:
-            found.append(Hit(every[row.release_id], ", ".join(fits[:5]), counts.get(row.release_id, 0)))
+            found.append(Hit(every[row.release_id], ", ".join(fits[:5]), tuple(people.get(row.release_id, ()))))
     return sorted(found, key=lambda hit: (hit.release.image, -hit.release.id))
 
 

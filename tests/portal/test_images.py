@@ -174,7 +174,7 @@ def test_mei_finds_who_has_the_flawed_package(portal: Portal, jane: User, mei: U
     approved(portal, 1, packages={"numpy": "2.5.0"})
     deployments.request(portal, jane, Order("ml-cpu", "a"))
     found = shelf.search(portal, mei, "NumPy 2.5")
-    assert [(hit.release.version, hit.what, hit.containers) for hit in found] == [("1.1.0", "numpy 2.5.0", 1)]
+    assert [(hit.release.version, hit.what, hit.people) for hit in found] == [("1.1.0", "numpy 2.5.0", ("Jane Q Doe",))]
     assert [hit.release.version for hit in shelf.search(portal, mei, "openssl")] == ["1.0.0"]
     images.scanned(portal, "cli:mei", 1, {}, report(portal.now(), SECRET))
     assert [hit.release.version for hit in shelf.search(portal, mei, "private-key")] == ["1.0.0"]

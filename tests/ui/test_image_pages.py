@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from apptest import texts
+from fakes import FakeClock
 from portal import deployments, images, releases, users
 from portal.context import Portal
-from portal.models import Order, User
+from portal.models import Deployment, Order, User
 from samples import SSH_KEY as KEY
 from samples import approved, candidate, report
 from streamlit.testing.v1 import AppTest
 
-MARKS = {"releases": "Scanned", "packages": "Of", "changes": "What", "who": "Person"}
+MARKS = {"releases": "Scanned", "packages": "Of", "changes": "What", "who": "Person", "hits": "Run by"}
 """A column that only this table has."""
 PageOf = Callable[[User, str], AppTest]
 
@@ -70,6 +71,37 @@ def test_what_changed_is_shown_against_the_release_before(portal: Portal, jane: 
     page = page_of(jane, "images")
     assert column(page, "changes", "Package") == ["numpy", "openssl", "polars"]
     assert column(page, "changes", "What") == ["changed", "removed", "added"]
+
+
+def test_mei_asks_who_has_the_flawed_package(portal: Portal, jane: User, mei: User, page_of: PageOf) -> None:
+    deployments.request(portal, jane, Order("ml-cpu", "work"))
+    page = page_of(mei, "images")
+    page.text_input(key="find").set_value("openssl").run()
+    assert not page.exception
+    assert column(page, "hits", "Run by") == ["Jane Q Doe"]
+    page.text_input(key="find").set_value("log4j").run()
+    assert "No release has log4j" in texts(page)
+
+
+def test_curators_see_that_a_scan_grows_old(portal: Portal, mei: User, page_of: PageOf, clock: FakeClock) -> None:
+    clock.forward(25 * 86_400)
+    assert "1 release must be scanned again" in texts(page_of(mei, "images"))
+    clock.forward(6 * 86_400)
+    text = texts(page_of(mei, "images"))
+    assert "It does not start:** ml-cpu 1.0.0 was last scanned 31 days ago" in text
+
+
+def test_what_cannot_start_says_so_instead_of_offering_it(
+    portal: Portal, jane: User, page_of: PageOf, work_off: Callable[..., Deployment]
+) -> None:
+    made = deployments.request(portal, jane, Order("ml-cpu", "work"))
+    work_off(made.id)
+    deployments.act(portal, jane, made.id, "stop")
+    work_off(made.id)
+    images.withdraw(portal, "cli", 1, "CVE-2026-1")
+    page = page_of(jane, "containers")
+    assert "It cannot start:** ml-cpu 1.0.0 was withdrawn: CVE-2026-1" in texts(page)
+    assert [button.label for button in page.button if button.label in ("Start", "Deploy anew")] == ["Deploy anew"]
 
 
 def test_a_release_from_before_scans_says_so(portal: Portal, jane: User, page_of: PageOf) -> None:
