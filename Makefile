@@ -40,7 +40,8 @@ lock: venv ## Resolve requirements anew
 	  .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q $$f.in -o $$f.txt; done
 	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q deployment/publisher/requirements.in -o deployment/publisher/requirements.txt
 	@for one in ml-cpu/requirements:3.11 gpu-jupyter/requirements:3.10 gpu-pytorch/requirements:3.11 \
-	    gpu-tensorflow/requirements:3.11 gpu-tensorflow/requirements-cuda:3.10; do \
+	    gpu-pytorch/requirements-kernel:3.11 gpu-tensorflow/requirements:3.11 gpu-tensorflow/requirements-kernel:3.11 \
+	    gpu-tensorflow/requirements-cuda:3.10; do \
 	  .venv/bin/uv pip compile --universal --python-version $${one#*:} --generate-hashes --no-header --no-emit-index-url \
 	    --allow-unsafe -q images/$${one%:*}.in -o images/$${one%:*}.txt; done
 

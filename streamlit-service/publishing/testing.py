@@ -150,7 +150,7 @@ def _versions(probe: Probe) -> str:
 
 def _of_the_base(probe: Probe) -> set[str]:
     """Distributions of the base's own Python, which come before the lock's (NVIDIA's frameworks)."""
-    paths = probe.run("sh", "-c", "grep -v /opt/venv /opt/kernel/lib/python3*/site-packages/_image.pth || true").split()
+    paths = probe.run("sh", "-c", "grep -v ^/opt/ /opt/kernel/lib/python3*/site-packages/_image.pth || true").split()
     return set(_distributions(probe, f"m.distributions(path={paths!r})")) if paths else set()
 
 

@@ -12,12 +12,13 @@ useradd --uid 1000 --gid 1000 --create-home --home-dir /home/scientist --shell /
 mkdir -p /home/scientist/work /home/scientist/tensorboard
 chown -R 1000:1000 /home/scientist
 
-# What notebooks see of the image: first the packages of the base's own Python, where it has any (NVIDIA's PyTorch),
-# then those of /opt/venv, where ipykernel and pip are.
+# What notebooks see of the image, in this order: what their kernel itself needs, where the base's own packages are too
+# old for it (NVIDIA's frameworks); the packages of the base's Python; those of /opt/venv.
 python=${IMAGE_PYTHON:-/opt/venv/bin/python}
-"$python" -m venv --without-pip --symlinks /opt/kernel
+[ -d /opt/kernel ] || "$python" -m venv --without-pip --symlinks /opt/kernel
 site=$(/opt/kernel/bin/python -c 'import site; print(site.getsitepackages()[0])')
-for one in "$python" /opt/venv/bin/python; do "$one" -c 'import site; print("\n".join(site.getsitepackages()))'; done |
+rm -f "$site/_image.pth"
+for one in /opt/kernel/bin/python "$python" /opt/venv/bin/python; do "$one" -c 'import site; print("\n".join(site.getsitepackages()))'; done |
     awk '!seen[$0]++' > "$site/_image.pth"
 
 install -D -m 0644 "$here/kernel.json" /opt/venv/share/jupyter/kernels/python3/kernel.json
@@ -32,3 +33,5 @@ chmod 0755 /usr/local/bin/notebook-python
 
 # Nothing here may raise privileges: the portal forbids it at run time, this takes the means away too.
 find / -xdev -type f -perm /6000 -exec chmod a-s {} +
+# A notebook must start with what its kernel finds first.
+/opt/kernel/bin/python -c 'import ipykernel.kernelapp, pip'
