@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +37,8 @@ class Candidate:
     created_at: datetime
     packages: Mapping[str, str]
     report: Report
+    shown: Mapping[str, str] = field(default_factory=dict)
+    """The card's packages as notebooks see them; empty where they were not tested here."""
 
 
 def register(portal: Portal, actor: User | str, candidate: Candidate) -> Release:
@@ -87,7 +89,7 @@ def _columns(portal: Portal, candidate: Candidate) -> dict[str, Any]:
         "image": candidate.image, "version": candidate.version, "reference": candidate.reference,
         "digest": candidate.reference.partition("@")[2], "size_bytes": candidate.size_bytes,
         "download_bytes": candidate.download_bytes, "standin": candidate.standin, "created_at": candidate.created_at,
-        "highlights": list(portal.catalog[candidate.image].highlights(candidate.packages)),
+        "highlights": list(portal.catalog[candidate.image].highlights(candidate.shown or candidate.packages)),
     }  # fmt: skip
 
 

@@ -245,13 +245,15 @@ def sign(bench: Bench, reference: str) -> None:
 
 def record(portal: Portal, actor: str, bench: Bench, reference: str, packages: Packages, report: Report) -> Release:
     """Register the candidate."""
+    tested = (bench.work / "tests.json").exists()  # not what was adopted
+    shown = bench.needed("tests", Tests, "test").seen if tested else {}
     built = bench.built()
     labels = built["Config"].get("Labels") or {}
     return images.register(portal, actor, Candidate(
         image=bench.image.name, version=bench.version, reference=reference, size_bytes=int(built["Size"]),
         download_bytes=Registry(bench.settings).download_bytes(reference),
         standin=labels.get(building.LABEL_STANDIN) == "true", created_at=bench.created_at, packages=packages.all(),
-        report=report,
+        shown=shown, report=report,
     ))  # fmt: skip
 
 

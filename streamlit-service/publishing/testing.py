@@ -37,6 +37,8 @@ class Tests(BaseModel):
 
     content: str
     passed: dict[str, str]
+    seen: dict[str, str]
+    """The packages of the card, as notebooks see them: a base may have other copies of them."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def run(bench: Bench) -> Tests:
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     name = f"publish-test-{secrets.token_hex(4)}"
     spec = _spec(name, image_id, token, public)
-    passed = {}
+    passed, seen = {}, {}
     container = None
     try:
         container = bench.engine.containers.create(**create_arguments(spec))
@@ -93,13 +95,14 @@ def run(bench: Bench) -> Tests:
         for title, check in CHECKS.items():
             passed[title] = check(probe)
             bench.say(f"  {title}: {passed[title]}")
+        seen = _seen(probe)
         passed["GPU"] = _gpu(bench, spec)
         bench.say(f"  GPU: {passed['GPU']}")
     finally:
         if container is not None:
             container.remove(force=True, v=True)
         _drop_volume(bench, name)
-    return Tests(content=bench.content, passed=passed)
+    return Tests(content=bench.content, passed=passed, seen=seen)
 
 
 def _spec(name: str, image: str, token: str, keys: str) -> ContainerSpec:
@@ -132,8 +135,7 @@ def _tensorboard(probe: Probe) -> str:
 
 def _versions(probe: Probe) -> str:
     """What notebooks import is what the lock says; what the base brings is only named."""
-    wanted = list(probe.bench.image.packages)
-    said = {name: version for name, version in _distributions(probe, "m.distributions()").items() if name in wanted}
+    wanted, said = list(probe.bench.image.packages), _seen(probe)
     if not said:
         raise Refused("test_failed", f"None of {', '.join(wanted)} is in the image.", "Mend image.yaml or the lock.")
     suffix = f"-{probe.bench.build.variant}" if probe.bench.build.variant else ""
@@ -146,6 +148,11 @@ def _versions(probe: Probe) -> str:
         if name not in from_base and version not in allowed.get(name, {version}):
             raise Refused("test_failed", f"{name} is {version}, the lock says {sorted(allowed[name])}.", "Lock again.")
     return ", ".join(f"{n} {v}" + (" (base)" if n in from_base else "") for n, v in sorted(said.items()))
+
+
+def _seen(probe: Probe) -> dict[str, str]:
+    wanted = probe.bench.image.packages
+    return {name: version for name, version in _distributions(probe, "m.distributions()").items() if name in wanted}
 
 
 def _of_the_base(probe: Probe) -> set[str]:
