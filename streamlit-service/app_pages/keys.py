@@ -18,7 +18,8 @@ def page() -> None:
     with st.container(border=True):
         if user.certificate_key:
             st.markdown(":green-badge[:material/badge: Your card] opens them by itself, with its PIN.")
-            st.code(f"{sshkeys.fingerprint(user.certificate_key)}  ({user.certificate_key.split()[0]})", language=None)
+            st.code(f"{sshkeys.fingerprint(user.certificate_key)}  ({user.certificate_key.split()[0]})", language=None,
+                    wrap_lines=True)  # fmt: skip
         else:
             st.markdown("Your card's key is of a kind that SSH does not know. Add another below.")
     for key in user.ssh_keys:
