@@ -138,7 +138,7 @@ The portal is running.
 
   Portal         {url}
   JupyterLab     {jupyter}   (deployed a moment ago, as Jane)
-  Certificates   {certs}/jane.p12, john.p12, admin.p12   password: {password}
+  Certificates   {certs}/jane.p12, john.p12, mei.p12 (curator), admin.p12   password: {password}
 
 What to do next
   1. Import jane.p12 into your browser, and trust ca.crt:
