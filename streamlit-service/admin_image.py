@@ -42,7 +42,8 @@ def _publisher(portal: Portal, subject: str) -> str:
     with portal.store.reading() as tx:
         user = store.user_by_subject(tx, subject)
     if user is None or not shelf.curates(user):
-        raise PortalError("no_publisher", f"{subject or 'Nobody'} is not known as an image curator.",
+        what = f"{subject} is not known as an image curator." if subject else "It is not said who publishes."
+        raise PortalError("no_publisher", what,
                           "Say who publishes: --publisher edipi:…; they sign in once before.")  # fmt: skip
     return user.subject
 
