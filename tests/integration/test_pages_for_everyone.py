@@ -46,7 +46,7 @@ def test_the_other_pages_meet_wcag_for_an_administrator(
     for scheme, size in LOOKS:
         page = browser_of("admin", color_scheme=scheme, viewport=size)
         page.goto(f"{stack.url}/{path}")
-        expect(page.get_by_role("heading", level=3).first).to_be_visible()
+        expect(page.get_by_role("heading", level=3).first).to_be_visible(timeout=30_000)
         page.wait_for_load_state("networkidle")
         photograph(page, f"{path}-{scheme}-{size['width']}")
         problems[f"{path} {scheme} {size['width']}"] = violations(page)
