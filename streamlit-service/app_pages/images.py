@@ -34,7 +34,7 @@ def page() -> None:
         _ageing()
         _search()
     counts = shelf.running(portal, user) if shelf.curates(user) else None
-    current = {one.id for one in _current(every).values()}
+    current = shelf.current(portal)
     st.dataframe([_row(one, counts, current) for one in every], hide_index=True, width="stretch", key="releases")
     names = list(dict.fromkeys(one.image for one in every))
     wanted = st.session_state.pop("images-of", None)
@@ -69,12 +69,6 @@ def _search() -> None:
     st.dataframe([{"Image": hit.release.image, "Release": hit.release.version, "State": hit.release.state.capitalize(),
                    "Has": hit.what, "Run by": ", ".join(hit.people) or "nobody"} for hit in hits],
                  hide_index=True, width="stretch", key="hits")  # fmt: skip
-
-
-def _current(every: list[Release]) -> dict[str, Release]:
-    """What new containers run, by image: the release that was approved last."""
-    approved = [one for one in every if one.state is ReleaseState.APPROVED and one.approved_at]
-    return {one.image: one for one in sorted(approved, key=lambda one: (one.approved_at, one.id))}
 
 
 def _label(release: Release) -> str:

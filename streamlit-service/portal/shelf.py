@@ -63,6 +63,12 @@ def all_releases(portal: Portal, user: User) -> list[Release]:
     return every if curates(user) else [one for one in every if not launch.problem(portal.settings, one, now)]
 
 
+def current(portal: Portal) -> set[int]:
+    """The numbers of the releases that new containers run."""
+    with portal.store.reading() as tx:
+        return {one.id for one in releases.approved(tx).values()}
+
+
 def curates(user: User) -> bool:
     """Whether the user decides about releases."""
     return user.role in (Role.CURATOR, Role.ADMIN)
