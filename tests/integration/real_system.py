@@ -18,7 +18,7 @@ import pytest
 import stack as stacks
 from fleet import Fleet, TestVm
 from people import Person, photograph
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from stack import ROOT, Stack
 
 NEWER_DRIVER = "540.10"  # than one of the GPU VMs has, older than the other's
@@ -152,6 +152,7 @@ def ray(john: Person, person: Callable[[str], Person]) -> Iterator[Person]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=30_000)  # a page may load while two cores also build images
     names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
     path = next(found for name in names if name and (found := shutil.which(name)))
     with sync_playwright() as playwright:
