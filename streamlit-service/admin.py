@@ -7,13 +7,14 @@ import json
 from dataclasses import replace
 from typing import Annotated, Any
 
+import admin_backup
 import admin_image
 import typer
 import wiring
 from portal import audit, inventory, ledger, quotas, store, users
 from portal.context import Portal
 from portal.errors import PortalError
-from portal.models import Quota, Role
+from portal.models import Quota, Role, VmState
 from portal.placement import SHARED_POOL
 
 OWNER_HELP = "user (edipi:… or upn:…) it is dedicated to; default: a pool"
@@ -48,6 +49,10 @@ def init() -> None:
     typer.echo("The database is ready.")
 
 
+app.command("backup")(admin_backup.make)
+app.command("restore")(admin_backup.restore)
+
+
 @vm_app.command("add")
 def vm_add(
     name: str,
@@ -59,6 +64,38 @@ def vm_add(
     """Add a VM."""
     inventory.add(_portal(), _actor(), name, engine, address, owner, pool)
     typer.echo(f"VM {name} is in the fleet.")
+
+
+@vm_app.command("setup")
+def vm_setup(
+    name: str,
+    engine: Annotated[str, typer.Option(help="unix:///var/run/docker.sock or ssh://user@host[:port]")],
+    address: Annotated[str, typer.Option(help="the VM's internal address, where containers publish")],
+    owner: Annotated[str | None, typer.Option(help=OWNER_HELP)] = None,
+    pool: Annotated[str, typer.Option(help=POOL_HELP)] = SHARED_POOL,
+) -> None:
+    """Add a VM that takes containers once it is proven. What setup-vm.sh ends with; again, it changes nothing."""
+    vm = inventory.add(_portal(), _actor(), name, engine, address, owner, pool, VmState.NEW)
+    if vm.state is not VmState.NEW:
+        typer.echo(f"VM {name} is in the fleet.")
+        return
+    vm_prove(name)
+    inventory.activate(_portal(), _actor(), name)
+    typer.echo(f"VM {name} takes containers.")
+
+
+@vm_app.command("prove")
+def vm_prove(name: str) -> None:
+    """Look at a VM, and run a container on it as a user's would run; it is removed again. Exit code 1: it failed."""
+    failed = 0
+    for check in wiring.worker_client(wiring.settings()).prove(name):
+        failed += check["state"] == "failed"
+        typer.echo(f"  {check['state']:8} {check['says']}")
+        if check["hint"] and check["state"] != "ok":
+            typer.echo(f"           {check['hint']}")
+    if failed:
+        typer.echo(f"VM {name} cannot be used yet.", err=True)
+        raise typer.Exit(1)
 
 
 @vm_app.command("list")
@@ -94,8 +131,14 @@ def vm_activate(name: str) -> None:
 
 
 @vm_app.command("remove")
-def vm_remove(name: str) -> None:
+def vm_remove(
+    name: str, if_there: Annotated[bool, typer.Option("--if-there", help="no error when there is no such VM")] = False
+) -> None:
     """Take a VM out of the fleet; refused while containers run on it."""
+    with _portal().store.reading() as tx:
+        known = store.vm_by_name(tx, name)
+    if known is None and if_there:
+        return
     inventory.remove(_portal(), _actor(), name)
     typer.echo(f"VM {name} is no longer in the fleet. Its disk was not touched.")
 

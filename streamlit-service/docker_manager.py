@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import docker
 import engine_errors
 import gpu_probe
+import vm_probe
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import DeviceRequest, Mount
@@ -28,6 +31,7 @@ from portal.engine import (
     EngineInfo,
     GpuReport,
     OnProgress,
+    VmReport,
 )
 from portal.errors import EngineError
 from portal.models import LayerProgress, Vm
@@ -36,6 +40,7 @@ from ssh_tunnel import SshTunnel, TunnelError
 
 PULL_SILENCE_S = 120
 GPU_PROBE_S = 30.0  # nvidia-smi takes seconds where the driver is not kept loaded
+CHECK_S = 25.0
 GIB = 2**30
 T = TypeVar("T")
 
@@ -72,6 +77,17 @@ class DockerEngine:
             return gpu_probe.parse(said, cdi_engine=bool(engine.get("CDISpecDirs")), cdi_devices=names)
         except gpu_probe.NotTold as error:
             raise engine_errors.unreachable(self._vm.name, f"{gpu_probe.COMMAND}: {error}") from error
+
+    def check(self) -> VmReport | None:
+        """What portal-gate says of the VM; None over a local socket, or where there is no gate."""
+        if self._tunnel is None:
+            return None
+        asked_at = time.time()
+        try:
+            said = self._tunnel.run(vm_probe.COMMAND, CHECK_S)
+        except TunnelError as error:
+            raise engine_errors.unreachable(self._vm.name, f"{vm_probe.COMMAND}: {error}") from error
+        return vm_probe.parse(said, asked_at + (time.time() - asked_at) / 2) if said else None
 
     def has_image(self, reference: str) -> bool:
         """Whether the digest is on the VM."""
@@ -120,6 +136,7 @@ class DockerEngine:
         """Create the hardened container; an engine's refusal leaves none behind."""
 
         def create(client: docker.DockerClient) -> str:
+            _ensure_network(client, spec, self._settings.public_origin)
             return str(client.containers.create(**create_arguments(spec) | {"image": self._named(spec.image)}).id)
 
         return self._call(create)
@@ -166,6 +183,18 @@ class DockerEngine:
 
         lines = self._call(read).splitlines(keepends=True)
         return b"".join(line for line in lines if line.split(b" ", 1)[0].decode(errors="replace") > since)
+
+    def prune_networks(self, keep: Collection[str]) -> None:
+        """An engine refuses to remove a network that is in use; that is no error here."""
+        label = f"{LABEL_PORTAL}={self._settings.public_origin}"
+
+        def prune(client: docker.DockerClient) -> None:
+            for network in client.networks.list(filters={"label": label}):
+                if network.name not in keep:
+                    with suppress(APIError):
+                        network.remove()
+
+        self._call(prune)
 
     def close(self) -> None:
         """Close clients and the SSH connection."""
@@ -239,8 +268,22 @@ def create_arguments(spec: ContainerSpec) -> dict[str, Any]:
         "device_requests": _device_requests(spec),
         "init": True,
         "detach": True,
+        **({"network": spec.network} if spec.network else {}),
         "log_config": docker.types.LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
     }
+
+
+def _ensure_network(client: docker.DockerClient, spec: ContainerSpec, origin: str) -> None:
+    """A bridge of the user's own: containers of different users share none, and on it none reaches another."""
+    if not spec.network or client.networks.list(names=[f"^{spec.network}$"]):
+        return
+    options = {"com.docker.network.bridge.name": spec.bridge, "com.docker.network.bridge.enable_icc": "false"}
+    try:
+        client.networks.create(spec.network, driver="bridge", check_duplicate=True, options=options,
+                               labels={LABEL_PORTAL: origin})  # fmt: skip
+    except APIError as error:
+        if error.status_code != HTTPStatus.CONFLICT:  # made meanwhile, for another container of the same user
+            raise
 
 
 def _device_requests(spec: ContainerSpec) -> list[DeviceRequest]:

@@ -35,6 +35,11 @@ _RUN = (
         "The VM's Docker Engine cannot hand out GPUs: the NVIDIA Container Toolkit is missing.",
     ),
     (("unknown device", "unresolvable cdi devices"), "gpu_gone", "A GPU that was reserved is no longer there."),
+    (
+        ("non-overlapping ipv4 address pool", "could not find an available", "all predefined address pools"),
+        "no_subnet",
+        "The VM's Docker Engine has no network left for another user.",
+    ),
     (("no such image",), "image_gone", "The image vanished from the VM."),
 )
 

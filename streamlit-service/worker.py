@@ -5,6 +5,7 @@ The only process that holds engine credentials (invariant 10).
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,8 @@ from contextlib import asynccontextmanager
 import http_errors
 import wiring
 from fastapi import Depends, FastAPI, Request, Response
-from portal import metrics, store
+from fastapi.responses import StreamingResponse
+from portal import metrics, proving, store
 from portal.errors import NotFound
 from portal.reconciler import Reconciler
 from portal.spec import container_name
@@ -72,5 +74,15 @@ def create_app() -> FastAPI:
             raise NotFound("no_container", "There is no log: the container does not exist on the VM.",
                            "Start it first.")  # fmt: skip
         return Response(engine.logs(name, tail=tail, since=since), media_type="text/plain")
+
+    @app.post("/vms/{name}/prove", dependencies=[Depends(from_service)])
+    def prove_vm(name: str) -> StreamingResponse:
+        """Each check as a line of JSON, as it is done."""
+        with portal.store.reading() as tx:
+            vm = store.vm_by_name(tx, name)
+        if vm is None:
+            raise NotFound("no_such_vm", f"There is no VM {name[:60]}.")
+        checks = proving.prove(portal, vm, engines(vm), reconciler.is_ready, reconciler.verify)
+        return StreamingResponse((json.dumps(vars(one)) + "\n" for one in checks), media_type="application/x-ndjson")
 
     return app

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 import httpx
 from portal.errors import EngineError, NotFound, PortalError
 
 WAKE_TIMEOUT_S = 0.5
 LOG_TIMEOUT_S = 20.0
+PROVE_TIMEOUT_S = 1900.0  # between two lines: a whole download may lie there
 
 
 class WorkerClient:
@@ -34,6 +38,20 @@ class WorkerClient:
         if response.status_code != httpx.codes.OK:
             raise _error(response)
         return response.content
+
+    def prove(self, vm: str) -> Iterator[dict[str, str]]:
+        """Each check of portal.proving, as the worker does it. Raises what the worker said."""
+        timeout = httpx.Timeout(PROVE_TIMEOUT_S, connect=5)
+        try:
+            with self._client.stream("POST", f"/vms/{vm}/prove", timeout=timeout) as response:
+                if response.status_code != httpx.codes.OK:
+                    response.read()
+                    raise _error(response)
+                for line in response.iter_lines():
+                    yield json.loads(line)
+        except httpx.HTTPError as error:
+            raise EngineError("worker_silent", "The worker does not answer.", "Is it running? docker compose ps",
+                              cause=str(error)) from error  # fmt: skip
 
 
 def _error(response: httpx.Response) -> PortalError:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from portal.engine import LABEL_DEPLOYMENT, ContainerSpec, ContainerStatus, EngineInfo, GpuReport, OnProgress
+from portal.engine import LABEL_DEPLOYMENT, ContainerSpec, ContainerStatus, EngineInfo, GpuReport, OnProgress, VmReport
 from portal.errors import EngineError
 from portal.models import LayerProgress
 
@@ -48,6 +49,8 @@ class FakeEngine:
     layers: tuple[LayerProgress, ...] = (LayerProgress("a1", 10, 100, "Downloading"),)
     pull_gate: threading.Event | None = None
     report: GpuReport = field(default_factory=GpuReport)
+    vm_report: VmReport | None = None
+    networks: set[str] = field(default_factory=set)
     pulled: list[str] = field(default_factory=list)
 
     def _enter(self, method: str) -> None:
@@ -61,6 +64,10 @@ class FakeEngine:
     def gpus(self) -> GpuReport:
         self._enter("gpus")
         return self.report
+
+    def check(self) -> VmReport | None:
+        self._enter("check")
+        return self.vm_report
 
     def has_image(self, reference: str) -> bool:
         self._enter("has_image")
@@ -87,6 +94,7 @@ class FakeEngine:
         self._enter("create")
         self.boxes[spec.name] = Box(f"id-{spec.name}", spec)
         self.volumes |= set(spec.volumes)
+        self.networks.add(spec.network)
         return f"id-{spec.name}"
 
     def start(self, container_id: str) -> None:
@@ -114,6 +122,9 @@ class FakeEngine:
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
         self._enter("logs")
         return b"2026-01-05T09:00:00Z a line\n"
+
+    def prune_networks(self, keep: Collection[str]) -> None:
+        self.networks &= set(keep)
 
     def close(self) -> None:
         return

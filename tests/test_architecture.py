@@ -11,7 +11,8 @@ SERVICE = Path(__file__).parents[1] / "streamlit-service"
 ENTRY = {"app", "api", "worker", "admin"}
 HTTP = {"rest", "authz", "views", "release_views", "http_errors", "worker_client"}  # the edge that entry points share
 MAY_IMPORT = {
-    **{entry: {"wiring", "auth", "portal", "app_pages", "admin_image", *HTTP} for entry in ENTRY},
+    **{entry: {"wiring", "auth", "portal", "app_pages", "admin_image", "admin_backup", *HTTP} for entry in ENTRY},
+    "admin_backup": {"wiring", "portal"},
     "admin_image": {"wiring", "portal", "publishing", "cosign"},
     "app_pages": {"wiring", "portal", "auth", "app_pages", "views", "worker_client"},
     "wiring": {"auth", "docker_manager", "portal", "signatures", "worker_client"},
@@ -21,9 +22,10 @@ MAY_IMPORT = {
     "registry": {"portal"},
     "auth": {"portal", "chain"},
     "chain": set(),
-    "docker_manager": {"portal", "engine_errors", "gpu_probe", "ssh_tunnel"},
+    "docker_manager": {"portal", "engine_errors", "gpu_probe", "ssh_tunnel", "vm_probe"},
     "engine_errors": {"portal"},
     "gpu_probe": {"portal"},
+    "vm_probe": {"portal"},
     "ssh_tunnel": {"portal"},
     "authz": {"portal", "rest"},
     "rest": {"auth", "portal", "views", "release_views", "worker_client"},
@@ -48,8 +50,9 @@ RINGS = [
         "launch",
         "report",
         "sshkeys",
+        "vmhealth",
     },
-    {"store", "ledger", "releases", "audit", "context", "metrics"},
+    {"store", "ledger", "releases", "audit", "context", "metrics", "backup"},
     {
         "inventory",
         "deployments",
@@ -63,7 +66,7 @@ RINGS = [
         "users",
         "work",
     },
-    {"convergence", "observation", "shelving"},
+    {"convergence", "observation", "shelving", "proving"},
     {"reconciler"},
 ]
 ONLY_IN = {
@@ -74,13 +77,14 @@ ONLY_IN = {
         "portal/schema.py",
         "portal/rows.py",
         "portal/audit.py",
+        "portal/backup.py",
         "portal/deployments.py",
     },
-    "alembic": {"portal/store.py"},
+    "alembic": {"portal/store.py", "portal/backup.py"},
     "docker": {"docker_manager.py", "publishing"},
     "asyncssh": {"ssh_tunnel.py"},
     "fastapi": {"api.py", "authz.py", "worker.py", "http_errors.py", "rest"},
-    "typer": {"admin.py", "admin_image.py"},
+    "typer": {"admin.py", "admin_backup.py", "admin_image.py"},
     "prometheus_client": {"portal/metrics.py", "worker.py"},
 }
 FILES = sorted(p for p in SERVICE.rglob("*.py") if "migrations" not in p.parts)

@@ -104,13 +104,14 @@ old_standin() { is_standin "$1" && [ "$(label "$1" .recipe)" != "$recipe" ]; }
 standin_debian() {
     need_root_debian "A stand-in for $1 needs debootstrap."
     command -v debootstrap >/dev/null || apt_install debootstrap
-    local work
+    local work suite=${1#debian:}
+    suite=${suite%-slim}
     work=$(mktemp -d)
-    debootstrap --variant=minbase --include=ca-certificates bookworm "$work" >"$work.log" 2>&1 ||
+    debootstrap --variant=minbase --include=ca-certificates "$suite" "$work" >"$work.log" 2>&1 ||
         { tail -5 "$work.log" >&2; die "debootstrap failed."; }
     rm -rf "$work"/var/cache/apt/* "$work"/var/lib/apt/lists/*
     # Security updates, as the real one has: the archive beside the one that debootstrap used.
-    sed -n 's#^deb \(.*/debian\) bookworm main.*#deb \1-security bookworm-security main#p' "$work/etc/apt/sources.list" \
+    sed -n "s#^deb \\(.*/debian\\) $suite main.*#deb \\1-security $suite-security main#p" "$work/etc/apt/sources.list" \
         >"$work/etc/apt/sources.list.d/security.list"
     tar -C "$work" -c . | docker import -c 'LABEL org.container-portal.standin=true' \
         -c "LABEL org.container-portal.standin.recipe=$recipe" -c 'CMD ["bash"]' - "$1" >/dev/null

@@ -118,7 +118,14 @@ class Stack:
         """Run docker compose on this project. Raises StackError with its output."""
         command = ["docker", "compose", "-f", str(ROOT / "deployment" / "docker-compose.yml"), *arguments]
         pipe = subprocess.PIPE if capture else None
-        done = subprocess.run(command, env=self._env(), text=True, stdout=pipe, stderr=pipe, check=False)
+        done = subprocess.run(
+            command,
+            env=self.variables(),
+            text=True,
+            stdout=pipe,
+            stderr=pipe,
+            check=False,
+        )
         if done.returncode:
             raise StackError(f"{' '.join(command)} failed: {done.stderr or ''}{done.stdout or ''}")
         return done.stdout or ""
@@ -143,7 +150,16 @@ class Stack:
         """Stop and remove the containers, and the data if asked."""
         self.compose("down", "--timeout", "5", *(["--volumes"] if volumes else []), capture=True)
 
-    def _env(self) -> dict[str, str]:
+    def addresses(self, *services: str) -> list[str]:
+        """Where services are on the portal's network now."""
+        found = []
+        for service in services:
+            attrs = docker.from_env().containers.get(f"{self.project}-{service}-1").attrs
+            found.append(str(attrs["NetworkSettings"]["Networks"][f"{self.project}_portal"]["IPAddress"]))
+        return found
+
+    def variables(self) -> dict[str, str]:
+        """The environment with the settings of this stack, for compose and the scripts."""
         socket = Path("/var/run/docker.sock")
         return {
             **os.environ,
@@ -186,7 +202,7 @@ class Stack:
                    "--no-deps", *(["-e", f"PORTAL_DATABASE_URL={database}"] if database else []), "publisher",
                    *arguments]  # fmt: skip
         lines = []
-        with subprocess.Popen(command, env={**self._env(), **(settings or {})}, text=True, stdout=subprocess.PIPE,
+        with subprocess.Popen(command, env={**self.variables(), **(settings or {})}, text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT) as running:  # fmt: skip
             assert running.stdout is not None
             for line in running.stdout:
@@ -229,10 +245,15 @@ def image_labels(reference: str) -> dict[str, str]:
 
 def ensure_base(image: str) -> None:
     """The image's pinned bases: there, pulled, or stand-ins."""
-    bases = [build["base"] for build in yaml.safe_load((ROOT / "images" / image / "image.yaml").read_text())["builds"]]
+    recipe = yaml.safe_load((ROOT / "images" / image / "image.yaml").read_text())
+    ensure_images(*(build["base"] for build in recipe["builds"]))
+
+
+def ensure_images(*bases: str) -> None:
+    """Images to build on: there, pulled, or stand-ins."""
     done = subprocess.run([str(ROOT / "scripts" / "dev" / "engine.sh"), "base", *bases], check=False)
     if done.returncode:
-        raise StackError(f"there is no base for {image}")
+        raise StackError(f"there is no base {' '.join(bases)}")
 
 
 def build(context: Path, tag: str, *arguments: str) -> None:

@@ -1,31 +1,47 @@
 #!/bin/sh
 # The only command that the portal's SSH key may run on a user VM (authorized_keys: command="…/portal-gate").
-# It looks at the GPUs and changes nothing. Installed on each VM as /usr/local/bin/portal-gate.
+# It looks at the GPUs and at the VM's health, and changes nothing. Installed on each VM as
+# /usr/local/bin/portal-gate by setup-vm.sh.
 set -u
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
+fields=index,uuid,name,memory.total,memory.used,utilization.gpu,temperature.gpu,driver_version,mig.mode.current
+smi() { timeout 10 nvidia-smi "$@" 2>&1; }
+
+gpu_probe() {
+    echo "== pci"
+    cat /sys/bus/pci/devices/*/vendor 2>/dev/null | grep -c 0x10de
+    echo "== toolkit"
+    command -v nvidia-container-runtime-hook
+    echo "== cdi"
+    ls /etc/cdi /var/run/cdi 2>/dev/null
+    echo "== query"
+    smi --query-gpu="$fields" --format=csv,noheader,nounits
+    echo "== exit $?"
+    echo "== list"
+    smi -L
+    echo "== cuda"
+    smi | grep -Eo 'CUDA[A-Za-z ]* Version *: *[0-9.]+'
+}
+
+vm_check() {
+    echo "== clock $(date +%s)"
+    echo "== synchronised $(timeout 5 timedatectl show --property NTPSynchronized --value 2>/dev/null)"
+    if [ -x /usr/local/sbin/portal-firewall ]; then
+        echo "== firewall $(timeout 10 sudo -n /usr/local/sbin/portal-firewall check 2>/dev/null || :)"
+    else
+        echo "== firewall missing"
+    fi
+    echo "== disk $(df -P -k /var/lib/docker 2>/dev/null | awk 'NR == 2 {print $2, $4}')"
+    echo "== reserved $(cat /proc/sys/net/ipv4/ip_local_reserved_ports 2>/dev/null)"
+}
+
 case "${SSH_ORIGINAL_COMMAND:-portal-gate $*}" in
-"portal-gate gpu-probe") ;;
+"portal-gate gpu-probe") gpu_probe ;;
+"portal-gate vm-check") vm_check ;;
 *)
     echo "portal-gate: refused" >&2
     exit 126
     ;;
 esac
-
-fields=index,uuid,name,memory.total,memory.used,utilization.gpu,temperature.gpu,driver_version,mig.mode.current
-smi() { timeout 10 nvidia-smi "$@" 2>&1; }
-
-echo "== pci"
-cat /sys/bus/pci/devices/*/vendor 2>/dev/null | grep -c 0x10de
-echo "== toolkit"
-command -v nvidia-container-runtime-hook
-echo "== cdi"
-ls /etc/cdi /var/run/cdi 2>/dev/null
-echo "== query"
-smi --query-gpu="$fields" --format=csv,noheader,nounits
-echo "== exit $?"
-echo "== list"
-smi -L
-echo "== cuda"
-smi | grep -Eo 'CUDA[A-Za-z ]* Version *: *[0-9.]+'
 exit 0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import streamlit as st
-from portal import inventory, ledger, store
+from portal import inventory, ledger, store, vmhealth
 from portal.models import Gpu, Vm, VmState
 from portal.placement import SHARED_POOL
 
 from app_pages import frame, session, tiles, words
 
 SHARED = "The shared pool"
+FIREWALL = {"ok": "● on", "": ""}
+ICONS = {"firewall": "shield", "disk": "hard_drive", "clock": "schedule"}
 
 
 def page() -> None:
@@ -31,9 +33,11 @@ def page() -> None:
             "Containers": sum(one.vm is not None and one.vm.id == vm.id for one in live),
             "GPUs in use": _gpus(vm, gpus, leased), "Memory (GB)": _of(memory.get(vm.id, 0.0), vm.memory_gb),
             "CPUs": vm.cpus, "Driver": vm.driver, "CUDA": vm.cuda,
+            "Firewall": FIREWALL.get(vm.firewall or "", "✕ " + (vm.firewall or "").replace("_", " ")),
+            "Disk free (GB)": vm.disk_free_gb,
             "GPUs by": vm.gpu_access or (vm.gpu_problem or "no GPU").replace("_", " "),
         }
-        for vm in sorted(vms, key=lambda vm: (vm.reachable and not vm.gpu_problem, vm.name))
+        for vm in sorted(vms, key=lambda vm: (vm.reachable and not vm.gpu_problem and not vmhealth.of_vm(vm), vm.name))
     ]  # fmt: skip
     st.dataframe(rows, hide_index=True, width="stretch", key="vms")
     _change(vms, names)
@@ -47,6 +51,12 @@ def _ill(vms: list[Vm]) -> None:
             st.error(f"**{vm.name} cannot be reached.** {vm.error or ''}{since} Its containers go on, unseen. Try: "
                      f"`ssh {vm.engine_url.removeprefix('ssh://')} systemctl status docker`",
                      icon=":material/cloud_off:")  # fmt: skip
+        for trouble in vmhealth.of_vm(vm) if vm.reachable else []:
+            say = st.error if trouble.grave else st.warning
+            say(f"{trouble.says} Run there: `{trouble.hint}`", icon=f":material/{ICONS[trouble.kind]}:")
+        if vm.state is VmState.NEW:
+            st.info(f"**{vm.name} takes no containers yet.** It is being prepared, or its proof failed. "
+                    f"Try: `admin.py vm prove {vm.name}`", icon=":material/pending:")  # fmt: skip
         if problem := tiles.problem(vm):
             st.warning(problem, icon=":material/build:")
 
@@ -54,7 +64,7 @@ def _ill(vms: list[Vm]) -> None:
 def _state(vm: Vm) -> str:
     if not vm.reachable:
         return "✕ unreachable"
-    return "◐ draining" if vm.state is VmState.DRAINING else "● active"
+    return {VmState.DRAINING: "◐ draining", VmState.NEW: "◌ new"}.get(vm.state, "● active")
 
 
 def _gpus(vm: Vm, gpus: list[Gpu], leased: dict[str, str]) -> str:
@@ -88,7 +98,7 @@ def _change(vms: list[Vm], names: dict[int | str, str]) -> None:
             if vm.state is VmState.ACTIVE and st.button("Drain", key="drain", icon=":material/do_not_disturb_on:",
                                                         help="No new containers; what runs goes on."):  # fmt: skip
                 frame.carry_out(lambda: inventory.drain(session.portal(), session.user(), vm.name))
-            if vm.state is VmState.DRAINING and st.button("Activate", key="activate", icon=":material/play_circle:"):
+            if vm.state is not VmState.ACTIVE and st.button("Activate", key="activate", icon=":material/play_circle:"):
                 frame.carry_out(lambda: inventory.activate(session.portal(), session.user(), vm.name))
             if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
                 _confirm(vm.name)

@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     build_certs_dir: Path | None = Field(None, description="*.crt of a TLS-inspecting proxy, for builds")
     publish_dir: Path = Path("/var/lib/portal/publish")
 
+    health_interval_s: float = Field(30, gt=0, description="between looks at a VM's firewall, disk and clock")
     gpu_interval_s: float = Field(5, gt=0, description="between looks at a VM's GPUs")
 
     # What one person may hold in all, where no quota says otherwise.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +40,9 @@ class ContainerSpec:
     """UUIDs, as the engine is asked for them."""
     gpu_access: str = ""
     """"nvidia" or "cdi": how this engine hands GPUs out."""
+    network: str = ""
+    """Made when it is missing; its bridge is named `bridge`, by which the VM's firewall knows it."""
+    bridge: str = ""
 
     @property
     def digest(self) -> str:
@@ -95,6 +98,20 @@ class GpuReport:
     problem: str | None = None
 
 
+@dataclass(frozen=True)
+class VmReport:
+    """What a VM says of itself. `firewall`: portal-firewall's word (ok, missing, changed, stale, not_at_boot), or
+    "unknown". Disk in GB below /var/lib/docker. `clock_skew_s`: how far its clock is ahead of ours.
+    """
+
+    firewall: str
+    disk_free_gb: float | None = None
+    disk_total_gb: float | None = None
+    clock_skew_s: float | None = None
+    synchronised: bool | None = None
+    reserved_ports: str = ""
+
+
 class Engine(Protocol):
     """One Docker Engine on one VM. Every call has a deadline and raises EngineError."""
 
@@ -103,6 +120,9 @@ class Engine(Protocol):
 
     def gpus(self) -> GpuReport:
         """The VM's GPUs, driver and toolkit."""
+
+    def check(self) -> VmReport | None:
+        """Firewall, disk and clock of the VM; None where it cannot be asked (a local socket, no gate)."""
 
     def has_image(self, reference: str) -> bool:
         """Whether the digest is already on the VM."""
@@ -117,7 +137,7 @@ class Engine(Protocol):
         """Delete an image; no-op when it is gone, EngineError while a container uses it."""
 
     def create(self, spec: ContainerSpec) -> str:
-        """Create the container (its volumes with it) and return its id."""
+        """Create the container (its volumes and network with it) and return its id."""
 
     def start(self, container_id: str) -> None:
         """Start a created or stopped container; no-op when it runs."""
@@ -136,6 +156,9 @@ class Engine(Protocol):
 
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
         """The last lines, each after its RFC 3339 time stamp; only those after `since`, a stamp, if given."""
+
+    def prune_networks(self, keep: Collection[str]) -> None:
+        """Remove this portal's networks on the VM that are not in `keep` and hold no running container."""
 
     def close(self) -> None:
         """Give back the connection."""

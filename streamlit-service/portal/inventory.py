@@ -10,7 +10,7 @@ from typing import Any
 
 from portal import admission, audit, ledger, policy, quotas, store
 from portal.context import Portal
-from portal.engine import EngineInfo, GpuReport
+from portal.engine import EngineInfo, GpuReport, VmReport
 from portal.errors import Conflict, Invalid, NotFound
 from portal.models import Gpu, GpuState, User, Vm, VmState
 from portal.placement import SHARED_POOL
@@ -20,9 +20,12 @@ VM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 
 def add(
     portal: Portal, actor: User | str, name: str, engine_url: str, address: str, owner: str | None = None,
-    pool: str = SHARED_POOL,
+    pool: str = SHARED_POOL, state: VmState = VmState.ACTIVE,
 ) -> Vm:  # fmt: skip
-    """Add a VM to a pool, or for one user (by subject). Adding the same again changes nothing."""
+    """Add a VM to a pool, or for one user (by subject). Adding the same again changes nothing, not its state either.
+
+    VmState.NEW: it takes no containers before activate().
+    """
     if not VM_NAME.fullmatch(name):
         raise Invalid("bad_vm_name", f"{name[:60]!r} is no host name.", "Use small letters, digits, dots, hyphens.")
     if not engine_url.startswith(("unix:///", "ssh://")):
@@ -43,7 +46,7 @@ def add(
             return known
         if known:
             raise Conflict("vm_exists", f"There is a VM {name} with other settings.", "Choose another name.")
-        store.insert_vm(tx, name, engine_url, address, owner_id, pool)
+        store.insert_vm(tx, name, engine_url, address, owner_id, pool, state)
         audit.append(tx, now, who, "vm.added", f"vm:{name}", engine=engine_url, address=address, owner=owner,
                      pool=pool)  # fmt: skip
         made = store.vm_by_name(tx, name)
@@ -75,7 +78,7 @@ def drain(portal: Portal, actor: User | str, name: str) -> Vm:
 
 
 def activate(portal: Portal, actor: User | str, name: str) -> Vm:
-    """It takes new containers again."""
+    """It takes new containers, for the first time or again."""
     return _change(portal, actor, name, "activated", state=VmState.ACTIVE)
 
 
@@ -137,6 +140,16 @@ def seen(portal: Portal, vm: Vm, info: EngineInfo) -> None:
             audit.append(tx, now, "worker", "vm.resized", f"vm:{vm.name}", cpus=info.cpus, memory_gb=info.memory_gb)
         if not vm.reachable:
             audit.append(tx, now, "worker", "vm.reachable", f"vm:{vm.name}", engine=info.version)
+
+
+def checked(portal: Portal, vm: Vm, report: VmReport) -> None:
+    """Record what a VM says of itself; a firewall that changes its mind is audited."""
+    now = portal.now()
+    with portal.store.transaction() as tx:
+        store.update_vm(tx, vm.id, firewall=report.firewall, disk_free_gb=report.disk_free_gb,
+                        clock_skew_s=report.clock_skew_s, checked_at=now)  # fmt: skip
+        if report.firewall != vm.firewall:
+            audit.append(tx, now, "worker", "vm.firewall", f"vm:{vm.name}", firewall=report.firewall)
 
 
 def saw_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:

@@ -6,7 +6,7 @@ Names follow https://prometheus.io/docs/practices/naming/.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -16,6 +16,8 @@ from portal import launch, ledger, releases, store
 from portal.context import Portal
 from portal.models import Gpu, GpuState, State, Vm
 
+GIB = 2**30
+Counts = Mapping[tuple[str, ...], float]
 WAIT = Histogram(
     "portal_wait_seconds", "From standing in line to a place on a VM.",
     buckets=(1, 10, 60, 600, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600),
@@ -50,6 +52,7 @@ class Records(Collector):
             if gpu.uuid in leased and gpu.utilisation is not None:
                 busy.add_metric([names[gpu.vm_id], gpu.uuid, leased[gpu.uuid]], gpu.utilisation / 100)
         yield busy
+        yield from _health(vms.values())
         age = GaugeMetricFamily("portal_release_scan_age_days", "Since the last scan of releases that may run.",
                                 labels=["image", "version"])  # fmt: skip
         for one in every:
@@ -59,13 +62,23 @@ class Records(Collector):
         yield age
 
 
+def _health(vms: Iterable[Vm]) -> Iterator[GaugeMetricFamily]:
+    """What VMs last said of themselves; those that say nothing are left out."""
+    firewalls: Counts = {(vm.name,): vm.firewall == "ok" for vm in vms if vm.firewall}
+    disks: Counts = {(vm.name,): vm.disk_free_gb * GIB for vm in vms if vm.disk_free_gb is not None}
+    clocks: Counts = {(vm.name,): vm.clock_skew_s for vm in vms if vm.clock_skew_s is not None}
+    yield _gauge("portal_vm_firewall_ok", "1 where the firewall is as it should be, else 0.", ["vm"], firewalls)
+    yield _gauge("portal_vm_disk_free_bytes", "Free below /var/lib/docker.", ["vm"], disks)
+    yield _gauge("portal_vm_clock_skew_seconds", "How far the VM's clock is ahead of the portal's.", ["vm"], clocks)
+
+
 def _state(vm: Vm, gpu: Gpu, leased: Iterable[str]) -> str:
     if gpu.state is not GpuState.OK or not vm.reachable:
         return "out_of_order"
     return "leased" if gpu.uuid in leased else "free"
 
 
-def _gauge(name: str, help_text: str, labels: list[str], counts: Counter[tuple[str, ...]]) -> GaugeMetricFamily:
+def _gauge(name: str, help_text: str, labels: list[str], counts: Counts) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, help_text, labels=labels)
     for values, count in sorted(counts.items()):
         family.add_metric(list(values), count)

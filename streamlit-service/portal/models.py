@@ -43,6 +43,8 @@ class StopReason(enum.StrEnum):
 class VmState(enum.StrEnum):
     """Whether a VM takes new deployments."""
 
+    NEW = "new"
+    """Added, and not proven yet."""
     ACTIVE = "active"
     DRAINING = "draining"
     REMOVED = "removed"
@@ -113,7 +115,8 @@ class Vm:
     """A user VM. `address` is where its published ports are reached from the gateway.
 
     Dedicated to `owner_id`, or in `pool`. `gpu_access` is how its engine hands GPUs out: "nvidia" (the
-    runtime) or "cdi"; `gpu_problem` is the code of what keeps it from doing so.
+    runtime) or "cdi"; `gpu_problem` is the code of what keeps it from doing so. `firewall` and what follows are
+    what the VM last said of itself (engine.VmReport), at `checked_at`; None: never.
     """
 
     id: int
@@ -132,6 +135,10 @@ class Vm:
     gpu_access: str | None
     gpu_problem: str | None
     last_seen_at: datetime | None
+    firewall: str | None = None
+    disk_free_gb: float | None = None
+    clock_skew_s: float | None = None
+    checked_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from portal.context import Portal
 from portal.engine import ContainerStatus, Engine
 from portal.errors import EngineError
 from portal.models import Deployment, State, StopReason, Vm
+from portal.spec import network
 
 log = structlog.get_logger()
 
@@ -48,6 +49,21 @@ def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> None:
         log.warning("no look at the gpus", vm=vm.name, code=error.code, cause=error.cause)
         return
     inventory.saw_gpus(portal, vm, report)
+
+
+def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
+    """Ask the VM about its firewall, disk and clock; remove networks of people who have nothing there any more."""
+    if not vm.reachable:
+        return
+    try:
+        report = engine.check()
+        if report is not None:
+            inventory.checked(portal, vm, report)
+        with portal.store.reading() as tx:
+            owners = {one.owner.id for one in store.deployments_on(tx, vm.id)}
+        engine.prune_networks([network(portal.settings, owner)[0] for owner in (*owners, "proof")])
+    except EngineError as error:
+        log.warning("vm not checked", vm=vm.name, code=error.code, cause=error.cause)
 
 
 def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) -> None:

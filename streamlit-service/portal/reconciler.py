@@ -17,7 +17,7 @@ from portal.convergence import IsReady, Verify, converge
 from portal.engine import Engine
 from portal.errors import LockLost
 from portal.models import Vm
-from portal.observation import observe, observe_gpus
+from portal.observation import observe, observe_gpus, observe_health
 from portal.shelving import shelve
 from portal.work import Work
 
@@ -38,8 +38,8 @@ class Reconciler:
     def __init__(self, portal: Portal, engine_for: EngineFor, is_ready: IsReady, verify: Verify) -> None:
         self._portal = portal
         self._engine_for = engine_for
-        self._is_ready = is_ready
-        self._verify = verify
+        self.is_ready = is_ready
+        self.verify = verify
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._guard = threading.Lock()
@@ -82,6 +82,7 @@ class Reconciler:
         for vm in vms:
             started.append(self._look(f"look:{vm.id}", vm, settings.observe_interval_s, observe))
             started.append(self._look(f"gpus:{vm.id}", vm, settings.gpu_interval_s, observe_gpus))
+            started.append(self._look(f"health:{vm.id}", vm, settings.health_interval_s, observe_health))
             started.append(self._look(f"images:{vm.id}", vm, settings.images_interval_s, self._shelve))
         return [future for future in started if future]
 
@@ -96,7 +97,7 @@ class Reconciler:
         return started
 
     def _shelve(self, portal: Portal, vm: Vm, engine: Engine) -> None:
-        shelve(portal, vm, engine, self._verify, self._downloads)
+        shelve(portal, vm, engine, self.verify, self._downloads)
 
     def _serve_the_line(self) -> None:
         """Who waits starts in this very pass, if there is room now."""
@@ -139,7 +140,7 @@ class Reconciler:
             return
         self._held.add(work)
         try:
-            converge(work, self._engine_for(work.vm), self._is_ready, self._verify)
+            converge(work, self._engine_for(work.vm), self.is_ready, self.verify)
         finally:
             self._held.discard(work)
 

@@ -60,6 +60,10 @@ vms = sa.Table(
     sa.Column("gpu_access", sa.Text),
     sa.Column("gpu_problem", sa.Text),
     sa.Column("last_seen_at", UtcDateTime),
+    sa.Column("firewall", sa.Text),
+    sa.Column("disk_free_gb", sa.Float),
+    sa.Column("clock_skew_s", sa.Float),
+    sa.Column("checked_at", UtcDateTime),
 )  # fmt: skip
 
 gpus = sa.Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from portal import ports
@@ -23,6 +24,16 @@ def container_name(deployment_id: str) -> str:
 def home_volume(owner: User) -> str:
     """The user's home on a VM; it survives every container."""
     return f"portal-home-{owner.id}-{re.sub(r'[^a-z0-9]+', '-', owner.subject.lower())[:80]}"
+
+
+def network(settings: Settings, whose: object) -> tuple[str, str]:
+    """(network, bridge) of a user's containers on a VM: nobody else's are on it. `whose`: the user's id.
+
+    Two portals may use one VM, so their addresses are part of the names. The VM's firewall knows bridges by "cp-";
+    an interface's name has 15 characters at most (Linux, IFNAMSIZ).
+    """
+    instance = hashlib.sha256(settings.public_origin.encode()).hexdigest()[:4]
+    return f"portal-{instance}-{whose}", f"cp-{instance}-{whose}"
 
 
 def environment(token: str, *, gpus: bool, ssh_keys: str = "") -> dict[str, str]:
@@ -50,6 +61,7 @@ def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
         raise ValueError(f"deployment {deployment.id} holds no ports on a VM")
     numbers = ports.slot_ports(deployment.owner.range_index, deployment.slot, ssh=deployment.ssh)
     memory = int(deployment.memory_gb * GIB)
+    network_name, bridge = network(settings, deployment.owner.id)
     return ContainerSpec(
         name=container_name(deployment.id),
         image=deployment.release.reference,
@@ -74,4 +86,6 @@ def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
         hostname=deployment.name,
         gpus=deployment.gpu_uuids,
         gpu_access=(deployment.vm.gpu_access or "") if deployment.gpu_uuids else "",
+        network=network_name,
+        bridge=bridge,
     )

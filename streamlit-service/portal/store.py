@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, Row
 from portal import lifecycle, rows
 from portal.errors import LockLost
 from portal.models import Deployment, State, User, Vm, VmState
-from portal.schema import audit_head, deployments, gpus, leases, users, vm_images, vms
+from portal.schema import audit_events, audit_head, deployments, gpus, leases, users, vm_images, vms
 
 Tx = Connection
 """An open transaction. Never held across a network call (invariant 5)."""
@@ -34,8 +34,8 @@ class Store:
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine)
 
-    def migrate(self) -> None:
-        """Bring the database to the newest schema; a no-op when it is."""
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the database to the newest schema (or up to one before it); a no-op when it is."""
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self._engine.connect() as connection:
@@ -45,9 +45,23 @@ class Store:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             with connection.begin() if not connection.in_transaction() else connection.get_transaction():  # type: ignore[union-attr]
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                command.upgrade(config, revision)
             if self._engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+
+    def has_records(self) -> bool:
+        """Whether anything ever happened here: an empty or missing schema has no audit event."""
+        with self._engine.connect() as connection:
+            if not sa.inspect(connection).has_table(audit_events.name):
+                return False
+            return connection.execute(sa.select(audit_events.c.seq).limit(1)).first() is not None
+
+    def erase(self) -> None:
+        """Drop every table. There is no way back."""
+        with self.transaction() as tx:
+            present = sa.MetaData()
+            present.reflect(tx)
+            present.drop_all(tx)
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
@@ -146,10 +160,12 @@ def vm_by_name(tx: Tx, name: str) -> Vm | None:
     return _one(tx, sa.select(vms).where(vms.c.name == name, _IN_FLEET), rows.vm)
 
 
-def insert_vm(tx: Tx, name: str, engine_url: str, address: str, owner_id: int | None, pool: str) -> None:
+def insert_vm(
+    tx: Tx, name: str, engine_url: str, address: str, owner_id: int | None, pool: str, state: VmState
+) -> None:  # fmt: skip
     """Add a VM, thought reachable until the first probe says otherwise. One that was removed comes back."""
     values = {"engine_url": engine_url, "address": address, "owner_id": owner_id, "pool": pool,
-              "state": VmState.ACTIVE, "reachable": True, "error": None}  # fmt: skip
+              "state": state, "reachable": True, "error": None}  # fmt: skip
     if tx.execute(vms.update().where(vms.c.name == name).values(**values)).rowcount == 0:
         tx.execute(vms.insert().values(name=name, **values))
 

@@ -107,7 +107,7 @@ class Fleet:
         if known:  # from a run that kept its stack
             self.vms[name] = TestVm(name, known[0])
             return self.vms[name]
-        container = _run(
+        container = boot(
             f"--name={self.stack.project}-{name}", f"--hostname={name}", f"--network={self.stack.project}_portal",
             f"--network-alias={name}", f"--env=PORTAL_PUBLIC_KEY={key}", "--init", *options, image=image,
         )  # fmt: skip
@@ -133,7 +133,7 @@ class Fleet:
             vm.container.remove(force=True, v=True)
 
 
-def _run(*arguments: str, image: str) -> Container:
+def boot(*arguments: str, image: str) -> Container:
     """Start a VM, privileged where that is possible. The command line: the API library lacks two of these options."""
     for rights in (("--privileged",), UNPRIVILEGED):
         command = ["docker", "run", "--detach", *rights, *arguments, image]

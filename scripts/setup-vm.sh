@@ -1,0 +1,237 @@
+#!/usr/bin/env bash
+# Makes a machine a user VM of the portal: Docker Engine, GPUs, the portal's restricted account, isolation; adds it
+# to the fleet and proves that a container runs on it. Runs as often as you like: what is right stays untouched.
+#
+#   setup-vm.sh [options] HOST     from the portal's machine, over SSH (as an account with sudo)
+#   setup-vm.sh --local [options]  on the VM itself, as root; does not add it to the fleet
+#
+#   --dry-run          say what would change, change nothing
+#   --remove           take the VM out of the fleet and undo all this; Docker, drivers and home folders stay
+#   --name NAME        its name in the portal (default: HOST)
+#   --login USER       SSH login of an administrator (default: what ssh says)
+#   --address IP       where its containers publish (default: the address that HOST resolves to)
+#   --owner SUBJECT    dedicate it to one user (edipi:… or upn:…)   --pool NAME   or put it into a group's pool
+#   --env FILE         settings (default: deployment/.env, if it is there); the environment counts before it
+#   --no-register      prepare only
+#
+# PORTAL_SSH and PORTAL_ADMIN replace the commands ssh and admin.py, where yours need more.
+# Settings are described in deployment/.env.example, part "User VMs"; PORTAL_GATEWAYS is needed.
+# Exit codes: 0 done, 2 usage, 3 distribution, 4 rights, 5 disk, 6 the host does not answer, 7 a step, 8 the proof.
+set -euo pipefail
+
+bundle=$(cd "$(dirname "$0")" && pwd)
+deployment=$bundle/../deployment
+# shellcheck source=vm/steps.sh
+. "$bundle/vm/steps.sh"
+# shellcheck source=vm/prepare.sh
+. "$bundle/vm/prepare.sh"
+# shellcheck source=vm/unprepare.sh
+. "$bundle/vm/unprepare.sh"
+
+usage() { sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 2; }
+
+mode=remote remove='' name='' login='' address='' register=1 host='' env_file=$deployment/.env
+fleet=()
+options() {
+    while [ $# -gt 0 ]; do
+        case "$1" in
+        --local) mode=local ;;
+        --dry-run) dry_run=1 ;;
+        --remove) remove=1 ;;
+        --no-register) register='' ;;
+        --name | --login | --address | --owner | --pool | --env)
+            [ $# -ge 2 ] && [ -n "$2" ] || die usage "$1 needs a value."
+            case "$1" in
+            --name) name=$2 ;;
+            --login) login=$2 ;;
+            --address) address=$2 ;;
+            --env) env_file=$2 ;;
+            *) fleet+=("$1" "$2") ;;
+            esac
+            shift
+            ;;
+        -h | --help) usage ;;
+        -*) die usage "There is no option $1." "setup-vm.sh --help lists them." ;;
+        *)
+            [ -z "$host" ] || die usage "One host at a time: $host or $1?"
+            host=$1
+            ;;
+        esac
+        shift
+    done
+    if [ $mode = remote ] && [ -z "$host" ]; then usage; fi
+    [[ ! $host =~ [^A-Za-z0-9.:-] ]] || die usage "'$host' is no host name."
+    name=${name:-$host}
+}
+
+# The file's lines are settings, never commands.
+read_env() {
+    local line
+    [ -f "$env_file" ] || return 0
+    while IFS= read -r line || [ -n "$line" ]; do
+        [[ $line =~ ^(PORTAL_[A-Z_]+)=(.*)$ ]] || continue
+        [ -n "${!BASH_REMATCH[1]+set}" ] || export "${BASH_REMATCH[1]}=${BASH_REMATCH[2]}"
+    done <"$env_file"
+}
+
+# What travels to the VM; everything else of the settings stays here.
+readonly SETTINGS=(PORTAL_GATEWAYS PORTAL_SSH_NETWORKS PORTAL_ADMIN_NETWORKS PORTAL_EGRESS PORTAL_EGRESS_PROXY
+    PORTAL_EGRESS_ALLOW PORTAL_EGRESS_DENY PORTAL_EGRESS_DNS PORTAL_CONTAINER_SUBNETS PORTAL_USER_PORTS
+    PORTAL_REGISTRY_HOST PORTAL_VM_MIN_DISK_GB PORTAL_DOCKER_REPOSITORY PORTAL_NVIDIA_REPOSITORY)
+defaults() {
+    : "${PORTAL_GATEWAYS:=}" "${PORTAL_SSH_NETWORKS:=}" "${PORTAL_ADMIN_NETWORKS:=}" "${PORTAL_EGRESS:=open}"
+    : "${PORTAL_EGRESS_PROXY:=}" "${PORTAL_EGRESS_ALLOW:=}" "${PORTAL_EGRESS_DENY:=}" "${PORTAL_EGRESS_DNS:=}"
+    : "${PORTAL_CONTAINER_SUBNETS:=10.213.0.0/16}" "${PORTAL_USER_PORTS:=10000-10299}"
+    : "${PORTAL_REGISTRY_HOST:=127.0.0.1:5443}" "${PORTAL_VM_MIN_DISK_GB:=20}"
+    : "${PORTAL_DOCKER_REPOSITORY:=https://download.docker.com/linux/rhel/docker-ce.repo}" "${PORTAL_NVIDIA_REPOSITORY:=}"
+    : "${PORTAL_SECRETS:=$deployment/secrets}"
+    local word
+    # shellcheck disable=SC2086  # a list of words
+    for word in $PORTAL_GATEWAYS $PORTAL_SSH_NETWORKS $PORTAL_ADMIN_NETWORKS $PORTAL_EGRESS_ALLOW $PORTAL_EGRESS_DENY \
+        $PORTAL_EGRESS_DNS $PORTAL_CONTAINER_SUBNETS; do
+        [[ $word =~ ^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+(/[0-9]+)?$ ]] ||
+            die usage "'$word' is no IPv4 address or network (a setting of User VMs)." "See deployment/.env.example."
+    done
+    [[ $PORTAL_EGRESS =~ ^(open|proxy|none)$ ]] || die usage "PORTAL_EGRESS must be open, proxy or none."
+    [ "$PORTAL_EGRESS" != proxy ] || [[ $PORTAL_EGRESS_PROXY =~ ^[0-9.]+:[0-9]+$ ]] ||
+        die usage "With PORTAL_EGRESS=proxy, PORTAL_EGRESS_PROXY must be ADDRESS:PORT."
+    [ -n "$remove" ] || [ -n "$PORTAL_GATEWAYS" ] ||
+        die usage "PORTAL_GATEWAYS is not set: the address from which the portal's machine reaches the VMs." \
+            "Set it in deployment/.env, for example PORTAL_GATEWAYS=10.0.0.5"
+}
+
+# --- on the VM -----------------------------------------------------------------------------------
+
+run_local() {
+    : "${PORTAL_PUBLIC_KEY_FILE:=$bundle/portal.pub}" "${PORTAL_REGISTRY_CA_FILE:=$bundle/registry_ca.crt}"
+    trap 'die step "Interrupted." "Run it again: it goes on where it was."' INT TERM
+    if [ -n "$remove" ]; then
+        unprepare
+    else
+        local file
+        for file in "$PORTAL_PUBLIC_KEY_FILE" "$PORTAL_REGISTRY_CA_FILE"; do
+            [ -s "$file" ] || die usage "$file is missing." "Set PORTAL_PUBLIC_KEY_FILE and PORTAL_REGISTRY_CA_FILE."
+        done
+        own_networks
+        prepare
+        if with_gpu; then
+            bash "$bundle/install-nvidia.sh" ${dry_run:+--dry-run}
+        else
+            say ok "no NVIDIA GPU here; nothing to install for one"
+        fi
+    fi
+    closing
+}
+
+# What containers must not reach unless it is said: the networks this VM is on. Its name servers they need.
+own_networks() {
+    if [ -z "$PORTAL_EGRESS_DENY" ]; then
+        PORTAL_EGRESS_DENY=$(ip -4 route show scope link | awk '$3 !~ /^(docker|br-|cp-|veth)/ {print $1}' | sort -u | paste -sd' ' -)
+    fi
+    if [ -z "$PORTAL_EGRESS_DNS" ]; then
+        PORTAL_EGRESS_DNS=$(cat /run/systemd/resolve/resolv.conf /etc/resolv.conf 2>/dev/null |
+            awk '$1 == "nameserver" && $2 !~ /^127\./ && $2 !~ /:/ {print $2}' | sort -u | paste -sd' ' -)
+    fi
+}
+
+# --- from the portal's machine ---------------------------------------------------------------------
+
+# shellcheck disable=SC2086  # a command with its options
+remote() { ${PORTAL_SSH:-ssh} -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15 ${login:+-l "$login"} "$host" "$@"; }
+admin() {
+    if [ -n "${PORTAL_ADMIN:-}" ]; then
+        # shellcheck disable=SC2086  # a command with its arguments
+        $PORTAL_ADMIN "$@"
+    else
+        docker compose --project-directory "$deployment" exec -T api python3 admin.py "$@"
+    fi
+}
+
+reach() {
+    local said
+    if ! said=$(remote true 2>&1); then
+        case "$said" in
+        *"Could not resolve"*) die host "There is no host $host: its name does not resolve." "Check the name, or DNS." ;;
+        *"Host key verification failed"*)
+            die host "The host key of $host is not known here, or changed." \
+                "Run 'ssh $host' once, compare its fingerprint, and accept it."
+            ;;
+        *"Permission denied"*) die host "$host lets no administrator in: $said" "Give --login, or load your key: ssh-add." ;;
+        *) die host "$host does not answer: $said" "Is it up? Try: ssh $host" ;;
+        esac
+    fi
+    # shellcheck disable=SC2016  # expanded on the VM
+    remote 'test "$(id -u)" = 0 || sudo -n true' 2>/dev/null ||
+        die rights "The login on $host may not use sudo without a password." \
+            "Give another with --login, or add to sudoers: USER ALL=(ALL) NOPASSWD: ALL"
+    say ok "$host answers, with the rights of an administrator"
+}
+
+# Scripts and public material only: the VM gets no secret of the portal.
+pack() {
+    local folder=$1 one
+    mkdir -p "$folder/vm"
+    cp "$bundle"/*.sh "$folder/" && cp "$bundle"/vm/*.sh "$folder/vm/"
+    for one in "${SETTINGS[@]}"; do printf '%s=%s\n' "$one" "${!one}"; done >"$folder/settings"
+    if [ -z "$remove" ]; then
+        { cat "$PORTAL_SECRETS/ssh_key.pub" 2>/dev/null || ssh-keygen -y -f "$PORTAL_SECRETS/ssh_key"; } >"$folder/portal.pub" ||
+            die usage "The worker's key is missing: $PORTAL_SECRETS/ssh_key" "See deployment/README.md, Secrets."
+        cp "$PORTAL_SECRETS/registry_ca" "$folder/registry_ca.crt" ||
+            die usage "The registry's authority is missing." "See deployment/README.md, Secrets."
+        ! have_commands openssl || openssl x509 -noout -checkend 0 -in "$folder/registry_ca.crt" >/dev/null ||
+            die usage "The registry's authority, $PORTAL_SECRETS/registry_ca, is expired or no certificate." \
+                "No engine would trust it. Renew it first: docs/ADMIN_GUIDE.md, Certificates."
+    fi
+}
+
+# The VM does its own part; its lines come through as they are said.
+hand_over() {
+    local folder command result=0
+    folder=$(mktemp -d)
+    # shellcheck disable=SC2064  # this folder, now
+    trap "rm -rf '$folder'" EXIT
+    pack "$folder"
+    # shellcheck disable=SC2016  # expanded on the VM
+    command='d=$(mktemp -d) && trap "rm -rf $d" EXIT && tar -C $d -xf - && s=$(test "$(id -u)" = 0 || echo sudo -n) && $s bash $d/setup-vm.sh --local --env $d/settings'
+    tar -C "$folder" -cf - . | remote "$command ${dry_run:+--dry-run} ${remove:+--remove}" || result=$?
+    [ $result -ne 255 ] || die host "The connection to $host broke." "Run this again: it goes on where it was."
+    return $result
+}
+
+# Its host key, learned over a connection that was verified: the worker believes no other.
+trust_host_key() {
+    local key file=$PORTAL_SECRETS/ssh_known_hosts
+    key=$(remote 'cat /etc/ssh/ssh_host_ed25519_key.pub' | cut -d' ' -f1,2)
+    grep -qxF "$host $key" "$file" && return
+    local others
+    others=$(grep -v "^$host " "$file" || true)
+    printf '%s\n' ${others:+"$others"} "$host $key" | cat >"$file" # the same file: containers have it mounted
+    say doing "the worker knows the VM's host key"
+}
+
+register() {
+    if [ -z "$address" ]; then
+        address=$(getent ahostsv4 "$host" | awk 'NR == 1 {print $1}')
+        [ -n "$address" ] || die host "No address of $host was found." "Give it with --address."
+    fi
+    admin vm setup "$name" --engine "ssh://portal@$host" --address "$address" ${fleet[@]+"${fleet[@]}"} ||
+        die proof "The VM is prepared, but the portal cannot use it yet; why is above." \
+            "Mend it and run this again. It takes no containers until then."
+}
+
+run_remote() {
+    reach
+    if [ -n "$remove" ] && [ -n "$register" ]; then
+        [ -n "$dry_run" ] || admin vm remove "$name" --if-there || die step "$name is still used." "See above."
+    fi
+    hand_over
+    if [ -z "$dry_run$remove" ] && [ -n "$register" ]; then
+        trust_host_key
+        register
+    fi
+}
+
+options "$@"
+read_env
+defaults
+if [ $mode = local ]; then run_local; else run_remote; fi

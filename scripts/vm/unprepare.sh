@@ -1,0 +1,65 @@
+# shellcheck shell=bash disable=SC2154  # setup-vm.sh and steps.sh set what is not set here
+# setup-vm.sh --remove, on the VM: undoes what prepare.sh did. Docker, drivers and home volumes stay.
+
+is_gone() { [ ! -e "$1" ]; }
+
+undo() { # TITLE FILE…
+    local title=$1 file there=''
+    shift
+    for file in "$@"; do is_gone "$file" || there=1; done
+    if [ -z "$there" ]; then
+        say ok "$title: gone"
+    elif [ -n "$dry_run" ]; then
+        say would "remove $title"
+        pending=$((pending + 1))
+    else
+        rm -rf "$@"
+        say doing "removed $title"
+        changed=$((changed + 1))
+    fi
+}
+
+no_containers() {
+    local running
+    running=$(docker ps -q --filter label=org.container-portal.deployment 2>/dev/null | wc -l)
+    [ "$running" -eq 0 ] || die step "$running of the portal's containers run here." "Stop them in the portal first."
+}
+
+is_firewall_off() { ! nft list table inet container_portal >/dev/null 2>&1 && [ ! -e "$UNIT" ]; }
+make_firewall_off() {
+    # Docker first, so that it no longer needs the rules.
+    rm -f "$DROP_IN"
+    systemctl daemon-reload
+    systemctl disable --quiet --now container-portal-firewall.service 2>/dev/null
+    [ ! -x /usr/local/sbin/portal-firewall ] || /usr/local/sbin/portal-firewall remove || true
+    rm -f "$UNIT"
+    systemctl daemon-reload
+}
+
+is_account_gone() { ! id portal >/dev/null 2>&1; }
+make_account_gone() {
+    pkill -u portal || true # the worker's connection; it is told no by then
+    userdel --remove portal 2>/dev/null || userdel portal
+}
+
+is_daemon_json_plain() {
+    [ ! -s /etc/docker/daemon.json ] || ! jq -e 'has("default-address-pools")' /etc/docker/daemon.json >/dev/null
+}
+make_daemon_json_plain() {
+    jq 'del(."default-address-pools")' /etc/docker/daemon.json | write /etc/docker/daemon.json 0644
+}
+
+unprepare() {
+    distribution
+    [ "$(id -u)" -eq 0 ] || die rights "This needs root." "Run it with sudo."
+    no_containers
+    step "the account portal is gone" is_account_gone make_account_gone
+    undo "the gate" /usr/local/bin/portal-gate "$SUDOERS"
+    step "the firewall is gone" is_firewall_off make_firewall_off
+    undo "the firewall's files" /usr/local/sbin/portal-firewall "$KEPT"
+    undo "the registry's authority" "$(dirname "$(registry_ca)")"
+    undo "reserved ports and modules" "$SYSCTL" /etc/modules-load.d/container-portal.conf
+    undo "sshd's exception" /etc/ssh/sshd_config.d/10-container-portal.conf
+    step "Docker's address pools are its own again" is_daemon_json_plain make_daemon_json_plain
+    say ok "kept: Docker Engine and its other settings, drivers, home folders (docker volume ls)"
+}
