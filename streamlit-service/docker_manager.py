@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 import docker
@@ -53,6 +52,7 @@ class DockerEngine:
         self._settings = settings
         self._tunnel = SshTunnel(vm.engine_url, settings) if vm.engine_url.startswith("ssh://") else None
         self._lock = threading.Lock()
+        self._networks = threading.Lock()
         self._clients: dict[int, tuple[str, docker.DockerClient]] = {}
 
     def info(self) -> EngineInfo:
@@ -136,7 +136,8 @@ class DockerEngine:
         """Create the hardened container; an engine's refusal leaves none behind."""
 
         def create(client: docker.DockerClient) -> str:
-            _ensure_network(client, spec, self._settings.public_origin)
+            with self._networks:  # two containers of one user, started at once, want the same network
+                _ensure_network(client, spec, self._settings.public_origin)
             return str(client.containers.create(**create_arguments(spec) | {"image": self._named(spec.image)}).id)
 
         return self._call(create)
@@ -278,12 +279,8 @@ def _ensure_network(client: docker.DockerClient, spec: ContainerSpec, origin: st
     if not spec.network or client.networks.list(names=[f"^{spec.network}$"]):
         return
     options = {"com.docker.network.bridge.name": spec.bridge, "com.docker.network.bridge.enable_icc": "false"}
-    try:
-        client.networks.create(spec.network, driver="bridge", check_duplicate=True, options=options,
-                               labels={LABEL_PORTAL: origin})  # fmt: skip
-    except APIError as error:
-        if error.status_code != HTTPStatus.CONFLICT:  # made meanwhile, for another container of the same user
-            raise
+    client.networks.create(spec.network, driver="bridge", check_duplicate=True, options=options,
+                           labels={LABEL_PORTAL: origin})  # fmt: skip
 
 
 def _device_requests(spec: ContainerSpec) -> list[DeviceRequest]:
