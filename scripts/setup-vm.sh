@@ -129,7 +129,7 @@ own_networks() {
         PORTAL_EGRESS_DENY=$(ip -4 route show scope link | awk '$3 !~ /^(docker|br-|cp-|veth)/ {print $1}' | sort -u | paste -sd' ' -)
     fi
     if [ -z "$PORTAL_EGRESS_DNS" ]; then
-        PORTAL_EGRESS_DNS=$(cat /run/systemd/resolve/resolv.conf /etc/resolv.conf 2>/dev/null |
+        PORTAL_EGRESS_DNS=$({ cat /run/systemd/resolve/resolv.conf /etc/resolv.conf 2>/dev/null || true; } |
             awk '$1 == "nameserver" && $2 !~ /^127\./ && $2 !~ /:/ {print $2}' | sort -u | paste -sd' ' -)
     fi
 }

@@ -13,7 +13,7 @@ check_machine() {
     [ "$(id -u)" -eq 0 ] || die rights "This needs root." "Run it with sudo."
     [ -d /run/systemd/system ] || die distribution "systemd does not run here." "The VM must be booted, not entered."
     local free
-    free=$(df -P -k --output=avail /var/lib | tail -1)
+    free=$(df -P -k /var/lib | awk 'NR == 2 {print $4}')
     [ "$free" -ge $((PORTAL_VM_MIN_DISK_GB * 1024 * 1024)) ] ||
         die disk "Only $((free / 1024 / 1024)) GB are free below /var/lib; $PORTAL_VM_MIN_DISK_GB are needed for images." \
             "Make room or a larger disk, or lower PORTAL_VM_MIN_DISK_GB."
@@ -64,7 +64,7 @@ make_daemon_json() {
 }
 
 is_engine_running() {
-    systemctl is-enabled --quiet docker.service && systemctl is-active --quiet docker.service &&
+    systemctl is-enabled --quiet docker.service 2>/dev/null && systemctl is-active --quiet docker.service &&
         timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1
 }
 make_engine_running() {
@@ -125,10 +125,12 @@ make_registry_trusted() { write "$(registry_ca)" 0644 <"$PORTAL_REGISTRY_CA_FILE
 
 # The kernel must not take users' ports for connections of its own. What is reserved otherwise stays reserved.
 wanted_sysctl() {
-    local others
-    others=$(grep -hE '^\s*net.ipv4.ip_local_reserved_ports' /etc/sysctl.conf /etc/sysctl.d/*.conf 2>/dev/null |
-        grep -v "# the portal's" | cut -d= -f2 | tr -d ' ' | paste -sd, -)
-    echo "net.ipv4.ip_local_reserved_ports = ${others:+$others,}$PORTAL_USER_PORTS # the portal's"
+    local others file
+    others=$(for file in /etc/sysctl.conf /etc/sysctl.d/*.conf; do
+        [ "$file" = "$SYSCTL" ] || sed -n 's/^[[:space:]]*net.ipv4.ip_local_reserved_ports[[:space:]]*=[[:space:]]*//p' "$file" 2>/dev/null
+    done | paste -sd, -)
+    echo "# Users' ports, written by setup-vm.sh."
+    echo "net.ipv4.ip_local_reserved_ports = ${others:+$others,}$PORTAL_USER_PORTS"
     echo 'net.bridge.bridge-nf-call-iptables = 1'
 }
 is_kernel_told() {
@@ -138,7 +140,7 @@ is_kernel_told() {
 make_kernel_told() {
     echo br_netfilter | write /etc/modules-load.d/container-portal.conf 0644
     [ -d /proc/sys/net/bridge ] || modprobe br_netfilter || return
-    wanted_sysctl | write "$SYSCTL" 0644 && sed 's/ #.*//' "$SYSCTL" | sysctl --quiet --load -
+    wanted_sysctl | write "$SYSCTL" 0644 && sysctl --quiet --load "$SYSCTL"
 }
 
 wanted_conf() {
@@ -171,7 +173,10 @@ WantedBy=multi-user.target
 UNIT
 }
 # Without the rules Docker does not start: better nothing than containers that everybody reaches.
-wanted_drop_in() { printf '[Unit]\nRequires=container-portal-firewall.service\nAfter=container-portal-firewall.service\n'; }
+wanted_drop_in() {
+    printf '[Unit]\nRequires=container-portal-firewall.service\nAfter=container-portal-firewall.service\n'
+    printf '[Service]\nExecStartPre=/usr/local/sbin/portal-firewall apply\n'
+}
 is_firewall() {
     same /usr/local/sbin/portal-firewall <"$bundle/vm/portal-firewall.sh" && wanted_conf | same "$KEPT/vm.conf" &&
         wanted_unit | same "$UNIT" && wanted_drop_in | same "$DROP_IN" &&
@@ -199,8 +204,9 @@ check_clock() {
 }
 
 check_registry() {
+    have_commands curl || return 0 # a dry run on a machine that has nothing yet
     local code
-    code=$(curl -s -o /dev/null --max-time 10 --cacert "$PORTAL_REGISTRY_CA_FILE" -w '%{http_code}' "https://$PORTAL_REGISTRY_HOST/v2/")
+    code=$(curl -s -o /dev/null --max-time 10 --cacert "$PORTAL_REGISTRY_CA_FILE" -w '%{http_code}' "https://$PORTAL_REGISTRY_HOST/v2/" || true)
     case "$code" in
     200 | 401) say ok "the registry $PORTAL_REGISTRY_HOST answers" ;;
     *) warn "The registry $PORTAL_REGISTRY_HOST does not answer from here (curl: $code): images cannot be downloaded." ;;

@@ -82,7 +82,17 @@ distribution() {
 packages_whole() { [ "$family" != debian ] || [ -z "$(dpkg --audit)" ]; }
 finish_packages() {
     export DEBIAN_FRONTEND=noninteractive
-    dpkg --configure -a && apt-get -y -qq --fix-broken install >/dev/null
+    quietly dpkg --configure -a && quietly apt-get -y --fix-broken install
+}
+
+# What package managers say is of interest only when they fail.
+quietly() {
+    local log result=0
+    log=$(mktemp)
+    "$@" >"$log" 2>&1 || result=$?
+    [ $result -eq 0 ] || tail -20 "$log" >&2
+    rm -f "$log"
+    return $result
 }
 
 install_packages() {
@@ -90,11 +100,11 @@ install_packages() {
     case "$family" in
     debian)
         # The lock is another package manager's, unattended upgrades for one: wait for it.
-        [ -n "${lists_fresh:-}" ] || apt-get -qq -o DPkg::Lock::Timeout=120 update || return
+        [ -n "${lists_fresh:-}" ] || quietly apt-get -o DPkg::Lock::Timeout=120 update || return
         lists_fresh=1
-        apt-get -y -qq -o DPkg::Lock::Timeout=120 install --no-install-recommends "$@" >/dev/null
+        quietly apt-get -y -o DPkg::Lock::Timeout=120 install --no-install-recommends "$@"
         ;;
-    rhel) dnf -y -q install "$@" ;;
+    rhel) quietly dnf -y install "$@" ;;
     esac
 }
 
