@@ -54,7 +54,7 @@ is_daemon_json() {
         die step "/etc/docker/daemon.json is not valid JSON: $(jq . /etc/docker/daemon.json 2>&1 | head -1)" \
             "Mend it or move it away, and run this again."
     fi
-    wanted_daemon_json | same /etc/docker/daemon.json
+    [ "$(wanted_daemon_json)" = "$(jq --sort-keys . /etc/docker/daemon.json 2>/dev/null)" ] # however it is laid out
 }
 make_daemon_json() {
     wanted_daemon_json | write /etc/docker/daemon.json 0644 || return
