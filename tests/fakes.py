@@ -136,5 +136,5 @@ class FakeEngine:
 def _status(box: Box) -> ContainerStatus:
     code = None if box.running else box.exit_code
     return ContainerStatus(
-        box.id, box.spec.labels[LABEL_DEPLOYMENT], box.running, code, box.out_of_memory, box.spec.digest
+        box.id, box.spec.labels.get(LABEL_DEPLOYMENT, ""), box.running, code, box.out_of_memory, box.spec.digest
     )

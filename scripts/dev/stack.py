@@ -50,6 +50,7 @@ class Stack:
     subnet: str = "172.30.99"
     environment: str = "demo"
     settings: dict[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ("docker-compose.yml",)
 
     @property
     def certs(self) -> Path:
@@ -92,6 +93,7 @@ class Stack:
             "registry_ca": root,
             "proxy_secret": secrets.token_urlsafe(32).encode(),
             "registry_password": secrets.token_urlsafe(24).encode(),
+            "postgres_password": secrets.token_urlsafe(24).encode(),
             "ssh_known_hosts": b"",
         }
         folder = self.home / "secrets"
@@ -116,7 +118,7 @@ class Stack:
 
     def compose(self, *arguments: str, capture: bool = False) -> str:
         """Run docker compose on this project. Raises StackError with its output."""
-        command = ["docker", "compose", "-f", str(ROOT / "deployment" / "docker-compose.yml"), *arguments]
+        command = ["docker", "compose", *arguments]
         pipe = subprocess.PIPE if capture else None
         done = subprocess.run(
             command,
@@ -164,6 +166,7 @@ class Stack:
         return {
             **os.environ,
             "COMPOSE_PROJECT_NAME": self.project,
+            "COMPOSE_FILE": ":".join(str(ROOT / "deployment" / name) for name in self.files),
             "PORTAL_SECRETS": str(self.home / "secrets"),
             "PORTAL_PUBLIC_HOST": self.host,
             "PORTAL_PUBLIC_PORT": str(self.port),
@@ -198,7 +201,7 @@ class Stack:
 
         `settings` differ from the stack's for this one command; `database` is another portal's.
         """
-        command = ["docker", "compose", "-f", str(ROOT / "deployment" / "docker-compose.yml"), "run", "--rm", "-T",
+        command = ["docker", "compose", "run", "--rm", "-T",
                    "--no-deps", *(["-e", f"PORTAL_DATABASE_URL={database}"] if database else []), "publisher",
                    *arguments]  # fmt: skip
         lines = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,6 +27,7 @@ class Settings(BaseSettings):
 
     # Records.
     database_url: str = "sqlite:////var/lib/portal/portal.db"
+    database_password_file: Path | None = Field(None, description="PostgreSQL's, so that the URL holds none")
     images_dir: Path = Field(Path("/etc/portal/images"), description="a folder for each image, with its image.yaml")
 
     # Identity.
@@ -106,6 +108,15 @@ class Settings(BaseSettings):
         """The users' ports that the gateway listens on."""
         first, last = self.user_ports.split("-")
         return range(int(first), int(last) + 1)
+
+    @property
+    def database(self) -> str:
+        """The database's URL, with its password."""
+        if self.database_password_file is None:
+            return self.database_url
+        scheme, _, rest = self.database_url.partition("://")
+        user, _, place = rest.partition("@")
+        return f"{scheme}://{user}:{quote(_read_secret(self.database_password_file), safe='')}@{place}"
 
     @cached_property
     def proxy_secret(self) -> str:

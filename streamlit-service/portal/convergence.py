@@ -56,6 +56,7 @@ def bring_up(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> N
             work.move(State.STARTING, progress=None)
         container_id = _ensure_container(work, engine)
         _wait_until_ready(work, engine, container_id, is_ready)
+        _outwait_old_leave(work)
         now = work.portal.now()
         work.move(State.RUNNING, done=True, container_id=container_id, started_at=now, stopped_at=None,
                   last_activity_at=now)  # fmt: skip
@@ -147,6 +148,15 @@ def _wait_until_ready(work: Work, engine: Engine, container_id: str, is_ready: I
                 cause=_last_lines(engine, container_id),
             )
         time.sleep(READY_POLL_S)
+
+
+def _outwait_old_leave(work: Work) -> None:
+    """A port that was another container's a moment ago: the gateway may still hold that one's token for it."""
+    with work.portal.store.reading() as tx:
+        freed = ledger.last_released(tx, ledger.PORT, str(_jupyter_port(work.deployment)), work.deployment.id)
+    if freed is not None:
+        left_s = ports.LEAVE_S - (work.portal.now() - freed).total_seconds()
+        time.sleep(min(max(left_s, 0.0), ports.LEAVE_S))
 
 
 def _check_alive(engine: Engine, container_id: str) -> None:

@@ -67,6 +67,15 @@ def release(tx: Tx, deployment_id: str, now: datetime, kinds: Collection[str] | 
     tx.execute(query.values(released_at=now))
 
 
+def last_released(tx: Tx, kind: str, resource: str, not_by: str) -> datetime | None:
+    """When somebody else than deployment `not_by` last gave a resource back."""
+    query = sa.select(sa.func.max(leases.c.released_at)).where(
+        leases.c.kind == kind, leases.c.resource == resource, leases.c.deployment_id != not_by
+    )
+    found: datetime | None = tx.execute(query).scalar()
+    return found
+
+
 def live_leases(tx: Tx) -> list[Mapping[str, Any]]:
     """Every lease that is held now."""
     return [dict(row._mapping) for row in tx.execute(sa.select(leases).where(leases.c.released_at.is_(None)))]

@@ -98,10 +98,17 @@ def open_now(room: Room) -> bool:
     return room.vm.reachable and room.vm.state is VmState.ACTIVE
 
 
+def _closed(vm: Vm) -> str:
+    """Why it takes no new containers."""
+    if not vm.reachable:
+        return "cannot be reached"
+    return f"takes no new containers ({'not proven yet' if vm.state is VmState.NEW else 'draining'})"
+
+
 def not_now(need: Need, room: Room) -> str:
     """Why a VM that could take this cannot take it now; "" when it can."""
     if not open_now(room):
-        return "cannot be reached" if not room.vm.reachable else "takes no new containers (draining)"
+        return _closed(room.vm)
     if need.memory_gb > room.free_memory_gb:
         return f"{max(room.free_memory_gb, 0):.1f} GB of memory free, {need.memory_gb:g} GB asked for"
     if need.gpus and best_model(need, room) is None:

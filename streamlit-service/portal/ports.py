@@ -12,6 +12,8 @@ FIRST_PORT = 10_000
 RANGE_SIZE = 100
 SLOTS_PER_USER = 10
 SLOT_SIZE = 10
+LEAVE_S = 2.0
+"""How long the gateway may still act on an answer of /authz: nginx keeps leave for 1 s and counts whole seconds."""
 RANGES = 555  # the last range that ends below 65536
 
 

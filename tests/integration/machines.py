@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pki
 import stack as stacks
@@ -82,11 +84,10 @@ class Hall:
 
     def environment(self, **settings: str) -> dict[str, str]:
         """What an administrator has set: the portal's addresses, and how to reach machines and admin.py."""
-        compose = f"docker compose -f {ROOT / 'deployment' / 'docker-compose.yml'}"
         return {
             **self.stack.variables(),
             "PORTAL_SSH": f"ssh -F {self._config()}",
-            "PORTAL_ADMIN": f"{compose} exec -T api python3 admin.py",
+            "PORTAL_ADMIN": "docker compose exec -T api python3 admin.py",
             "PORTAL_GATEWAYS": " ".join(self.stack.addresses("proxy", "worker")),
             "PORTAL_EGRESS_DENY": f"{self.stack.subnet}.0/24",
             "PORTAL_VM_MIN_DISK_GB": "2",
@@ -97,6 +98,11 @@ class Hall:
         """Run setup-vm.sh to its end; what it said is standard output and error in one."""
         return subprocess.run(self.command(*arguments), env=self.environment(**settings), text=True, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)  # fmt: skip
+
+    def vms(self) -> list[dict[str, Any]]:
+        """The fleet, as admin.py lists it."""
+        found: list[dict[str, Any]] = json.loads(self.stack.admin("vm", "list"))
+        return found
 
     def close(self) -> None:
         """Remove every machine with its disk."""

@@ -40,7 +40,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
                   "PORTAL_SIGNATURE_TTL_S": "1"},
     )  # fmt: skip
     if not kept:
-        _clear(system)
+        clear(system)
     system.make_secrets()
     stacks.build_services(say)
     system.make_signing_key()
@@ -52,7 +52,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield system
     finally:
         if not kept:
-            _clear(system)
+            clear(system)
 
 
 def _images(home: Path) -> Path:
@@ -66,7 +66,7 @@ def _images(home: Path) -> Path:
     return folder
 
 
-def _clear(system: Stack) -> None:
+def clear(system: Stack) -> None:
     """Remove what an interrupted session left."""
     for container in docker.from_env().containers.list(all=True, filters={"name": f"{system.project}-vm"}):
         container.remove(force=True, v=True)
