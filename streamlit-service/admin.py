@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import admin_backup
+import admin_health
 import admin_image
 import typer
 import wiring
@@ -51,6 +52,7 @@ def init() -> None:
 
 app.command("backup")(admin_backup.make)
 app.command("restore")(admin_backup.restore)
+app.command("health")(admin_health.check)
 
 
 @vm_app.command("add")

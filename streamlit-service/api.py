@@ -12,6 +12,7 @@ import wiring
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from portal import store
+from request_log import RequestLog
 from rest.caller import Services
 
 
@@ -29,6 +30,7 @@ def create_app() -> FastAPI:
     app = FastAPIOffline(title="Container Portal", version="1", openapi_url="/api/openapi.json", docs_url="/api/docs",
                          redoc_url=None, static_url="/api/docs-assets", lifespan=lifespan)  # fmt: skip
     http_errors.install(app)
+    app.add_middleware(RequestLog)
     rest.install(app, Services(portal, wiring.authenticator(settings), wiring.worker_client(settings)))
     app.include_router(authz.router)
 

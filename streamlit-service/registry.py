@@ -25,6 +25,11 @@ class Registry:
         self._http = httpx.Client(verify=trust, timeout=settings.registry_timeout_s, trust_env=False,
                                   follow_redirects=True)  # fmt: skip
 
+    def ping(self) -> None:
+        """Ask whether it is there and takes the credentials (the specification's end-1)."""
+        host = self._settings.registry_endpoint or self._settings.registry_host
+        self._get(f"https://{host}/v2/", {})
+
     def digest_of(self, reference: str, tag: str) -> str | None:
         """The digest that a tag beside this reference points to now, or None when there is no such tag."""
         answer = self._manifest(reference, tag)

@@ -18,6 +18,7 @@ from portal.engine import Engine
 from portal.models import Vm
 from portal.reconciler import Reconciler
 from portal.store import Store
+from registry import Registry
 from signatures import Verifier
 from worker_client import WorkerClient
 
@@ -62,6 +63,11 @@ def worker_client(config: Settings) -> WorkerClient:
 def authenticator(config: Settings) -> Authenticator:
     """Certificate verification with the configured authorities."""
     return Authenticator(config)
+
+
+def ping_registry(config: Settings) -> None:
+    """Raise PortalError unless the registry answers with the configured credentials."""
+    Registry(config).ping()
 
 
 class Engines:

@@ -9,13 +9,25 @@ import pytest
 
 SERVICE = Path(__file__).parents[1] / "streamlit-service"
 ENTRY = {"app", "api", "worker", "admin"}
-HTTP = {"rest", "authz", "views", "release_views", "http_errors", "worker_client"}  # the edge that entry points share
+HTTP = {
+    "rest",
+    "authz",
+    "views",
+    "release_views",
+    "http_errors",
+    "request_log",
+    "worker_client",
+}  # the edge that entry points share
 MAY_IMPORT = {
-    **{entry: {"wiring", "auth", "portal", "app_pages", "admin_image", "admin_backup", *HTTP} for entry in ENTRY},
+    **{
+        entry: {"wiring", "auth", "portal", "app_pages", "admin_image", "admin_backup", "admin_health", *HTTP}
+        for entry in ENTRY
+    },
     "admin_backup": {"wiring", "portal"},
+    "admin_health": {"wiring", "portal"},
     "admin_image": {"wiring", "portal", "publishing", "cosign"},
     "app_pages": {"wiring", "portal", "auth", "app_pages", "views", "worker_client"},
-    "wiring": {"auth", "docker_manager", "portal", "signatures", "worker_client"},
+    "wiring": {"auth", "docker_manager", "portal", "registry", "signatures", "worker_client"},
     "publishing": {"portal", "cosign", "docker_manager", "registry"},
     "signatures": {"portal", "cosign", "registry"},
     "cosign": {"portal"},
@@ -32,6 +44,7 @@ MAY_IMPORT = {
     "views": {"portal"},
     "release_views": {"portal"},
     "http_errors": {"portal"},
+    "request_log": set(),
     "worker_client": {"portal"},
     "portal": {"portal"},
 }
@@ -63,6 +76,7 @@ RINGS = [
         "gateway",
         "images",
         "shelf",
+        "health",
         "users",
         "work",
     },
@@ -79,12 +93,13 @@ ONLY_IN = {
         "portal/audit.py",
         "portal/backup.py",
         "portal/deployments.py",
+        "admin_health.py",
     },
     "alembic": {"portal/store.py", "portal/backup.py"},
     "docker": {"docker_manager.py", "publishing"},
     "asyncssh": {"ssh_tunnel.py"},
     "fastapi": {"api.py", "authz.py", "worker.py", "http_errors.py", "rest"},
-    "typer": {"admin.py", "admin_backup.py", "admin_image.py"},
+    "typer": {"admin.py", "admin_backup.py", "admin_health.py", "admin_image.py"},
     "prometheus_client": {"portal/metrics.py", "worker.py"},
 }
 FILES = sorted(p for p in SERVICE.rglob("*.py") if "migrations" not in p.parts)

@@ -58,6 +58,13 @@ def events(tx: Tx, subject: str | None = None) -> list[AuditEvent]:
     return [AuditEvent(r.seq, r.at, r.actor, r.action, r.subject, json.loads(r.details)) for r in tx.execute(query)]
 
 
+def last(tx: Tx, action: str) -> datetime | None:
+    """When this was last done."""
+    query = sa.select(sa.func.max(audit_events.c.at)).where(audit_events.c.action == action)
+    found: datetime | None = tx.execute(query).scalar()
+    return found
+
+
 def verify(tx: Tx) -> Verdict:
     """Walk the whole chain and say where it breaks, if it does."""
     previous, count = "", 0

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import structlog
 
-from portal import launch, ledger, ports, releases, store
+from portal import launch, ledger, metrics, ports, releases, store
 from portal.engine import Engine
 from portal.errors import EngineError, LockLost, PortalError
 from portal.models import Deployment, LayerProgress, Release, State, StopReason, Vm
@@ -46,6 +46,7 @@ def converge(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> N
 
 def bring_up(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> None:
     """pending → pulling → starting → running; on an error everything is undone."""
+    asked_at = work.deployment.updated_at if work.deployment.state is State.PENDING else None
     try:
         launch.check(work.portal.settings, work.deployment.release, work.portal.now())
         verify(work.deployment.release)
@@ -60,6 +61,8 @@ def bring_up(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> N
         now = work.portal.now()
         work.move(State.RUNNING, done=True, container_id=container_id, started_at=now, stopped_at=None,
                   last_activity_at=now)  # fmt: skip
+        if asked_at is not None:  # not one that a worker before this one began
+            metrics.START.observe((now - asked_at).total_seconds())
     except LockLost:
         _discard_unless_wanted(work, engine)
         raise

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy.exc import IntegrityError
 
 from portal import admission, audit, launch, ledger, lifecycle, placement, policy, ports, quotas, releases, store
@@ -19,6 +20,8 @@ from portal.store import Tx
 
 NAME_INDEX = ("one_live_name_per_owner", "deployments.owner_id, deployments.name")
 """How PostgreSQL and SQLite name the index in their errors."""
+
+log = structlog.get_logger()
 
 
 def request(portal: Portal, user: User, order: Order) -> Deployment:
@@ -32,6 +35,7 @@ def request(portal: Portal, user: User, order: Order) -> Deployment:
             made = _reserve(portal, tx, user, order, deployment_id, now)
     except IntegrityError as error:  # the indexes' last word
         raise _just_taken(order.name, str(error.orig)) from error
+    log.info("wish", action="deploy", deployment=made.id, user=user.subject, state=made.state)
     portal.wake()
     return made
 
@@ -131,6 +135,7 @@ def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployme
         else:
             _end(tx, user, before, after, action, now)
         made = _get(tx, deployment_id)
+    log.info("wish", action=action, deployment=made.id, user=user.subject, state=made.state)
     portal.wake()
     return made
 

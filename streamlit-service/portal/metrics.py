@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from prometheus_client import Counter as Counted
 from prometheus_client import Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from portal import launch, ledger, releases, store
+from portal import audit, launch, ledger, releases, store
 from portal.context import Portal
 from portal.models import Gpu, GpuState, State, Vm
 
@@ -22,6 +23,13 @@ WAIT = Histogram(
     "portal_wait_seconds", "From standing in line to a place on a VM.",
     buckets=(1, 10, 60, 600, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600),
 )  # fmt: skip
+
+
+START = Histogram(
+    "portal_start_seconds", "From a wish to a notebook that answers, downloads included.",
+    buckets=(1, 2, 3, 5, 10, 30, 60, 300, 1800),
+)  # fmt: skip
+FAILURES = Counted("portal_deployment_failures", "Containers that did not start, by the code of the reason.", ["code"])
 
 
 class Records(Collector):
@@ -38,6 +46,7 @@ class Records(Collector):
             leased = ledger.leased_gpus(tx)
             live, waiting = store.live_deployments(tx), store.waiting(tx)
             every = releases.every(tx)
+            backed_up = audit.last(tx, "database.backed_up")
         names = {vm_id: vm.name for vm_id, vm in vms.items()}
         yield _gauge("portal_vms", "VMs by whether they can be reached.", ["reachable"],
                      Counter((str(vm.reachable).lower(),) for vm in vms.values()))  # fmt: skip
@@ -53,6 +62,10 @@ class Records(Collector):
                 busy.add_metric([names[gpu.vm_id], gpu.uuid, leased[gpu.uuid]], gpu.utilisation / 100)
         yield busy
         yield from _health(vms.values())
+        if backed_up is not None:
+            made = GaugeMetricFamily("portal_last_backup_age_seconds", "Since the last backup that was proven.")
+            made.add_metric([], (self._portal.now() - backed_up).total_seconds())
+            yield made
         age = GaugeMetricFamily("portal_release_scan_age_days", "Since the last scan of releases that may run.",
                                 labels=["image", "version"])  # fmt: skip
         for one in every:

@@ -7,10 +7,14 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from portal import audit, ledger, lifecycle, store
+import structlog
+
+from portal import audit, ledger, lifecycle, metrics, store
 from portal.context import Portal
 from portal.errors import LockLost, PortalError
 from portal.models import Deployment, State, Vm
+
+log = structlog.get_logger()
 
 
 class Work:
@@ -68,11 +72,13 @@ class Work:
             details = {k: v for k, v in values.items() if k in ("failure", "stop_reason", "container_id")}
             audit.append(tx, now, "worker", f"deployment.{after}", f"deployment:{self.deployment.id}", **details)
             self.deployment = store.deployment(tx, self.deployment.id) or self.deployment
+        log.info("state", deployment=self.deployment.id, state=after, vm=self.vm.name)
         if release is None or release:
             self.portal.wake()
 
     def fail(self, error: PortalError) -> None:
         """Record the failure as its owner is told it, and give every lease back."""
+        metrics.FAILURES.labels(error.code).inc()
         failure = {"code": error.code, "message": error.message, "hint": error.hint}
         self.move(State.FAILED, done=True, release=None, failure=failure, slot=None, progress=None, gpu_uuids=None)
 

@@ -1,5 +1,6 @@
 """Fixtures of the real system; their text is in real_system.py."""
 
+from production_system import production  # noqa: F401
 from real_system import (  # noqa: F401
     browser,
     browser_of,

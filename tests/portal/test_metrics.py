@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 from fakes import FakeClock, FakeEngine
-from portal import deployments, inventory, metrics, store
+from portal import audit, deployments, inventory, metrics, store
 from portal.context import Portal
-from portal.engine import GpuReport, SeenGpu
+from portal.engine import GpuReport, SeenGpu, VmReport
 from portal.models import Deployment, Order, User
 from portal.reconciler import Reconciler
 from prometheus_client import REGISTRY, CollectorRegistry
 
 WorkOff = Callable[..., Deployment]
+MONITORING = Path(__file__).parents[2] / "deployment" / "monitoring"
 
 
 def test_prometheus_reads_gpus_by_state_waiting_and_utilisation(portal: Portal, jane: User, john: User) -> None:
@@ -48,3 +51,26 @@ def test_how_long_somebody_waited_is_measured_when_they_start(
     for job in Reconciler(portal, lambda vm: engine, lambda vm, port: True, lambda release: None).dispatch():
         job.result(timeout=10)
     assert (REGISTRY.get_sample_value("portal_wait_seconds_sum") or 0.0) - before == 300
+
+
+def test_alerts_and_dashboard_ask_only_for_what_is_told(portal: Portal, jane: User, engine: FakeEngine) -> None:
+    with portal.store.transaction() as tx:
+        audit.append(tx, portal.now(), "test", "database.backed_up", "database")
+        vm = store.all_vms(tx)[0]
+    inventory.checked(portal, vm, VmReport("ok", 500, 1000, 0.1))
+    registry = CollectorRegistry()
+    registry.register(metrics.Records(portal))
+    families = [*registry.collect(), *REGISTRY.collect()]
+    told = {family.name for family in families} | {sample.name for family in families for sample in family.samples}
+    told |= {"portal_deployment_failures_total"}  # has no sample before the first failure
+    told |= {f"{name}_bucket" for name in told}
+    for name in ("alerts.yml", "dashboard.json"):
+        text = (MONITORING / name).read_text(encoding="utf-8")
+        assert set(re.findall(r"\bportal_[a-z_]+", text)) <= told, name
+
+
+def test_every_alert_leads_to_a_section_of_the_guide() -> None:
+    guide = (MONITORING.parents[1] / "docs" / "TROUBLESHOOTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"section: ([\w-]+)", (MONITORING / "alerts.yml").read_text(encoding="utf-8"))
+    assert named
+    assert [section for section in named if f'<a id="{section}">' not in guide] == []

@@ -1,0 +1,196 @@
+#!/usr/bin/env bash
+# Looks at the whole portal and names what is wrong, the command that mends it, and where to read on.
+#
+#   health-check.sh [--json] [--quiet] [--deploy VM]     on the portal's machine
+#
+#   --json       one JSON object for monitoring: state, counts, findings
+#   --quiet      only what is wrong
+#   --deploy VM  also run a container on this VM, as a user's would run, and remove it
+#
+# Exit codes, as monitoring plugins have them: 0 well, 1 warnings, 2 critical, 3 it could not look.
+# It changes nothing. Uses the compose project of deployment/ (COMPOSE_FILE, COMPOSE_PROJECT_NAME and .env count).
+set -uo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+json='' quiet='' deploy=()
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --json) json=1 ;;
+    --quiet) quiet=1 ;;
+    --deploy)
+        [ -n "${2:-}" ] || { echo "error: --deploy needs a VM." >&2; exit 3; }
+        deploy=(--deploy "$2")
+        shift
+        ;;
+    *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 3 ;;
+    esac
+    shift
+done
+
+findings=$(mktemp)
+trap 'rm -f "$findings"' EXIT
+# note STATE CHECK SUBJECT SAYS NEXT SECTION
+note() { printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" "${5:-}" "${6:-}" >>"$findings"; }
+compose() { timeout 20 docker compose --project-directory "$root/deployment" "$@"; }
+setting() { # NAME DEFAULT: the environment, then .env, then the default
+    local value=${!1:-}
+    [ -n "$value" ] || value=$(sed -n "s/^$1=//p" "$root/deployment/.env" 2>/dev/null | tail -1)
+    printf '%s' "${value:-$2}"
+}
+
+# --- this machine ---------------------------------------------------------------------------------
+
+check_engine() {
+    timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1 && return
+    note critical engine "this machine" "Docker Engine does not answer on the portal's machine." "systemctl status docker" engine-down
+    return 1
+}
+
+check_disk() {
+    local folder free used
+    for folder in / "$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)"; do
+        [ -d "$folder" ] || continue
+        free=$(df -P -k "$folder" | awk 'NR == 2 {print int($4 / 1048576)}')
+        used=$(df -P -k "$folder" | awk 'NR == 2 {sub("%", "", $5); print $5}')
+        if [ "$used" -ge "$(setting PORTAL_DISK_CRITICAL_PERCENT 95)" ]; then
+            note critical disk "$folder" "The disk of $folder is $used % full ($free GB free)." "docker system df" disk-full
+        elif [ "$used" -ge "$(setting PORTAL_DISK_WARNING_PERCENT 85)" ]; then
+            note warning disk "$folder" "The disk of $folder is $used % full ($free GB free)." "docker system df" disk-full
+        fi
+    done
+}
+
+check_clock() {
+    command -v timedatectl >/dev/null && [ -d /run/systemd/system ] || return 0
+    [ "$(timedatectl show --property NTPSynchronized --value 2>/dev/null)" = yes ] ||
+        note warning clock "this machine" "The clock is not synchronised: certificates and audit times depend on it." "chronyc tracking" clock
+}
+
+# A certificate's last day: gone, or near.
+check_certificate() { # FILE WHAT
+    local end days
+    [ -s "$1" ] || { note critical certificate "$2" "$1 is missing or empty." "ls -l $1" certificates; return; }
+    if ! end=$(openssl x509 -noout -enddate -in "$1" 2>/dev/null); then
+        note critical certificate "$2" "$1 holds no certificate." "openssl x509 -in $1 -noout -text" certificates
+        return
+    fi
+    days=$((($(date -d "${end#notAfter=}" +%s) - $(date +%s)) / 86400))
+    if ! openssl x509 -noout -checkend 0 -in "$1" >/dev/null; then
+        note critical certificate "$2" "The certificate of $2 expired on ${end#notAfter=}." "openssl x509 -in $1 -noout -dates" certificates
+    elif [ $days -lt "$(setting PORTAL_CERTIFICATE_WARNING_DAYS 30)" ]; then
+        note warning certificate "$2" "The certificate of $2 expires in $days days." "openssl x509 -in $1 -noout -dates" certificates
+    else
+        note ok certificate "$2" "The certificate of $2 is good for $days days."
+    fi
+}
+
+# Authorities come as a bundle: each counts, and any that expired lets nobody of its people in.
+check_bundle() {
+    local folder one
+    folder=$(mktemp -d)
+    awk -v d="$folder" '/BEGIN CERT/ {n++} n {print > (d "/" n ".pem")}' "$1" 2>/dev/null
+    for one in "$folder"/*.pem; do
+        [ -s "$one" ] || { note critical certificate "the authorities of people" "$1 holds no certificate." "head $1" certificates; break; }
+        check_certificate "$one" "$(openssl x509 -noout -subject -nameopt RFC2253 -in "$one" 2>/dev/null | sed 's/^subject=//')"
+    done
+    rm -rf "$folder"
+}
+
+check_certificates() {
+    local secrets
+    secrets=$(setting PORTAL_SECRETS "$root/deployment/secrets")
+    [[ $secrets = /* ]] || secrets=$root/deployment/$secrets
+    check_certificate "$secrets/server_cert" "the server"
+    check_bundle "$secrets/client_ca"
+    check_bundle "$secrets/registry_ca"
+}
+
+# --- the services -----------------------------------------------------------------------------------
+
+check_services() {
+    local wanted there name state health code
+    wanted=$(compose config --services 2>/dev/null) || {
+        note critical services compose "The compose files or .env cannot be read." "docker compose config -q" compose-broken
+        return
+    }
+    there=$(compose ps --all --format '{{.Service}} {{.State}} {{.Health}} {{.ExitCode}}' 2>/dev/null)
+    for name in $wanted; do
+        grep -q "^$name " <<<"$there" || note critical services "$name" "The service $name does not exist." "docker compose up -d" service-down
+    done
+    while read -r name state health code; do
+        case "$name $state $health $code" in
+        " "*) ;;
+        init\ exited*) [ "${health:-0}${code:-}" = 0 ] || note critical services init "The database could not be brought to its schema." "docker compose logs init" init-failed ;;
+        *" running unhealthy"*) note critical services "$name" "The service $name runs and does not work." "docker compose logs --tail 50 $name" service-down ;;
+        *" running"*) note ok services "$name" "The service $name runs." ;;
+        *) note critical services "$name" "The service $name is $state." "docker compose up -d $name; docker compose logs --tail 50 $name" service-down ;;
+        esac
+    done <<<"$there"
+}
+
+check_proxy() {
+    local host port bind
+    host=$(setting PORTAL_PUBLIC_HOST localhost) port=$(setting PORTAL_PUBLIC_PORT 8443) bind=$(setting PORTAL_BIND 127.0.0.1)
+    [ "$bind" != 0.0.0.0 ] || bind=127.0.0.1
+    if timeout 5 openssl s_client -connect "$bind:$port" -servername "$host" </dev/null 2>/dev/null | grep -q 'BEGIN CERTIFICATE'; then
+        note ok proxy "$host:$port" "The gateway answers with TLS on $host:$port."
+    else
+        note critical proxy "$host:$port" "The gateway does not answer on $bind:$port." "docker compose logs --tail 50 proxy; ss -ltn" proxy-down
+    fi
+}
+
+# What only the worker knows: database, registry, VMs. Where it is down, the api can tell most of it.
+check_inside() {
+    local said service
+    for service in worker api; do
+        if said=$(timeout 600 docker compose --project-directory "$root/deployment" exec -T $service \
+            python3 admin.py health --lines ${deploy[@]+"${deploy[@]}"} 2>/dev/null); then
+            printf '%s\n' "$said" >>"$findings"
+            return
+        fi
+    done
+    note critical services worker "Neither worker nor api can be asked: database, registry and VMs were not looked at." "docker compose ps" service-down
+}
+
+# --- what was found -----------------------------------------------------------------------------------
+
+escape() { sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' <<<"$1" | tr -d '\000-\037'; }
+print_json() {
+    local state check subject says next section first=1
+    printf '{"state": "%s", "critical": %d, "warnings": %d, "findings": [' "$worst" "$critical" "$warnings"
+    while IFS=$'\t' read -r state check subject says next section; do
+        [ -n "$first" ] || printf ','
+        first=''
+        printf '\n  {"state": "%s", "check": "%s", "subject": "%s", "says": "%s", "next": "%s", "section": "%s"}' \
+            "$state" "$check" "$(escape "$subject")" "$(escape "$says")" "$(escape "$next")" "$section"
+    done < <(in_order)
+    printf '\n]}\n'
+}
+print_text() {
+    local state check subject says next section
+    while IFS=$'\t' read -r state check subject says next section; do
+        [ -z "$quiet" ] || [ "$state" != ok ] || continue
+        printf '%-8s  %s\n' "$state" "$says"
+        [ -z "$next" ] || printf '          run:  %s\n' "$next"
+        [ -z "$section" ] || printf '          read: docs/TROUBLESHOOTING.md#%s\n' "$section"
+    done < <(in_order)
+    printf '\n%s: %d critical, %d warnings, %d well\n' "$worst" "$critical" "$warnings" "$(grep -c '^ok' "$findings")"
+}
+# read(1) swallows empty fields between tabs: they are given a space.
+in_order() { { grep '^critical' "$findings"; grep '^warning' "$findings"; grep '^ok' "$findings"; } | sed -e ':a' -e 's/\t\t/\t \t/;ta' -e 's/\t$/\t /'; }
+
+check_certificates
+check_clock
+if check_engine; then
+    check_disk
+    check_services
+    check_proxy
+    check_inside
+fi
+critical=$(grep -c '^critical' "$findings")
+warnings=$(grep -c '^warning' "$findings")
+worst=ok
+[ "$warnings" -eq 0 ] || worst=warning
+[ "$critical" -eq 0 ] || worst=critical
+if [ -n "$json" ]; then print_json; else print_text; fi
+case "$worst" in ok) exit 0 ;; warning) exit 1 ;; *) exit 2 ;; esac

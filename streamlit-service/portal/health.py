@@ -1,0 +1,93 @@
+"""What is wrong with the portal, as its records and the worker's looks tell: for health-check.sh and monitoring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from portal import audit, launch, releases, store, vmhealth
+from portal.context import Portal
+from portal.models import Vm, VmState
+
+SILENT = timedelta(seconds=60)
+"""A worker that looked at no VM for so long does not look any more."""
+BACKUP_LATE = timedelta(hours=50)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`state`: "ok", "warning" or "critical"; `section`: of docs/TROUBLESHOOTING.md; `next_step`: a command."""
+
+    state: str
+    check: str
+    subject: str
+    says: str
+    next_step: str = ""
+    section: str = ""
+
+
+def of_records(portal: Portal) -> Iterator[Finding]:
+    """Everything that the database can tell, the worst not first: the caller sorts."""
+    now = portal.now()
+    with portal.store.reading() as tx:
+        vms, approved = store.all_vms(tx), releases.approved(tx)
+        backups = audit.last(tx, "database.backed_up")
+    yield Finding("ok", "database", "database", "The database answers.")
+    yield from _backup(backups, now)
+    if not vms:
+        yield Finding("warning", "vm", "fleet", "There is no VM.", "scripts/setup-vm.sh VM", "first-vm")
+    seen = [vm.last_seen_at for vm in vms if vm.last_seen_at]
+    if seen and now - max(seen) > SILENT:
+        yield Finding("critical", "worker", "worker", f"No VM was looked at for {_minutes(now - max(seen))}.",
+                      "docker compose restart worker", "worker-silent")  # fmt: skip
+    for vm in vms:
+        yield from _vm(portal, vm)
+    for release in approved.values():
+        if problem := launch.problem(portal.settings, release, now):
+            yield Finding("critical", "image", f"{release.image} {release.version}", problem,
+                          "docker compose run --rm publisher image scan --all", "image-refused")  # fmt: skip
+
+
+def _backup(last: datetime | None, now: datetime) -> Iterator[Finding]:
+    if last is None:
+        yield Finding("warning", "backup", "backup", "No backup was ever made.",
+                      "docker compose exec backup python3 admin.py backup /backups", "backup-late")  # fmt: skip
+    elif now - last > BACKUP_LATE:
+        yield Finding("critical", "backup", "backup", f"The last backup is {(now - last).days} days old.",
+                      "docker compose logs backup", "backup-late")  # fmt: skip
+    else:
+        yield Finding("ok", "backup", "backup", f"The last backup is {_minutes(now - last)} old.")
+
+
+def _vm(portal: Portal, vm: Vm) -> Iterator[Finding]:
+    host = vm.engine_url.removeprefix("ssh://").partition("@")[2] or vm.name
+    if not vm.reachable:
+        yield Finding("critical", "vm", vm.name, f"{vm.name} cannot be reached: {vm.error or 'it was never seen'}",
+                      f"ssh {host} systemctl status docker ssh", "vm-unreachable")  # fmt: skip
+        return
+    good = True
+    if vm.gpu_problem:
+        good = False
+        why = vm.gpu_problem.replace("_", " ")
+        yield Finding("critical", "gpu", vm.name, f"{vm.name}'s GPUs cannot be used: {why}.",
+                      f"ssh {host} sudo nvidia-smi; scripts/setup-vm.sh {host}", "gpu-problem")  # fmt: skip
+    for problem in vmhealth.of_vm(vm):
+        good = False
+        yield Finding("critical" if problem.grave else "warning", problem.kind, vm.name, problem.says,
+                      f"ssh {host} '{problem.hint}'", f"vm-{problem.kind}")  # fmt: skip
+    if vm.checked_at is None and vm.engine_url.startswith("ssh://"):
+        good = False
+        yield Finding("warning", "firewall", vm.name, f"{vm.name} has no gate that tells of its firewall.",
+                      f"scripts/setup-vm.sh {host}", "vm-firewall")  # fmt: skip
+    if vm.state is VmState.NEW:
+        good = False
+        yield Finding("warning", "vm", vm.name, f"{vm.name} was added and is not proven yet.",
+                      f"docker compose exec api python3 admin.py vm prove {vm.name}", "vm-new")  # fmt: skip
+    if good:
+        yield Finding("ok", "vm", vm.name, f"{vm.name} is well.")
+
+
+def _minutes(span: timedelta) -> str:
+    minutes = int(span.total_seconds() // 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"

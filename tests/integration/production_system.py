@@ -1,0 +1,49 @@
+"""The production portal for tests: both compose files, PostgreSQL, one VM; once per session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import docker
+import pytest
+import stack as stacks
+from docker.models.containers import Container
+from fleet import Fleet, build_image
+from real_system import clear
+from stack import ROOT, Stack
+
+BIND = "127.0.0.3"
+VM = "vm-p"
+
+
+@pytest.fixture(scope="session")
+def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The production portal with ml-cpu approved and one VM. Gone afterwards."""
+    say: Callable[[str], None] = lambda text: print(text, flush=True)  # noqa: E731
+    system = Stack(
+        home=tmp_path_factory.mktemp("production"), project="portal-prod", host=BIND, bind=BIND, registry_port=5643,
+        registry_host="registry:5000", subnet="172.30.97", environment="production",
+        settings={"PORTAL_PREPULL": "false"}, files=("docker-compose.yml", "docker-compose.prod.yml"),
+    )  # fmt: skip
+    clear(system)
+    system.make_secrets()
+    stacks.build_services(say)
+    stacks.build(ROOT / "deployment" / "postgres", "container-portal-postgres:dev")
+    system.make_signing_key()
+    build_image()
+    fleet = Fleet(system)
+    try:
+        system.up()
+        system.publish("ml-cpu", say=say)
+        vm = fleet.add(VM)
+        system.admin("vm", "add", VM, "--engine", vm.engine_url, "--address", vm.address)
+        yield system
+    finally:
+        fleet.close()
+        clear(system)
+
+
+def containers(system: Stack, service: str) -> list[Container]:
+    labels = [f"com.docker.compose.project={system.project}", f"com.docker.compose.service={service}"]
+    found: list[Container] = docker.from_env().containers.list(filters={"label": labels})
+    return found

@@ -1,0 +1,150 @@
+"""health-check.sh against a portal that is well and against broken ones: each is diagnosed by name, with a way out."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from people import wait_until
+from production_system import VM, containers
+from stack import ROOT, Stack
+
+CHECK = ROOT / "scripts" / "health-check.sh"
+SECTIONS = set(re.findall(r'<a id="([^"]+)"></a>', (ROOT / "docs" / "TROUBLESHOOTING.md").read_text(encoding="utf-8")))
+
+
+def check(system: Stack, *arguments: str, **settings: str) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run([CHECK, "--json", *arguments], env={**system.variables(), **settings}, text=True,
+                          capture_output=True, check=False, timeout=120)  # fmt: skip
+    found: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, found
+
+
+def wrong(found: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(one["check"], one["subject"]) for one in found["findings"] if one["state"] != "ok"}
+
+
+@contextmanager
+def stopped(system: Stack, service: str) -> Iterator[None]:
+    system.compose("stop", "-t", "3", service, capture=True)
+    try:
+        yield
+    finally:
+        system.compose("up", "-d", "--wait", "--no-recreate", capture=True)
+
+
+@pytest.fixture
+def changed(production: Stack) -> Iterator[Callable[[str, bytes], None]]:
+    """Another content for a secret file, for a while."""
+    kept: dict[Path, bytes] = {}
+
+    def change(name: str, content: bytes) -> None:
+        path = production.home / "secrets" / name
+        kept[path] = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(content)
+
+    yield change
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+
+def certificate(days: int) -> bytes:
+    """Of nobody, good for so many days."""
+    begin = ["-not_before", "20200101000000Z", "-not_after", "20200102000000Z"] if days < 0 else ["-days", str(days)]
+    made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "/dev/null", "-subj",
+                           "/CN=test", *begin], capture_output=True, check=False)  # fmt: skip
+    return made.stdout
+
+
+def test_a_portal_that_is_well_says_so(production: Stack) -> None:
+    production.compose("exec", "-T", "backup", "python3", "admin.py", "backup", "/backups", capture=True)
+    code, found = check(production, PORTAL_CERTIFICATE_WARNING_DAYS="1", PORTAL_DISK_WARNING_PERCENT="101",
+                        PORTAL_DISK_CRITICAL_PERCENT="101")  # fmt: skip
+    told = {(one["check"], one["subject"]) for one in found["findings"]}
+    assert {("services", "api"), ("database", "database"), ("registry", "registry"), ("proxy", "127.0.0.3:8443"),
+            ("certificate", "the server"), ("backup", "backup")} <= told  # fmt: skip
+    assert wrong(found) <= {("firewall", VM), ("clock", "this machine")}  # a VM of the tests, without a firewall
+    assert code in (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("service", "check_name", "subject"),
+    [("postgres", "database", "database"), ("registry", "registry", "registry"), ("proxy", "services", "proxy"),
+     ("worker", "services", "worker"), ("ui", "services", "ui")],
+)  # fmt: skip
+def test_a_service_that_is_down(production: Stack, service: str, check_name: str, subject: str) -> None:
+    with stopped(production, service):
+        code, found = check(production)
+    assert code == 2
+    assert {(check_name, subject), ("services", service)} <= wrong(found)
+
+
+def test_a_certificate_that_expires_soon(production: Stack, changed: Callable[[str, bytes], None]) -> None:
+    changed("server_cert", certificate(5))
+    found = check(production)[1]
+    assert next(one["says"] for one in found["findings"] if one["subject"] == "the server").startswith(
+        "The certificate of the server expires in 4 days"
+    )
+
+
+def test_something_that_is_no_certificate(production: Stack, changed: Callable[[str, bytes], None]) -> None:
+    changed("registry_ca", b"not a certificate")
+    code, found = check(production)
+    assert code == 2
+    assert any("holds no certificate" in one["says"] for one in found["findings"])
+
+
+def test_a_disk_that_is_full(production: Stack) -> None:
+    code, found = check(production, PORTAL_DISK_CRITICAL_PERCENT="1")
+    assert code == 2
+    assert any(one["check"] == "disk" and "% full" in one["says"] for one in found["findings"])
+
+
+def test_a_vm_that_cannot_be_reached(production: Stack) -> None:
+    box = docker.from_env().containers.get(f"{production.project}-{VM}")
+    box.exec_run(["pkill", "-x", "sshd"])
+    try:
+        wait_until(lambda: ("vm", VM) in wrong(check(production)[1]), "it is named", 60)
+    finally:
+        box.exec_run(["/usr/sbin/sshd", "-E", "/var/log/sshd.log"])
+    wait_until(lambda: ("vm", VM) not in wrong(check(production)[1]), "it is back", 60)
+
+
+def test_a_vm_that_was_not_proven(production: Stack) -> None:
+    address = containers(production, "registry")[0].attrs["NetworkSettings"]["Networks"]
+    host = next(iter(address.values()))["IPAddress"]
+    with pytest.raises(Exception, match="cannot be used"):
+        production.admin("vm", "setup", "vm-none", "--engine", "ssh://portal@registry", "--address", host)
+    try:
+        wait_until(lambda: ("vm", "vm-none") in wrong(check(production)[1]), "it is named", 60)
+    finally:
+        production.admin("vm", "remove", "vm-none")
+
+
+def test_a_compose_file_that_cannot_be_read(production: Stack) -> None:
+    code, found = check(production, PORTAL_USER_PORTS="not ports")
+    assert code == 2
+    assert ("services", "compose") in wrong(found)
+
+
+def test_a_container_is_tried_on_request(production: Stack) -> None:
+    found = check(production, "--deploy", VM)[1]
+    assert any(one["check"] == "deploy" and "answered on" in one["says"] for one in found["findings"])
+
+
+def test_every_finding_leads_to_a_section_and_every_text_is_readable(production: Stack) -> None:
+    done = subprocess.run([CHECK], env={**production.variables(), "PORTAL_DISK_CRITICAL_PERCENT": "1"}, text=True,
+                          capture_output=True, check=False, timeout=120)  # fmt: skip
+    assert done.returncode == 2
+    assert "run:  docker system df" in done.stdout
+    assert re.search(r"critical: \d+ critical, \d+ warnings, \d+ well", done.stdout)
+    told = set(re.findall(r"TROUBLESHOOTING.md#(\S+)", done.stdout))
+    assert told and told <= SECTIONS
