@@ -90,9 +90,8 @@ def test_a_service_that_is_down(production: Stack, service: str, check_name: str
 def test_a_certificate_that_expires_soon(production: Stack, changed: Callable[[str, bytes], None]) -> None:
     changed("server_cert", certificate(5))
     found = check(production)[1]
-    assert next(one["says"] for one in found["findings"] if one["subject"] == "the server").startswith(
-        "The certificate of the server expires in 4 days"
-    )
+    says = next(one["says"] for one in found["findings"] if one["subject"] == "the server")
+    assert re.fullmatch(r"The certificate of the server expires in [45] days\.", says)
 
 
 def test_something_that_is_no_certificate(production: Stack, changed: Callable[[str, bytes], None]) -> None:
@@ -135,9 +134,12 @@ def test_a_compose_file_that_cannot_be_read(production: Stack) -> None:
     assert ("services", "compose") in wrong(found)
 
 
-def test_a_container_is_tried_on_request(production: Stack) -> None:
+def test_a_proof_on_request_tries_no_container_where_it_would_not_be_kept_apart(production: Stack) -> None:
+    """This VM of the tests has no firewall; on prepared ones setup-vm.sh's own tests run the same proof to its end."""
     found = check(production, "--deploy", VM)[1]
-    assert any(one["check"] == "deploy" and "answered on" in one["says"] for one in found["findings"])
+    said = [one["says"] for one in found["findings"] if one["check"] == "deploy"]
+    assert any(text.startswith("Docker Engine ") for text in said), said
+    assert any("has no firewall" in text for text in said), said
 
 
 def test_every_finding_leads_to_a_section_and_every_text_is_readable(production: Stack) -> None:

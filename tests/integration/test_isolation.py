@@ -1,0 +1,217 @@
+"""Who can reach what: measured from every place to every place, and compared with the table in docs/SECURITY.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+import pytest
+import stack as stacks
+from docker.models.containers import Container
+from machines import Hall, Machine
+from people import Person, wait_until
+from playwright.sync_api import Page, expect
+from stack import ROOT, Stack
+
+KNOCK = "timeout 3 bash -c '</dev/tcp/{host}/{port}' 2>/dev/null && echo open || echo closed"
+WORKSTATION = "container-portal-test-workstation:dev"
+
+
+@dataclass
+class World:
+    """Two machines that setup-vm.sh prepared: Jane and John on the first, John on the second; a workstation."""
+
+    stack: Stack
+    first: Machine
+    second: Machine
+    workstation: Container
+    containers: dict[str, str] = field(default_factory=dict)
+    """Whose container → its name on its machine."""
+
+    def knock(self, place: str, host: str, port: int) -> str:
+        """ "open" or "closed", as it is from a place."""
+        script = KNOCK.format(host=host, port=port)
+        if place.startswith("a container of"):
+            machine = self.second if place.endswith("another VM") else self.first
+            inside = script.replace("'", "'\\''")
+            return machine.run(f"docker exec {self.containers[place]} bash -c '{inside}'").strip()
+        box = self.workstation if place == "a workstation" else docker.from_env().containers.get("portal-test-proxy-1")
+        said = box.exec_run(["bash", "-c", script])[1]
+        assert isinstance(said, bytes)
+        return said.decode().strip()
+
+    def targets(self) -> dict[str, list[tuple[str, int]]]:
+        """What the columns of the table mean: one door of each closes the cell for good."""
+        inner = self.first.run(
+            "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "
+            + self.containers["a container of A"]
+        ).strip()
+        [api], [worker], [proxy] = (self.stack.addresses(name) for name in ("api", "worker", "proxy"))
+        return {
+            "A's notebook and TensorBoard": [(self.first.address, 10000), (self.first.address, 10001), (inner, 8888)],
+            "A's SSH": [(self.first.address, 10002)],
+            "the VM's SSH": [(self.first.address, 22)],
+            "the portal and its records": [(proxy, 8443), (api, 8000), (worker, 9000)],
+        }
+
+    def measured(self) -> dict[str, dict[str, str]]:
+        """Row → column → "open" when any door is, as it is now."""
+        found: dict[str, dict[str, str]] = {}
+        for place in rows():
+            found[place] = {}
+            for column, doors in self.targets().items():
+                if place == "a container of A" and column.startswith("A's"):
+                    doors = [door for door in doors if door[0] == self.first.address]  # itself it reaches, of course
+                states = {self.knock(place, *door) for door in doors}
+                found[place][column] = "open" if "open" in states else "closed"
+        return found
+
+
+def table() -> list[list[str]]:
+    """The rows of SECURITY.md's isolation matrix, the header first."""
+    text = (ROOT / "docs" / "SECURITY.md").read_text(encoding="utf-8")
+    part = text.partition("<!-- isolation matrix -->")[2].partition("<!-- end -->")[0]
+    lines = [line for line in part.strip().splitlines() if not re.fullmatch(r"[|\s-]+", line)]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def rows() -> list[str]:
+    return [row[0] for row in table()[1:]]
+
+
+def promised() -> dict[str, dict[str, str]]:
+    head, *body = table()
+    return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in body}
+
+
+@pytest.fixture(scope="module")
+def world(stack: Stack, person: Callable[[str], Person]) -> Iterator[World]:
+    hall = Hall(stack)
+    stacks.build(Path(__file__).parent / "workstation", WORKSTATION)
+    network = f"{stack.project}_portal"
+    desk = docker.from_env().containers.run(WORKSTATION, detach=True, network=network, init=True)
+    people = {name: person(name) for name in ("jane", "john")}
+    for one in people.values():
+        one.http.get("/api/v1/me").raise_for_status()
+    active = [vm["name"] for vm in hall.vms() if vm["state"] == "active"]
+    try:
+        first, second = hall.add("debian-12", 222), hall.add("debian-13", 223)
+        for machine in (first, second):
+            done = hall.setup("--name", machine.name, machine.address)
+            assert done.returncode == 0, done.stdout
+        made = World(stack, first, second, desk)
+        orders = (("jane", "a container of A", first), ("john", "a container of B", first),
+                  ("john", "a container of B on another VM", second))  # fmt: skip
+        for name in active:
+            stack.admin("vm", "drain", name)
+        for who, place, machine in orders:
+            other = second if machine is first else first
+            stack.admin("vm", "drain", other.name)
+            deployed = people[who].deploy(place.replace("a container of ", "").replace(" ", "-").lower(), ssh=True)
+            settled = people[who].settled(deployed["id"])
+            assert (settled["state"], settled["vm"]) == ("running", machine.name), settled
+            made.containers[place] = f"portal-{deployed['id']}"
+            stack.admin("vm", "activate", other.name)
+        yield made
+    finally:
+        for one in people.values():
+            one.remove_all()
+        for vm in (f"vm-{name}" for name in ("debian-12", "debian-13")):
+            stack.admin("vm", "remove", vm, "--if-there")
+        for name in active:
+            stack.admin("vm", "activate", name)
+        hall.close()
+        desk.remove(force=True)
+
+
+def settled_again(world: World, machine: Machine) -> None:
+    """After the machine's engine was away: containers are up (their restart is the portal's or the engine's)."""
+    wait_until(lambda: "10000" in machine.run("docker ps --format '{{.Ports}}'", check=False), "containers run", 60)
+    wait_until(lambda: world.knock("the gateway", machine.address, 10000) == "open", "A's notebook answers", 60)
+
+
+def test_the_matrix_after_setup(world: World) -> None:
+    assert world.measured() == promised()
+
+
+def test_the_matrix_after_the_engine_was_restarted(world: World) -> None:
+    world.first.run("systemctl restart docker")
+    settled_again(world, world.first)
+    assert world.measured() == promised()
+
+
+def test_containers_reach_no_cloud_metadata_and_no_internal_network(world: World) -> None:
+    for host in ("169.254.169.254", world.second.address, f"{world.stack.subnet}.1"):
+        for port in (22, 80, 10100):
+            assert world.knock("a container of A", host, port) == "closed", (host, port)
+    counted = world.first.run("nft list chain inet container_portal from_containers")
+    metadata = re.search(r'169\.254\.0\.0/16 counter packets (\d+) .*"cloud metadata"', counted)
+    assert metadata and int(metadata[1]) > 0, counted
+
+
+def test_who_may_use_ssh_is_a_setting(world: World) -> None:
+    hall = Hall(world.stack, {world.first.name: world.first})
+    world.workstation.reload()
+    address = world.workstation.attrs["NetworkSettings"]["Networks"][f"{world.stack.project}_portal"]["IPAddress"]
+    for networks, state in ((f"{address}/32", "open"), ("", "closed")):
+        done = hall.setup("--name", world.first.name, world.first.address, PORTAL_SSH_NETWORKS=networks)
+        assert done.returncode == 0, done.stdout
+        assert world.knock("a workstation", world.first.address, 10002) == state
+        assert world.knock("a workstation", world.first.address, 10000) == "closed"
+
+
+@pytest.mark.parametrize(("egress", "state"), [("none", "closed"), ("open", "open")])
+def test_the_way_out_is_a_setting(world: World, egress: str, state: str) -> None:
+    """To an address that is not of the internal network: this host's, on Docker's own bridge."""
+    outside = docker.from_env().networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+    hall = Hall(world.stack, {world.first.name: world.first})
+    done = hall.setup("--name", world.first.name, world.first.address, PORTAL_EGRESS=egress)
+    assert done.returncode == 0, done.stdout
+    before = world.first.run("nft list chain inet container_portal from_containers")
+    world.knock("a container of A", outside, 9)
+    dropped = world.first.run("nft list chain inet container_portal from_containers") != before
+    assert dropped == (state == "closed")
+
+
+def test_a_firewall_that_somebody_took_away_is_an_alarm_and_goes_when_it_is_back(
+    world: World, person: Callable[[str], Person], browser_of: Callable[..., Page]
+) -> None:
+    person("admin").http.get("/api/v1/me").raise_for_status()
+    world.first.run("nft delete table inet container_portal")
+    page = browser_of("admin")
+    page.goto(f"{world.stack.url}/vms")
+
+    def firewall() -> str:
+        return next(str(vm["firewall"]) for vm in Hall(world.stack).vms() if vm["name"] == world.first.name)
+
+    wait_until(lambda: firewall() == "missing", "the worker notices", 60)
+    page.reload()
+    expect(page.get_by_text("has no firewall")).to_be_visible()
+    world.first.run("systemctl reload container-portal-firewall")
+    wait_until(lambda: firewall() == "ok", "the worker notices", 60)
+    page.reload()
+    expect(page.get_by_role("heading", name="VMs")).to_be_visible()
+    expect(page.get_by_text("has no firewall")).to_have_count(0)
+
+
+def test_the_matrix_after_a_power_cut(world: World, person: Callable[[str], Person]) -> None:
+    """The rules are there before Docker is; people start their containers again, and it is as before."""
+    world.first.power_cycle()
+    assert world.first.run("portal-firewall check").strip() == "ok"
+    when = world.first.run("for unit in container-portal-firewall docker; do "
+                           "systemctl show -p ActiveEnterTimestampMonotonic --value $unit; done")  # fmt: skip
+    firewall, engine = (int(line) for line in when.split())
+    assert firewall < engine
+    for who, place in (("jane", "a container of A"), ("john", "a container of B")):
+        one, deployment = person(who), world.containers[place].removeprefix("portal-")
+
+        def state(one: Person = one, deployment: str = deployment) -> str:
+            return str(one.http.get(f"/api/v1/deployments/{deployment}").json()["state"])
+
+        wait_until(lambda: state() == "stopped", "the portal notices that it stopped", 60)
+        one.act(deployment, "start")
+        assert one.settled(deployment)["state"] == "running"
+    assert world.measured() == promised()
