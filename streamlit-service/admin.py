@@ -1,4 +1,4 @@
-"""Command line entry for administrators: init, vm, image, user, audit."""
+"""Command line entry for administrators: init, vm, image, user, audit, crl, backup, health."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import admin_backup
+import admin_crl
 import admin_health
 import admin_image
 import typer
@@ -26,7 +27,14 @@ vm_app = typer.Typer(no_args_is_help=True, help="User VMs.")
 user_app = typer.Typer(no_args_is_help=True, help="Users.")
 quota_app = typer.Typer(no_args_is_help=True, help="What users and groups may hold.")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit trail.")
-PARTS = {"vm": vm_app, "image": admin_image.app, "user": user_app, "quota": quota_app, "audit": audit_app}
+PARTS = {
+    "vm": vm_app,
+    "image": admin_image.app,
+    "user": user_app,
+    "quota": quota_app,
+    "audit": audit_app,
+    "crl": admin_crl.app,
+}
 for name, sub in PARTS.items():
     app.add_typer(sub, name=name)
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Annotated
 
+import revocation
 import typer
 import wiring
+from cryptography.x509.oid import NameOID
 from portal import health
+from portal.config import Settings
 from portal.errors import PortalError
 from portal.health import Finding
 from sqlalchemy.exc import SQLAlchemyError
 
+SHOW = "docker compose exec api python3 admin.py crl list"
+FETCH = "docker compose run --rm crls python3 admin.py crl fetch"
+LATE = 0.9
+"""Of a list's time: after this it should long have been replaced."""
 RANK = {"critical": 0, "warning": 1, "ok": 2}
 
 
@@ -37,11 +46,47 @@ def _all(deploy: str | None) -> list[Finding]:
         cause = str(getattr(error, "orig", error)).splitlines()[0]
         found.append(Finding("critical", "database", "database", f"The database does not answer: {cause}",
                              "docker compose ps postgres; docker compose logs postgres", "database-away"))  # fmt: skip
+    found += revocation_of(config)
     if config.registry_password_file:
         found.append(_registry())
     if deploy:
         found += _proof(deploy)
     return found
+
+
+def revocation_of(config: Settings) -> Iterator[Finding]:
+    """Is each authority of people's certificates spoken for by a list that counts, and for how long yet."""
+    if config.revocation == revocation.OFF:
+        yield Finding("warning", "revocation", "people", "Revocation is off: a card that was revoked still opens the "
+                      "portal.", "set PORTAL_REVOCATION=strict in .env", "revocation")  # fmt: skip
+        return
+    authorities = wiring.client_authorities(config)
+    held, now = revocation.load(config.crl_dir, authorities), datetime.now(UTC)
+    for name, why in held.unusable:
+        yield Finding(
+            "warning", "revocation", name, f"The revocation list {name} is not used: {why}.", SHOW, "revocation"
+        )
+    for issuer in {ca.subject for ca in authorities if ca.subject != ca.issuer}:
+        who = issuer.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value if issuer else "?"
+        lists = [one for one in held.lists if one.issuer == issuer and one.people]
+        yield _freshness(str(who), max(lists, key=lambda one: one.next_update, default=None), now, config.revocation)
+
+
+def _freshness(who: str, newest: revocation.RevocationList | None, now: datetime, mode: str) -> Finding:
+    late = "critical" if mode == revocation.STRICT else "warning"
+    consequence = "nobody of it gets in" if mode == revocation.STRICT else "whoever it revokes gets in"
+    if newest is None:
+        return Finding(
+            late, "revocation", who, f"There is no revocation list of {who}: {consequence}.", FETCH, "revocation"
+        )
+    until = f"{newest.next_update:%Y-%m-%d %H:%M} UTC"
+    if newest.next_update <= now:
+        return Finding(late, "revocation", who, f"The revocation list of {who} ended {until}: {consequence}.", FETCH,
+                       "revocation")  # fmt: skip
+    if now - newest.this_update > (newest.next_update - newest.this_update) * LATE:
+        return Finding("warning", "revocation", who, f"The revocation list of {who} counts until {until} only, and no "
+                       "newer one came.", FETCH, "revocation")  # fmt: skip
+    return Finding("ok", "revocation", who, f"The revocation list of {who} counts until {until}.")
 
 
 def _registry() -> Finding:

@@ -35,7 +35,7 @@ HINT = "Insert your smart card, close all browser windows, and choose the authen
 
 
 class Revocation(Protocol):
-    """The place where revocation is decided: CRL and OCSP checks implement this."""
+    """The place where revocation is decided: revocation.RevocationLists, and whatever else may come."""
 
     def check(self, certificate: x509.Certificate) -> None:
         """Raise NotAuthenticated when the certificate is revoked or cannot be known to be good."""
@@ -56,7 +56,7 @@ class Authenticator:
         self._bundle = x509.load_pem_x509_certificates(settings.client_ca_file.read_bytes())
         self._policies = settings.policy_oids
         self._revocation = revocation or NoRevocation()
-        self._cache: OrderedDict[bytes, tuple[float, Identity]] = OrderedDict()
+        self._cache: OrderedDict[bytes, tuple[float, Identity, x509.Certificate]] = OrderedDict()
         self._guard = threading.Lock()
 
     def authenticate(self, headers: Mapping[str, str]) -> Identity:
@@ -68,14 +68,14 @@ class Authenticator:
         key = hashlib.sha256(escaped.encode()).digest()
         with self._guard:
             known = self._cache.get(key)
-        if known and known[0] > time.monotonic():
-            return known[1]
-        identity = self._verify(escaped)
-        with self._guard:
-            self._cache[key] = (time.monotonic() + CACHE_S, identity)
-            if len(self._cache) > CACHE_SIZE:
-                self._cache.popitem(last=False)
-        return identity
+        if known is None or known[0] <= time.monotonic():
+            known = (time.monotonic() + CACHE_S, *self._verify(escaped))
+            with self._guard:
+                self._cache[key] = known
+                if len(self._cache) > CACHE_SIZE:
+                    self._cache.popitem(last=False)
+        self._revocation.check(known[2])  # each time: a new list counts at once
+        return known[1]
 
     def check_proxy(self, headers: Mapping[str, str]) -> None:
         """Raise NotAuthenticated unless the request came through nginx."""
@@ -84,7 +84,7 @@ class Authenticator:
             raise NotAuthenticated("not_through_proxy", "The request did not come through the portal's gateway.",
                                    "Open the portal at its public address.")  # fmt: skip
 
-    def _verify(self, escaped: str) -> Identity:
+    def _verify(self, escaped: str) -> tuple[Identity, x509.Certificate]:
         try:
             certificate = x509.load_pem_x509_certificate(unquote(escaped).encode())
         except ValueError as error:
@@ -98,8 +98,7 @@ class Authenticator:
                 "Choose the authentication certificate of your smart card, not the e-mail or signature one.",
                 cause=str(error),
             ) from error
-        self._revocation.check(certificate)
-        return identity_of(certificate)
+        return identity_of(certificate), certificate
 
 
 def identity_of(certificate: x509.Certificate) -> Identity:

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import httpx
+import revocation
 import structlog
 from auth import Authenticator
+from cryptography import x509
 from docker_manager import DockerEngine
 from portal import catalog
 from portal.config import Settings
@@ -61,8 +63,16 @@ def worker_client(config: Settings) -> WorkerClient:
 
 
 def authenticator(config: Settings) -> Authenticator:
-    """Certificate verification with the configured authorities."""
-    return Authenticator(config)
+    """Certificate verification with the configured authorities and their revocation lists."""
+    if config.revocation == revocation.OFF:
+        return Authenticator(config)
+    lists = revocation.RevocationLists(config.crl_dir, client_authorities(config), config.revocation)
+    return Authenticator(config, lists)
+
+
+def client_authorities(config: Settings) -> list[x509.Certificate]:
+    """Who issues people's certificates: roots and intermediates."""
+    return x509.load_pem_x509_certificates(config.client_ca_file.read_bytes())
 
 
 def ping_registry(config: Settings) -> None:

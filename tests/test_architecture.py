@@ -18,22 +18,22 @@ HTTP = {
     "request_log",
     "worker_client",
 }  # the edge that entry points share
+ADMIN = {"admin_image", "admin_backup", "admin_crl", "admin_health"}  # parts of the command line
 MAY_IMPORT = {
-    **{
-        entry: {"wiring", "auth", "portal", "app_pages", "admin_image", "admin_backup", "admin_health", *HTTP}
-        for entry in ENTRY
-    },
+    **{entry: {"wiring", "auth", "portal", "app_pages", *ADMIN, *HTTP} for entry in ENTRY},
     "admin_backup": {"wiring", "portal"},
-    "admin_health": {"wiring", "portal"},
+    "admin_crl": {"wiring", "portal", "revocation"},
+    "admin_health": {"wiring", "portal", "revocation"},
     "admin_image": {"wiring", "portal", "publishing", "cosign"},
     "app_pages": {"wiring", "portal", "auth", "app_pages", "views", "worker_client"},
-    "wiring": {"auth", "docker_manager", "portal", "registry", "signatures", "worker_client"},
+    "wiring": {"auth", "docker_manager", "portal", "registry", "revocation", "signatures", "worker_client"},
     "publishing": {"portal", "cosign", "docker_manager", "registry"},
     "signatures": {"portal", "cosign", "registry"},
     "cosign": {"portal"},
     "registry": {"portal"},
     "auth": {"portal", "chain"},
     "chain": set(),
+    "revocation": {"portal"},
     "docker_manager": {"portal", "engine_errors", "gpu_probe", "ssh_tunnel", "vm_probe"},
     "engine_errors": {"portal"},
     "gpu_probe": {"portal"},
@@ -99,7 +99,7 @@ ONLY_IN = {
     "docker": {"docker_manager.py", "publishing"},
     "asyncssh": {"ssh_tunnel.py"},
     "fastapi": {"api.py", "authz.py", "worker.py", "http_errors.py", "rest"},
-    "typer": {"admin.py", "admin_backup.py", "admin_health.py", "admin_image.py"},
+    "typer": {"admin.py", "admin_backup.py", "admin_crl.py", "admin_health.py", "admin_image.py"},
     "prometheus_client": {"portal/metrics.py", "worker.py"},
 }
 FILES = sorted(p for p in SERVICE.rglob("*.py") if "migrations" not in p.parts)

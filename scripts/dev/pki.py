@@ -102,6 +102,21 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.OtherName(UPN, der)]), critical=False)
         return _sign(builder, key, self.issuing)
 
+    def revocation_list(self, *revoked: x509.Certificate, days: int = 3650, starts: timedelta = timedelta(0)) -> bytes:
+        """The list of the people's CA, in PEM: these certificates are revoked."""
+        start = datetime.now(UTC) + starts
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.issuing.certificate.subject)
+            .last_update(start)
+            .next_update(start + timedelta(days=days))
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.issuing.key.public_key()), False)
+        )
+        for one in revoked:
+            entry = x509.RevokedCertificateBuilder().serial_number(one.serial_number).revocation_date(start)
+            builder = builder.add_revoked_certificate(entry.build())
+        return builder.sign(self.issuing.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
     def server(self, names: list[str]) -> Issued:
         """A TLS server certificate for host names and addresses."""
         key = ec.generate_private_key(ec.SECP256R1())

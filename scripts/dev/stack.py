@@ -16,6 +16,7 @@ from typing import Any
 import docker
 import pki
 import yaml
+from cryptography.x509 import Certificate
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST_CAS = Path("/usr/local/share/ca-certificates")
@@ -58,6 +59,11 @@ class Stack:
         return self.home / "certs"
 
     @property
+    def crls(self) -> Path:
+        """The authorities' revocation lists, as the services see them."""
+        return self.home / "crls"
+
+    @property
     def gateway(self) -> str:
         """The host's address on the portal's network: where this machine's engine publishes."""
         return f"{self.subnet}.1"
@@ -79,8 +85,19 @@ class Stack:
             if not (self.certs / f"{name}.crt").exists():
                 pki.write_person(self.certs, name, authority.person(common_name, upn), authority)
         self._write_service_secrets(authority)
+        if not (self.crls / "people.crl").exists():
+            self.revoke(authority)
         authority.save(known)  # last: it says that all is there
         return new
+
+    def revoke(self, authority: pki.Authority, *revoked: Certificate) -> None:
+        """A new list of the people's authority, with exactly these certificates."""
+        self.crls.mkdir(exist_ok=True)
+        self.crls.chmod(0o755)
+        new = self.crls / ".new"
+        new.write_bytes(authority.revocation_list(*revoked))
+        new.chmod(0o644)
+        new.replace(self.crls / "people.crl")
 
     def authority(self) -> pki.Authority:
         """The authority that make_secrets() made, to issue more certificates."""
@@ -168,6 +185,8 @@ class Stack:
             "COMPOSE_PROJECT_NAME": self.project,
             "COMPOSE_FILE": ":".join(str(ROOT / "deployment" / name) for name in self.files),
             "PORTAL_SECRETS": str(self.home / "secrets"),
+            "PORTAL_CRLS": str(self.crls),
+            "PORTAL_REVOCATION": "strict",
             "PORTAL_PUBLIC_HOST": self.host,
             "PORTAL_PUBLIC_PORT": str(self.port),
             "PORTAL_BIND": self.bind,

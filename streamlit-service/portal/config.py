@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 from pydantic import Field, model_validator
@@ -33,6 +34,9 @@ class Settings(BaseSettings):
     # Identity.
     client_ca_file: Path = Path("/run/secrets/client_ca")
     certificate_policies: str = Field("", description="allowed policy OIDs, comma separated; empty: any")
+    revocation: Literal["off", "soft", "strict"] = Field("off", description="do revocation lists count, and must they")
+    crl_dir: Path = Field(Path("/etc/portal/crls"), description="revocation lists: *.crl, *.pem")
+    crl_urls: str = Field("", description="where admin.py crl fetch gets them, separated by spaces")
     admins: str = Field("", description="EDIPIs or UPNs that become administrators at first sight")
     curators: str = Field("", description="EDIPIs or UPNs that become image curators at first sight")
     proxy_secret_file: Path = Path("/run/secrets/proxy_secret")
@@ -127,6 +131,11 @@ class Settings(BaseSettings):
     def registry_password(self) -> str:
         """Empty when the registry needs none."""
         return _read_secret(self.registry_password_file) if self.registry_password_file else ""
+
+    @property
+    def crl_addresses(self) -> list[str]:
+        """Addresses of revocation lists."""
+        return self.crl_urls.split()
 
     @property
     def admin_keys(self) -> frozenset[str]:
