@@ -38,7 +38,7 @@ share: ## Copy what all images share (images/shared) into each image's folder
 lock: venv ## Resolve requirements anew
 	@for f in streamlit-service/requirements requirements-dev; do \
 	  .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q $$f.in -o $$f.txt; done
-	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q deployment/publisher/requirements.in -o deployment/publisher/requirements.txt
+	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q streamlit-service/publishing/requirements.in -o streamlit-service/publishing/requirements.txt
 	@for one in ml-cpu/requirements:3.11 gpu-jupyter/requirements:3.10 gpu-pytorch/requirements:3.11 \
 	    gpu-pytorch/requirements-kernel:3.11 gpu-tensorflow/requirements:3.11 gpu-tensorflow/requirements-kernel:3.11 \
 	    gpu-tensorflow/requirements-cuda:3.10; do \

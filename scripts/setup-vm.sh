@@ -77,13 +77,13 @@ read_env() {
 # What travels to the VM; everything else of the settings stays here.
 readonly SETTINGS=(PORTAL_GATEWAYS PORTAL_SSH_NETWORKS PORTAL_ADMIN_NETWORKS PORTAL_EGRESS PORTAL_EGRESS_PROXY
     PORTAL_EGRESS_ALLOW PORTAL_EGRESS_DENY PORTAL_EGRESS_DNS PORTAL_CONTAINER_SUBNETS PORTAL_USER_PORTS
-    PORTAL_REGISTRY_HOST PORTAL_VM_MIN_DISK_GB PORTAL_DOCKER_REPOSITORY PORTAL_NVIDIA_REPOSITORY)
+    PORTAL_REGISTRY_HOST PORTAL_VM_MIN_DISK_GB PORTAL_DOCKER_REPOSITORY PORTAL_NVIDIA_REPOSITORY PORTAL_MIN_DRIVER)
 defaults() {
     : "${PORTAL_GATEWAYS:=}" "${PORTAL_SSH_NETWORKS:=}" "${PORTAL_ADMIN_NETWORKS:=}" "${PORTAL_EGRESS:=open}"
     : "${PORTAL_EGRESS_PROXY:=}" "${PORTAL_EGRESS_ALLOW:=}" "${PORTAL_EGRESS_DENY:=}" "${PORTAL_EGRESS_DNS:=}"
     : "${PORTAL_CONTAINER_SUBNETS:=10.213.0.0/16}" "${PORTAL_USER_PORTS:=10000-10299}"
     : "${PORTAL_REGISTRY_HOST:=127.0.0.1:5443}" "${PORTAL_VM_MIN_DISK_GB:=20}"
-    : "${PORTAL_DOCKER_REPOSITORY:=https://download.docker.com/linux/rhel/docker-ce.repo}" "${PORTAL_NVIDIA_REPOSITORY:=}"
+    : "${PORTAL_DOCKER_REPOSITORY:=https://download.docker.com/linux/rhel/docker-ce.repo}" "${PORTAL_NVIDIA_REPOSITORY:=}" "${PORTAL_MIN_DRIVER:=}"
     : "${PORTAL_SECRETS:=$deployment/secrets}"
     local word
     # shellcheck disable=SC2086  # a list of words
@@ -231,7 +231,11 @@ run_remote() {
     fi
 }
 
-options "$@"
-read_env
-defaults
-if [ $mode = local ]; then run_local; else run_remote; fi
+# One block, so that bash has read all of it: a new version may be checked out meanwhile.
+{
+    options "$@"
+    read_env
+    defaults
+    if [ $mode = local ]; then run_local; else run_remote; fi
+    exit
+}

@@ -305,11 +305,11 @@ def build(context: Path, tag: str, *arguments: str) -> None:
 
 def build_services(say: Say) -> None:
     """The service image, the gateway, the registry and the publisher."""
-    for name, folder in (
-        ("container-portal", "streamlit-service"),
+    for name, folder, *options in (
+        ("container-portal", "streamlit-service", "--target", "service"),
         ("container-portal-proxy", "deployment/nginx"),
         ("container-portal-registry", "deployment/registry"),
-        ("container-portal-publisher", "deployment/publisher"),
+        ("container-portal-publisher", "streamlit-service", "--target", "publisher"),
     ):
         say(f"Building {name} ...")
-        build(ROOT / folder, f"{name}:dev")
+        build(ROOT / folder, f"{name}:dev", *options)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
+import tarfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +37,13 @@ class Machine:
         if code and check:
             raise RuntimeError(f"{self.name}: {script}: exit {code}: {said}")
         return said
+
+    def copy(self, source: Path, folder: str) -> None:
+        """A file or folder of the project onto it."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            archive.add(source, source.name)
+        self.container.put_archive(folder, buffer.getvalue())
 
     def power_cycle(self) -> None:
         """The plug is pulled and put in again. Returns when SSH and, where it is there, the engine answer."""

@@ -14,7 +14,7 @@ import pki
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from fleet import TestVm
-from people import Person, photograph
+from people import Person, photograph, wait_until
 from playwright.sync_api import Page, expect
 from stack import Stack
 
@@ -99,6 +99,27 @@ def test_a_certificate_that_proves_nothing_here_is_refused(stack: Stack, tmp_pat
     assert "accepted" in api.text or "names no person" in api.text
     assert port.status_code in (400, 401, 403)
     assert "accepted" in port.text or "names no person" in port.text
+
+
+def test_a_card_that_is_revoked_opens_nothing_any_more_and_the_new_one_does(
+    stack: Stack, running: dict[str, object], jane: Person, tmp_path: Path
+) -> None:
+    authority = _authority(stack)
+    lost = authority.person("DOE.JANE.Q.1234567890", "1234567890@mil")
+    lost.write(tmp_path, "lost")
+    port = f"https://{stack.host}:{JANES_PORT}/api"
+    with client(stack, tmp_path / "lost") as finder:
+        assert [finder.get(url).status_code for url in (f"{stack.url}/api/v1/me", port)] == [200, 200]
+        stack.revoke(authority, lost.certificate)
+        try:
+            wait_until(lambda: finder.get(f"{stack.url}/api/v1/me").status_code == 401, "the new list counts")
+            wait_until(lambda: finder.get(port).status_code == 403, "at the gateway, too")
+            assert "revoked by its authority" in finder.get(f"{stack.url}/api/v1/me").text
+            assert "revoked by its authority" in finder.get(port).text
+            assert jane.http.get(port).status_code == 200
+        finally:
+            stack.revoke(authority)
+        wait_until(lambda: finder.get(port).status_code == 200, "taken off the list again")
 
 
 def _authority(stack: Stack) -> pki.Authority:
