@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONPATH := scripts/dev:streamlit-service
 
-.PHONY: help demo demo-down demo-clean test check bench share lock venv engine browser
+.PHONY: help demo demo-down demo-clean test check screenshots bench share lock venv engine browser
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -28,6 +28,9 @@ check: venv ## The quick part: linters, types, unit tests
 
 test: check engine browser ## Everything, on a bare machine too
 	@$(PY) -m pytest tests
+
+screenshots: engine browser venv ## Take the pictures of the guides anew
+	@PORTAL_SCREENSHOTS=1 $(PY) -m pytest $$(grep -lE 'photograph\(' tests/integration/test_*.py)
 
 bench: venv engine ## Speed, as ratios in one run (needs a running `make demo`)
 	@$(PY) scripts/dev/bench.py

@@ -240,6 +240,7 @@ def audit_list(subject: Annotated[str | None, typer.Option(help="e.g. deployment
 
 def main() -> None:
     """Run; a PortalError becomes two lines and exit code 1, never a traceback."""
+    wiring.configure_logging()
     try:
         app()
     except PortalError as error:

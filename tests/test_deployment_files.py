@@ -60,3 +60,11 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads} | set(
         re.findall(r'<a id="([^"]+)"></a>', text)
     )
+
+
+def test_the_pictures_of_the_guides_are_taken_by_browser_tests() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "integration").glob("test_*.py"))
+    taken = set(re.findall(r'photograph\(\w+, "([^"]+)"\)', tests))
+    shown = {Path(name).stem for path in GUIDES
+             for name in re.findall(r"\]\((screenshots/[^)]+)\)", path.read_text(encoding="utf-8"))}  # fmt: skip
+    assert shown and shown <= taken

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 import structlog
 from fastapi import FastAPI
@@ -37,3 +42,29 @@ def test_another_form_is_replaced(http: TestClient, given: str) -> None:
     answer = http.get("/", headers={HEADER: given})
     assert answer.headers[HEADER] != given
     assert len(answer.headers[HEADER]) == len(GIVEN)
+
+
+SAY = """
+import logging, structlog, wiring
+for name in ("uvicorn", "uvicorn.error"):
+    logging.getLogger(name).addHandler(logging.StreamHandler())
+wiring.configure_logging()
+structlog.get_logger().info("state", deployment="0123456789ab")
+logging.getLogger("uvicorn.error").warning('a "quoted" word\\nand a line')
+try:
+    1 / 0
+except ZeroDivisionError:
+    logging.getLogger("somebody.else").exception("broke")
+"""
+
+
+def test_every_line_is_one_json_object_whoever_says_it() -> None:
+    done = subprocess.run([sys.executable, "-c", SAY], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": ":".join(sys.path)})  # fmt: skip
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["event"], line["level"]) for line in lines] == [
+        ("state", "info"), ('a "quoted" word\nand a line', "warning"), ("broke", "error"),
+    ]  # fmt: skip
+    assert lines[0]["deployment"] == "0123456789ab"
+    assert "ZeroDivisionError" in lines[2]["exception"] and lines[2]["logger"] == "somebody.else"
+    assert done.stdout == ""

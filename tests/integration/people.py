@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from stack import ROOT
 
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 ARTIFACTS = ROOT / "artifacts"
+SCREENSHOTS = ROOT / "docs" / "screenshots"
+GUIDES = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("USER_GUIDE.md", "ADMIN_GUIDE.md"))
 SETTLE_S = 180
 
 
@@ -62,11 +66,14 @@ def wait_until(so: Callable[[], object], what: str, limit_s: float = 40) -> None
 
 
 def photograph(page: Page, name: str) -> Path:
-    """Keep a screenshot as a CI artifact."""
+    """Keep a screenshot as a CI artifact; those that the guides show are renewed by `make screenshots`."""
     ARTIFACTS.mkdir(exist_ok=True)
     path = ARTIFACTS / f"{name}.png"
     page.evaluate("document.fonts.ready")
     page.screenshot(path=path)
+    if os.environ.get("PORTAL_SCREENSHOTS") and f"screenshots/{name}.png" in GUIDES:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        shutil.copyfile(path, SCREENSHOTS / path.name)
     return path
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import docker
+import httpx
 import pytest
 import stack as stacks
 from docker.models.containers import Container
 from fleet import Fleet, build_image
+from people import Person
 from real_system import clear
 from stack import ROOT, Stack
 
@@ -47,3 +51,14 @@ def containers(system: Stack, service: str) -> list[Container]:
     labels = [f"com.docker.compose.project={system.project}", f"com.docker.compose.service={service}"]
     found: list[Container] = docker.from_env().containers.list(filters={"label": labels})
     return found
+
+
+@contextmanager
+def somebody(system: Stack, name: str) -> Iterator[Person]:
+    """A person with their card at a portal; afterwards without containers."""
+    context = ssl.create_default_context(cafile=str(system.certs / "ca.crt"))
+    context.load_cert_chain(system.certs / f"{name}.crt", system.certs / f"{name}.key")
+    with httpx.Client(base_url=system.url, verify=context, timeout=30, trust_env=False) as http:
+        one = Person(name, http)
+        yield one
+        one.remove_all()

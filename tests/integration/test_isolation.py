@@ -12,7 +12,7 @@ import pytest
 import stack as stacks
 from docker.models.containers import Container
 from machines import Hall, Machine
-from people import Person, wait_until
+from people import Person, photograph, wait_until
 from playwright.sync_api import Page, expect
 from stack import ROOT, Stack
 
@@ -190,6 +190,7 @@ def test_a_firewall_that_somebody_took_away_is_an_alarm_and_goes_when_it_is_back
     wait_until(lambda: firewall() == "missing", "the worker notices", 60)
     page.reload()
     expect(page.get_by_text("has no firewall")).to_be_visible()
+    photograph(page, "vm-alarm")
     world.first.run("systemctl reload container-portal-firewall")
     wait_until(lambda: firewall() == "ok", "the worker notices", 60)
     page.reload()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import docker
 import httpx
 import pytest
 from people import Person, wait_until
-from production_system import containers
+from production_system import containers, somebody
 from stack import Stack
 
 SERVICES = ("api", "ui", "worker", "proxy", "registry", "postgres", "backup")
@@ -24,12 +23,8 @@ UPDATE alembic_version SET version_num = '0003';
 
 @pytest.fixture
 def jane(production: Stack) -> Iterator[Person]:
-    context = ssl.create_default_context(cafile=str(production.certs / "ca.crt"))
-    context.load_cert_chain(production.certs / "jane.crt", production.certs / "jane.key")
-    with httpx.Client(base_url=production.url, verify=context, timeout=30, trust_env=False) as http:
-        one = Person("jane", http)
+    with somebody(production, "jane") as one:
         yield one
-        one.remove_all()
 
 
 def runs(jane: Person) -> dict[str, Any]:
