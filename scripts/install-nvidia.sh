@@ -123,7 +123,7 @@ make_cdi() {
 # A shell and the C library of this machine, as an image: nothing has to be downloaded to try a GPU.
 check_in_a_container() {
     local image=container-portal-gpu-check files said
-    files=$(ldd /bin/sh "$(command -v nvidia-smi)" 2>/dev/null | awk '$2 == "=>" {print $3} $1 ~ /^\// && NF == 2 {print $1}' | sort -u)
+    files=$({ ldd /bin/sh "$(command -v nvidia-smi)" 2>/dev/null || true; } | awk '$2 == "=>" {print $3} $1 ~ /^\// && NF == 2 {print $1}' | sort -u)
     # shellcheck disable=SC2086  # a list of files
     tar -chf - /bin/sh $files 2>/dev/null | docker import - $image >/dev/null
     said=$(timeout 120 docker run --rm --network none --gpus all -e NVIDIA_DRIVER_CAPABILITIES=utility $image nvidia-smi -L 2>&1) ||

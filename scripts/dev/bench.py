@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import bench_fleet
 import bench_images
+import bench_operation
 import bench_page
 import docker
 import httpx
@@ -48,6 +49,7 @@ def main() -> None:
         rows = [
             deploy(stack, john, reference), authz(stack), gateway(stack, john), handover(stack, john), page(),
             *bench_images.rows(stack, ROUNDS), *bench_fleet.rows(ROUNDS),
+            *bench_operation.rows(stack, ROUNDS),
         ]  # fmt: skip
     print(f"\n{'what':<62}{'measured':>12}{'peer':>12}{'ratio':>8}  {'aim':<12}")
     for row in rows:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 import streamlit as st
+import structlog
 import wiring
 from auth import Authenticator
 from portal import users
@@ -42,6 +43,8 @@ def sign_in() -> User:
 
     A fragment's own refreshes go on as the person of the last run; nginx verified their connection.
     """
+    structlog.contextvars.clear_contextvars()  # Streamlit's threads serve one session after another
+    structlog.contextvars.bind_contextvars(request_id=request_headers().get("X-Request-Id", ""))
     user = users.user_of(portal(), _wired()[1].authenticate(request_headers()))
     st.session_state["user"] = user
     return user
