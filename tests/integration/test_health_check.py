@@ -58,9 +58,8 @@ def changed(production: Stack) -> Iterator[Callable[[str, bytes], None]]:
 
 def certificate(days: int) -> bytes:
     """Of nobody, good for so many days."""
-    begin = ["-not_before", "20200101000000Z", "-not_after", "20200102000000Z"] if days < 0 else ["-days", str(days)]
     made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "/dev/null", "-subj",
-                           "/CN=test", *begin], capture_output=True, check=False)  # fmt: skip
+                           "/CN=test", "-days", str(days)], capture_output=True, check=False)  # fmt: skip
     return made.stdout
 
 
@@ -99,6 +98,16 @@ def test_something_that_is_no_certificate(production: Stack, changed: Callable[[
     code, found = check(production)
     assert code == 2
     assert any("holds no certificate" in one["says"] for one in found["findings"])
+
+
+def test_a_revocation_list_that_did_not_come(production: Stack) -> None:
+    kept = (production.crls / "people.crl").rename(production.home / "people.crl")
+    try:
+        code, found = check(production)
+    finally:
+        kept.rename(production.crls / "people.crl")
+    assert code == 2
+    assert ("revocation", "Container Portal Demo ID CA-1") in wrong(found)
 
 
 def test_a_disk_that_is_full(production: Stack) -> None:

@@ -51,7 +51,7 @@ class World:
         ).strip()
         route = f"ip route replace {found}/32 via {self.first.address}"
         self.second.run(route)
-        code, said = self.workstation.exec_run(route.split(), privileged=True)
+        code, said = self.workstation.exec_run(route.split())
         assert code == 0, said
         return found
 
@@ -101,7 +101,9 @@ def world(stack: Stack, person: Callable[[str], Person]) -> Iterator[World]:
     hall = Hall(stack)
     stacks.build(Path(__file__).parent / "workstation", WORKSTATION)
     network = f"{stack.project}_portal"
-    desk = docker.from_env().containers.run(WORKSTATION, detach=True, network=network, init=True)
+    desk = docker.from_env().containers.run(
+        WORKSTATION, detach=True, network=network, init=True, cap_add=["NET_ADMIN"]
+    )  # to set a route
     people = {name: person(name) for name in ("jane", "john")}
     for one in people.values():
         one.http.get("/api/v1/me").raise_for_status()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import httpx
+import pki
 import pytest
 from machines import Hall, Machine
 from people import Person, wait_until
@@ -67,6 +71,15 @@ def test_what_cannot_work_is_said_before_anything_is_touched(
     done = hall.setup("--name", debian_12.name, *arguments, debian_12.address, **settings)
     assert (done.returncode, words in done.stdout) == (code, True), done.stdout
     assert "no Docker" in debian_12.run("command -v dockerd || echo no Docker")
+
+
+def test_a_registry_authority_that_expired_is_given_to_no_vm(hall: Hall, debian_12: Machine, tmp_path: Path) -> None:
+    secrets = shutil.copytree(hall.stack.home / "secrets", tmp_path / "secrets")
+    old = pki.Authority("Old").person("old", None, days=1, starts=timedelta(days=-2))
+    (secrets / "registry_ca").unlink()
+    (secrets / "registry_ca").write_bytes(pki.pem(old.certificate))
+    done = hall.setup("--name", debian_12.name, debian_12.address, PORTAL_SECRETS=str(secrets))
+    assert (done.returncode, "is expired or no certificate" in done.stdout) == (2, True), done.stdout
 
 
 def test_a_name_that_does_not_resolve(hall: Hall, debian_12: Machine) -> None:
