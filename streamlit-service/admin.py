@@ -82,15 +82,24 @@ def vm_setup(
     engine: Annotated[str, typer.Option(help="unix:///var/run/docker.sock or ssh://user@host[:port]")],
     address: Annotated[str, typer.Option(help="the VM's internal address, where containers publish")],
     owner: Annotated[str | None, typer.Option(help=OWNER_HELP)] = None,
-    pool: Annotated[str, typer.Option(help=POOL_HELP)] = SHARED_POOL,
+    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
 ) -> None:
-    """Add a VM that takes containers once it is proven. What setup-vm.sh ends with; again, it changes nothing."""
-    vm = inventory.add(_portal(), _actor(), name, engine, address, owner, pool, VmState.NEW)
+    """Add a VM that takes containers once it is proven. What setup-vm.sh ends with; again, it changes nothing.
+
+    A VM that is known keeps owner and pool where none is given.
+    """
+    portal = _portal()
+    with portal.store.reading() as tx:
+        known = store.vm_by_name(tx, name)
+        whose = {user.id: user.subject for user in store.all_users(tx)}
+    if known and owner is None and pool is None:
+        owner, pool = whose.get(known.owner_id or 0), known.pool
+    vm = inventory.add(portal, _actor(), name, engine, address, owner, pool or SHARED_POOL, VmState.NEW)
     if vm.state is not VmState.NEW:
         typer.echo(f"VM {name} is in the fleet.")
         return
     vm_prove(name)
-    inventory.activate(_portal(), _actor(), name)
+    inventory.activate(portal, _actor(), name)
     typer.echo(f"VM {name} takes containers.")
 
 

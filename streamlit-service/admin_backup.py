@@ -13,6 +13,7 @@ import wiring
 from portal import audit, backup
 from portal.context import Portal
 from portal.errors import PortalError
+from sqlalchemy.exc import SQLAlchemyError
 
 HOUR_S = 3600.0
 RETRY_S = 300.0
@@ -20,7 +21,7 @@ RETRY_S = 300.0
 
 def make(
     folder: Annotated[Path, typer.Argument(help="where backups are kept", file_okay=False)],
-    keep: Annotated[int, typer.Option(min=1, help="how many of them")] = 14,
+    keep: Annotated[int, typer.Option(min=0, help="delete all but so many of the newest; 0: delete none")] = 0,
     every_hours: Annotated[float, typer.Option(min=0, help="go on for ever, one each so many hours; 0: one now")] = 0,
 ) -> None:
     """Back up all records while everything runs, and prove that they can be restored."""
@@ -35,7 +36,7 @@ def make(
             try:
                 _one(portal, folder, keep)
                 continue
-            except (PortalError, OSError) as error:
+            except (PortalError, OSError, SQLAlchemyError) as error:
                 typer.echo(f"The backup failed: {error}. Trying again in {RETRY_S / 60:.0f} min.", err=True)
                 wait_s = RETRY_S
         time.sleep(wait_s)
@@ -49,16 +50,21 @@ def _until_due(folder: Path, every_s: float) -> float:
 def _one(portal: Portal, folder: Path, keep: int) -> None:
     now = datetime.now(UTC)
     path = folder / f"{now:%Y%m%dT%H%M%SZ}{backup.SUFFIX}"
-    manifest = backup.write(portal.store, path, now)
+    unproven = path.with_suffix(".unproven")  # never taken for a backup
     try:
-        backup.prove(path)
+        manifest = backup.write(portal.store, unproven, now)
+        backup.prove(unproven)
     except PortalError:
-        path.rename(path.with_suffix(".broken"))  # kept as evidence, never taken for a backup
+        unproven.rename(path.with_suffix(".broken"))  # kept as evidence
         raise
+    except BaseException:
+        unproven.unlink(missing_ok=True)
+        raise
+    unproven.rename(path)
     with portal.store.transaction() as tx:
         audit.append(tx, now, f"cli:{getpass.getuser()}", "database.backed_up", "database", file=path.name,
                      rows=manifest.rows, audit_hash=manifest.audit_hash)  # fmt: skip
-    for old in backup.keep_newest(folder, keep):
+    for old in backup.keep_newest(folder, keep) if keep else ():
         typer.echo(f"Deleted the old backup {old.name}.")
     size = path.stat().st_size / 1e6
     typer.echo(f"Backed up {manifest.rows} rows to {path} ({size:.1f} MB); restoring it was tried and works.")

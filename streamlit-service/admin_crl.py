@@ -61,12 +61,23 @@ def _one(config: Settings, url: str) -> bool:
         found = revocation.read(url, content, wiring.client_authorities(config))
         if found.next_update < datetime.now(UTC):
             raise ValueError("it is too old already")
-        _replace(config.crl_dir / file_name(url), content)
+        target = config.crl_dir / file_name(url)
+        if (there := _made_at(target, config)) and found.this_update < there:
+            raise ValueError(f"it is older ({found.this_update:%Y-%m-%d %H:%M}) than the one that is there")
+        _replace(target, content)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
         typer.echo(f"{url}: {error}; the list that was there stays.", err=True)
         return False
     typer.echo(f"{url}: {len(found.serials)} revoked, counts until {found.next_update:%Y-%m-%d %H:%M} UTC.")
     return True
+
+
+def _made_at(path: Path, config: Settings) -> datetime | None:
+    """When the list that is there was made: somebody on the way could send an older one, from before a revocation."""
+    try:
+        return revocation.read(path.name, path.read_bytes(), wiring.client_authorities(config)).this_update
+    except (OSError, ValueError):
+        return None
 
 
 def _download(url: str) -> bytes:

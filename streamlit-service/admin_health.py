@@ -67,7 +67,8 @@ def revocation_of(config: Settings) -> Iterator[Finding]:
             "warning", "revocation", name, f"The revocation list {name} is not used: {why}.", SHOW, "revocation"
         )
     for issuer in {ca.subject for ca in authorities if ca.subject != ca.issuer}:
-        who = issuer.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value if issuer else "?"
+        names = issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+        who = names[0].value if names else issuer.rfc4514_string()
         lists = [one for one in held.lists if one.issuer == issuer and one.people]
         yield _freshness(str(who), max(lists, key=lambda one: one.next_update, default=None), now, config.revocation)
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -20,6 +20,8 @@ from cryptography.x509 import Certificate, CertificateRevocationList, ExtensionN
 from portal.errors import NotAuthenticated
 
 LOOK_S = 5.0
+SKEW = timedelta(minutes=5)
+"""How far an authority's clock may be ahead of ours."""
 SUFFIXES = (".crl", ".pem")
 OFF, SOFT, STRICT = "off", "soft", "strict"
 log = structlog.get_logger()
@@ -128,10 +130,12 @@ def read(name: str, content: bytes, bundle: Sequence[Certificate]) -> Revocation
         crl = x509.load_pem_x509_crl(content) if pem else x509.load_der_x509_crl(content)
     except ValueError as error:
         raise ValueError("it is no certificate revocation list") from error
-    scope = _scope(crl)
     signer = next((ca for ca in bundle if ca.subject == crl.issuer and _signed(crl, ca)), None)
     if signer is None:
         raise ValueError(f"no accepted authority signed it; it names {crl.issuer.rfc4514_string()}")
+    scope = _scope(crl)
+    if crl.last_update_utc > datetime.now(UTC) + SKEW:
+        raise ValueError("it is from the future")
     if crl.next_update_utc is None:
         raise ValueError("it does not say until when it counts")
     return RevocationList(
@@ -150,7 +154,11 @@ def read(name: str, content: bytes, bundle: Sequence[Certificate]) -> Revocation
 def _scope(crl: CertificateRevocationList) -> x509.IssuingDistributionPoint | None:
     """What the list is limited to. RFC 5280, 5.2: with a critical extension we do not know, it must not be used."""
     scope = None
-    for extension in crl.extensions:
+    try:
+        extensions = list(crl.extensions)
+    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:  # neither is a ValueError
+        raise ValueError(f"its extensions cannot be read: {error}") from error
+    for extension in extensions:
         value = extension.value
         if isinstance(value, x509.DeltaCRLIndicator):
             raise ValueError("it lists changes only (a delta list)")

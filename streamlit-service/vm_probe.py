@@ -24,7 +24,7 @@ def parse(text: str, asked_at: float | None = None) -> VmReport:
         disk_free_gb=_gib(free),
         clock_skew_s=None if clock is None else round(clock - now, 1),
         synchronised={"yes": True, "no": False}.get(said.get("synchronised", "")),
-        reserved_ports=said.get("reserved", ""),
+        reserved_ports=said.get("reserved"),
     )
 
 

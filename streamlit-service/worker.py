@@ -19,6 +19,7 @@ from portal.errors import NotFound
 from portal.reconciler import Reconciler
 from portal.spec import container_name
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from request_log import RequestLog
 
 
 def create_app() -> FastAPI:
@@ -46,6 +47,7 @@ def create_app() -> FastAPI:
 
     app = FastAPI(title="Container Portal worker", openapi_url=None, lifespan=lifespan)
     http_errors.install(app)
+    app.add_middleware(RequestLog)
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:

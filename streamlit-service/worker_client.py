@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 import httpx
+import structlog
 from portal.errors import EngineError, NotFound, PortalError
 
 WAKE_TIMEOUT_S = 0.5
@@ -18,7 +19,11 @@ class WorkerClient:
 
     def __init__(self, url: str, secret: str) -> None:
         self._client = httpx.Client(
-            base_url=url, headers={"X-Proxy-Secret": secret}, timeout=LOG_TIMEOUT_S, trust_env=False
+            base_url=url,
+            headers={"X-Proxy-Secret": secret},
+            timeout=LOG_TIMEOUT_S,
+            trust_env=False,
+            event_hooks={"request": [_with_id]},
         )
 
     def wake(self) -> None:
@@ -52,6 +57,12 @@ class WorkerClient:
         except httpx.HTTPError as error:
             raise EngineError("worker_silent", "The worker does not answer.", "Is it running? docker compose ps",
                               cause=str(error)) from error  # fmt: skip
+
+
+def _with_id(request: httpx.Request) -> None:
+    """The worker's log lines carry the id of the request that they are for."""
+    if request_id := structlog.contextvars.get_contextvars().get("request_id"):
+        request.headers["X-Request-Id"] = request_id
 
 
 def _error(response: httpx.Response) -> PortalError:

@@ -93,6 +93,7 @@ ONLY_IN = {
         "portal/audit.py",
         "portal/backup.py",
         "portal/deployments.py",
+        "admin_backup.py",
         "admin_health.py",
     },
     "alembic": {"portal/store.py", "portal/backup.py"},

@@ -30,7 +30,7 @@ vm_check() {
     if [ -x /usr/local/sbin/portal-firewall ]; then
         echo "== firewall $(timeout 10 sudo -n /usr/local/sbin/portal-firewall check 2>/dev/null || :)"
     else
-        echo "== firewall missing"
+        echo "== firewall none"
     fi
     echo "== disk $(df -P -k /var/lib/docker 2>/dev/null | awk 'NR == 2 {print $2, $4}')"
     echo "== reserved $(cat /proc/sys/net/ipv4/ip_local_reserved_ports 2>/dev/null)"

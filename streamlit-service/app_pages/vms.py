@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import streamlit as st
 from portal import inventory, ledger, store, vmhealth
 from portal.models import Gpu, Vm, VmState
@@ -11,7 +13,7 @@ from app_pages import frame, session, tiles, words
 
 SHARED = "The shared pool"
 FIREWALL = {"ok": "● on", "": ""}
-ICONS = {"firewall": "shield", "disk": "hard_drive", "clock": "schedule"}
+ICONS = {"firewall": "shield", "disk": "hard_drive", "clock": "schedule", "ports": "lan"}
 
 
 def page() -> None:
@@ -25,6 +27,7 @@ def page() -> None:
         st.info("Here are the VMs on which containers run. There is none yet. Add the first on the server: "
                 "`admin.py vm add NAME --engine ssh://portal@HOST --address IP`", icon=":material/dns:")  # fmt: skip
         return
+    now = portal.now()
     _ill(vms)
     names: dict[int | str, str] = {user.id: user.display_name for user in users}
     rows = [
@@ -37,10 +40,14 @@ def page() -> None:
             "Disk free (GB)": vm.disk_free_gb,
             "GPUs by": vm.gpu_access or (vm.gpu_problem or "no GPU").replace("_", " "),
         }
-        for vm in sorted(vms, key=lambda vm: (vm.reachable and not vm.gpu_problem and not vmhealth.of_vm(vm), vm.name))
+        for vm in sorted(vms, key=lambda vm: (_well(vm, now), vm.name))
     ]  # fmt: skip
     st.dataframe(rows, hide_index=True, width="stretch", key="vms")
     _change(vms, names)
+
+
+def _well(vm: Vm, now: datetime) -> bool:
+    return vm.reachable and not vm.gpu_problem and not vmhealth.of_vm(vm, now)
 
 
 def _ill(vms: list[Vm]) -> None:
@@ -49,11 +56,12 @@ def _ill(vms: list[Vm]) -> None:
         if not vm.reachable:
             since = f" Last seen {words.ago(vm.last_seen_at, now)}." if vm.last_seen_at else " It was never seen."
             st.error(f"**{vm.name} cannot be reached.** {vm.error or ''}{since} Its containers go on, unseen. Try: "
-                     f"`ssh {vm.engine_url.removeprefix('ssh://')} systemctl status docker`",
+                     f"`ssh {vm.engine_url.rpartition('@')[2]} systemctl status docker ssh`",
                      icon=":material/cloud_off:")  # fmt: skip
-        for trouble in vmhealth.of_vm(vm) if vm.reachable else []:
+        for trouble in vmhealth.of_vm(vm, now) if vm.reachable else []:
             say = st.error if trouble.grave else st.warning
-            say(f"{trouble.says} Run there: `{trouble.hint}`", icon=f":material/{ICONS[trouble.kind]}:")
+            where = "Run on the portal's machine" if trouble.from_portal else "Run there"
+            say(f"{trouble.says} {where}: `{trouble.hint}`", icon=f":material/{ICONS[trouble.kind]}:")
         if vm.state is VmState.NEW:
             st.info(f"**{vm.name} takes no containers yet.** It is being prepared, or its proof failed. "
                     f"Try: `admin.py vm prove {vm.name}`", icon=":material/pending:")  # fmt: skip

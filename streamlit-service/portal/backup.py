@@ -12,12 +12,14 @@ import json
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import sqlalchemy as sa
 from alembic.util import CommandError
@@ -30,6 +32,7 @@ from portal.store import Store, Tx
 FORMAT = 1
 SUFFIX = ".portal-backup.tar.gz"
 BATCH = 500
+CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,7 @@ def write(store: Store, path: Path, now: datetime) -> Manifest:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as raw:
             with tarfile.open(fileobj=raw, mode="w:gz") as archive, store.reading() as tx:
                 for table in _present(tx):
-                    lines = b"".join(_lines(tx, table))
-                    tables[table.name] = lines.count(b"\n"), hashlib.sha256(lines).hexdigest()
-                    _put(archive, f"{table.name}.jsonl", lines)
+                    tables[table.name] = _put_table(archive, tx, table, path.parent)
                 head = tx.execute(sa.select(audit_head.c.hash)).scalar_one()
                 manifest = Manifest(FORMAT, now.isoformat(), _revision(tx), head, tables)
                 _put(archive, "manifest.json", json.dumps(vars(manifest)).encode())
@@ -72,7 +73,11 @@ def write(store: Store, path: Path, now: datetime) -> Manifest:
 
 def prove(path: Path) -> Manifest:
     """Restore a backup into a database of its own, beside everything, and verify its audit trail. Raises Invalid."""
-    with tempfile.TemporaryDirectory() as folder, closing(Store(f"sqlite:///{folder}/proof.db")) as store:
+    beside = path.parent if os.access(path.parent, os.W_OK) else None  # where there is room for it
+    with (
+        tempfile.TemporaryDirectory(dir=beside, prefix=".proof-") as folder,
+        closing(Store(f"sqlite:///{folder}/proof.db")) as store,
+    ):
         return _fill(store, path)
 
 
@@ -101,20 +106,19 @@ def keep_newest(folder: Path, keep: int) -> list[Path]:
 
 
 def _fill(store: Store, path: Path) -> Manifest:
-    manifest, contents = _read(path)
+    manifest = _read(path)
     try:
         store.migrate(manifest.revision)
     except CommandError as error:
         raise Invalid("newer_backup", f"{path.name} was made by a newer portal (schema {manifest.revision}).",
                       "Restore it with that version.", cause=str(error)) from error  # fmt: skip
-    with store.transaction() as tx:
+    with store.transaction() as tx, tarfile.open(path, "r:gz") as archive:
         present = _present(tx)
         for table in reversed(present):
             tx.execute(table.delete())  # what the migrations put there
         for table in present:
-            rows = [_decode(table, json.loads(line)) for line in contents.get(table.name, b"").splitlines()]
-            for start in range(0, len(rows), BATCH):
-                tx.execute(table.insert(), rows[start : start + BATCH])
+            for rows in _batched(_table_lines(archive, table.name), BATCH):
+                tx.execute(table.insert(), [_decode(table, json.loads(line)) for line in rows])
             _continue_numbering(tx, table)
     store.migrate()
     with store.reading() as tx:
@@ -125,31 +129,75 @@ def _fill(store: Store, path: Path) -> Manifest:
     return manifest
 
 
-def _read(path: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """The manifest and every table's lines, with their checksums compared."""
+def _read(path: Path) -> Manifest:
+    """The manifest, after every table's checksum was compared. A table is never held in memory as a whole."""
+    digests: dict[str, str] = {}
+    found: dict[str, Any] = {}
     try:
         with tarfile.open(path, "r:gz") as archive:
-            files = {member.name: _get(archive, member) for member in archive.getmembers()}
-        manifest = Manifest(**json.loads(files.pop("manifest.json")))
+            for member in archive:
+                stream = archive.extractfile(member)
+                if stream is None:
+                    continue
+                if member.name == "manifest.json":
+                    found = json.load(stream)
+                else:
+                    digests[member.name] = _sha256(stream)
+        manifest = Manifest(**found)
     except FileNotFoundError as error:
         raise Invalid("no_backup", f"There is no file {path}.", "Name a backup.") from error
-    except (OSError, EOFError, KeyError, TypeError, ValueError, tarfile.TarError) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zlib.error, tarfile.TarError) as error:
         raise Invalid("no_backup", f"{path.name} is no backup of a portal, or it is cut off.",
                       "Use another backup.", cause=str(error)) from error  # fmt: skip
     if manifest.format != FORMAT:
         raise Invalid("other_format", f"{path.name} is a backup of format {manifest.format}, not {FORMAT}.",
                       "Restore it with the program that made it.")  # fmt: skip
-    contents = {}
     for name, (_, digest) in manifest.tables.items():
-        contents[name] = files.get(f"{name}.jsonl", b"")
-        if hashlib.sha256(contents[name]).hexdigest() != digest:
+        if digests.get(f"{name}.jsonl") != digest:
             raise Invalid("damaged", f"{path.name} is damaged: its table {name} is not what was written.",
                           "Use another backup.")  # fmt: skip
-    return manifest, contents
+    return manifest
+
+
+def _sha256(stream: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while part := stream.read(CHUNK):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _table_lines(archive: tarfile.TarFile, table: str) -> Iterator[bytes]:
+    """Nothing for a table that the backup does not know."""
+    with suppress(KeyError):
+        if stream := archive.extractfile(f"{table}.jsonl"):
+            yield from stream
+
+
+def _batched(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Lists of so many (itertools.batched of Python 3.12)."""
+    every = iter(lines)
+    while some := list(islice(every, size)):
+        yield some
+
+
+def _put_table(archive: tarfile.TarFile, tx: Tx, table: sa.Table, folder: Path) -> tuple[int, str]:
+    """Rows and SHA-256 of what was put. By way of a file: tar wants the size before the content."""
+    count, digest = 0, hashlib.sha256()
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for line in _lines(tx, table):
+            count += 1
+            digest.update(line)
+            file.write(line)
+        info = tarfile.TarInfo(f"{table.name}.jsonl")
+        info.size, info.mode = file.tell(), 0o600
+        file.seek(0)
+        archive.addfile(info, file)
+    return count, digest.hexdigest()
 
 
 def _lines(tx: Tx, table: sa.Table) -> Iterator[bytes]:
-    for row in tx.execute(sa.select(table).order_by(*table.primary_key.columns)).mappings():
+    rows = tx.execute(sa.select(table).order_by(*table.primary_key.columns), execution_options={"yield_per": BATCH})
+    for row in rows.mappings():
         yield json.dumps(dict(row), default=_encode, separators=(",", ":")).encode() + b"\n"
 
 
@@ -199,8 +247,3 @@ def _put(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     info = tarfile.TarInfo(name)
     info.size, info.mode = len(content), 0o600
     archive.addfile(info, io.BytesIO(content))
-
-
-def _get(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    stream = archive.extractfile(member)
-    return stream.read() if stream else b""

@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     lock_ttl_s: float = Field(12, gt=0, description="after a crash, work is taken up again after this")
     observe_interval_s: float = Field(3, gt=0, description="between looks at every VM")
 
+    egress: Literal["open", "proxy", "none"] = Field("open", description="where containers may go, as VMs are told")
+    egress_proxy: str = Field("", description="address:port, for egress=proxy")
+
     # Which releases may run.
     signature_key_file: Path | None = Field(None, description="cosign's public key; without it nothing runs")
     signature_ttl_s: float = Field(600, gt=0, description="a verified signature is remembered this long")

@@ -100,8 +100,9 @@ class GpuReport:
 
 @dataclass(frozen=True)
 class VmReport:
-    """What a VM says of itself. `firewall`: portal-firewall's word (ok, missing, changed, stale, not_at_boot), or
-    "unknown". Disk in GB below /var/lib/docker. `clock_skew_s`: how far its clock is ahead of ours.
+    """What a VM says of itself. `firewall`: portal-firewall's word (ok, missing, changed, stale, not_at_boot), "none"
+    where it was never installed, "no_gate" where nobody could be asked, or "unknown". Disk in GB below
+    /var/lib/docker. `clock_skew_s`: how far its clock is ahead of ours.
     """
 
     firewall: str
@@ -109,7 +110,7 @@ class VmReport:
     disk_total_gb: float | None = None
     clock_skew_s: float | None = None
     synchronised: bool | None = None
-    reserved_ports: str = ""
+    reserved_ports: str | None = None
 
 
 class Engine(Protocol):

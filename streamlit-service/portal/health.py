@@ -71,15 +71,12 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Finding]:
         good = False
         why = vm.gpu_problem.replace("_", " ")
         yield Finding("critical", "gpu", vm.name, f"{vm.name}'s GPUs cannot be used: {why}.",
-                      f"ssh {host} sudo nvidia-smi; scripts/setup-vm.sh {host}", "gpu-problem")  # fmt: skip
-    for problem in vmhealth.of_vm(vm):
+                      f"ssh {host} sudo nvidia-smi; {vmhealth.prepare(vm)}", "gpu-problem")  # fmt: skip
+    for problem in vmhealth.of_vm(vm, portal.now()):
         good = False
-        yield Finding("critical" if problem.grave else "warning", problem.kind, vm.name, problem.says,
-                      f"ssh {host} '{problem.hint}'", f"vm-{problem.kind}")  # fmt: skip
-    if vm.checked_at is None and vm.engine_url.startswith("ssh://"):
-        good = False
-        yield Finding("warning", "firewall", vm.name, f"{vm.name} has no gate that tells of its firewall.",
-                      f"scripts/setup-vm.sh {host}", "vm-firewall")  # fmt: skip
+        command = problem.hint if problem.from_portal else f"ssh {host} '{problem.hint}'"
+        yield Finding("critical" if problem.grave else "warning", problem.kind, vm.name, problem.says, command,
+                      f"vm-{problem.kind}")  # fmt: skip
     if vm.state is VmState.NEW:
         good = False
         yield Finding("warning", "vm", vm.name, f"{vm.name} was added and is not proven yet.",

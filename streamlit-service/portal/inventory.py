@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from portal import admission, audit, ledger, policy, quotas, store
+from portal import admission, audit, ledger, policy, quotas, store, vmhealth
 from portal.context import Portal
 from portal.engine import EngineInfo, GpuReport, VmReport
 from portal.errors import Conflict, Invalid, NotFound
@@ -45,7 +45,14 @@ def add(
         ):
             return known
         if known:
-            raise Conflict("vm_exists", f"There is a VM {name} with other settings.", "Choose another name.")
+            raise Conflict("vm_exists", f"There is a VM {name} already, and it is not the same: "
+                           f"{known.engine_url}, {known.address}, "
+                           f"{'somebody' if known.owner_id else known.pool}'s.",
+                           "Choose another name, or change the one that is there: vm assign, vm remove.")  # fmt: skip
+        for other in store.all_vms(tx):
+            if (other.engine_url == engine_url) or other.address == address:
+                raise Conflict("vm_twice", f"{other.name} is the same machine: {other.engine_url}, {other.address}.",
+                               "Its memory and GPUs would be given out twice. Use its name.")  # fmt: skip
         store.insert_vm(tx, name, engine_url, address, owner_id, pool, state)
         audit.append(tx, now, who, "vm.added", f"vm:{name}", engine=engine_url, address=address, owner=owner,
                      pool=pool)  # fmt: skip
@@ -147,7 +154,9 @@ def checked(portal: Portal, vm: Vm, report: VmReport) -> None:
     now = portal.now()
     with portal.store.transaction() as tx:
         store.update_vm(tx, vm.id, firewall=report.firewall, disk_free_gb=report.disk_free_gb,
-                        clock_skew_s=report.clock_skew_s, checked_at=now)  # fmt: skip
+                        clock_skew_s=report.clock_skew_s, checked_at=now, synchronised=report.synchronised,
+                        ports_reserved=None if report.reserved_ports is None
+                        else vmhealth.reserves(report.reserved_ports, portal.settings.served_ports))  # fmt: skip
         if report.firewall != vm.firewall:
             audit.append(tx, now, "worker", "vm.firewall", f"vm:{vm.name}", firewall=report.firewall)
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 
 from prometheus_client import Counter as Counted
 from prometheus_client import Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from portal import audit, launch, ledger, releases, store
+from portal import audit, launch, ledger, releases, store, vmhealth
 from portal.context import Portal
 from portal.models import Gpu, GpuState, State, Vm
 
@@ -61,7 +62,7 @@ class Records(Collector):
             if gpu.uuid in leased and gpu.utilisation is not None:
                 busy.add_metric([names[gpu.vm_id], gpu.uuid, leased[gpu.uuid]], gpu.utilisation / 100)
         yield busy
-        yield from _health(vms.values())
+        yield from _health(vms.values(), self._portal.now())
         if backed_up is not None:
             made = GaugeMetricFamily("portal_last_backup_age_seconds", "Since the last backup that was proven.")
             made.add_metric([], (self._portal.now() - backed_up).total_seconds())
@@ -75,9 +76,10 @@ class Records(Collector):
         yield age
 
 
-def _health(vms: Iterable[Vm]) -> Iterator[GaugeMetricFamily]:
-    """What VMs last said of themselves; those that say nothing are left out."""
-    firewalls: Counts = {(vm.name,): vm.firewall == "ok" for vm in vms if vm.firewall}
+def _health(vms: Iterable[Vm], now: datetime) -> Iterator[GaugeMetricFamily]:
+    """What VMs last said of themselves. A firewall that nobody speaks for is no good one."""
+    firewalls: Counts = {(vm.name,): not any(one.kind == "firewall" for one in vmhealth.of_vm(vm, now))
+                         for vm in vms if vm.checked_at is not None}  # fmt: skip
     disks: Counts = {(vm.name,): vm.disk_free_gb * GIB for vm in vms if vm.disk_free_gb is not None}
     clocks: Counts = {(vm.name,): vm.clock_skew_s for vm in vms if vm.clock_skew_s is not None}
     yield _gauge("portal_vm_firewall_ok", "1 where the firewall is as it should be, else 0.", ["vm"], firewalls)

@@ -139,6 +139,8 @@ class Vm:
     disk_free_gb: float | None = None
     clock_skew_s: float | None = None
     checked_at: datetime | None = None
+    synchronised: bool | None = None
+    ports_reserved: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import structlog
 
-from portal import audit, inventory, ledger, store
+from portal import audit, inventory, ledger, store, vmhealth
 from portal.context import Portal
-from portal.engine import ContainerStatus, Engine
+from portal.engine import ContainerStatus, Engine, VmReport
 from portal.errors import EngineError
 from portal.models import Deployment, State, StopReason, Vm
 from portal.spec import network
@@ -57,6 +57,8 @@ def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
         return
     try:
         report = engine.check()
+        if report is None and vm.engine_url.startswith("ssh://"):
+            report = VmReport(vmhealth.NO_GATE)
         if report is not None:
             inventory.checked(portal, vm, report)
         with portal.store.reading() as tx:
@@ -64,6 +66,8 @@ def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
         engine.prune_networks([network(portal.settings, owner)[0] for owner in (*owners, "proof")])
     except EngineError as error:
         log.warning("vm not checked", vm=vm.name, code=error.code, cause=error.cause)
+        if vm.checked_at is None:
+            inventory.checked(portal, vm, VmReport("unknown"))  # later silence is noticed by its age
 
 
 def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from portal import launch, ledger, releases, vmhealth
+from portal import inventory, launch, ledger, releases, store, vmhealth
 from portal.context import Portal
 from portal.convergence import IsReady, Verify
 from portal.engine import LABEL_PORTAL, ContainerSpec, Engine
@@ -37,14 +37,14 @@ class Check:
 def prove(portal: Portal, vm: Vm, engine: Engine, is_ready: IsReady, verify: Verify) -> Iterator[Check]:
     """Each check as it is done; never raises. The container is made only where all before it went well."""
     good = True
-    for check in _look(engine, vm):
+    for check in _look(portal, engine, vm):
         good &= check.state != "failed"
         yield check
     if good:
         yield from _run(portal, vm, engine, is_ready, verify)
 
 
-def _look(engine: Engine, vm: Vm) -> Iterator[Check]:
+def _look(portal: Portal, engine: Engine, vm: Vm) -> Iterator[Check]:
     try:
         info = engine.info()
         yield Check("engine", "ok", f"Docker Engine {info.version}, {info.cpus} CPUs, {info.memory_gb:g} GB")
@@ -58,6 +58,7 @@ def _look(engine: Engine, vm: Vm) -> Iterator[Check]:
             if report.firewall == "ok":
                 yield Check("firewall", "ok", "The firewall's rules are loaded.")
         gpus = engine.gpus()
+        inventory.saw_gpus(portal, vm, gpus)  # not left to the worker's loop: the container below asks the records
         if gpus.problem:
             yield Check("gpus", "failed", f"Its GPUs cannot be used ({gpus.problem.replace('_', ' ')}).",
                         "Run install-nvidia.sh on it.")  # fmt: skip
@@ -70,10 +71,15 @@ def _look(engine: Engine, vm: Vm) -> Iterator[Check]:
 
 def _run(portal: Portal, vm: Vm, engine: Engine, is_ready: IsReady, verify: Verify) -> Iterator[Check]:
     with portal.store.reading() as tx:
+        vm = store.vm_by_name(tx, vm.name) or vm  # with what _look has recorded
         approved = sorted(releases.approved(tx).values(), key=lambda one: one.size_bytes)
         leased = ledger.leased_gpus(tx)
-        free = [gpu for gpu in ledger.gpus_of(tx, vm.id).values()
-                if gpu.state is GpuState.OK and gpu.uuid not in leased]  # fmt: skip
+        gpus = ledger.gpus_of(tx, vm.id)
+        free = [gpu for gpu in gpus.values() if gpu.state is GpuState.OK and gpu.uuid not in leased]
+    if vm.state is VmState.NEW and gpus and not free:
+        yield Check("gpus", "failed", "None of its GPUs can be tried: they are out of order.",
+                    "nvidia-smi; the GPUs page says what ails each.")  # fmt: skip
+        return
     if not approved:
         yield Check("container", "warning", "No image is approved yet, so no container was tried.",
                     "Approve one on the Images page, then prove the VM again: admin.py vm prove NAME")  # fmt: skip

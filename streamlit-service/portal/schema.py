@@ -64,6 +64,8 @@ vms = sa.Table(
     sa.Column("disk_free_gb", sa.Float),
     sa.Column("clock_skew_s", sa.Float),
     sa.Column("checked_at", UtcDateTime),
+    sa.Column("synchronised", sa.Boolean),
+    sa.Column("ports_reserved", sa.Boolean),
 )  # fmt: skip
 
 gpus = sa.Table(

@@ -50,6 +50,15 @@ def environment(token: str, *, gpus: bool, ssh_keys: str = "") -> dict[str, str]
     return variables
 
 
+def way_out(settings: Settings) -> dict[str, str]:
+    """The variables that lead programs to the proxy, where VMs let nothing else out, not even questions for names."""
+    if settings.egress != "proxy" or not settings.egress_proxy:
+        return {}
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")  # curl reads the small ones
+    local = {"NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
+    return local | {name: f"http://{settings.egress_proxy}" for name in names}
+
+
 def ssh_keys(owner: User) -> str:
     """Who may open the container by SSH: the card that its owner signs in with, and the keys they added."""
     return "\n".join(key for key in (owner.certificate_key, *(one.key for one in owner.ssh_keys)) if key)
@@ -71,7 +80,8 @@ def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
             LABEL_OWNER: deployment.owner.subject,
             LABEL_GPUS: ",".join(deployment.gpu_uuids),
         },
-        environment=environment(
+        environment=way_out(settings)
+        | environment(
             deployment.jupyter_token,
             gpus=bool(deployment.gpu_uuids),
             ssh_keys=ssh_keys(deployment.owner) if deployment.ssh else "",

@@ -158,8 +158,18 @@ def test_a_list_that_is_too_old_still_revokes_but_vouches_for_nobody(
         (lambda own: a_list(own, scope(indirect_crl=True)), "indirect or partial"),
         (lambda own: a_list(own, scope(only_some_reasons=frozenset([x509.ReasonFlags.superseded]))), "partial"),
         (lambda own: a_list(own, (UNKNOWN, True)), "critical extension that is unknown"),
+        (lambda own: own.revocation_list(starts=timedelta(hours=1)), "from the future"),
     ],
-    ids=["a web page", "another authority of the same name", "cut off", "delta", "indirect", "reasons", "critical"],
+    ids=[
+        "a web page",
+        "another authority of the same name",
+        "cut off",
+        "delta",
+        "indirect",
+        "reasons",
+        "critical",
+        "future",
+    ],
 )
 def test_what_is_no_whole_list_of_our_authorities_counts_for_nothing_and_is_named(
     strict: RevocationLists, put: Callable[..., None], authority: pki.Authority, jane: x509.Certificate,
@@ -253,6 +263,18 @@ def test_new_lists_are_fetched_and_a_bad_one_replaces_nothing(
     assert (done.exit_code, "the list that was there stays" in done.output) == (1, True), done.output
     assert "1 revoked" in run(admin_crl.app, ["list"]).output
     assert [path.name for path in configured.iterdir()] == [admin_crl.file_name(os.environ["PORTAL_CRL_URLS"])]
+
+
+def test_an_older_list_from_somebody_on_the_way_replaces_nothing(
+    configured: Path, web: Distribution, authority: pki.Authority, jane: x509.Certificate
+) -> None:
+    run = CliRunner().invoke
+    web.body = authority.revocation_list(jane)
+    assert run(admin_crl.app, ["fetch"]).exit_code == 0
+    web.body = authority.revocation_list(starts=timedelta(days=-1))
+    done = run(admin_crl.app, ["fetch"])
+    assert (done.exit_code, "it is older" in done.output) == (1, True), done.output
+    assert "1 revoked" in run(admin_crl.app, ["list"]).output
 
 
 def test_an_address_that_does_not_answer_is_said(configured: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,14 +54,15 @@ def test_a_backup_is_for_its_owner_only_and_leaves_no_part(lived: Portal, clock:
 def test_what_happens_meanwhile_is_in_it_whole_or_not_at_all(
     lived: Portal, john: User, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put, done = backup._put, list[Deployment]()
+    put, done = backup._put_table, list[Deployment]()
 
-    def meddle(*arguments: object) -> None:
-        if not done:
+    def meddle(*arguments: object) -> tuple[int, str]:
+        wrote = put(*arguments)  # type: ignore[arg-type]
+        if not done:  # the first table is read, the others not yet
             done.append(deployments.request(lived, john, Order("ml-cpu", name="meanwhile")))
-        put(*arguments)  # type: ignore[arg-type]
+        return wrote
 
-    monkeypatch.setattr(backup, "_put", meddle)
+    monkeypatch.setattr(backup, "_put_table", meddle)
     path = tmp_path / f"one{backup.SUFFIX}"
     backup.write(lived.store, path, clock())
     with closing(Store(f"sqlite:///{tmp_path}/new.db")) as fresh:

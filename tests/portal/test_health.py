@@ -66,6 +66,11 @@ def test_a_vm_that_was_lost_is_named_with_the_way_to_it(well: Portal) -> None:
 
 def test_a_vm_that_is_new_or_was_never_prepared(well: Portal) -> None:
     inventory.add(well, "test", "vm-08", "ssh://portal@10.0.0.8", "10.0.0.8", state=VmState.NEW)
+    with well.store.reading() as tx:
+        new = store.vm_by_name(tx, "vm-08")
+    assert new
+    assert set(troubles(well)) == {("vm", "vm-08")}
+    inventory.checked(well, new, VmReport("none"))
     assert set(troubles(well)) == {("vm", "vm-08"), ("firewall", "vm-08")}
 
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 from portal import audit, sshkeys, users
+from portal.config import Settings
 from portal.context import Portal
 from portal.errors import Conflict, Invalid
 from portal.models import User
-from portal.spec import environment, ssh_keys
+from portal.spec import environment, ssh_keys, way_out
 from samples import JANE, SEEN, identity
 from samples import SSH_KEY as KEY
 
@@ -80,3 +81,10 @@ def test_a_container_without_gpus_is_not_given_them_all_by_its_base() -> None:
     assert environment("t", gpus=False)["NVIDIA_VISIBLE_DEVICES"] == "void"
     assert "NVIDIA_VISIBLE_DEVICES" not in environment("t", gpus=True)
     assert "PORTAL_SSH_KEYS" not in environment("t", gpus=True)
+
+
+def test_where_there_is_only_a_proxy_programs_are_told(settings: Settings) -> None:
+    assert way_out(settings) == {}
+    told = way_out(settings.model_copy(update={"egress": "proxy", "egress_proxy": "10.0.0.8:3128"}))
+    assert told["https_proxy"] == told["HTTPS_PROXY"] == "http://10.0.0.8:3128"
+    assert "127.0.0.1" in told["no_proxy"]

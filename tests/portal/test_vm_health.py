@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
+import gpu_world
 import pytest
 import vm_probe
 from fakes import FakeClock, FakeEngine
 from portal import audit, deployments, inventory, proving, store, vmhealth
 from portal.context import Portal
-from portal.engine import VmReport
-from portal.errors import EngineError, NoCapacity
+from portal.engine import EngineInfo, GpuReport, VmReport
+from portal.errors import Conflict, EngineError, NoCapacity
 from portal.models import Deployment, Order, User, Vm, VmState
 from portal.observation import observe_health
 from portal.ports import LEAVE_S
@@ -63,7 +65,62 @@ def test_a_firewall_that_changes_is_recorded_once_and_audited(portal: Portal, en
     with portal.store.reading() as tx:
         said = [event.details["firewall"] for event in audit.events(tx, "vm:vm-01") if event.action == "vm.firewall"]
     assert said == ["ok", "missing", "ok"]
-    assert vmhealth.of_vm(vm_of(portal)) == []
+    assert vmhealth.of_vm(vm_of(portal), portal.now()) == []
+
+
+def test_a_firewall_that_nobody_speaks_for_any_more_is_no_good_one(
+    portal: Portal, clock: FakeClock, engine: FakeEngine
+) -> None:
+    engine.vm_report = VmReport("ok", 500, 1000, 0.0)
+    observe_health(portal, vm_of(portal), engine)
+    engine.failing["check"] = EngineError("vm_unreachable", "portal-gate does not answer.", "")
+    clock.forward(vmhealth.SILENT.total_seconds() / 2)
+    observe_health(portal, vm_of(portal), engine)
+    assert vmhealth.of_vm(vm_of(portal), portal.now()) == []
+    clock.forward(vmhealth.SILENT.total_seconds())
+    observe_health(portal, vm_of(portal), engine)
+    [problem] = vmhealth.of_vm(vm_of(portal), portal.now())
+    assert (problem.kind, problem.grave) == ("firewall", True)
+
+
+def test_a_vm_whose_gate_was_taken_away_is_an_alarm(portal: Portal, engine: FakeEngine) -> None:
+    remote(portal)
+    engine.vm_report = VmReport("ok", 500, 1000, 0.0)
+    observe_health(portal, vm_of(portal, "vm-02"), engine)
+    engine.vm_report = None
+    observe_health(portal, vm_of(portal, "vm-02"), engine)
+    [problem] = vmhealth.of_vm(vm_of(portal, "vm-02"), portal.now())
+    assert (problem.hint, problem.from_portal) == ("scripts/setup-vm.sh --name vm-02 host.example", True)
+
+
+@pytest.mark.parametrize(
+    ("reserved", "kept"),
+    [
+        ("10000-10299", True),
+        ("80,9000-20000", True),
+        ("10000-10100,10101-10299", True),
+        ("10000-10298", False),
+        ("", False),
+    ],
+)
+def test_ports_that_are_not_kept_are_a_problem(portal: Portal, engine: FakeEngine, reserved: str, kept: bool) -> None:
+    remote(portal)
+    engine.vm_report = VmReport("ok", 500, 1000, 0.0, True, reserved)
+    observe_health(portal, vm_of(portal, "vm-02"), engine)
+    assert [one.kind for one in vmhealth.of_vm(vm_of(portal, "vm-02"), portal.now())] == ([] if kept else ["ports"])
+
+
+def remote(portal: Portal) -> None:
+    """vm-02, reached over SSH and seen."""
+    inventory.add(portal, "test", "vm-02", "ssh://portal@host.example:2222", "10.0.0.2")
+    inventory.seen(portal, vm_of(portal, "vm-02"), EngineInfo("28.0.0", 8, 32.0))
+
+
+def test_one_machine_is_not_added_twice(portal: Portal) -> None:
+    remote(portal)
+    for engine_url, address in (("ssh://portal@host.example:2222", "10.0.0.3"), ("ssh://portal@other", "10.0.0.2")):
+        with pytest.raises(Conflict, match="vm-02 is the same machine"):
+            inventory.add(portal, "test", "vm-03", engine_url, address)
 
 
 def test_networks_of_people_who_have_nothing_left_go(
@@ -80,8 +137,8 @@ def test_networks_of_people_who_have_nothing_left_go(
     assert engine.networks == {box.spec.network for box in engine.boxes.values()}
 
 
-def prove(portal: Portal, engine: FakeEngine, *, answers: bool = True) -> list[proving.Check]:
-    return list(proving.prove(portal, vm_of(portal), engine, lambda vm, port: answers, lambda release: None))
+def prove(portal: Portal, engine: FakeEngine, *, answers: bool = True, vm: str = "vm-01") -> list[proving.Check]:
+    return list(proving.prove(portal, vm_of(portal, vm), engine, lambda vm, port: answers, lambda release: None))
 
 
 def test_a_good_vm_is_proven_with_a_container_that_is_gone_afterwards(portal: Portal, engine: FakeEngine) -> None:
@@ -90,6 +147,17 @@ def test_a_good_vm_is_proven_with_a_container_that_is_gone_afterwards(portal: Po
     assert {one.state for one in checks} == {"ok"}
     assert [one.name for one in checks] == ["engine", "firewall", "image", "container"]
     assert not engine.boxes
+
+
+def test_a_new_vms_gpus_are_tried_although_nobody_looked_before(portal: Portal, engine: FakeEngine) -> None:
+    inventory.remove(portal, "test", "vm-01")
+    inventory.add(portal, "test", "vm-02", "ssh://portal@vm-02", "10.0.0.2", state=VmState.NEW)
+    engine.vm_report, engine.report = VmReport("ok", 500, 1000, 0.0), gpu_world.report(1)
+    checks = prove(portal, engine, vm="vm-02")
+    assert checks[-1].says.startswith("A container with A100 answered"), checks
+    engine.report = GpuReport((replace(gpu_world.report(1).gpus[0], problem="gpu_error"),), "535", "12.2", "nvidia")
+    last = prove(portal, engine, vm="vm-02")[-1]
+    assert (last.name, last.state, "out of order" in last.says) == ("gpus", "failed", True)
 
 
 @pytest.mark.parametrize("step", ["info", "check", "pull", "create", "start"])

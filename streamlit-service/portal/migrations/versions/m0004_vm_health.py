@@ -15,3 +15,5 @@ def upgrade() -> None:
     op.add_column("vms", sa.Column("disk_free_gb", sa.Float))
     op.add_column("vms", sa.Column("clock_skew_s", sa.Float))
     op.add_column("vms", sa.Column("checked_at", UtcDateTime))
+    op.add_column("vms", sa.Column("synchronised", sa.Boolean))
+    op.add_column("vms", sa.Column("ports_reserved", sa.Boolean))
