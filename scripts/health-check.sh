@@ -31,12 +31,13 @@ findings=$(mktemp)
 trap 'rm -f "$findings"' EXIT
 # note STATE CHECK SUBJECT SAYS NEXT SECTION
 note() { printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" "${5:-}" "${6:-}" >>"$findings"; }
-compose() { timeout 20 docker compose --project-directory "$root/deployment" "$@"; }
-setting() { # NAME DEFAULT: the environment, then .env, then the default
-    local value=${!1:-}
-    [ -n "$value" ] || value=$(sed -n "s/^$1=//p" "$root/deployment/.env" 2>/dev/null | tail -1)
-    printf '%s' "${value:-$2}"
-}
+# From there: COMPOSE_FILE in .env names files relative to where compose is called.
+cd "$root/deployment" || exit 3
+compose() { timeout "${limit:-20}" docker compose "$@"; }
+# shellcheck source=vm/env.sh
+. "$root/scripts/vm/env.sh"
+read_env .env
+setting() { printf '%s' "${!1:-$2}"; } # NAME DEFAULT: the environment, then .env, then the default
 
 # --- this machine ---------------------------------------------------------------------------------
 
@@ -47,9 +48,12 @@ check_engine() {
 }
 
 check_disk() {
-    local folder free used
+    local folder free used device seen=' '
     for folder in / "$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)"; do
         [ -d "$folder" ] || continue
+        device=$(df -P "$folder" | awk 'NR == 2 {print $1}')
+        [[ $seen != *" $device "* ]] || continue # one disk, one finding
+        seen+="$device "
         free=$(df -P -k "$folder" | awk 'NR == 2 {print int($4 / 1048576)}')
         used=$(df -P -k "$folder" | awk 'NR == 2 {sub("%", "", $5); print $5}')
         if [ "$used" -ge "$(setting PORTAL_DISK_CRITICAL_PERCENT 95)" ]; then
@@ -84,13 +88,18 @@ check_certificate() { # FILE WHAT
     fi
 }
 
-# Authorities come as a bundle: each counts, and any that expired lets nobody of its people in.
-check_bundle() {
+# Authorities come as a bundle: each counts, and any that expired lets nobody of its people in. A system's bundle,
+# which may be the registry's, is its distribution's business.
+check_bundle() { # FILE WHOSE
     local folder one
+    if [ "$(grep -c 'BEGIN CERT' "$1" 2>/dev/null)" -gt 50 ]; then
+        note ok certificate "$2" "$1 is a bundle of public authorities."
+        return
+    fi
     folder=$(mktemp -d)
     awk -v d="$folder" '/BEGIN CERT/ {n++} n {print > (d "/" n ".pem")}' "$1" 2>/dev/null
     for one in "$folder"/*.pem; do
-        [ -s "$one" ] || { note critical certificate "the authorities of people" "$1 holds no certificate." "head $1" certificates; break; }
+        [ -s "$one" ] || { note critical certificate "$2" "$1 holds no certificate." "head $1" certificates; break; }
         check_certificate "$one" "$(openssl x509 -noout -subject -nameopt RFC2253 -in "$one" 2>/dev/null | sed 's/^subject=//')"
     done
     rm -rf "$folder"
@@ -101,8 +110,8 @@ check_certificates() {
     secrets=$(setting PORTAL_SECRETS "$root/deployment/secrets")
     [[ $secrets = /* ]] || secrets=$root/deployment/$secrets
     check_certificate "$secrets/server_cert" "the server"
-    check_bundle "$secrets/client_ca"
-    check_bundle "$secrets/registry_ca"
+    check_bundle "$secrets/client_ca" "the authorities of people"
+    check_bundle "$secrets/registry_ca" "the registry's authority"
 }
 
 # --- the services -----------------------------------------------------------------------------------
@@ -143,8 +152,7 @@ check_proxy() {
 check_inside() {
     local said service
     for service in worker api; do
-        if said=$(timeout 600 docker compose --project-directory "$root/deployment" exec -T $service \
-            python3 admin.py health --lines ${deploy[@]+"${deploy[@]}"} 2>/dev/null); then
+        if said=$(limit=600 compose exec -T $service python3 admin.py health --lines ${deploy[@]+"${deploy[@]}"} 2>/dev/null); then
             printf '%s\n' "$said" >>"$findings"
             return
         fi

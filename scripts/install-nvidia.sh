@@ -78,6 +78,7 @@ make_toolkit() {
         ;;
     rhel)
         curl -fsSL --max-time 60 "$repository/stable/rpm/nvidia-container-toolkit.repo" |
+            sed "s#https://nvidia.github.io/libnvidia-container#$repository#" | # a mirror's copy names the original
             write /etc/yum.repos.d/nvidia-container-toolkit.repo 0644 || return
         ;;
     esac
@@ -146,4 +147,8 @@ step "Docker's settings name its runtime" is_registered make_registered
 step "Docker knows it" is_known_to_docker restart_docker
 step "the CDI specification is of driver $driver" is_cdi make_cdi
 [ -n "$dry_run" ] || check_in_a_container
-closing
+if [ -z "${PORTAL_PART_OF_SETUP:-}" ]; then
+    closing
+elif [ "$changed" -gt 0 ]; then
+    exit 10 # setup-vm.sh has the last word
+fi

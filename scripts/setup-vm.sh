@@ -23,6 +23,8 @@ bundle=$(cd "$(dirname "$0")" && pwd)
 deployment=$bundle/../deployment
 # shellcheck source=vm/steps.sh
 . "$bundle/vm/steps.sh"
+# shellcheck source=vm/env.sh
+. "$bundle/vm/env.sh"
 # shellcheck source=vm/prepare.sh
 . "$bundle/vm/prepare.sh"
 # shellcheck source=vm/unprepare.sh
@@ -64,34 +66,30 @@ options() {
     name=${name:-$host}
 }
 
-# The file's lines are settings, never commands.
-read_env() {
-    local line
-    [ -f "$env_file" ] || return 0
-    while IFS= read -r line || [ -n "$line" ]; do
-        [[ $line =~ ^(PORTAL_[A-Z_]+)=(.*)$ ]] || continue
-        [ -n "${!BASH_REMATCH[1]+set}" ] || export "${BASH_REMATCH[1]}=${BASH_REMATCH[2]}"
-    done <"$env_file"
-}
-
 # What travels to the VM; everything else of the settings stays here.
 readonly SETTINGS=(PORTAL_GATEWAYS PORTAL_SSH_NETWORKS PORTAL_ADMIN_NETWORKS PORTAL_EGRESS PORTAL_EGRESS_PROXY
     PORTAL_EGRESS_ALLOW PORTAL_EGRESS_DENY PORTAL_EGRESS_DNS PORTAL_CONTAINER_SUBNETS PORTAL_USER_PORTS
     PORTAL_REGISTRY_HOST PORTAL_VM_MIN_DISK_GB PORTAL_DOCKER_REPOSITORY PORTAL_NVIDIA_REPOSITORY PORTAL_MIN_DRIVER)
+is_network() { [[ $1 =~ ^[0-9]{1,3}(\.[0-9]{1,3}){3}(/([0-9]|[12][0-9]|3[0-2]))?$ ]]; }
 defaults() {
     : "${PORTAL_GATEWAYS:=}" "${PORTAL_SSH_NETWORKS:=}" "${PORTAL_ADMIN_NETWORKS:=}" "${PORTAL_EGRESS:=open}"
     : "${PORTAL_EGRESS_PROXY:=}" "${PORTAL_EGRESS_ALLOW:=}" "${PORTAL_EGRESS_DENY:=}" "${PORTAL_EGRESS_DNS:=}"
     : "${PORTAL_CONTAINER_SUBNETS:=10.213.0.0/16}" "${PORTAL_USER_PORTS:=10000-10299}"
     : "${PORTAL_REGISTRY_HOST:=127.0.0.1:5443}" "${PORTAL_VM_MIN_DISK_GB:=20}"
     : "${PORTAL_DOCKER_REPOSITORY:=https://download.docker.com/linux/rhel/docker-ce.repo}" "${PORTAL_NVIDIA_REPOSITORY:=}" "${PORTAL_MIN_DRIVER:=}"
-    : "${PORTAL_SECRETS:=$deployment/secrets}"
+    : "${PORTAL_SECRETS:=./secrets}"
+    [[ $PORTAL_SECRETS = /* ]] || PORTAL_SECRETS=$deployment/$PORTAL_SECRETS # as compose takes it
     local word
-    # shellcheck disable=SC2086  # a list of words
+    # shellcheck disable=SC2086  # lists of words
     for word in $PORTAL_GATEWAYS $PORTAL_SSH_NETWORKS $PORTAL_ADMIN_NETWORKS $PORTAL_EGRESS_ALLOW $PORTAL_EGRESS_DENY \
-        $PORTAL_EGRESS_DNS $PORTAL_CONTAINER_SUBNETS; do
-        [[ $word =~ ^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+(/[0-9]+)?$ ]] ||
+        $PORTAL_EGRESS_DNS; do
+        is_network "$word" ||
             die usage "'$word' is no IPv4 address or network (a setting of User VMs)." "See deployment/.env.example."
     done
+    if [[ $PORTAL_CONTAINER_SUBNETS != */* ]] || ! is_network "$PORTAL_CONTAINER_SUBNETS"; then
+        die usage "PORTAL_CONTAINER_SUBNETS must be one IPv4 network such as 10.213.0.0/16, not '$PORTAL_CONTAINER_SUBNETS'."
+    fi
+    [[ $PORTAL_USER_PORTS =~ ^[0-9]+-[0-9]+$ ]] || die usage "PORTAL_USER_PORTS must be FIRST-LAST."
     [[ $PORTAL_EGRESS =~ ^(open|proxy|none)$ ]] || die usage "PORTAL_EGRESS must be open, proxy or none."
     [ "$PORTAL_EGRESS" != proxy ] || [[ $PORTAL_EGRESS_PROXY =~ ^[0-9.]+:[0-9]+$ ]] ||
         die usage "With PORTAL_EGRESS=proxy, PORTAL_EGRESS_PROXY must be ADDRESS:PORT."
@@ -104,6 +102,7 @@ defaults() {
 
 run_local() {
     : "${PORTAL_PUBLIC_KEY_FILE:=$bundle/portal.pub}" "${PORTAL_REGISTRY_CA_FILE:=$bundle/registry_ca.crt}"
+    export PORTAL_NVIDIA_REPOSITORY PORTAL_MIN_DRIVER # install-nvidia.sh is a program of its own
     trap 'die step "Interrupted." "Run it again: it goes on where it was."' INT TERM
     if [ -n "$remove" ]; then
         unprepare
@@ -115,7 +114,10 @@ run_local() {
         own_networks
         prepare
         if with_gpu; then
-            bash "$bundle/install-nvidia.sh" ${dry_run:+--dry-run}
+            local result=0
+            PORTAL_PART_OF_SETUP=1 bash "$bundle/install-nvidia.sh" ${dry_run:+--dry-run} || result=$?
+            [ $result -ne 10 ] || changed=$((changed + 1)) # its word for: something was changed
+            [ $result -eq 0 ] || [ $result -eq 10 ] || exit $result
         else
             say ok "no NVIDIA GPU here; nothing to install for one"
         fi
@@ -126,7 +128,10 @@ run_local() {
 # What containers must not reach unless it is said: the networks this VM is on. Its name servers they need.
 own_networks() {
     if [ -z "$PORTAL_EGRESS_DENY" ]; then
-        PORTAL_EGRESS_DENY=$(ip -4 route show scope link | awk '$3 !~ /^(docker|br-|cp-|veth)/ {print $1}' | sort -u | paste -sd' ' -)
+        PORTAL_EGRESS_DENY=$({ ip -4 route show scope link | awk '{print $1, $3}'; ip -4 -o address show | awk '{print $4, $2}'; } |
+            awk '$2 !~ /^(lo|docker|br-|cp-|veth)/ && $1 ~ /^[0-9.]+(\/[0-9]+)?$/ {print $1}' | sort -u | paste -sd' ' -)
+        [[ " $PORTAL_EGRESS_DENY " =~ /([0-9]|[12][0-9]|30)" " ]] ||
+            warn "This VM knows no network of its own ($PORTAL_EGRESS_DENY): containers may reach internal machines. Set PORTAL_EGRESS_DENY."
     fi
     if [ -z "$PORTAL_EGRESS_DNS" ]; then
         PORTAL_EGRESS_DNS=$({ cat /run/systemd/resolve/resolv.conf /etc/resolv.conf 2>/dev/null || true; } |
@@ -143,7 +148,8 @@ admin() {
         # shellcheck disable=SC2086  # a command with its arguments
         $PORTAL_ADMIN "$@"
     else
-        docker compose --project-directory "$deployment" exec -T api python3 admin.py "$@"
+        # From there: COMPOSE_FILE in .env names files relative to where compose is called.
+        (cd "$deployment" && docker compose exec -T api python3 admin.py "$@")
     fi
 }
 
@@ -178,6 +184,8 @@ pack() {
             die usage "The worker's key is missing: $PORTAL_SECRETS/ssh_key" "See deployment/README.md, Secrets."
         cp "$PORTAL_SECRETS/registry_ca" "$folder/registry_ca.crt" ||
             die usage "The registry's authority is missing." "See deployment/README.md, Secrets."
+        [ ! -e "$PORTAL_SECRETS/ssh_known_hosts" ] || [ -w "$PORTAL_SECRETS/ssh_known_hosts" ] ||
+            die usage "$PORTAL_SECRETS/ssh_known_hosts cannot be written; VMs' host keys go there." "chmod u+w it, or use sudo."
         ! have_commands openssl || openssl x509 -noout -checkend 0 -in "$folder/registry_ca.crt" >/dev/null ||
             die usage "The registry's authority, $PORTAL_SECRETS/registry_ca, is expired or no certificate." \
                 "No engine would trust it. Renew it first: docs/ADMIN_GUIDE.md, Certificates."
@@ -192,8 +200,8 @@ hand_over() {
     trap "rm -rf '$folder'" EXIT
     pack "$folder"
     # shellcheck disable=SC2016  # expanded on the VM
-    command='d=$(mktemp -d) && trap "rm -rf $d" EXIT && tar -C $d -xf - && s=$(test "$(id -u)" = 0 || echo sudo -n) && $s bash $d/setup-vm.sh --local --env $d/settings'
-    tar -C "$folder" -cf - . | remote "$command ${dry_run:+--dry-run} ${remove:+--remove}" || result=$?
+    command='d=$(mktemp -d) && trap "rm -rf $d" EXIT && tar -C $d --no-same-owner -xf - && s=$(test "$(id -u)" = 0 || echo sudo -n) && $s bash $d/setup-vm.sh --local --env $d/settings'
+    tar -C "$folder" --owner=0 --group=0 -cf - . | remote "$command ${dry_run:+--dry-run} ${remove:+--remove}" || result=$?
     [ $result -ne 255 ] || die host "The connection to $host broke." "Run this again: it goes on where it was."
     return $result
 }
@@ -205,8 +213,15 @@ trust_host_key() {
     grep -qxF "$host $key" "$file" && return
     local others
     others=$(grep -v "^$host " "$file" || true)
-    printf '%s\n' ${others:+"$others"} "$host $key" | cat >"$file" # the same file: containers have it mounted
+    printf '%s\n' ${others:+"$others"} "$host $key" >"$file" # the same file: containers have it mounted
     say doing "the worker knows the VM's host key"
+}
+
+forget_host_key() {
+    local left file=$PORTAL_SECRETS/ssh_known_hosts
+    left=$(grep -v "^$host " "$file" 2>/dev/null || true)
+    [ ! -w "$file" ] || printf '%s' "${left:+$left
+}" >"$file"
 }
 
 register() {
@@ -225,7 +240,12 @@ run_remote() {
         [ -n "$dry_run" ] || admin vm remove "$name" --if-there || die step "$name is still used." "See above."
     fi
     hand_over
-    if [ -z "$dry_run$remove" ] && [ -n "$register" ]; then
+    [ -n "$register" ] || return 0
+    if [ -n "$remove" ]; then
+        [ -n "$dry_run" ] || forget_host_key
+    elif [ -n "$dry_run" ]; then
+        say would "teach the worker the VM's host key, add $name to the fleet, and prove it with a container"
+    else
         trust_host_key
         register
     fi
@@ -234,7 +254,7 @@ run_remote() {
 # One block, so that bash has read all of it: a new version may be checked out meanwhile.
 {
     options "$@"
-    read_env
+    read_env "$env_file"
     defaults
     if [ $mode = local ]; then run_local; else run_remote; fi
     exit

@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
+from portal.config import Settings
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = (ROOT / "deployment" / ".env.example").read_text(encoding="utf-8")
 COMPOSE = [ROOT / "deployment" / name for name in ("docker-compose.yml", "docker-compose.prod.yml")]
 SCRIPTS = [ROOT / "scripts" / name for name in ("setup-vm.sh", "install-nvidia.sh", "health-check.sh")]
 # Not an administrator's to set: the scripts' own ways of being called.
-INTERNAL = {"PORTAL_PUBLIC_KEY_FILE", "PORTAL_REGISTRY_CA_FILE"}
+INTERNAL = {"PORTAL_PUBLIC_KEY_FILE", "PORTAL_REGISTRY_CA_FILE", "PORTAL_PART_OF_SETUP"}
 GUIDES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deployment/*.md"), *ROOT.glob("images/*/*.md")]
 )
@@ -33,6 +34,17 @@ def test_every_setting_of_compose_is_described_with_its_default(path: Path) -> N
 def test_every_setting_of_the_scripts_is_described(path: Path) -> None:
     used = set(re.findall(r"\bPORTAL_[A-Z_]+\b", path.read_text(encoding="utf-8"))) - INTERNAL
     assert used <= set(described())
+
+
+def test_every_setting_of_the_services_can_be_set_and_is_described() -> None:
+    """Those whose value the compose files decide, because it is a place in a container, aside."""
+    text = "".join(path.read_text(encoding="utf-8") for path in COMPOSE)
+    decided = {"PORTAL_DATABASE_URL", "PORTAL_WORKER_URL", "PORTAL_IMAGES_DIR", "PORTAL_CRL_DIR", "PORTAL_PUBLISH_DIR",
+               "PORTAL_BUILD_CERTS_DIR", "PORTAL_ADVISORIES"}  # fmt: skip
+    every = {f"PORTAL_{name.upper()}" for name in Settings.model_fields}
+    open_ones = {name for name in every - decided if not name.endswith("_FILE")}
+    assert {name for name in open_ones if f"{name}: ${{{name}:-" not in text} == set()
+    assert open_ones <= set(described())
 
 
 def test_no_setting_is_described_that_nobody_reads() -> None:

@@ -8,7 +8,10 @@ set -eu
 ulimit -n "$(ulimit -Hn)"
 : "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_USER_PORTS:=10000-10299}"
 PROXY_SECRET=$(cat /run/secrets/proxy_secret)
-export PORTAL_PUBLIC_PORT PORTAL_USER_PORTS PROXY_SECRET
+CONNECTIONS=$((${PORTAL_USER_PORTS#*-} - ${PORTAL_USER_PORTS%-*} + 8192))
+WORKERS=$(nproc)
+[ "$WORKERS" -le 16 ] || WORKERS=16
+export PORTAL_PUBLIC_PORT PORTAL_USER_PORTS PROXY_SECRET CONNECTIONS WORKERS
 
 umask 077
 mkdir -p /run/nginx
@@ -28,15 +31,20 @@ upstreams() {
 follow() {
     while sleep 2; do
         now=$(upstreams)
-        if [ "$now" != "$(cat upstreams.conf)" ] && getent ahostsv4 api >/dev/null && getent ahostsv4 ui >/dev/null; then
-            printf '%s\n' "$now" > upstreams.conf
-            nginx -s reload -c /run/nginx/nginx.conf
+        if [ "$now" = "$(cat upstreams.conf)" ] || ! getent ahostsv4 api >/dev/null || ! getent ahostsv4 ui >/dev/null; then
+            continue
+        fi
+        # Whatever fails, the loop goes on, with the file that nginx has read: then it is tried again.
+        cp upstreams.conf upstreams.old || continue
+        printf '%s\n' "$now" > upstreams.conf || true # half of it: nginx -t says no
+        if ! nginx -t -q -c /run/nginx/nginx.conf || ! nginx -s reload -c /run/nginx/nginx.conf; then
+            mv upstreams.old upstreams.conf || true
         fi
     done
 }
 
 # shellcheck disable=SC2016  # the names are for envsubst, which leaves nginx's own variables alone
-envsubst '$PORTAL_PUBLIC_PORT $PORTAL_USER_PORTS' < nginx.conf.template > /run/nginx/nginx.conf
+envsubst '$PORTAL_PUBLIC_PORT $PORTAL_USER_PORTS $CONNECTIONS $WORKERS' < nginx.conf.template > /run/nginx/nginx.conf
 # shellcheck disable=SC2016
 envsubst '$PROXY_SECRET' < identity.conf.template > /run/nginx/identity.conf
 upstreams > /run/nginx/upstreams.conf

@@ -1,13 +1,17 @@
 #!/bin/sh
 # Makes the database at the first start, with user and database "portal", and becomes postgres.
 set -eu
-export PGDATA=/var/lib/postgresql/data PATH="/usr/lib/postgresql/15/bin:$PATH"
+volume=/var/lib/postgresql/data
+export PGDATA="$volume/15" PATH="/usr/lib/postgresql/15/bin:$PATH"
 
-if [ ! -s "$PGDATA/PG_VERSION" ]; then
-    initdb --username=portal --pwfile=/run/secrets/postgres_password --auth-host=scram-sha-256 --auth-local=trust \
-        --encoding=UTF8 --locale=C.UTF-8 --data-checksums >/dev/null
+# Made beside and renamed when it is whole: a power cut in between leaves nothing that looks finished.
+if [ ! -d "$PGDATA" ]; then
+    rm -rf "$volume/new"
+    initdb --pgdata="$volume/new" --username=portal --pwfile=/run/secrets/postgres_password --auth-host=scram-sha-256 \
+        --auth-local=trust --encoding=UTF8 --locale=C.UTF-8 --data-checksums >/dev/null
     # The line that lets other containers in, with the password only.
-    echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
-    echo "CREATE DATABASE portal;" | postgres --single -j postgres >/dev/null
+    echo "host all all all scram-sha-256" >> "$volume/new/pg_hba.conf"
+    echo "CREATE DATABASE portal;" | postgres --single -D "$volume/new" -j postgres >/dev/null
+    mv "$volume/new" "$PGDATA"
 fi
 exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp

@@ -30,10 +30,15 @@ named_set() { # NAME TYPE ELEMENT…
     echo "    }"
 }
 
+# First: on some clouds the name server has a metadata service's address.
+dns_rules() {
+    [ "$PORTAL_EGRESS" = open ] && [ -n "$PORTAL_EGRESS_DNS" ] || return 0
+    echo "        ip daddr @dns meta l4proto { tcp, udp } th dport 53 return"
+}
+
 egress_rules() {
     case "$PORTAL_EGRESS" in
     open)
-        [ -z "$PORTAL_EGRESS_DNS" ] || echo "        ip daddr @dns meta l4proto { tcp, udp } th dport 53 return"
         echo '        ip daddr @allowed return'
         echo '        ip daddr @denied counter drop comment "the internal network"'
         ;;
@@ -89,8 +94,9 @@ render() {
     chain from_containers {
         ct state established,related return
         meta nfproto ipv6 counter drop comment "containers have no IPv6"
+$(dns_rules)
         ip daddr @gateways counter drop comment "the portal"
-        ip daddr 169.254.0.0/16 counter drop comment "cloud metadata"
+        ip daddr { 169.254.0.0/16, 168.63.129.16, 100.100.100.200 } counter drop comment "cloud metadata"
 $rules
     }
     chain input {

@@ -5,8 +5,11 @@
 readonly KEPT=/etc/container-portal
 readonly UNIT=/etc/systemd/system/container-portal-firewall.service
 readonly DROP_IN=/etc/systemd/system/docker.service.d/container-portal.conf
-readonly SYSCTL=/etc/sysctl.d/60-container-portal.conf
+# Read last at boot: others that set the same, Debian's 99-sysctl.conf for one, must not take it back.
+readonly SYSCTL=/etc/sysctl.d/99-zz-container-portal.conf
 readonly SUDOERS=/etc/sudoers.d/container-portal
+readonly SSHD=/etc/ssh/sshd_config.d/10-container-portal.conf
+readonly HOME_OF_PORTAL=/var/lib/container-portal
 
 check_machine() {
     distribution
@@ -14,7 +17,7 @@ check_machine() {
     [ -d /run/systemd/system ] || die distribution "systemd does not run here." "The VM must be booted, not entered."
     local free
     free=$(df -P -k /var/lib | awk 'NR == 2 {print $4}')
-    [ "$free" -ge $((PORTAL_VM_MIN_DISK_GB * 1024 * 1024)) ] ||
+    [ "$free" -ge $((PORTAL_VM_MIN_DISK_GB * 1024 * 1024)) ] || is_engine_installed ||
         die disk "Only $((free / 1024 / 1024)) GB are free below /var/lib; $PORTAL_VM_MIN_DISK_GB are needed for images." \
             "Make room or a larger disk, or lower PORTAL_VM_MIN_DISK_GB."
     say ok "$distribution_id $distribution_version, $((free / 1024 / 1024)) GB free"
@@ -31,7 +34,7 @@ make_engine_installed() {
     debian) install_packages docker.io iptables && { have_commands docker || install_packages docker-cli; } ;;
     rhel)
         [ -f /etc/yum.repos.d/docker-ce.repo ] ||
-            curl -fsSL --max-time 60 -o /etc/yum.repos.d/docker-ce.repo "$PORTAL_DOCKER_REPOSITORY" || return
+            fetch "$PORTAL_DOCKER_REPOSITORY" /etc/yum.repos.d/docker-ce.repo || return
         install_packages docker-ce docker-ce-cli containerd.io iptables-nft
         ;;
     esac
@@ -87,12 +90,16 @@ is_account() {
     id -nG portal 2>/dev/null | tr ' ' '\n' | grep -qx docker && wanted_keys | same ~portal/.ssh/authorized_keys
 }
 make_account() {
-    id portal >/dev/null 2>&1 || useradd --system --create-home --home-dir /var/lib/container-portal --shell /bin/sh portal
-    usermod --append --groups docker portal || return
     local home
+    id portal >/dev/null 2>&1 || useradd --system --create-home --home-dir "$HOME_OF_PORTAL" --shell /bin/sh portal
     home=$(getent passwd portal | cut -d: -f6)
+    [ "$home" = "$HOME_OF_PORTAL" ] ||
+        die step "There is an account named portal already (home $home), and it is not the portal's." "Rename it, or use another VM."
+    usermod --append --groups docker portal || return
     install -d -o portal -g "$(id -gn portal)" -m 0700 "$home/.ssh"
     wanted_keys | write "$home/.ssh/authorized_keys" 0600 && chown -R portal: "$home/.ssh"
+    # With SELinux sshd reads keys only where they are labelled so.
+    ! have_commands semanage restorecon || { semanage fcontext -a -t ssh_home_t "$HOME_OF_PORTAL/\.ssh(/.*)?" 2>/dev/null; restorecon -R "$home/.ssh"; } || true
 }
 
 is_gate() {
@@ -105,15 +112,20 @@ make_gate() {
     wanted_sudoers | visudo -c -q -f - && wanted_sudoers | write "$SUDOERS" 0440
 }
 
-# sshd may be told not to let the account in or not to forward: then the portal cannot work.
+# The account forwards to a socket and nowhere else: without this its key could use the VM as a way to other machines.
+# sshd may also have been told not to let it in at all.
+wanted_sshd() {
+    printf 'Match User portal\n    PubkeyAuthentication yes\n    AllowStreamLocalForwarding local\n    AllowTcpForwarding no\nMatch all\n'
+}
 is_sshd_willing() {
     local said
+    wanted_sshd | same "$SSHD" || return
     said=$(sshd -T -C user=portal,host=portal,addr=127.0.0.1 2>/dev/null) || return 0 # too old to tell
-    grep -qx 'allowstreamlocalforwarding yes' <<<"$said" && grep -qxE 'pubkeyauthentication yes' <<<"$said"
+    grep -qx 'allowstreamlocalforwarding local' <<<"$said" && grep -qx 'allowtcpforwarding no' <<<"$said" &&
+        grep -qx 'pubkeyauthentication yes' <<<"$said"
 }
 make_sshd_willing() {
-    printf 'Match User portal\n    PubkeyAuthentication yes\n    AllowStreamLocalForwarding yes\nMatch all\n' |
-        write /etc/ssh/sshd_config.d/10-container-portal.conf 0644
+    wanted_sshd | write "$SSHD" 0644
     systemctl reload ssh 2>/dev/null || systemctl reload sshd
 }
 
@@ -133,9 +145,14 @@ wanted_sysctl() {
     echo "net.ipv4.ip_local_reserved_ports = ${others:+$others,}$PORTAL_USER_PORTS"
     echo 'net.bridge.bridge-nf-call-iptables = 1'
 }
+# reserves FIRST-LAST: whether a list of ports and ranges on standard input covers it; the kernel joins neighbours.
+reserves() {
+    tr ',' '\n' | awk -F- -v first="${1%-*}" -v last="${1#*-}" \
+        '{ from = $1 + 0; to = ($2 == "" ? $1 : $2) + 0; if (from <= first && last <= to) found = 1 } END { exit !found }'
+}
 is_kernel_told() {
     wanted_sysctl | same "$SYSCTL" && [ "$(cat /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null)" = 1 ] &&
-        grep -q "${PORTAL_USER_PORTS%-*}" /proc/sys/net/ipv4/ip_local_reserved_ports
+        reserves "$PORTAL_USER_PORTS" </proc/sys/net/ipv4/ip_local_reserved_ports
 }
 make_kernel_told() {
     echo br_netfilter | write /etc/modules-load.d/container-portal.conf 0644
@@ -227,7 +244,7 @@ prepare() {
     step "the registry's authority is trusted" is_registry_trusted make_registry_trusted
     step "the gate, the one command of the portal's key" is_gate make_gate
     step "the account portal with its restricted key" is_account make_account
-    step "sshd lets the account forward" is_sshd_willing make_sshd_willing
+    step "sshd lets the account forward to a socket, and no further" is_sshd_willing make_sshd_willing
     check_clock
     check_registry
 }

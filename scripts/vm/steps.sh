@@ -59,6 +59,9 @@ write() {
     mv "$temporary" "$1"
 }
 
+# fetch URL FILE: the whole file or none.
+fetch() { curl -fsSL --max-time 60 "$1" -o "$2.part" && mv "$2.part" "$2"; }
+
 # same FILE: whether the file already says what comes on standard input.
 same() { [ -f "$1" ] && cmp -s - "$1"; }
 

@@ -21,7 +21,11 @@ undo() { # TITLE FILE…
 
 no_containers() {
     local running
-    running=$(docker ps -q --filter label=org.container-portal.deployment 2>/dev/null | wc -l)
+    if ! have_commands docker || ! running=$(timeout 20 docker ps -q --filter label=org.container-portal.deployment 2>/dev/null); then
+        warn "Docker does not answer here, so whether the portal's containers run cannot be seen."
+        return
+    fi
+    running=$(grep -c . <<<"$running" || true)
     [ "$running" -eq 0 ] || die step "$running of the portal's containers run here." "Stop them in the portal first."
 }
 
@@ -36,7 +40,7 @@ make_firewall_off() {
     systemctl daemon-reload
 }
 
-is_account_gone() { ! id portal >/dev/null 2>&1; }
+is_account_gone() { ! id portal >/dev/null 2>&1 || [ "$(getent passwd portal | cut -d: -f6)" != "$HOME_OF_PORTAL" ]; }
 make_account_gone() {
     pkill -u portal || true # the worker's connection; it is told no by then
     userdel --remove portal 2>/dev/null || userdel portal
@@ -59,7 +63,8 @@ unprepare() {
     undo "the firewall's files" /usr/local/sbin/portal-firewall "$KEPT"
     undo "the registry's authority" "$(dirname "$(registry_ca)")"
     undo "reserved ports and modules" "$SYSCTL" /etc/modules-load.d/container-portal.conf
-    undo "sshd's exception" /etc/ssh/sshd_config.d/10-container-portal.conf
+    undo "sshd's rules for the account" "$SSHD"
+    undo "the CDI unit" /etc/systemd/system/container-portal-cdi.service /etc/systemd/system/multi-user.target.wants/container-portal-cdi.service
     step "Docker's address pools are its own again" is_daemon_json_plain make_daemon_json_plain
     say ok "kept: Docker Engine and its other settings, drivers, home folders (docker volume ls)"
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 import stack as stacks
+from database import database_on
 from docker.models.containers import Container
 from machines import Hall, Machine
 from people import Person, photograph, wait_until
@@ -18,6 +19,8 @@ from playwright.sync_api import Page, expect
 from stack import ROOT, Stack
 
 KNOCK = "timeout 3 bash -c '</dev/tcp/{host}/{port}' 2>/dev/null && echo open || echo closed"
+NOT_OURS = "your network's"
+"""What the portal cannot decide: VMs, portal and workstation are on one network in this test."""
 WORKSTATION = "container-portal-test-workstation:dev"
 
 
@@ -29,6 +32,7 @@ class World:
     first: Machine
     second: Machine
     workstation: Container
+    database: str
     containers: dict[str, str] = field(default_factory=dict)
     """Whose container → its name on its machine."""
 
@@ -64,7 +68,9 @@ class World:
             "A's notebook and TensorBoard": [(self.first.address, 10000), (self.first.address, 10001), (inner, 8888)],
             "A's SSH": [(self.first.address, 10002)],
             "the VM's SSH": [(self.first.address, 22)],
-            "the portal and its records": [(proxy, 8443), (api, 8000), (worker, 9000)],
+            "the VM's engine": [(self.first.address, 2375), (self.first.address, 2376)],
+            "the portal": [(proxy, 8443), (api, 8000), (worker, 9000)],
+            "the database": [(self.database, 5432)],
         }
 
     def measured(self) -> dict[str, dict[str, str]]:
@@ -73,6 +79,9 @@ class World:
         for place in rows():
             found[place] = {}
             for column, doors in self.targets().items():
+                if promised()[place][column] == NOT_OURS:
+                    found[place][column] = NOT_OURS
+                    continue
                 if place == "a container of A" and column.startswith("A's"):
                     doors = [door for door in doors if door[0] == self.first.address]  # itself it reaches, of course
                 states = {self.knock(place, *door) for door in doors}
@@ -98,13 +107,14 @@ def promised() -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def world(stack: Stack, person: Callable[[str], Person]) -> Iterator[World]:
+def world(stack: Stack, person: Callable[[str], Person], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     hall = Hall(stack)
     stacks.build(Path(__file__).parent / "workstation", WORKSTATION)
     network = f"{stack.project}_portal"
     desk = docker.from_env().containers.run(
         WORKSTATION, detach=True, network=network, init=True, cap_add=["NET_ADMIN"]
     )  # to set a route
+    database = database_on(network, tmp_path_factory.mktemp("database"))
     people = {name: person(name) for name in ("jane", "john")}
     for one in people.values():
         one.http.get("/api/v1/me").raise_for_status()
@@ -114,7 +124,7 @@ def world(stack: Stack, person: Callable[[str], Person]) -> Iterator[World]:
         for machine in (first, second):
             done = hall.setup("--name", machine.name, machine.address)
             assert done.returncode == 0, done.stdout
-        made = World(stack, first, second, desk)
+        made = World(stack, first, second, desk, database.attrs["NetworkSettings"]["Networks"][network]["IPAddress"])
         # B first: each VM gives the first network to whoever comes first, and A's must not be B's on the other VM.
         orders = (("john", "a container of B", first), ("jane", "a container of A", first),
                   ("john", "a container of B on another VM", second))  # fmt: skip
@@ -137,7 +147,8 @@ def world(stack: Stack, person: Callable[[str], Person]) -> Iterator[World]:
         for name in active:
             stack.admin("vm", "activate", name)
         hall.close()
-        desk.remove(force=True)
+        for box in (desk, database):
+            box.remove(force=True, v=True)
 
 
 def settled_again(world: World, machine: Machine) -> None:
@@ -161,7 +172,7 @@ def test_containers_reach_no_cloud_metadata_and_no_internal_network(world: World
         for port in (22, 80, 10100):
             assert world.knock("a container of A", host, port) == "closed", (host, port)
     counted = world.first.run("nft list chain inet container_portal from_containers")
-    metadata = re.search(r'169\.254\.0\.0/16 counter packets (\d+) .*"cloud metadata"', counted)
+    metadata = re.search(r'counter packets (\d+) .*"cloud metadata"', counted)
     assert metadata and int(metadata[1]) > 0, counted
 
 
@@ -176,18 +187,44 @@ def test_who_may_use_ssh_is_a_setting(world: World) -> None:
         assert world.knock("a workstation", world.first.address, 10000) == "closed"
 
 
-@pytest.mark.parametrize(("egress", "state"), [("none", "closed"), ("open", "open")])
-def test_the_way_out_is_a_setting(world: World, egress: str, state: str) -> None:
-    """To an address that is not of the internal network: this host's, on Docker's own bridge."""
+@pytest.mark.parametrize(
+    ("egress", "doors"),
+    [("none", {9: "dropped", 10: "dropped"}), ("proxy", {9: "let out", 10: "dropped"}),
+     ("open", {9: "let out", 10: "let out"})],
+)  # fmt: skip
+def test_the_way_out_is_a_setting(world: World, egress: str, doors: dict[int, str]) -> None:
+    """To an address that is not of the internal network: this host's, on Docker's own bridge; 9 is the proxy's port."""
     subnet = docker.from_env().networks.get("bridge").attrs["IPAM"]["Config"][0]["Subnet"]
     outside = str(next(ip_network(subnet).hosts()))
     hall = Hall(world.stack, {world.first.name: world.first})
-    done = hall.setup("--name", world.first.name, world.first.address, PORTAL_EGRESS=egress)
+    done = hall.setup("--name", world.first.name, world.first.address, PORTAL_EGRESS=egress,
+                      PORTAL_EGRESS_PROXY=f"{outside}:9" if egress == "proxy" else "")  # fmt: skip
     assert done.returncode == 0, done.stdout
-    before = world.first.run("nft list chain inet container_portal from_containers")
-    world.knock("a container of A", outside, 9)
-    dropped = world.first.run("nft list chain inet container_portal from_containers") != before
-    assert dropped == (state == "closed")
+    found = {}
+    for port in doors:
+        before = world.first.run("nft list chain inet container_portal from_containers")
+        world.knock("a container of A", outside, port)
+        dropped = world.first.run("nft list chain inet container_portal from_containers") != before
+        found[port] = "dropped" if dropped else "let out"
+    assert found == doors
+
+
+def test_the_portals_key_reaches_the_engines_socket_and_nothing_else_through_a_vm(world: World) -> None:
+    script = (
+        "import asyncio, asyncssh, sys\n"
+        "async def main():\n"
+        f"    async with asyncssh.connect('{world.first.address}', username='portal',\n"
+        "            client_keys=['/run/secrets/ssh_key'], known_hosts=None) as ssh:\n"
+        "        await ssh.open_unix_connection('/var/run/docker.sock')\n"
+        "        print('socket')\n"
+        "        try:\n"
+        f"            await ssh.open_connection('{world.second.address}', 22)\n"
+        "            print('tcp')\n"
+        "        except asyncssh.ChannelOpenError as refused: print('refused')\n"
+        "asyncio.run(main())"
+    )
+    said = world.stack.compose("exec", "-T", "worker", "python3", "-c", script, capture=True)
+    assert said.split() == ["socket", "refused"]
 
 
 def test_a_firewall_that_somebody_took_away_is_an_alarm_and_goes_when_it_is_back(
