@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from production_system import somebody
@@ -29,3 +32,21 @@ def test_a_command_of_a_guide(production: Stack, block: str) -> None:
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
                           timeout=120)  # fmt: skip
     assert done.returncode == 0, done.stdout
+
+
+def test_the_secrets_of_the_installation_are_made_as_the_guide_says(production: Stack, tmp_path: Path) -> None:
+    """With the certificates that an administrator brings: here those of the demonstration's authority."""
+    text = (ROOT / "docs" / "ADMIN_GUIDE.md").read_text(encoding="utf-8")
+    block = re.search(r"```sh\n(\s*install -d -m 0700 secrets.*?)```", text, re.DOTALL)
+    assert block
+    given = {"people-authorities": "client_ca", "registry-authority": "registry_ca", "server-chain": "server_cert",
+             "server-key": "server_key"}  # fmt: skip
+    for name, secret in given.items():
+        shutil.copyfile(production.home / "secrets" / secret, tmp_path / f"{name}.pem")
+    done = subprocess.run(["bash", "-euc", block[1].replace("/your/", f"{tmp_path}/")], cwd=tmp_path, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=60)  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    config = json.loads(production.compose("--profile", "*", "config", "--format", "json", capture=True))
+    wanted = {Path(secret["file"]).name for secret in config["secrets"].values()}
+    made = {path.name for path in (tmp_path / "secrets").iterdir() if path.stat().st_size or "hosts" in path.name}
+    assert wanted <= made
