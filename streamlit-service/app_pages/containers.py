@@ -120,7 +120,8 @@ def _ssh(d: Deployment) -> None:
         st.code(command, language="bash", wrap_lines=True)
         st.markdown("For `~/.ssh/config`; VS Code finds it under *Remote-SSH: Connect to Host*:")
         st.code(words.ssh_config(d.name, command, module), language="text", wrap_lines=True)
-        st.caption("At the first connection, compare the fingerprint with “SSH host key” in the log.")
+        st.caption("At the first connection, compare the fingerprint with “SSH host key” in the log. No answer? Your "
+                   "administrators decide from which networks SSH is open.")  # fmt: skip
 
 
 def _progress(d: Deployment) -> None:
