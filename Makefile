@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONPATH := scripts/dev:streamlit-service
 
-.PHONY: help demo demo-down demo-clean test check screenshots bench share lock venv engine browser
+.PHONY: help demo demo-down demo-clean test check lint screenshots bench share lock venv engine browser
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -18,15 +18,17 @@ demo-clean: venv engine ## Stop the demo and delete its data
 	@$(PY) scripts/dev/demo.py clean
 	@scripts/dev/engine.sh down
 
-check: venv ## The quick part: linters, types, unit tests
+check: lint ## The quick part: linters, types, unit tests
+	@$(PY) -m pytest tests --ignore tests/integration
+
+lint: venv ## Linters and types alone
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check -q .
 	@.venv/bin/mypy
 	@.venv/bin/shellcheck $$(git ls-files '*.sh' .ci/run)
 	@for f in $$(git ls-files '*Dockerfile*' | grep -v dockerignore); do .venv/bin/hadolint -c .hadolint.yaml $$f || exit 1; done
-	@$(PY) -m pytest tests --ignore tests/integration
 
-test: check engine browser ## Everything, on a bare machine too
+test: lint engine browser ## Everything, on a bare machine too
 	@$(PY) -m pytest tests
 
 screenshots: engine browser venv ## Take the pictures of the guides anew
