@@ -10,7 +10,6 @@ from typing import Annotated
 import revocation
 import typer
 import wiring
-from cryptography.x509.oid import NameOID
 from portal import health
 from portal.config import Settings
 from portal.errors import PortalError
@@ -66,11 +65,8 @@ def revocation_of(config: Settings) -> Iterator[Finding]:
         yield Finding(
             "warning", "revocation", name, f"The revocation list {name} is not used: {why}.", SHOW, "revocation"
         )
-    for issuer in {ca.subject for ca in authorities if ca.subject != ca.issuer}:
-        names = issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
-        who = names[0].value if names else issuer.rfc4514_string()
-        lists = [one for one in held.lists if one.issuer == issuer and one.people]
-        yield _freshness(str(who), max(lists, key=lambda one: one.next_update, default=None), now, config.revocation)
+    for who, newest in revocation.by_authority(authorities, held).items():
+        yield _freshness(who, newest, now, config.revocation)
 
 
 def _freshness(who: str, newest: revocation.RevocationList | None, now: datetime, mode: str) -> Finding:

@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 from cryptography import x509
 from cryptography.x509 import Certificate, CertificateRevocationList, ExtensionNotFound
+from cryptography.x509.oid import NameOID
 from portal.errors import NotAuthenticated
 
 LOOK_S = 5.0
@@ -107,6 +108,17 @@ class RevocationLists:
             found += new
             names = {ca.issuer for ca in new}
         return found
+
+
+def by_authority(bundle: Sequence[Certificate], held: Held) -> dict[str, RevocationList | None]:
+    """Each authority below a root, by its common name → the list for people that counts longest, if any."""
+    found = {}
+    for issuer in {ca.subject for ca in bundle if ca.subject != ca.issuer}:
+        names = issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+        lists = [one for one in held.lists if one.issuer == issuer and one.people]
+        who = str(names[0].value) if names else issuer.rfc4514_string()
+        found[who] = max(lists, key=lambda one: one.next_update, default=None)
+    return found
 
 
 def load(folder: Path, bundle: Sequence[Certificate]) -> Held:

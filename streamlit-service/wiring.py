@@ -80,6 +80,15 @@ def authenticator(config: Settings) -> Authenticator:
     return Authenticator(config, lists)
 
 
+def revocation_ends(config: Settings) -> dict[str, datetime]:
+    """Until when the list of each authority counts; those without a list are left out."""
+    if config.revocation == revocation.OFF:
+        return {}
+    authorities = client_authorities(config)
+    lists = revocation.by_authority(authorities, revocation.load(config.crl_dir, authorities))
+    return {who: newest.next_update for who, newest in lists.items() if newest}
+
+
 def client_authorities(config: Settings) -> list[x509.Certificate]:
     """Who issues people's certificates: roots and intermediates."""
     return x509.load_pem_x509_certificates(config.client_ca_file.read_bytes())

@@ -53,7 +53,7 @@ def create_app() -> FastAPI:
     def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    REGISTRY.register(metrics.Records(portal))
+    REGISTRY.register(metrics.Records(portal, lambda: wiring.revocation_ends(settings)))
 
     @app.get("/metrics")
     def scrape() -> Response:

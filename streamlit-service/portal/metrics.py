@@ -6,7 +6,7 @@ Names follow https://prometheus.io/docs/practices/naming/.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from prometheus_client import Counter as Counted
@@ -36,8 +36,9 @@ FAILURES = Counted("portal_deployment_failures", "Containers that did not start,
 class Records(Collector):
     """The fleet, as the records say it is at this moment."""
 
-    def __init__(self, portal: Portal) -> None:
-        self._portal = portal
+    def __init__(self, portal: Portal, revocation_ends: Callable[[], Mapping[str, datetime]] = dict) -> None:
+        """`revocation_ends`: each authority's revocation list, until when it counts; asked at every scrape."""
+        self._portal, self._revocation_ends = portal, revocation_ends
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every gauge."""
@@ -63,6 +64,9 @@ class Records(Collector):
                 busy.add_metric([names[gpu.vm_id], gpu.uuid, leased[gpu.uuid]], gpu.utilisation / 100)
         yield busy
         yield from _health(vms.values(), self._portal.now())
+        ends: Counts = {(who,): until.timestamp() for who, until in self._revocation_ends().items()}
+        yield _gauge("portal_revocation_list_ends_timestamp_seconds", "Until when a revocation list counts.",
+                     ["authority"], ends)  # fmt: skip
         if backed_up is not None:
             made = GaugeMetricFamily("portal_last_backup_age_seconds", "Since the last backup that was proven.")
             made.add_metric([], (self._portal.now() - backed_up).total_seconds())
