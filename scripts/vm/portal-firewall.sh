@@ -62,6 +62,13 @@ ssh_rules() {
     echo '        meta nfproto ipv6 tcp dport 22 counter drop comment "SSH of the VM"'
 }
 
+# The portal's key may forward, which it needs for the engine's socket; it must not make the VM a way to other places.
+# sshd's answers travel on the connection that is there. By number: names may not be known this early at boot.
+account_rules() {
+    uid=$(id -u portal 2>/dev/null) || return 0
+    echo "        meta skuid $uid ct state new counter reject comment \"the portal's account opens no connections\""
+}
+
 # shellcheck disable=SC2086  # the settings are lists of words
 render() {
     [ -r "$conf" ] || die "$conf is missing; run setup-vm.sh"
@@ -104,6 +111,10 @@ $rules
         ct state established,related accept
         iifname "cp-*" counter drop comment "the VM itself"
 $(ssh_rules)
+    }
+    chain output {
+        type filter hook output priority filter - 10; policy accept
+$(account_rules)
     }
 }
 RULES

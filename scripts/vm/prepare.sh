@@ -86,12 +86,15 @@ wanted_keys() {
     printf 'restrict,port-forwarding,from="%s",command="/usr/local/bin/portal-gate" %s\n' \
         "$(echo "$PORTAL_GATEWAYS" | tr -s ' ' ',')" "$(cut -d' ' -f1,2 <"$PORTAL_PUBLIC_KEY_FILE")"
 }
+# Before the firewall, which knows it by its number.
+is_user() { id portal >/dev/null 2>&1; }
+make_user() { useradd --system --create-home --home-dir "$HOME_OF_PORTAL" --shell /bin/sh portal; }
+
 is_account() {
     id -nG portal 2>/dev/null | tr ' ' '\n' | grep -qx docker && wanted_keys | same ~portal/.ssh/authorized_keys
 }
 make_account() {
     local home
-    id portal >/dev/null 2>&1 || useradd --system --create-home --home-dir "$HOME_OF_PORTAL" --shell /bin/sh portal
     home=$(getent passwd portal | cut -d: -f6)
     [ "$home" = "$HOME_OF_PORTAL" ] ||
         die step "There is an account named portal already (home $home), and it is not the portal's." "Rename it, or use another VM."
@@ -112,20 +115,17 @@ make_gate() {
     wanted_sudoers | visudo -c -q -f - && wanted_sudoers | write "$SUDOERS" 0440
 }
 
-# The account forwards to a socket and nowhere else: without this its key could use the VM as a way to other machines.
-# sshd may also have been told not to let it in at all.
-wanted_sshd() {
-    printf 'Match User portal\n    PubkeyAuthentication yes\n    AllowStreamLocalForwarding local\n    AllowTcpForwarding no\nMatch all\n'
-}
+# sshd may be told not to let the account in or not to forward: then the portal cannot work. (To forward to a socket it
+# wants both words; that the key leads to no other machine is the firewall's.)
 is_sshd_willing() {
     local said
-    wanted_sshd | same "$SSHD" || return
     said=$(sshd -T -C user=portal,host=portal,addr=127.0.0.1 2>/dev/null) || return 0 # too old to tell
-    grep -qx 'allowstreamlocalforwarding local' <<<"$said" && grep -qx 'allowtcpforwarding no' <<<"$said" &&
+    grep -qxE 'allowstreamlocalforwarding (yes|all|local)' <<<"$said" && grep -qxE 'allowtcpforwarding (yes|all|local)' <<<"$said" &&
         grep -qx 'pubkeyauthentication yes' <<<"$said"
 }
 make_sshd_willing() {
-    wanted_sshd | write "$SSHD" 0644
+    printf 'Match User portal\n    PubkeyAuthentication yes\n    AllowStreamLocalForwarding local\n    AllowTcpForwarding local\nMatch all\n' |
+        write "$SSHD" 0644
     systemctl reload ssh 2>/dev/null || systemctl reload sshd
 }
 
@@ -237,14 +237,15 @@ prepare() {
     step "the package manager is whole" packages_whole finish_packages
     step "tools: jq, nftables, curl, sudo" is_equipped make_equipped
     step "ports $PORTAL_USER_PORTS are reserved" is_kernel_told make_kernel_told
+    step "the account portal exists" is_user make_user
     step "the firewall is loaded, now and before Docker at boot" is_firewall make_firewall
     step "Docker's settings" is_daemon_json make_daemon_json
     step "Docker Engine is installed" is_engine_installed make_engine_installed
     step "Docker Engine runs, also after a boot" is_engine_running make_engine_running
     step "the registry's authority is trusted" is_registry_trusted make_registry_trusted
     step "the gate, the one command of the portal's key" is_gate make_gate
-    step "the account portal with its restricted key" is_account make_account
-    step "sshd lets the account forward to a socket, and no further" is_sshd_willing make_sshd_willing
+    step "the account has its restricted key, and nothing else" is_account make_account
+    step "sshd lets the account forward" is_sshd_willing make_sshd_willing
     check_clock
     check_registry
 }
