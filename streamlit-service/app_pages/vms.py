@@ -35,7 +35,7 @@ def page() -> None:
             "VM": vm.name, "State": _state(vm), "For": names.get(vm.owner_id or 0) or f"pool {vm.pool}",
             "Containers": sum(one.vm is not None and one.vm.id == vm.id for one in live),
             "GPUs in use": _gpus(vm, gpus, leased), "Memory (GB)": _of(memory.get(vm.id, 0.0), vm.memory_gb),
-            "CPUs": vm.cpus, "Driver": vm.driver, "CUDA": vm.cuda,
+            "CPUs": vm.cpus, "Driver": vm.driver or "", "CUDA": vm.cuda or "",
             "Firewall": FIREWALL.get(vm.firewall or "", "✕ " + (vm.firewall or "").replace("_", " ")),
             "Disk free (GB)": vm.disk_free_gb,
             "GPUs by": vm.gpu_access or (vm.gpu_problem or "no GPU").replace("_", " "),
