@@ -56,9 +56,14 @@ def containers(system: Stack, service: str) -> list[Container]:
 @contextmanager
 def somebody(system: Stack, name: str) -> Iterator[Person]:
     """A person with their card at a portal; afterwards without containers."""
-    context = ssl.create_default_context(cafile=str(system.certs / "ca.crt"))
-    context.load_cert_chain(system.certs / f"{name}.crt", system.certs / f"{name}.key")
-    with httpx.Client(base_url=system.url, verify=context, timeout=30, trust_env=False) as http:
+    with client(system, name) as http:
         one = Person(name, http)
         yield one
         one.remove_all()
+
+
+def client(system: Stack, name: str) -> httpx.Client:
+    """A person's program at a portal."""
+    context = ssl.create_default_context(cafile=str(system.certs / "ca.crt"))
+    context.load_cert_chain(system.certs / f"{name}.crt", system.certs / f"{name}.key")
+    return httpx.Client(base_url=system.url, verify=context, timeout=30, trust_env=False)
