@@ -8,11 +8,14 @@ import streamlit as st
 from portal import inventory, ledger, store, vmhealth
 from portal.models import Gpu, Vm, VmState
 from portal.placement import SHARED_POOL
+from portal.vmhealth import Problem
 
 from app_pages import frame, session, tiles, words
 
 SHARED = "The shared pool"
 FIREWALL = {"ok": "● on", "": ""}
+SAY_EACH = 3
+"""VMs with the same kind of trouble that are told one by one."""
 ICONS = {"firewall": "shield", "disk": "hard_drive", "clock": "schedule", "ports": "lan"}
 
 
@@ -58,15 +61,26 @@ def _ill(vms: list[Vm]) -> None:
             st.error(f"**{vm.name} cannot be reached.** {vm.error or ''}{since} Its containers go on, unseen. Try: "
                      f"`ssh {vm.engine_url.rpartition('@')[2]} systemctl status docker ssh`",
                      icon=":material/cloud_off:")  # fmt: skip
-        for trouble in vmhealth.of_vm(vm, now) if vm.reachable else []:
-            say = st.error if trouble.grave else st.warning
-            where = "Run on the portal's machine" if trouble.from_portal else "Run there"
-            say(f"{trouble.says} {where}: `{trouble.hint}`", icon=f":material/{ICONS[trouble.kind]}:")
         if vm.state is VmState.NEW:
             st.info(f"**{vm.name} takes no containers yet.** It is being prepared, or its proof failed. "
                     f"Try: `admin.py vm prove {vm.name}`", icon=":material/pending:")  # fmt: skip
         if problem := tiles.problem(vm):
             st.warning(problem, icon=":material/build:")
+    troubles = [(vm, one) for vm in vms if vm.reachable for one in vmhealth.of_vm(vm, now)]
+    for grave in (True, False):
+        for kind in ICONS:
+            _troubles([(vm, one) for vm, one in troubles if (one.kind, one.grave) == (kind, grave)])
+
+
+def _troubles(found: list[tuple[Vm, Problem]]) -> None:
+    """Each with its command; of many of a kind only the first, so that the table stays in sight."""
+    shown = found if len(found) <= SAY_EACH else found[:1]
+    for _, trouble in shown:
+        say = st.error if trouble.grave else st.warning
+        where = "Run on the portal's machine" if trouble.from_portal else "Run there"
+        others = ", ".join(vm.name for vm, _ in found[1:]) if len(shown) < len(found) else ""
+        also = f" The same or the like: **{len(found) - 1} more VMs**, {others}." if others else ""
+        say(f"{trouble.says} {where}: `{trouble.hint}`{also}", icon=f":material/{ICONS[trouble.kind]}:")
 
 
 def _state(vm: Vm) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from stack import ROOT
 
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
@@ -20,6 +20,18 @@ ARTIFACTS = ROOT / "artifacts"
 SCREENSHOTS = ROOT / "docs" / "screenshots"
 GUIDES = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("USER_GUIDE.md", "ADMIN_GUIDE.md"))
 SETTLE_S = 180
+STILL = """() => new Promise(done => {
+  let last = '', same = 0, frames = 0;
+  const look = () => {
+    const boxes = [...document.querySelectorAll('details, [role=dialog], main')];
+    const now = boxes.map(e => e.getBoundingClientRect().height).join();
+    same = now === last ? same + 1 : 0;
+    last = now;
+    same > 15 || ++frames > 300 ? done() : requestAnimationFrame(look);
+  };
+  look();
+})"""
+"""What opens is open: heights stay the same for a quarter of a second."""
 
 
 @dataclass
@@ -65,11 +77,14 @@ def wait_until(so: Callable[[], object], what: str, limit_s: float = 40) -> None
         time.sleep(0.2)  # polling somebody else's progress
 
 
-def photograph(page: Page, name: str) -> Path:
+def photograph(page: Page, name: str, *, wait: bool = True) -> Path:
     """Keep a screenshot as a CI artifact; those that the guides show are renewed by `make screenshots`."""
     ARTIFACTS.mkdir(exist_ok=True)
     path = ARTIFACTS / f"{name}.png"
-    page.evaluate("document.fonts.ready")
+    if wait:
+        page.evaluate("document.fonts.ready")
+        expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+        page.evaluate(STILL)
     page.screenshot(path=path)
     if os.environ.get("PORTAL_SCREENSHOTS") and f"screenshots/{name}.png" in GUIDES:
         SCREENSHOTS.mkdir(exist_ok=True)

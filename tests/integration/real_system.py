@@ -181,7 +181,7 @@ def browser_of(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -
     if getattr(request.node, "failed", False):
         for index, context in enumerate(contexts):
             for number, page in enumerate(context.pages):
-                photograph(page, f"failed-{request.node.name}-{index}-{number}")
+                photograph(page, f"failed-{request.node.name}-{index}-{number}", wait=False)
     for context in contexts:
         context.close()
 

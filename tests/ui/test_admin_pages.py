@@ -9,7 +9,7 @@ from apptest import texts
 from fakes import FakeClock
 from portal import deployments, inventory, ledger, quotas, store
 from portal.context import Portal
-from portal.engine import GpuReport
+from portal.engine import EngineInfo, GpuReport, VmReport
 from portal.models import Deployment, Order, Quota, State, User, Vm, VmState
 from streamlit.testing.v1 import AppTest
 
@@ -43,6 +43,20 @@ def test_an_ill_vm_is_on_top_with_the_command(
     assert not page.exception
     assert "vm-01 cannot be reached" in texts(page)
     assert "apt-get install nvidia-container-toolkit" in texts(page)
+
+
+def test_the_same_trouble_of_many_vms_is_told_once(
+    portal: Portal, ray: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    for number in range(2, 22):
+        vm = inventory.add(portal, "test", f"vm-{number:02}", f"ssh://portal@vm-{number:02}", f"10.0.0.{number}")
+        inventory.seen(portal, vm, EngineInfo("28.0.0", 8, 32.0))
+        inventory.checked(portal, vm, VmReport("ok" if number > 3 else "missing", 500, 1000, 0.0, False))
+    page = page_of(ray, "vms")
+    assert not page.exception
+    assert len(page.error) == 2  # the firewalls, one by one
+    [clock] = page.warning
+    assert "vm-02's clock is not synchronised" in clock.value and "**19 more VMs**, vm-03," in clock.value
 
 
 def test_a_vm_is_drained_and_activated(portal: Portal, ray: User, page_of: Callable[[User, str], AppTest]) -> None:
