@@ -149,6 +149,6 @@ step "the CDI specification is of driver $driver" is_cdi make_cdi
 [ -n "$dry_run" ] || check_in_a_container
 if [ -z "${PORTAL_PART_OF_SETUP:-}" ]; then
     closing
-elif [ "$changed" -gt 0 ]; then
+elif [ $((changed + pending)) -gt 0 ]; then
     exit 10 # setup-vm.sh has the last word
 fi

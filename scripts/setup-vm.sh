@@ -116,7 +116,8 @@ run_local() {
         if with_gpu; then
             local result=0
             PORTAL_PART_OF_SETUP=1 bash "$bundle/install-nvidia.sh" ${dry_run:+--dry-run} || result=$?
-            [ $result -ne 10 ] || changed=$((changed + 1)) # its word for: something was changed
+            [ $result -ne 10 ] || changed=$((changed + 1)) # its word for: something was, or would be, changed
+            [ $result -ne 10 ] || [ -z "$dry_run" ] || pending=$((pending + 1))
             [ $result -eq 0 ] || [ $result -eq 10 ] || exit $result
         else
             say ok "no NVIDIA GPU here; nothing to install for one"
@@ -209,7 +210,10 @@ hand_over() {
 # Its host key, learned over a connection that was verified: the worker believes no other.
 trust_host_key() {
     local key file=$PORTAL_SECRETS/ssh_known_hosts
-    key=$(remote 'cat /etc/ssh/ssh_host_ed25519_key.pub' | cut -d' ' -f1,2)
+    # With FIPS there is no ED25519.
+    # shellcheck disable=SC2016  # expanded on the VM
+    key=$(remote 'cd /etc/ssh; for k in ed25519 ecdsa rsa; do [ ! -r ssh_host_${k}_key.pub ] || exec cat ssh_host_${k}_key.pub; done' | cut -d' ' -f1,2)
+    [ -n "$key" ] || die step "No host key of $host was found in /etc/ssh." "ssh-keygen -A on it makes them."
     grep -qxF "$host $key" "$file" && return
     local others
     others=$(grep -v "^$host " "$file" || true)
@@ -225,11 +229,14 @@ forget_host_key() {
 }
 
 register() {
-    if [ -z "$address" ]; then
+    # One that was given before is kept: it need not be what the name resolves to.
+    local known
+    known=$(admin vm list) || die proof "The VM is prepared, but the portal cannot be asked; why is above." "Is it up? health-check.sh"
+    if [ -z "$address" ] && [[ $known != *"\"name\": \"$name\""* ]]; then
         address=$(getent ahostsv4 "$host" | awk 'NR == 1 {print $1}')
         [ -n "$address" ] || die host "No address of $host was found." "Give it with --address."
     fi
-    admin vm setup "$name" --engine "ssh://portal@$host" --address "$address" ${fleet[@]+"${fleet[@]}"} ||
+    admin vm setup "$name" --engine "ssh://portal@$host" ${address:+--address "$address"} ${fleet[@]+"${fleet[@]}"} ||
         die proof "The VM is prepared, but the portal cannot use it yet; why is above." \
             "Mend it and run this again. It takes no containers until then."
 }

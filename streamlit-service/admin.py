@@ -13,9 +13,9 @@ import admin_health
 import admin_image
 import typer
 import wiring
-from portal import audit, inventory, ledger, quotas, store, users
+from portal import audit, inventory, ledger, quotas, store, users, vmhealth
 from portal.context import Portal
-from portal.errors import PortalError
+from portal.errors import Conflict, Invalid, PortalError
 from portal.models import Quota, Role, VmState
 from portal.placement import SHARED_POOL
 
@@ -71,7 +71,7 @@ def vm_add(
     owner: Annotated[str | None, typer.Option(help=OWNER_HELP)] = None,
     pool: Annotated[str, typer.Option(help=POOL_HELP)] = SHARED_POOL,
 ) -> None:
-    """Add a VM."""
+    """Add a VM as it is, at once, without a look: setup-vm.sh is the way to one that is isolated and proven."""
     inventory.add(_portal(), _actor(), name, engine, address, owner, pool)
     typer.echo(f"VM {name} is in the fleet.")
 
@@ -80,13 +80,13 @@ def vm_add(
 def vm_setup(
     name: str,
     engine: Annotated[str, typer.Option(help="unix:///var/run/docker.sock or ssh://user@host[:port]")],
-    address: Annotated[str, typer.Option(help="the VM's internal address, where containers publish")],
+    address: Annotated[str | None, typer.Option(help="the VM's internal address, where containers publish")] = None,
     owner: Annotated[str | None, typer.Option(help=OWNER_HELP)] = None,
     pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
 ) -> None:
     """Add a VM that takes containers once it is proven. What setup-vm.sh ends with; again, it changes nothing.
 
-    A VM that is known keeps owner and pool where none is given.
+    A VM that is known keeps address, owner and pool where none is given.
     """
     portal = _portal()
     with portal.store.reading() as tx:
@@ -94,6 +94,9 @@ def vm_setup(
         whose = {user.id: user.subject for user in store.all_users(tx)}
     if known and owner is None and pool is None:
         owner, pool = whose.get(known.owner_id or 0), known.pool
+    address = address or (known.address if known else None)
+    if address is None:
+        raise Invalid("no_address", f"{name} is new, and its address is not given.", "Give it with --address.")
     vm = inventory.add(portal, _actor(), name, engine, address, owner, pool or SHARED_POOL, VmState.NEW)
     if vm.state is not VmState.NEW:
         typer.echo(f"VM {name} is in the fleet.")
@@ -156,6 +159,11 @@ def vm_remove(
     """Take a VM out of the fleet; refused while containers run on it."""
     with _portal().store.reading() as tx:
         known = store.vm_by_name(tx, name)
+        others = [vm.name for vm in store.all_vms(tx) if vmhealth.host(vm) == name]
+    if known is None and others:
+        raise Conflict(
+            "other_name", f"{name} is in the fleet as {others[0]}.", f"Say so: --name {others[0]}, or its name."
+        )
     if known is None and if_there:
         return
     inventory.remove(_portal(), _actor(), name)

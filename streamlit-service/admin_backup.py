@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ def make(
     if not every_hours:
         _one(portal, folder, keep)
         return
+    _tidy(folder)
     while True:
         wait_s = _until_due(folder, every_hours * HOUR_S)
         if wait_s <= 0:
@@ -47,6 +49,13 @@ def _until_due(folder: Path, every_s: float) -> float:
     return newest + every_s - time.time()
 
 
+def _tidy(folder: Path) -> None:
+    """Remove what runs that were killed left: it holds as many secrets as a backup does."""
+    for path in (*folder.glob("*.unproven"), *folder.glob(".*.part"), *folder.glob(".proof-*")):
+        if time.time() - path.stat().st_mtime > HOUR_S:  # not somebody's who is at it
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def _one(portal: Portal, folder: Path, keep: int) -> None:
     now = datetime.now(UTC)
     path = folder / f"{now:%Y%m%dT%H%M%SZ}{backup.SUFFIX}"
@@ -55,7 +64,9 @@ def _one(portal: Portal, folder: Path, keep: int) -> None:
         manifest = backup.write(portal.store, unproven, now)
         backup.prove(unproven)
     except PortalError:
-        unproven.rename(path.with_suffix(".broken"))  # kept as evidence
+        for old in folder.glob("*.broken"):
+            old.unlink()
+        unproven.rename(path.with_suffix(".broken"))  # the newest is kept as evidence
         raise
     except BaseException:
         unproven.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from portal.config import Settings
 DEADLINE_S = 60.0
 MAX_BYTES = 200 * 2**20
 HOUR_S = 3600.0
+RETRY_S = 300.0
 
 app = typer.Typer(no_args_is_help=True, help="Certificate revocation lists.")
 
@@ -52,7 +53,7 @@ def fetch(
             typer.echo("PORTAL_CRL_URLS is empty: nothing to fetch.", err=True)
         if not every_hours:
             raise typer.Exit(1 if failed or not config.crl_addresses else 0)
-        time.sleep(every_hours * HOUR_S)
+        time.sleep(min(RETRY_S, every_hours * HOUR_S) if failed else every_hours * HOUR_S)
 
 
 def _one(config: Settings, url: str) -> bool:

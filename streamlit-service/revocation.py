@@ -73,7 +73,8 @@ class RevocationLists:
     def __init__(self, folder: Path, bundle: Sequence[Certificate], mode: str) -> None:
         self._folder, self._bundle, self._strict = folder, tuple(bundle), mode == STRICT
         self._guard = threading.Lock()
-        self._held, self._state, self._look_at = Held(), (), 0.0  # type: tuple[Held, tuple[object, ...], float]
+        self._held, self._look_at = Held(), 0.0
+        self._state: tuple[object, ...] | None = None
 
     def check(self, certificate: Certificate) -> None:
         """Raise NotAuthenticated when it, or an authority above it, is revoked, or that cannot be known."""
@@ -113,7 +114,8 @@ class RevocationLists:
 def by_authority(bundle: Sequence[Certificate], held: Held) -> dict[str, RevocationList | None]:
     """Each authority below a root, by its common name → the list for people that counts longest, if any."""
     found = {}
-    for issuer in {ca.subject for ca in bundle if ca.subject != ca.issuer}:
+    below = {ca.subject for ca in bundle if ca.subject != ca.issuer}
+    for issuer in below or {ca.subject for ca in bundle}:  # a root alone issues people's certificates itself
         names = issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
         lists = [one for one in held.lists if one.issuer == issuer and one.people]
         who = str(names[0].value) if names else issuer.rfc4514_string()
@@ -204,11 +206,20 @@ def _newest(lists: Iterable[RevocationList]) -> list[RevocationList]:
 
 
 def _state(folder: Path) -> tuple[object, ...]:
+    """What changes when a list comes, goes, or becomes readable; links count as what they lead to."""
     try:
         with os.scandir(folder) as entries:
-            return tuple(sorted((one.name, one.stat().st_mtime_ns, one.stat().st_size) for one in entries))
+            return tuple(sorted(_entry(one) for one in entries))
     except OSError:
-        return ()
+        return ("unreadable",)
+
+
+def _entry(entry: os.DirEntry[str]) -> tuple[str, int, int, int]:
+    try:
+        found = entry.stat()
+    except OSError:  # a link that leads nowhere: that one list is missing, not all
+        return (entry.name, 0, 0, 0)
+    return (entry.name, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
 
 
 def _is_ca(certificate: Certificate) -> bool:

@@ -81,12 +81,12 @@ def authenticator(config: Settings) -> Authenticator:
 
 
 def revocation_ends(config: Settings) -> dict[str, datetime]:
-    """Until when the list of each authority counts; those without a list are left out."""
+    """Until when the list of each authority counts; the epoch for those without one."""
     if config.revocation == revocation.OFF:
         return {}
     authorities = client_authorities(config)
     lists = revocation.by_authority(authorities, revocation.load(config.crl_dir, authorities))
-    return {who: newest.next_update for who, newest in lists.items() if newest}
+    return {who: newest.next_update if newest else datetime.fromtimestamp(0, UTC) for who, newest in lists.items()}
 
 
 def client_authorities(config: Settings) -> list[x509.Certificate]:

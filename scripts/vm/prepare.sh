@@ -87,7 +87,11 @@ wanted_keys() {
         "$(echo "$PORTAL_GATEWAYS" | tr -s ' ' ',')" "$(cut -d' ' -f1,2 <"$PORTAL_PUBLIC_KEY_FILE")"
 }
 # Before the firewall, which knows it by its number.
-is_user() { id portal >/dev/null 2>&1; }
+is_user() {
+    id portal >/dev/null 2>&1 || return
+    [ "$(getent passwd portal | cut -d: -f6)" = "$HOME_OF_PORTAL" ] ||
+        die step "There is an account named portal already, and it is not the portal's." "Rename it, or use another VM."
+}
 make_user() { useradd --system --create-home --home-dir "$HOME_OF_PORTAL" --shell /bin/sh portal; }
 
 is_account() {
@@ -95,9 +99,7 @@ is_account() {
 }
 make_account() {
     local home
-    home=$(getent passwd portal | cut -d: -f6)
-    [ "$home" = "$HOME_OF_PORTAL" ] ||
-        die step "There is an account named portal already (home $home), and it is not the portal's." "Rename it, or use another VM."
+    home=$HOME_OF_PORTAL
     usermod --append --groups docker portal || return
     install -d -o portal -g "$(id -gn portal)" -m 0700 "$home/.ssh"
     wanted_keys | write "$home/.ssh/authorized_keys" 0600 && chown -R portal: "$home/.ssh"
@@ -234,6 +236,7 @@ check_registry() {
 
 prepare() {
     check_machine
+    ! id portal >/dev/null 2>&1 || is_user # somebody else's account is noticed before anything is touched
     step "the package manager is whole" packages_whole finish_packages
     step "tools: jq, nftables, curl, sudo" is_equipped make_equipped
     step "ports $PORTAL_USER_PORTS are reserved" is_kernel_told make_kernel_told

@@ -42,7 +42,16 @@ make_firewall_off() {
 
 is_account_gone() { ! id portal >/dev/null 2>&1 || [ "$(getent passwd portal | cut -d: -f6)" != "$HOME_OF_PORTAL" ]; }
 make_account_gone() {
-    pkill -u portal || true # the worker's connection; it is told no by then
+    # The worker's connection, which comes back until the key is gone; and what systemd runs for a session.
+    rm -f "$HOME_OF_PORTAL/.ssh/authorized_keys"
+    loginctl terminate-user portal 2>/dev/null || true
+    pkill -u portal || true
+    local waited
+    for waited in $(seq 1 25); do
+        pgrep -u portal >/dev/null || break
+        [ "$waited" -lt 15 ] || pkill -KILL -u portal || true
+        sleep 0.2 # waiting for processes of somebody else to end
+    done
     userdel --remove portal 2>/dev/null || userdel portal
 }
 

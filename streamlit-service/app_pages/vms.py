@@ -27,8 +27,8 @@ def page() -> None:
         vms, users, live = store.all_vms(tx), store.all_users(tx), store.live_deployments(tx)
         gpus, leased, memory = ledger.all_gpus(tx), ledger.leased_gpus(tx), ledger.held_memory(tx)
     if not vms:
-        st.info("Here are the VMs on which containers run. There is none yet. Add the first on the server: "
-                "`admin.py vm add NAME --engine ssh://portal@HOST --address IP`", icon=":material/dns:")  # fmt: skip
+        st.info("Here are the VMs on which containers run. There is none yet. Prepare the first, from the portal's "
+                "machine: `scripts/setup-vm.sh HOST`", icon=":material/dns:")  # fmt: skip
         return
     now = portal.now()
     _ill(vms)

@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     pull_timeout_s: float = Field(1800, gt=0, description="deadline of a whole pull")
     ready_timeout_s: float = Field(90, gt=0, description="until Jupyter must answer after start")
     lock_ttl_s: float = Field(12, gt=0, description="after a crash, work is taken up again after this")
-    observe_interval_s: float = Field(3, gt=0, description="between looks at every VM")
+    observe_interval_s: float = Field(3, gt=0, le=20, description="between looks at every VM")
 
     egress: Literal["open", "proxy", "none"] = Field("open", description="where containers may go, as VMs are told")
     egress_proxy: str = Field("", description="address:port, for egress=proxy")
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     build_certs_dir: Path | None = Field(None, description="*.crt of a TLS-inspecting proxy, for builds")
     publish_dir: Path = Path("/var/lib/portal/publish")
 
-    health_interval_s: float = Field(30, gt=0, description="between looks at a VM's firewall, disk and clock")
+    health_interval_s: float = Field(30, gt=0, le=100, description="between looks at a VM's firewall, disk and clock")
     gpu_interval_s: float = Field(5, gt=0, description="between looks at a VM's GPUs")
 
     # What one person may hold in all, where no quota says otherwise.

@@ -61,13 +61,17 @@ def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
             report = VmReport(vmhealth.NO_GATE)
         if report is not None:
             inventory.checked(portal, vm, report)
-        with portal.store.reading() as tx:
-            owners = {one.owner.id for one in store.deployments_on(tx, vm.id)}
-        engine.prune_networks([network(portal.settings, owner)[0] for owner in (*owners, "proof")])
     except EngineError as error:
         log.warning("vm not checked", vm=vm.name, code=error.code, cause=error.cause)
         if vm.checked_at is None:
             inventory.checked(portal, vm, VmReport("unknown"))  # later silence is noticed by its age
+        return
+    try:
+        with portal.store.reading() as tx:
+            owners = {one.owner.id for one in store.deployments_on(tx, vm.id)}
+        engine.prune_networks([network(portal.settings, owner)[0] for owner in (*owners, "proof")])
+    except EngineError as error:
+        log.warning("networks stay for now", vm=vm.name, code=error.code, cause=error.cause)
 
 
 def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) -> None:

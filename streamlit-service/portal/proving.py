@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from portal import inventory, launch, ledger, releases, store, vmhealth
 from portal.context import Portal
 from portal.convergence import IsReady, Verify
-from portal.engine import LABEL_PORTAL, ContainerSpec, Engine
+from portal.engine import LABEL_PORTAL, ContainerSpec, Engine, VmReport
 from portal.errors import EngineError, PortalError
 from portal.models import Gpu, GpuState, Release, Vm, VmState
 from portal.spec import HOME, TMPFS, environment, network
@@ -49,8 +49,10 @@ def _look(portal: Portal, engine: Engine, vm: Vm) -> Iterator[Check]:
         info = engine.info()
         yield Check("engine", "ok", f"Docker Engine {info.version}, {info.cpus} CPUs, {info.memory_gb:g} GB")
         report = engine.check()
+        if report is None and vm.engine_url.startswith("ssh://"):
+            report = VmReport(vmhealth.NO_GATE)
         if report is None:
-            yield Check("firewall", "warning", "This VM has no gate, so its firewall cannot be asked.",
+            yield Check("firewall", "warning", "A local engine has no gate, so its firewall cannot be asked.",
                         "Prepare it with setup-vm.sh.")  # fmt: skip
         else:
             for problem in vmhealth.problems(vm.name, report):

@@ -62,8 +62,13 @@ def of_vm(vm: Vm, now: datetime) -> list[Problem]:
 
 def prepare(vm: Vm) -> str:
     """The command that prepares this VM once more."""
-    host = re.sub(r"^ssh://(?:[^@]*@)?|:\d+$", "", vm.engine_url)
-    return f"scripts/setup-vm.sh {host}" if host == vm.name else f"scripts/setup-vm.sh --name {vm.name} {host}"
+    where = host(vm)
+    return f"scripts/setup-vm.sh {where}" if where == vm.name else f"scripts/setup-vm.sh --name {vm.name} {where}"
+
+
+def host(vm: Vm) -> str:
+    """The host of its engine's address."""
+    return re.sub(r"^ssh://(?:[^@]*@)?|:\d+$", "", vm.engine_url)
 
 
 def reserves(reserved: str, wanted: range) -> bool:

@@ -200,6 +200,33 @@ def test_an_authority_that_its_root_revoked_lets_nobody_in(
     assert refused(soft, jane) == "revoked"
 
 
+def test_a_link_that_leads_nowhere_is_one_list_missing_not_all(
+    soft: RevocationLists, put: Callable[..., None], folder: Path, authority: pki.Authority, jane: x509.Certificate
+) -> None:
+    (folder / "old.crl").symlink_to(folder / "gone")
+    put(authority.revocation_list(jane))
+    assert refused(soft, jane) == "revoked"
+
+
+def test_a_list_that_becomes_readable_counts(
+    soft: RevocationLists, put: Callable[..., None], folder: Path, authority: pki.Authority, jane: x509.Certificate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    read = Path.read_bytes
+
+    def denied(path: Path) -> bytes:
+        if not path.stat().st_mode & 0o400:
+            raise PermissionError(13, "Permission denied")  # tests run as root, who may
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    put(authority.revocation_list(jane))
+    (folder / "people.crl").chmod(0o000)
+    assert (refused(soft, jane), len(soft.held().unusable)) == ("", 1)
+    (folder / "people.crl").chmod(0o444)
+    assert refused(soft, jane) == "revoked"
+
+
 def test_the_folder_is_not_read_for_every_request(
     strict: RevocationLists, folder: Path, authority: pki.Authority, jane: x509.Certificate
 ) -> None:

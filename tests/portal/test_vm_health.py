@@ -175,6 +175,28 @@ def test_without_a_firewall_no_container_is_tried(portal: Portal, engine: FakeEn
     assert not engine.pulled
 
 
+def test_a_vm_over_ssh_without_a_gate_is_not_proven(portal: Portal, engine: FakeEngine) -> None:
+    remote(portal)
+    engine.vm_report = None
+    checks = prove(portal, engine, vm="vm-02")
+    assert ("firewall", "failed") in [(one.name, one.state) for one in checks]
+    assert not engine.pulled
+
+
+def test_networks_that_cannot_be_pruned_do_not_take_the_firewalls_word_back(
+    portal: Portal, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote(portal)
+
+    def busy(_: object) -> None:
+        raise EngineError("engine_failed", "The network is in use.", "")
+
+    monkeypatch.setattr(engine, "prune_networks", busy)
+    engine.vm_report = VmReport("ok", 500, 1000, 0.0)
+    observe_health(portal, vm_of(portal, "vm-02"), engine)
+    assert vm_of(portal, "vm-02").firewall == "ok"
+
+
 def test_a_port_that_cannot_be_reached_points_to_the_gateways_address(portal: Portal, engine: FakeEngine) -> None:
     engine.vm_report = VmReport("ok", 500, 1000, 0.0)
     assert "PORTAL_GATEWAYS" in prove(portal, engine, answers=False)[-1].hint
