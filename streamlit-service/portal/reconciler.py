@@ -15,8 +15,8 @@ from portal import admission, metrics, store
 from portal.context import Portal
 from portal.convergence import IsReady, Verify, converge
 from portal.engine import Engine
-from portal.errors import LockLost
-from portal.models import Vm
+from portal.errors import LockLost, PortalError
+from portal.models import State, Vm
 from portal.observation import observe, observe_gpus, observe_health
 from portal.shelving import shelve
 from portal.work import Work
@@ -26,6 +26,8 @@ log = structlog.get_logger()
 THREADS = 64
 JOBS_PER_VM = 6  # a VM that hangs can hold this many threads, not all of them
 IDLE_POLL_S = 1.0
+TRIES = 3
+COMING_UP = (State.PENDING, State.PULLING, State.STARTING)
 T = TypeVar("T")
 
 EngineFor = Callable[[Vm], Engine]
@@ -46,6 +48,7 @@ class Reconciler:
         self._busy: set[str] = set()
         self._jobs_on: Counter[int] = Counter()
         self._held: set[Work] = set()
+        self._unforeseen: Counter[str] = Counter()
         self._looked_at: dict[str, float] = {}
         self._downloads = threading.BoundedSemaphore(portal.settings.prepull_at_once)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="job")
@@ -141,8 +144,22 @@ class Reconciler:
         self._held.add(work)
         try:
             converge(work, self._engine_for(work.vm), self.is_ready, self.verify)
+            self._unforeseen.pop(deployment_id, None)
+        except Exception as error:
+            self._give_up_in_time(work, error)
+            raise
         finally:
             self._held.discard(work)
+
+    def _give_up_in_time(self, work: Work, error: Exception) -> None:
+        """What nobody foresaw is tried again, as after a crash: the database may be away. But not for ever."""
+        self._unforeseen[work.deployment.id] += 1
+        if self._unforeseen[work.deployment.id] >= TRIES and work.deployment.state in COMING_UP:
+            log.error("given up", deployment=work.deployment.id, cause=repr(error))
+            work.fail(PortalError("internal", "The portal could not start this container.",
+                                  f"Tell your administrators: the worker's log says why ({work.deployment.id}).",
+                                  cause=repr(error)))  # fmt: skip
+            self._unforeseen.pop(work.deployment.id, None)
 
     def _renew_locks(self) -> None:
         while not self._stopping.wait(self._portal.settings.lock_ttl_s / 3):

@@ -11,7 +11,7 @@ from portal.convergence import converge
 from portal.errors import EngineError, VmUnreachable
 from portal.models import Deployment, Order, State, StopReason, User
 from portal.observation import observe
-from portal.reconciler import Reconciler
+from portal.reconciler import TRIES, Reconciler
 from portal.work import Work
 
 WorkOff = Callable[..., Deployment]
@@ -41,6 +41,27 @@ def test_a_failure_anywhere_leaves_nothing_behind(
     assert not engine.boxes
     with portal.store.reading() as tx:
         assert ledger.live_leases(tx) == []
+
+
+def test_what_nobody_foresaw_is_tried_again_and_then_said(
+    portal: Portal, jane: User, engine: FakeEngine, clock: FakeClock
+) -> None:
+    made = deployments.request(portal, jane, Order("ml-cpu", "first"))
+
+    def broken(_: object) -> None:
+        raise PermissionError("/root/.docker/config.json")
+
+    worker = Reconciler(portal, lambda vm: engine, lambda vm, port: True, broken)
+    states, found = [], made
+    for _ in range(TRIES):
+        for job in worker.dispatch():
+            job.result(timeout=10)
+        with portal.store.reading() as tx:
+            found = store.deployment(tx, made.id) or made
+        states.append(found.state)
+        clock.forward(portal.settings.lock_ttl_s + 1)
+    assert states == [State.PENDING, State.PENDING, State.FAILED]
+    assert found.failure and (found.failure.code, made.id in found.failure.hint) == ("internal", True)
 
 
 def test_a_failed_deployment_can_be_started_again(
