@@ -66,20 +66,24 @@ def _ill(vms: list[Vm]) -> None:
                     f"Try: `admin.py vm prove {vm.name}`", icon=":material/pending:")  # fmt: skip
         if problem := tiles.problem(vm):
             st.warning(problem, icon=":material/build:")
-    troubles = [(vm, one) for vm in vms if vm.reachable for one in vmhealth.of_vm(vm, now)]
-    for grave in (True, False):
-        for kind in ICONS:
-            _troubles([(vm, one) for vm, one in troubles if (one.kind, one.grave) == (kind, grave)])
+    groups: dict[tuple[object, ...], list[tuple[Vm, Problem]]] = {}
+    for vm in (one for one in vms if one.reachable):
+        for one in vmhealth.of_vm(vm, now):
+            # The grave ones first, and what somebody broke before what was never prepared.
+            key = (not one.grave, list(ICONS).index(one.kind), one.from_portal, "" if one.from_portal else one.hint)
+            groups.setdefault(key, []).append((vm, one))
+    for _, found in sorted(groups.items(), key=lambda group: group[0]):
+        _troubles(found)
 
 
 def _troubles(found: list[tuple[Vm, Problem]]) -> None:
-    """Each with its command; of many of a kind only the first, so that the table stays in sight."""
+    """Each with its command; of many with the same only the first, so that the table stays in sight."""
     shown = found if len(found) <= SAY_EACH else found[:1]
     for _, trouble in shown:
         say = st.error if trouble.grave else st.warning
         where = "Run on the portal's machine" if trouble.from_portal else "Run there"
         others = ", ".join(vm.name for vm, _ in found[1:]) if len(shown) < len(found) else ""
-        also = f" The same or the like: **{len(found) - 1} more VMs**, {others}." if others else ""
+        also = f" The same: **{len(found) - 1} more VMs**, {others}." if others else ""
         say(f"{trouble.says} {where}: `{trouble.hint}`{also}", icon=f":material/{ICONS[trouble.kind]}:")
 
 
