@@ -19,6 +19,7 @@ import bench_operation
 import bench_page
 import docker
 import httpx
+from bench_images import timed
 from demo import client, demo_stack
 from docker.models.containers import Container
 from docker_manager import create_arguments
@@ -114,8 +115,8 @@ def authz(stack: Stack) -> tuple[str, ...]:
     }
     with httpx.Client(base_url=f"http://{address}:8000", headers=headers, trust_env=False) as http:
         assert http.get("/authz").status_code == httpx.codes.NO_CONTENT, "start the demo's notebook first"
-        decided = [_timed(lambda: http.get("/authz")) for _ in range(AUTHZ_CALLS)]
-        floor = [_timed(lambda: http.get("/api/openapi.json.none")) for _ in range(AUTHZ_CALLS // 5)]
+        decided = [timed(lambda: http.get("/authz")) for _ in range(AUTHZ_CALLS)]
+        floor = [timed(lambda: http.get("/api/openapi.json.none")) for _ in range(AUTHZ_CALLS // 5)]
     mine, peer = statistics.median(decided), statistics.median(floor)
     return ("/authz p50 / the same server answering 404", f"{mine * 1e3:.2f} ms", f"{peer * 1e3:.2f} ms",
             f"{mine / peer:.2f}", "< 2 ms")  # fmt: skip
@@ -258,12 +259,6 @@ def page() -> tuple[str, ...]:
     mine, peer = (statistics.median(times) for times in bench_page.run(ROUNDS * 2))
     return ("My containers with 5 containers / an empty page", f"{mine * 1e3:.0f} ms", f"{peer * 1e3:.0f} ms",
             f"{mine / peer:.2f}", "< 200 ms")  # fmt: skip
-
-
-def _timed(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
 
 
 def _answers(http: httpx.Client, url: str) -> bool:

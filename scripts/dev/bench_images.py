@@ -39,8 +39,8 @@ def _publish(stack: Stack, rounds: int) -> tuple[str, ...]:
     """Nothing changed: every step, against `docker build` of the same folder with everything cached."""
     folder, base = ROOT / "images" / "ml-cpu", "BASE_IMAGE=python:3.11-slim"
     build(folder, "bench-ml-cpu:cached", "--build-arg", base)
-    ours = [_timed(lambda: stack.publisher("image", "publish", "ml-cpu")) for _ in range(rounds)]
-    plain = [_timed(lambda: build(folder, "bench-ml-cpu:cached", "--build-arg", base)) for _ in range(rounds)]
+    ours = [timed(lambda: stack.publisher("image", "publish", "ml-cpu")) for _ in range(rounds)]
+    plain = [timed(lambda: build(folder, "bench-ml-cpu:cached", "--build-arg", base)) for _ in range(rounds)]
     docker.from_env().images.remove("bench-ml-cpu:cached")
     mine, peer = statistics.median(ours), statistics.median(plain)
     return ("publish of ml-cpu, nothing changed / docker build", f"{mine:.1f} s", f"{peer:.1f} s", f"{mine / peer:.1f}",
@@ -61,7 +61,8 @@ def _size(stack: Stack) -> tuple[str, ...]:
             "< 900 MB")  # fmt: skip
 
 
-def _timed(act: Callable[[], object]) -> float:
+def timed(act: Callable[[], object]) -> float:
+    """Seconds that it takes."""
     started = time.perf_counter()
     act()
     return time.perf_counter() - started

@@ -6,12 +6,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pki
+from bench_images import timed
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from revocation import STRICT, RevocationLists
@@ -39,8 +38,8 @@ def _health(stack: Stack, rounds: int) -> tuple[str, ...]:
         )
     try:
         command = [str(ROOT / "scripts" / "health-check.sh"), "--json"]
-        ours = [_timed(lambda: _run(stack, command)) for _ in range(rounds)]
-        plain = [_timed(lambda: _run(stack, ["docker", "compose", "ps"])) for _ in range(rounds)]
+        ours = [timed(lambda: _run(stack, command)) for _ in range(rounds)]
+        plain = [timed(lambda: _run(stack, ["docker", "compose", "ps"])) for _ in range(rounds)]
     finally:
         for name in names:
             stack.admin("vm", "remove", name)
@@ -57,9 +56,9 @@ def _setup(stack: Stack, rounds: int) -> tuple[str, ...]:
         first = hall.setup(*arguments)
         if first.returncode:
             raise SystemExit(first.stdout)
-        ours = [_timed(lambda: hall.setup(*arguments)) for _ in range(rounds)]
+        ours = [timed(lambda: hall.setup(*arguments)) for _ in range(rounds)]
         ssh = [*hall.environment()["PORTAL_SSH"].split(), "-l", "ray", machine.address, "true"]
-        plain = [_timed(lambda: _run(stack, ssh)) for _ in range(rounds)]
+        plain = [timed(lambda: _run(stack, ssh)) for _ in range(rounds)]
     finally:
         hall.close()
     return _row("setup-vm.sh, nothing to do / ssh HOST true", ours, plain, "s", "< 10 s")
@@ -72,9 +71,9 @@ def _revocation() -> tuple[str, ...]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "people.crl").write_bytes(_long_list(authority))
         lists = RevocationLists(Path(folder), [authority.root.certificate, authority.issuing.certificate], STRICT)
-        loading = _timed(lists.held)
-        ours = [_timed(lambda: lists.check(jane)) for _ in range(ASKED)]
-    plain = [_timed(lambda: None) for _ in range(ASKED)]
+        loading = timed(lists.held)
+        ours = [timed(lambda: lists.check(jane)) for _ in range(ASKED)]
+    plain = [timed(lambda: None) for _ in range(ASKED)]
     print(f"a list of {REVOKED} was read and verified in {loading * 1e3:.0f} ms", flush=True)
     mine, peer = statistics.median(ours), statistics.median(plain)
     return (f"is a card on a list of {REVOKED:,} / a call", f"{mine * 1e6:.1f} us", f"{peer * 1e6:.2f} us",
@@ -93,12 +92,6 @@ def _long_list(authority: pki.Authority) -> bytes:
 
 def _run(stack: Stack, command: list[str]) -> None:
     subprocess.run(command, env=stack.variables(), capture_output=True, check=False, timeout=120)
-
-
-def _timed(act: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    act()
-    return time.perf_counter() - started
 
 
 def _row(what: str, ours: list[float], plain: list[float], unit: str, aim: str) -> tuple[str, ...]:
