@@ -15,7 +15,7 @@ import typer
 import wiring
 from portal import audit, inventory, ledger, quotas, store, users, vmhealth
 from portal.context import Portal
-from portal.errors import Conflict, Invalid, PortalError
+from portal.errors import Conflict, PortalError
 from portal.models import Quota, Role, VmState
 from portal.placement import SHARED_POOL
 
@@ -89,15 +89,7 @@ def vm_setup(
     A VM that is known keeps address, owner and pool where none is given.
     """
     portal = _portal()
-    with portal.store.reading() as tx:
-        known = store.vm_by_name(tx, name)
-        whose = {user.id: user.subject for user in store.all_users(tx)}
-    if known and owner is None and pool is None:
-        owner, pool = whose.get(known.owner_id or 0), known.pool
-    address = address or (known.address if known else None)
-    if address is None:
-        raise Invalid("no_address", f"{name} is new, and its address is not given.", "Give it with --address.")
-    vm = inventory.add(portal, _actor(), name, engine, address, owner, pool or SHARED_POOL, VmState.NEW)
+    vm = inventory.set_up(portal, _actor(), name, engine, address, owner, pool)
     if vm.state is not VmState.NEW:
         typer.echo(f"VM {name} is in the fleet.")
         return

@@ -113,6 +113,8 @@ def down() -> None:
     for container in docker.from_env().containers.list(all=True, filters={"label": label}):
         say(f"Stopping and removing container {container.name} ...")
         container.remove(force=True)
+    for network in docker.from_env().networks.list(filters={"label": label}):
+        network.remove()  # people's own; the worker, which does it otherwise, is gone
     say("Nothing of the demo is running. Kept: .demo/ (certificates), volumes (database, registry, home folders).")
 
 

@@ -62,6 +62,22 @@ def add(
     return made
 
 
+def set_up(
+    portal: Portal, actor: User | str, name: str, engine_url: str, address: str | None, owner: str | None,
+    pool: str | None,
+) -> Vm:  # fmt: skip
+    """Add a VM that is NEW until it is proven. One that is known keeps address, owner and pool where none is given."""
+    with portal.store.reading() as tx:
+        known = store.vm_by_name(tx, name)
+        whose = {user.id: user.subject for user in store.all_users(tx)}
+    if known and owner is None and pool is None:
+        owner, pool = whose.get(known.owner_id or 0), known.pool
+    address = address or (known.address if known else None)
+    if address is None:
+        raise Invalid("no_address", f"{name} is new, and its address is not given.", "Give it with --address.")
+    return add(portal, actor, name, engine_url, address, owner, pool or SHARED_POOL, VmState.NEW)
+
+
 def _check_address(address: str) -> None:
     """Containers publish there and nowhere else: it must be one address of the VM."""
     try:
