@@ -22,7 +22,9 @@ from portal.placement import SHARED_POOL
 OWNER_HELP = "user (edipi:… or upn:…) it is dedicated to; default: a pool"
 POOL_HELP = "shared, or the name of a group whose members alone may use it"
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Administer the Container Portal.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Administer the Container Portal."
+)
 vm_app = typer.Typer(no_args_is_help=True, help="User VMs.")
 user_app = typer.Typer(no_args_is_help=True, help="Users.")
 quota_app = typer.Typer(no_args_is_help=True, help="What users and groups may hold.")
@@ -66,12 +68,16 @@ app.command("health")(admin_health.check)
 @vm_app.command("add")
 def vm_add(
     name: str,
-    engine: Annotated[str, typer.Option(help="unix:///var/run/docker.sock or ssh://user@host[:port]")],
-    address: Annotated[str, typer.Option(help="the VM's internal address, where containers publish")],
+    engine: Annotated[
+        str, typer.Option(help="unix:///var/run/docker.sock or ssh://user@host[:port]")
+    ],
+    address: Annotated[
+        str, typer.Option(help="the VM's internal address, where containers publish")
+    ],
     owner: Annotated[str | None, typer.Option(help=OWNER_HELP)] = None,
     pool: Annotated[str, typer.Option(help=POOL_HELP)] = SHARED_POOL,
 ) -> None:
-    """Add a VM as it is, at once, without a look: setup-vm.sh is the way to one that is isolated and proven."""
+    """Add a VM at once and unchecked; setup-vm.sh is the way to an isolated, verified one."""
     inventory.add(_portal(), _actor(), name, engine, address, owner, pool)
     typer.echo(f"VM {name} is in the fleet.")
 
@@ -79,12 +85,18 @@ def vm_add(
 @vm_app.command("setup")
 def vm_setup(
     name: str,
-    engine: Annotated[str, typer.Option(help="unix:///var/run/docker.sock or ssh://user@host[:port]")],
-    address: Annotated[str | None, typer.Option(help="the VM's internal address, where containers publish")] = None,
+    engine: Annotated[
+        str, typer.Option(help="unix:///var/run/docker.sock or ssh://user@host[:port]")
+    ],
+    address: Annotated[
+        str | None, typer.Option(help="the VM's internal address, where containers publish")
+    ] = None,
     owner: Annotated[str | None, typer.Option(help=OWNER_HELP)] = None,
     pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
 ) -> None:
-    """Add a VM that takes containers once it is proven. What setup-vm.sh ends with; again, it changes nothing.
+    """Add a VM that takes containers once it is proven.
+
+    What setup-vm.sh ends with; again, it changes nothing.
 
     A VM that is known keeps address, owner and pool where none is given.
     """
@@ -100,7 +112,10 @@ def vm_setup(
 
 @vm_app.command("prove")
 def vm_prove(name: str) -> None:
-    """Look at a VM, and run a container on it as a user's would run; it is removed again. Exit code 1: it failed."""
+    """Look at a VM, and run a container on it as a user's would run; it is removed again.
+
+    Exit code 1: it failed.
+    """
     failed = 0
     for check in wiring.worker_client(wiring.settings()).prove(name):
         failed += check["state"] == "failed"
@@ -146,7 +161,10 @@ def vm_activate(name: str) -> None:
 
 @vm_app.command("remove")
 def vm_remove(
-    name: str, if_there: Annotated[bool, typer.Option("--if-there", help="no error when there is no such VM")] = False
+    name: str,
+    if_there: Annotated[
+        bool, typer.Option("--if-there", help="no error when there is no such VM")
+    ] = False,
 ) -> None:
     """Take a VM out of the fleet; refused while containers run on it."""
     with _portal().store.reading() as tx:
@@ -154,7 +172,9 @@ def vm_remove(
         others = [vm.name for vm in store.all_vms(tx) if vmhealth.host(vm) == name]
     if known is None and others:
         raise Conflict(
-            "other_name", f"{name} is in the fleet as {others[0]}.", f"Say so: --name {others[0]}, or its name."
+            "other_name",
+            f"{name} is in the fleet as {others[0]}.",
+            f"Say so: --name {others[0]}, or its name.",
         )
     if known is None and if_there:
         return
@@ -192,12 +212,20 @@ def quota_set(
     cpus: Annotated[float | None, typer.Option(min=0)] = None,
     deployments: Annotated[int | None, typer.Option(min=0)] = None,
 ) -> None:
-    """Set limits of a user, a group, or (with neither) of everybody without their own. What is left out stays."""
+    """Set limits of a user, a group, or (with neither) of everybody without their own.
+
+    What is left out stays.
+    """
     scope, key = _scope(user, group)
     portal = _portal()
     with portal.store.reading() as tx:
         before = ledger.quota(tx, scope, key) or Quota()
-    given: dict[str, Any] = {"gpus": gpus, "memory_gb": memory_gb, "cpus": cpus, "deployments": deployments}
+    given: dict[str, Any] = {
+        "gpus": gpus,
+        "memory_gb": memory_gb,
+        "cpus": cpus,
+        "deployments": deployments,
+    }
     after = replace(before, **{name: value for name, value in given.items() if value is not None})
     quotas.set_quota(portal, _actor(), scope, key, after)
     typer.echo(f"The quota of {key or 'everybody without their own'} is set.")
@@ -218,14 +246,21 @@ def quota_clear(
 def quota_list() -> None:
     """Every quota, as JSON."""
     with _portal().store.reading() as tx:
-        _print([{"scope": scope, "key": key, **vars(row)} for (scope, key), row in ledger.all_quotas(tx).items()])
+        _print(
+            [
+                {"scope": scope, "key": key, **vars(row)}
+                for (scope, key), row in ledger.all_quotas(tx).items()
+            ]
+        )
 
 
 def _scope(user: str | None, group: str | None) -> tuple[str, str]:
     if user and group:
         raise typer.BadParameter("give --user or --group, not both")
     if "" in (user, group):
-        raise typer.BadParameter("--user or --group is empty; leave both out for everybody without their own")
+        raise typer.BadParameter(
+            "--user or --group is empty; leave both out for everybody without their own"
+        )
     return (quotas.USER, user) if user else (quotas.GROUP, group) if group else (quotas.DEFAULT, "")
 
 
@@ -235,13 +270,17 @@ def audit_verify() -> None:
     with _portal().store.reading() as tx:
         verdict = audit.verify(tx)
     if verdict.broken_at is not None:
-        typer.echo(f"The audit trail is broken at event {verdict.broken_at}: {verdict.problem}.", err=True)
+        typer.echo(
+            f"The audit trail is broken at event {verdict.broken_at}: {verdict.problem}.", err=True
+        )
         raise typer.Exit(1)
     typer.echo(f"The audit trail is whole: {verdict.events} events.")
 
 
 @audit_app.command("list")
-def audit_list(subject: Annotated[str | None, typer.Option(help="e.g. deployment:0123456789ab")] = None) -> None:
+def audit_list(
+    subject: Annotated[str | None, typer.Option(help="e.g. deployment:0123456789ab")] = None,
+) -> None:
     """Audit events in order, as JSON."""
     with _portal().store.reading() as tx:
         _print([vars(event) for event in audit.events(tx, subject)])

@@ -22,8 +22,12 @@ RETRY_S = 300.0
 
 def make(
     folder: Annotated[Path, typer.Argument(help="where backups are kept", file_okay=False)],
-    keep: Annotated[int, typer.Option(min=0, help="delete all but so many of the newest; 0: delete none")] = 0,
-    every_hours: Annotated[float, typer.Option(min=0, help="go on for ever, one each so many hours; 0: one now")] = 0,
+    keep: Annotated[
+        int, typer.Option(min=0, help="delete all but so many of the newest; 0: delete none")
+    ] = 0,
+    every_hours: Annotated[
+        float, typer.Option(min=0, help="go on for ever, one each so many hours; 0: one now")
+    ] = 0,
 ) -> None:
     """Back up all records while everything runs, and prove that they can be restored."""
     portal = wiring.portal(wiring.settings())
@@ -39,7 +43,9 @@ def make(
                 _one(portal, folder, keep)
                 continue
             except (PortalError, OSError, SQLAlchemyError) as error:
-                typer.echo(f"The backup failed: {error}. Trying again in {RETRY_S / 60:.0f} min.", err=True)
+                typer.echo(
+                    f"The backup failed: {error}. Trying again in {RETRY_S / 60:.0f} min.", err=True
+                )
                 wait_s = RETRY_S
         time.sleep(wait_s)
 
@@ -73,23 +79,50 @@ def _one(portal: Portal, folder: Path, keep: int) -> None:
         raise
     unproven.rename(path)
     with portal.store.transaction() as tx:
-        audit.append(tx, now, f"cli:{getpass.getuser()}", "database.backed_up", "database", file=path.name,
-                     rows=manifest.rows, audit_hash=manifest.audit_hash)  # fmt: skip
+        audit.append(
+            tx,
+            now,
+            f"cli:{getpass.getuser()}",
+            "database.backed_up",
+            "database",
+            file=path.name,
+            rows=manifest.rows,
+            audit_hash=manifest.audit_hash,
+        )
     for old in backup.keep_newest(folder, keep) if keep else ():
         typer.echo(f"Deleted the old backup {old.name}.")
     size = path.stat().st_size / 1e6
-    typer.echo(f"Backed up {manifest.rows} rows to {path} ({size:.1f} MB); restoring it was tried and works.")
+    typer.echo(
+        f"Backed up {manifest.rows} rows to {path} ({size:.1f} MB); "
+        "restoring it was tried and works."
+    )
 
 
 def restore(
     file: Annotated[Path, typer.Argument(help="a backup", dir_okay=False)],
-    replace: Annotated[bool, typer.Option("--replace", help="destroy the records that are there")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="destroy the records that are there")
+    ] = False,
 ) -> None:
-    """Fill the database from a backup. Stop api, ui and worker first; start them again afterwards."""
+    """Fill the database from a backup.
+
+    Stop api, ui and worker first; start them again afterwards.
+    """
     portal = wiring.portal(wiring.settings())
     manifest = backup.restore(portal.store, file, replace=replace)
     with portal.store.transaction() as tx:
-        audit.append(tx, datetime.now(UTC), f"cli:{getpass.getuser()}", "database.restored", "database",
-                     file=file.name, made_at=manifest.made_at, audit_hash=manifest.audit_hash)  # fmt: skip
+        audit.append(
+            tx,
+            datetime.now(UTC),
+            f"cli:{getpass.getuser()}",
+            "database.restored",
+            "database",
+            file=file.name,
+            made_at=manifest.made_at,
+            audit_hash=manifest.audit_hash,
+        )
     typer.echo(f"Restored {manifest.rows} rows as of {manifest.made_at}. The audit trail is whole.")
-    typer.echo("Containers made since then are unknown to the portal now: the worker removes them; home folders stay.")
+    typer.echo(
+        "Containers made since then are unknown to the portal now: "
+        "the worker removes them; home folders stay."
+    )

@@ -27,14 +27,16 @@ app = typer.Typer(no_args_is_help=True, help="Certificate revocation lists.")
 
 @app.command("list")
 def show() -> None:
-    """Each list: its authority, how many it revokes, and until when it counts; then what cannot be used, and why."""
+    """Each list: its authority, how many it revokes, its end; then what cannot be used, and why."""
     config = wiring.settings()
     held = revocation.load(config.crl_dir, wiring.client_authorities(config))
     now = datetime.now(UTC)
     for one in held.lists:
         state = "counts" if one.next_update > now else "too old"
-        typer.echo(f"{state:8} until {one.next_update:%Y-%m-%d %H:%M} UTC  {len(one.serials):7} revoked  "
-                   f"{one.issuer.rfc4514_string()}  ({one.file})")  # fmt: skip
+        typer.echo(
+            f"{state:8} until {one.next_update:%Y-%m-%d %H:%M} UTC  {len(one.serials):7} revoked  "
+            f"{one.issuer.rfc4514_string()}  ({one.file})"
+        )
     for name, why in held.unusable:
         typer.echo(f"unusable {name}: {why}")
     if not held.lists:
@@ -43,9 +45,14 @@ def show() -> None:
 
 @app.command("fetch")
 def fetch(
-    every_hours: Annotated[float, typer.Option(min=0, help="go on for ever, each so many hours; 0: once")] = 0,
+    every_hours: Annotated[
+        float, typer.Option(min=0, help="go on for ever, each so many hours; 0: once")
+    ] = 0,
 ) -> None:
-    """Download the lists of PORTAL_CRL_URLS into the folder. A list that does not verify replaces nothing."""
+    """Download the lists of PORTAL_CRL_URLS into the folder.
+
+    A list that does not verify replaces nothing.
+    """
     config = wiring.settings()
     while True:
         failed = sum(not _one(config, url) for url in config.crl_addresses)
@@ -64,19 +71,25 @@ def _one(config: Settings, url: str) -> bool:
             raise ValueError("it is too old already")
         target = config.crl_dir / file_name(url)
         if (there := _made_at(target, config)) and found.this_update < there:
-            raise ValueError(f"it is older ({found.this_update:%Y-%m-%d %H:%M}) than the one that is there")
+            raise ValueError(
+                f"it is older ({found.this_update:%Y-%m-%d %H:%M}) than the one that is there"
+            )
         _replace(target, content)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
         typer.echo(f"{url}: {error}; the list that was there stays.", err=True)
         return False
-    typer.echo(f"{url}: {len(found.serials)} revoked, counts until {found.next_update:%Y-%m-%d %H:%M} UTC.")
+    typer.echo(
+        f"{url}: {len(found.serials)} revoked, counts until {found.next_update:%Y-%m-%d %H:%M} UTC."
+    )
     return True
 
 
 def _made_at(path: Path, config: Settings) -> datetime | None:
-    """When the list that is there was made: somebody on the way could send an older one, from before a revocation."""
+    """When the present list was issued: somebody in between could send an older one."""
     try:
-        return revocation.read(path.name, path.read_bytes(), wiring.client_authorities(config)).this_update
+        return revocation.read(
+            path.name, path.read_bytes(), wiring.client_authorities(config)
+        ).this_update
     except (OSError, ValueError):
         return None
 
@@ -89,7 +102,10 @@ def _download(url: str) -> bytes:
         for part in answer.iter_bytes():
             body += part
             if len(body) > MAX_BYTES or time.monotonic() > deadline:
-                raise ValueError(f"it is larger than {MAX_BYTES >> 20} MB or takes longer than {DEADLINE_S:.0f} s")
+                raise ValueError(
+                    f"it is larger than {MAX_BYTES >> 20} MB or takes longer than"
+                    f" {DEADLINE_S:.0f} s"
+                )
     return bytes(body)
 
 

@@ -1,4 +1,4 @@
-"""Command line: what is wrong, as seen from inside; scripts/health-check.sh adds what only the host can see."""
+"""Command line: what is wrong, seen from inside; health-check.sh adds what only the host sees."""
 
 from __future__ import annotations
 
@@ -24,14 +24,23 @@ RANK = {"critical": 0, "warning": 1, "ok": 2}
 
 
 def check(
-    lines: Annotated[bool, typer.Option("--lines", help="tab separated, for health-check.sh")] = False,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="tab separated, for health-check.sh")
+    ] = False,
     deploy: Annotated[str | None, typer.Option(help="also prove this VM with a container")] = None,
 ) -> None:
-    """Every finding as JSON, the worst first. Ends well whatever it finds: the findings are the answer."""
+    """Every finding as JSON, the worst first.
+
+    Ends well whatever it finds: the findings are the answer.
+    """
     findings = sorted(_all(deploy), key=lambda one: RANK[one.state])
     if lines:
         for one in findings:
-            typer.echo("\t".join(str(value).replace("\t", " ").replace("\n", " ") for value in vars(one).values()))
+            typer.echo(
+                "\t".join(
+                    str(value).replace("\t", " ").replace("\n", " ") for value in vars(one).values()
+                )
+            )
     else:
         typer.echo(json.dumps([vars(one) for one in findings], indent=2))
 
@@ -43,8 +52,16 @@ def _all(deploy: str | None) -> list[Finding]:
         found += health.of_records(wiring.portal(config))
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", error)).splitlines()[0]
-        found.append(Finding("critical", "database", "database", f"The database does not answer: {cause}",
-                             "docker compose ps postgres; docker compose logs postgres", "database-away"))  # fmt: skip
+        found.append(
+            Finding(
+                "critical",
+                "database",
+                "database",
+                f"The database does not answer: {cause}",
+                "docker compose ps postgres; docker compose logs postgres",
+                "database-away",
+            )
+        )
     found += revocation_of(config)
     if config.registry_password_file:
         found.append(_registry())
@@ -54,35 +71,67 @@ def _all(deploy: str | None) -> list[Finding]:
 
 
 def revocation_of(config: Settings) -> Iterator[Finding]:
-    """Is each authority of people's certificates spoken for by a list that counts, and for how long yet."""
+    """Whether each authority of users' certificates has a current revocation list."""
     if config.revocation == revocation.OFF:
-        yield Finding("warning", "revocation", "people", "Revocation is off: a card that was revoked still opens the "
-                      "portal.", "set PORTAL_REVOCATION=strict in .env", "revocation")  # fmt: skip
+        yield Finding(
+            "warning",
+            "revocation",
+            "people",
+            "Revocation is off: a card that was revoked still opens the portal.",
+            "set PORTAL_REVOCATION=strict in .env",
+            "revocation",
+        )
         return
     authorities = wiring.client_authorities(config)
     held, now = revocation.load(config.crl_dir, authorities), datetime.now(UTC)
     for name, why in held.unusable:
         yield Finding(
-            "warning", "revocation", name, f"The revocation list {name} is not used: {why}.", SHOW, "revocation"
+            "warning",
+            "revocation",
+            name,
+            f"The revocation list {name} is not used: {why}.",
+            SHOW,
+            "revocation",
         )
     for who, newest in revocation.by_authority(authorities, held).items():
         yield _freshness(who, newest, now, config.revocation)
 
 
-def _freshness(who: str, newest: revocation.RevocationList | None, now: datetime, mode: str) -> Finding:
+def _freshness(
+    who: str, newest: revocation.RevocationList | None, now: datetime, mode: str
+) -> Finding:
     late = "critical" if mode == revocation.STRICT else "warning"
-    consequence = "nobody of it gets in" if mode == revocation.STRICT else "whoever it revokes gets in"
+    consequence = (
+        "nobody of it gets in" if mode == revocation.STRICT else "whoever it revokes gets in"
+    )
     if newest is None:
         return Finding(
-            late, "revocation", who, f"There is no revocation list of {who}: {consequence}.", FETCH, "revocation"
+            late,
+            "revocation",
+            who,
+            f"There is no revocation list of {who}: {consequence}.",
+            FETCH,
+            "revocation",
         )
     until = f"{newest.next_update:%Y-%m-%d %H:%M} UTC"
     if newest.next_update <= now:
-        return Finding(late, "revocation", who, f"The revocation list of {who} ended {until}: {consequence}.", FETCH,
-                       "revocation")  # fmt: skip
+        return Finding(
+            late,
+            "revocation",
+            who,
+            f"The revocation list of {who} ended {until}: {consequence}.",
+            FETCH,
+            "revocation",
+        )
     if now - newest.this_update > (newest.next_update - newest.this_update) * LATE:
-        return Finding("warning", "revocation", who, f"The revocation list of {who} counts until {until} only, and no "
-                       "newer one came.", FETCH, "revocation")  # fmt: skip
+        return Finding(
+            "warning",
+            "revocation",
+            who,
+            f"The revocation list of {who} counts until {until} only, and no newer one came.",
+            FETCH,
+            "revocation",
+        )
     return Finding("ok", "revocation", who, f"The revocation list of {who} counts until {until}.")
 
 
@@ -90,8 +139,14 @@ def _registry() -> Finding:
     try:
         wiring.ping_registry(wiring.settings())
     except PortalError as error:
-        return Finding("critical", "registry", "registry", f"{error.message} {error.cause}".strip(),
-                       "docker compose ps registry; docker compose logs registry", "registry-away")  # fmt: skip
+        return Finding(
+            "critical",
+            "registry",
+            "registry",
+            f"{error.message} {error.cause}".strip(),
+            "docker compose ps registry; docker compose logs registry",
+            "registry-away",
+        )
     return Finding("ok", "registry", "registry", "The registry answers and takes the password.")
 
 
@@ -101,5 +156,9 @@ def _proof(vm: str) -> list[Finding]:
     except PortalError as error:
         return [Finding("critical", "deploy", vm, error.message, error.hint, "vm-new")]
     states = {"failed": "critical"}
-    return [Finding(states.get(one["state"], one["state"]), "deploy", vm, one["says"], one["hint"], "vm-new")
-            for one in checks]  # fmt: skip
+    return [
+        Finding(
+            states.get(one["state"], one["state"]), "deploy", vm, one["says"], one["hint"], "vm-new"
+        )
+        for one in checks
+    ]

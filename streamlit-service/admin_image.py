@@ -23,7 +23,9 @@ Name = Annotated[str, typer.Argument(help="a folder of images/, e.g. ml-cpu")]
 Variant = Annotated[str, typer.Option(help="one of image.yaml's builds, e.g. cuda")]
 Version = Annotated[str, typer.Option(help="default: image.yaml's, with the variant")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="use no cached layer and no earlier result")]
-Publisher = Annotated[str, typer.Option(envvar="PORTAL_PUBLISHER", help="the curator who publishes, e.g. edipi:…")]
+Publisher = Annotated[
+    str, typer.Option(envvar="PORTAL_PUBLISHER", help="the curator who publishes, e.g. edipi:…")
+]
 Reason = Annotated[str, typer.Option(help="why; owners of containers read it")]
 
 
@@ -36,15 +38,22 @@ def _actor() -> str:
 
 
 def _publisher(portal: Portal, subject: str) -> str:
-    """Who publishes: a known curator where somebody else has to approve, so that the portal can tell the two apart."""
+    """Who publishes: a known curator where a second person has to approve."""
     if not portal.settings.approval_by_another and not subject:
         return _actor()
     with portal.store.reading() as tx:
         user = store.user_by_subject(tx, subject)
     if user is None or not shelf.curates(user):
-        what = f"{subject} is not known as an image curator." if subject else "It is not said who publishes."
-        raise PortalError("no_publisher", what,
-                          "Say who publishes: --publisher edipi:…; they sign in once before.")  # fmt: skip
+        what = (
+            f"{subject} is not known as an image curator."
+            if subject
+            else "It is not said who publishes."
+        )
+        raise PortalError(
+            "no_publisher",
+            what,
+            "Say who publishes: --publisher edipi:…; they sign in once before.",
+        )
     return user.subject
 
 
@@ -59,9 +68,11 @@ def publish(
     version: Version = "",
     fresh: Fresh = False,
     publisher: Publisher = "",
-    approve: Annotated[bool, typer.Option("--approve", help="approve it too, where settings allow")] = False,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="approve it too, where settings allow")
+    ] = False,
 ) -> None:
-    """Lint, build, test, scan, push, sign and record as a candidate; each step refuses for its own reason."""
+    """Lint, build, test, scan, push, sign and record as a candidate; each step may refuse."""
     portal = _portal()
     who = _publisher(portal, publisher)
     release = recipe.publish(portal, who, _bench(portal, name, variant, version, fresh=fresh))
@@ -104,10 +115,9 @@ def check(name: Name, variant: Variant = "", version: Version = "") -> None:
 @app.command()
 def push(name: Name, variant: Variant = "", version: Version = "") -> None:
     """Push the built image, if its tests and its last check passed."""
-    portal = _portal()
-    bench = _bench(portal, name, variant, version)
+    bench = _bench(_portal(), name, variant, version)
     recipe.require_passed(bench)
-    recipe.push(portal, bench)
+    recipe.push(bench)
 
 
 @app.command()
@@ -119,7 +129,9 @@ def sign(name: Name, variant: Variant = "", version: Version = "") -> None:
 
 
 @app.command()
-def record(name: Name, variant: Variant = "", version: Version = "", publisher: Publisher = "") -> None:
+def record(
+    name: Name, variant: Variant = "", version: Version = "", publisher: Publisher = ""
+) -> None:
     """Record what was pushed and signed as a candidate."""
     portal = _portal()
     bench = _bench(portal, name, variant, version)
@@ -127,12 +139,15 @@ def record(name: Name, variant: Variant = "", version: Version = "", publisher: 
     reference = recipe.pushed(bench)
     cosign.verify(portal.settings, reference, name, bench.version)
     packages = bench.needed("packages", Packages, "sbom")
-    _tell(portal, recipe.record(portal, _publisher(portal, publisher), bench, reference, packages, report))
+    _tell(
+        portal,
+        recipe.record(portal, _publisher(portal, publisher), bench, reference, packages, report),
+    )
 
 
 @app.command()
 def adopt(name: Name, version: Annotated[str, typer.Argument()], publisher: Publisher = "") -> None:
-    """Record what was mirrored into this portal's registry, signed with this portal's key, as a candidate."""
+    """Record what was mirrored into this portal's registry as a candidate, signed with our key."""
     portal = _portal()
     bench = _bench(portal, name, version.partition("-")[2], version)
     _tell(portal, recipe.adopt(portal, _publisher(portal, publisher), bench))
@@ -141,7 +156,10 @@ def adopt(name: Name, version: Annotated[str, typer.Argument()], publisher: Publ
 def _tell(portal: Portal, release: Release) -> None:
     typer.echo(f"{release.image} {release.version} is {release.state}: {release.reference}")
     if release.state is ReleaseState.CANDIDATE:
-        command = f"Approve it on the Images page, or: admin.py image approve {release.image} {release.version}"
+        command = (
+            f"Approve it on the Images page, or: admin.py image approve {release.image}"
+            f" {release.version}"
+        )
         another = "Another curator approves it on the Images page."
         typer.echo(another if portal.settings.approval_by_another else command)
 
@@ -161,8 +179,11 @@ def scan(
         raise typer.BadParameter("give an image, or --all")
     with portal.store.reading() as tx:
         known = releases.every(tx)
-    chosen = [images.find(portal, name, version)] if version else [
-        one for one in known if name in ("", one.image) and one.state in mirror.COPIED]  # fmt: skip
+    chosen = (
+        [images.find(portal, name, version)]
+        if version
+        else [one for one in known if name in ("", one.image) and one.state in mirror.COPIED]
+    )
     say = Stopwatch(typer.echo)
     good = [_scan_one(portal, release, say) for release in chosen]
     if not all(good):
@@ -176,7 +197,10 @@ def _scan_one(portal: Portal, release: Release, say: Stopwatch) -> bool:
     except PortalError as error:
         say(f"{release.image} {release.version} could not be scanned: {error.message} {error.hint}")
         return False
-    say(f"{after.image} {after.version} {f'does not pass: {after.problem}' if after.refused_for else 'passes'}")
+    say(
+        f"{after.image} {after.version}"
+        f" {f'does not pass: {after.problem}' if after.refused_for else 'passes'}"
+    )
     return not after.refused_for
 
 
@@ -184,7 +208,9 @@ def _scan_one(portal: Portal, release: Release, say: Stopwatch) -> bool:
 def verify(
     name: Name,
     version: Annotated[str, typer.Argument()],
-    at: Annotated[str, typer.Option(help="host[:port][/prefix] of a mirror instead of the portal's registry")] = "",
+    at: Annotated[
+        str, typer.Option(help="host[:port][/prefix] of a mirror instead of the portal's registry")
+    ] = "",
 ) -> None:
     """Check a release's signature in the registry, or in a mirror."""
     portal = _portal()
@@ -231,12 +257,18 @@ def list_releases() -> None:
 
 @app.command("mirror")
 def mirror_images(
-    target: Annotated[str, typer.Argument(help="host[:port][/prefix]; log in with `docker login` before")],
-    source: Annotated[str, typer.Option(help="host[:port][/prefix] instead of the portal's registry")] = "",
-    bases: Annotated[bool, typer.Option("--bases", help="the pinned base images instead of releases")] = False,
+    target: Annotated[
+        str, typer.Argument(help="host[:port][/prefix]; log in with `docker login` before")
+    ],
+    source: Annotated[
+        str, typer.Option(help="host[:port][/prefix] instead of the portal's registry")
+    ] = "",
+    bases: Annotated[
+        bool, typer.Option("--bases", help="the pinned base images instead of releases")
+    ] = False,
     name: Annotated[str, typer.Option(help="only this image")] = "",
 ) -> None:
-    """Copy releases, or bases, to another registry by digest, signatures and attestations included."""
+    """Copy releases or bases to another registry by digest, with signatures and attestations."""
     portal = _portal()
     aim, say = mirror.check_target(target), Stopwatch(typer.echo)
     if bases:
@@ -245,7 +277,9 @@ def mirror_images(
         return
     with portal.store.reading() as tx:
         chosen = [one for one in releases.every(tx) if name in ("", one.image)]
-    made = mirror.copy_releases(portal.settings, chosen, aim, say, mirror.check_target(source) if source else "")
+    made = mirror.copy_releases(
+        portal.settings, chosen, aim, say, mirror.check_target(source) if source else ""
+    )
     if not made:
         raise PortalError("nothing_to_copy", "There is no release to copy.", "Publish one first.")
     for reference in made:

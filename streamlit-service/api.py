@@ -1,4 +1,7 @@
-"""ASGI entry: /authz for nginx, REST v1, /healthz. Its own process, so pages never delay the gateway."""
+"""ASGI entry: /authz for nginx, REST v1, /healthz.
+
+Its own process, so pages never delay the gateway.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +30,20 @@ def create_app() -> FastAPI:
         yield
         portal.store.close()
 
-    app = FastAPIOffline(title="Container Portal", version="1", openapi_url="/api/openapi.json", docs_url="/api/docs",
-                         redoc_url=None, static_url="/api/docs-assets", lifespan=lifespan)  # fmt: skip
+    app = FastAPIOffline(
+        title="Container Portal",
+        version="1",
+        openapi_url="/api/openapi.json",
+        docs_url="/api/docs",
+        redoc_url=None,
+        static_url="/api/docs-assets",
+        lifespan=lifespan,
+    )
     http_errors.install(app)
     app.add_middleware(RequestLog)
-    rest.install(app, Services(portal, wiring.authenticator(settings), wiring.worker_client(settings)))
+    rest.install(
+        app, Services(portal, wiring.authenticator(settings), wiring.worker_client(settings))
+    )
     app.include_router(authz.router)
 
     @app.get("/healthz", include_in_schema=False)

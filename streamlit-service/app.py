@@ -27,20 +27,35 @@ def main() -> None:
     except PortalError as error:
         frame.show_error(error)
         st.stop()
-    containers = st.Page("app_pages/containers.py", title="My containers", icon=":material/deployed_code:",
-                         url_path="containers")  # fmt: skip
-    deploy = st.Page("app_pages/deploy.py", title="Deploy", icon=":material/rocket_launch:", url_path="deploy")
+    containers = st.Page(
+        "app_pages/containers.py",
+        title="My containers",
+        icon=":material/deployed_code:",
+        url_path="containers",
+    )
+    deploy = st.Page(
+        "app_pages/deploy.py", title="Deploy", icon=":material/rocket_launch:", url_path="deploy"
+    )
     gpus = st.Page("app_pages/gpus.py", title="GPUs", icon=":material/memory:", url_path="gpus")
-    images = st.Page("app_pages/images.py", title="Images", icon=":material/inventory_2:", url_path="images")
+    images = st.Page(
+        "app_pages/images.py", title="Images", icon=":material/inventory_2:", url_path="images"
+    )
     keys = st.Page("app_pages/keys.py", title="SSH keys", icon=":material/key:", url_path="keys")
-    usage = st.Page("app_pages/usage.py", title="Usage", icon=":material/monitoring:", url_path="usage")
+    usage = st.Page(
+        "app_pages/usage.py", title="Usage", icon=":material/monitoring:", url_path="usage"
+    )
     vms = st.Page("app_pages/vms.py", title="VMs", icon=":material/dns:", url_path="vms")
-    people = st.Page("app_pages/people.py", title="Users and quotas", icon=":material/group:", url_path="users")
+    people = st.Page(
+        "app_pages/people.py", title="Users and quotas", icon=":material/group:", url_path="users"
+    )
     for_admins = [vms, people] if user.role is Role.ADMIN else []
     session.remember_pages(containers=containers, deploy=deploy, images=images)
-    # Streamlit gives its default page no address of its own: with this one, every page can be a bookmark.
+    # Streamlit gives its default page no address of its own: with this one, every page can be a
+    # bookmark.
     home = st.Page(_home, title="Container Portal", default=True, visibility="hidden")
-    page = st.navigation([home, containers, deploy, gpus, images, usage, keys, *for_admins], position="top")
+    page = st.navigation(
+        [home, containers, deploy, gpus, images, usage, keys, *for_admins], position="top"
+    )
     frame.header(user)
     frame.show_problem()
     try:

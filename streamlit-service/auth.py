@@ -1,4 +1,4 @@
-"""From a certificate to an Identity. nginx proved that the client holds the key; we verify the rest again.
+"""From a certificate to an Identity. nginx proved possession of the key; we verify the rest.
 
 Nothing here believes a header unless it carries the secret that only nginx knows (invariant 6).
 """
@@ -28,14 +28,18 @@ from portal.errors import NotAuthenticated
 from portal.models import Identity
 
 UPN = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")  # Microsoft's userPrincipalName otherName
-CAC_NAME = re.compile(r"(?P<last>[^.]+)\.(?P<first>[^.]+)(?:\.(?P<middle>[^.]+))?\.(?P<edipi>\d{10})")
+CAC_NAME = re.compile(
+    r"(?P<last>[^.]+)\.(?P<first>[^.]+)(?:\.(?P<middle>[^.]+))?\.(?P<edipi>\d{10})"
+)
 CACHE_S = 30.0
 CACHE_SIZE = 4096
-HINT = "Insert your smart card, close all browser windows, and choose the authentication certificate."
+HINT = (
+    "Insert your smart card, close all browser windows, and choose the authentication certificate."
+)
 
 
 class Revocation(Protocol):
-    """The place where revocation is decided: revocation.RevocationLists, and whatever else may come."""
+    """Decides whether a certificate is revoked; revocation.RevocationLists implements it."""
 
     def check(self, certificate: x509.Certificate) -> None:
         """Raise NotAuthenticated when the certificate is revoked or cannot be known to be good."""
@@ -49,7 +53,10 @@ class NoRevocation:
 
 
 class Authenticator:
-    """Thread-safe. Verified certificates are remembered for CACHE_S, so that a request costs little."""
+    """Thread-safe.
+
+    Verified certificates are remembered for CACHE_S, so that a request costs little.
+    """
 
     def __init__(self, settings: Settings, revocation: Revocation | None = None) -> None:
         self._secret = settings.proxy_secret.encode()
@@ -64,7 +71,9 @@ class Authenticator:
         self.check_proxy(headers)
         escaped = headers.get("X-Client-Cert") or ""
         if headers.get("X-Client-Verify") != "SUCCESS" or not escaped:
-            raise NotAuthenticated("no_certificate", "No valid client certificate was presented.", HINT)
+            raise NotAuthenticated(
+                "no_certificate", "No valid client certificate was presented.", HINT
+            )
         key = hashlib.sha256(escaped.encode()).digest()
         with self._guard:
             known = self._cache.get(key)
@@ -81,21 +90,28 @@ class Authenticator:
         """Raise NotAuthenticated unless the request came through nginx."""
         given = (headers.get("X-Proxy-Secret") or "").encode()
         if not hmac.compare_digest(given, self._secret):
-            raise NotAuthenticated("not_through_proxy", "The request did not come through the portal's gateway.",
-                                   "Open the portal at its public address.")  # fmt: skip
+            raise NotAuthenticated(
+                "not_through_proxy",
+                "The request did not come through the portal's gateway.",
+                "Open the portal at its public address.",
+            )
 
     def _verify(self, escaped: str) -> tuple[Identity, x509.Certificate]:
         try:
             certificate = x509.load_pem_x509_certificate(unquote(escaped).encode())
         except ValueError as error:
-            raise NotAuthenticated("bad_certificate", "The certificate cannot be read.", HINT, str(error)) from error
+            raise NotAuthenticated(
+                "bad_certificate", "The certificate cannot be read.", HINT, str(error)
+            ) from error
         try:
             verify_chain(certificate, self._bundle, self._policies, datetime.now(UTC))
         except (verification.VerificationError, ValueError) as error:
             raise NotAuthenticated(
                 "certificate_refused",
-                "Your certificate is not accepted: expired, not yet valid, of another purpose, or another authority.",
-                "Choose the authentication certificate of your smart card, not the e-mail or signature one.",
+                "Your certificate is not accepted: expired, not yet valid, of another purpose, or"
+                " another authority.",
+                "Choose the authentication certificate of your smart card, "
+                "not the e-mail or signature one.",
                 cause=str(error),
             ) from error
         return identity_of(certificate), certificate
@@ -105,13 +121,17 @@ def identity_of(certificate: x509.Certificate) -> Identity:
     """Map a certificate that was verified. Raises NotAuthenticated when it names no person."""
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if len(names) != 1:
-        raise NotAuthenticated("ambiguous_name", f"The certificate has {len(names)} common names instead of one.", HINT)
+        raise NotAuthenticated(
+            "ambiguous_name", f"The certificate has {len(names)} common names instead of one.", HINT
+        )
     common_name = str(names[0].value)
     cac = CAC_NAME.fullmatch(common_name)
     edipi = cac["edipi"] if cac else None
     upn = _upn(certificate)
     if edipi is None and upn is None:
-        raise NotAuthenticated("no_person", "The certificate names no person: no EDIPI and no UPN.", HINT)
+        raise NotAuthenticated(
+            "no_person", "The certificate names no person: no EDIPI and no UPN.", HINT
+        )
     return Identity(
         subject=f"edipi:{edipi}" if edipi else f"upn:{(upn or '').lower()}",
         common_name=common_name,
@@ -125,15 +145,22 @@ def identity_of(certificate: x509.Certificate) -> Identity:
 
 
 def _ssh_key(certificate: x509.Certificate) -> str:
-    """The certificate's key as OpenSSH takes it: the card itself opens SSH then. "" for kinds it does not know."""
+    """The certificate's key as OpenSSH takes it: the card itself opens SSH then.
+
+    "" for kinds it does not know.
+    """
     try:
-        return certificate.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        return (
+            certificate.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        )
     except (ValueError, UnsupportedAlgorithm):
         return ""
 
 
 def _display(cac: re.Match[str]) -> str:
-    return " ".join(part.capitalize() for part in (cac["first"], cac["middle"], cac["last"]) if part)
+    return " ".join(
+        part.capitalize() for part in (cac["first"], cac["middle"], cac["last"]) if part
+    )
 
 
 def _upn(certificate: x509.Certificate) -> str | None:

@@ -1,4 +1,4 @@
-"""What nginx asks: may this certificate open this port (/authz), and the page that says why not (/refused)."""
+"""What nginx asks: may this certificate open this port (/authz), and why not (/refused)."""
 
 import asyncio
 import html
@@ -33,7 +33,9 @@ async def authz(request: Request, services: Wired) -> Response:
     except PortalError as error:
         return Response(status_code=403, headers={"X-Reason": error.code})
     if route.touch:
-        task = asyncio.create_task(asyncio.to_thread(gateway.touch, services.portal, route.deployment_id))
+        task = asyncio.create_task(
+            asyncio.to_thread(gateway.touch, services.portal, route.deployment_id)
+        )
         _background.add(task)  # the loop keeps only a weak reference
         task.add_done_callback(_background.discard)
     authorization = {"X-Authorization": f"token {route.token}"} if route.token else {}
@@ -57,8 +59,13 @@ def _route(request: Request, services: Services) -> gateway.Route:
 
 def _page(error: PortalError, services: Services) -> HTMLResponse:
     settings = services.portal.settings
-    words = {"message": error.message, "hint": error.hint, "code": error.code, "portal": settings.public_origin,
-             "contact": settings.help_contact}  # fmt: skip
+    words = {
+        "message": error.message,
+        "hint": error.hint,
+        "code": error.code,
+        "portal": settings.public_origin,
+        "contact": settings.help_contact,
+    }
     page = REFUSED_PAGE
     for key, text in words.items():
         page = page.replace("{{" + key + "}}", html.escape(text))

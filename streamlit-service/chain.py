@@ -1,4 +1,4 @@
-"""Chain building and extension rules for CAC-like certificates (RFC 5280), on cryptography's verifier.
+"""Chains and extension rules for CAC-like certificates (RFC 5280), on cryptography's verifier.
 
 Its default policy rejects such chains (critical policyConstraints on CAs, no SAN on leaves); these
 rules admit what real CACs carry and require what a login certificate must have.
@@ -18,7 +18,10 @@ MAX_CHAIN_DEPTH = 5
 
 
 def verify_chain(
-    leaf: x509.Certificate, bundle: Sequence[x509.Certificate], policies: frozenset[str], at: datetime
+    leaf: x509.Certificate,
+    bundle: Sequence[x509.Certificate],
+    policies: frozenset[str],
+    at: datetime,
 ) -> None:
     """Verify validity, signatures, basic constraints, key usage, EKU and, if given, a policy OID.
 
@@ -39,7 +42,12 @@ def verify_chain(
 
 def _ca_policy() -> ExtensionPolicy:
     policy = ExtensionPolicy.webpki_defaults_ca()  # keyCertSign and basicConstraints stay required
-    for kind in (x509.PolicyConstraints, x509.CertificatePolicies, x509.InhibitAnyPolicy, x509.NameConstraints):
+    for kind in (
+        x509.PolicyConstraints,
+        x509.CertificatePolicies,
+        x509.InhibitAnyPolicy,
+        x509.NameConstraints,
+    ):
         policy = policy.may_be_present(kind, Criticality.AGNOSTIC, None)
     return policy
 
@@ -53,7 +61,9 @@ def _leaf_policy(policies: frozenset[str]) -> ExtensionPolicy:
         if not usage.digital_signature:
             raise ValueError("key usage has no digitalSignature")
 
-    def certificate_policies(_: Any, __: x509.Certificate, found: x509.CertificatePolicies | None) -> None:
+    def certificate_policies(
+        _: Any, __: x509.Certificate, found: x509.CertificatePolicies | None
+    ) -> None:
         if policies and not policies & {p.policy_identifier.dotted_string for p in found or ()}:
             raise ValueError(f"none of the required certificate policies {sorted(policies)}")
 

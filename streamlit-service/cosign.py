@@ -1,4 +1,6 @@
-"""cosign: signs digests in a registry and verifies them. The one file that runs it (Sigstore's cosign 2.x).
+"""cosign: signs digests in a registry and verifies them.
+
+The one file that runs it (Sigstore's cosign 2.x).
 
 Keys of one's own, no public transparency log: closed networks reach none.
 """
@@ -24,42 +26,88 @@ NO_SIGNATURE = ("no signatures found", "MANIFEST_UNKNOWN", "manifest unknown", "
 
 
 def verify(settings: Settings, reference: str, image: str, version: str) -> None:
-    """Raise Conflict unless the digest is signed with the configured key, as this image and version.
+    """Raise Conflict unless the digest is signed by our key as this image and version.
 
     Raises EngineError when the registry does not answer.
     """
     key = settings.signature_key_file
     if key is None or not key.exists():
-        raise Conflict("no_signature_key", "The portal has no key to check images with.",
-                       f"Tell {settings.help_contact}: PORTAL_SIGNATURE_KEY_FILE is not set.")  # fmt: skip
-    code, said = _run(settings, ["verify", "--key", str(key), "--insecure-ignore-tlog=true", "--output", "json",
-                                 *_says(image, version), settings.seen_here(reference)])  # fmt: skip
+        raise Conflict(
+            "no_signature_key",
+            "The portal has no key to check images with.",
+            f"Tell {settings.help_contact}: PORTAL_SIGNATURE_KEY_FILE is not set.",
+        )
+    code, said = _run(
+        settings,
+        [
+            "verify",
+            "--key",
+            str(key),
+            "--insecure-ignore-tlog=true",
+            "--output",
+            "json",
+            *_says(image, version),
+            settings.seen_here(reference),
+        ],
+    )
     if code:
         raise _refusal(settings, code, said, f"{image} {version}")
 
 
 def sign(settings: Settings, reference: str, image: str, version: str) -> None:
     """Sign the digest as this image and version. Raises EngineError."""
-    _private(settings, ["sign", "--yes", "--tlog-upload=false", *_says(image, version),
-                        settings.seen_here(reference)], "signing failed")  # fmt: skip
+    _private(
+        settings,
+        [
+            "sign",
+            "--yes",
+            "--tlog-upload=false",
+            *_says(image, version),
+            settings.seen_here(reference),
+        ],
+        "signing failed",
+    )
 
 
 def attest(settings: Settings, reference: str, kind: str, predicate: Path) -> None:
-    """Attach a signed statement, in place of an earlier one of its kind. `kind`: "cyclonedx", or a URI of our own."""
-    _private(settings, ["attest", "--yes", "--tlog-upload=false", "--replace", "--type", kind, "--predicate",
-                        str(predicate), settings.seen_here(reference)], "attesting failed")  # fmt: skip
+    """Attach a signed statement, in place of an earlier one of its kind.
+
+    `kind`: "cyclonedx", or a URI of our own.
+    """
+    _private(
+        settings,
+        [
+            "attest",
+            "--yes",
+            "--tlog-upload=false",
+            "--replace",
+            "--type",
+            kind,
+            "--predicate",
+            str(predicate),
+            settings.seen_here(reference),
+        ],
+        "attesting failed",
+    )
 
 
 def copy(settings: Settings, source: str, target: str) -> None:
-    """Copy an image by digest to another registry, with its signatures and attestations. Raises EngineError."""
+    """Copy an image by digest to another registry, with its signatures and attestations.
+
+    Raises EngineError.
+    """
     code, said = _run(settings, ["copy", "--force", source, target], deadline_s=1800)
     if code:
-        raise EngineError("copy_failed", f"{source} could not be copied to {target}: {_last(said)}",
-                          "Check the address, the credentials and the registry's authority.", said)  # fmt: skip
+        raise EngineError(
+            "copy_failed",
+            f"{source} could not be copied to {target}: {_last(said)}",
+            "Check the address, the credentials and the registry's authority.",
+            said,
+        )
 
 
 def version(settings: Settings) -> str:
-    """cosign's own version."""
+    """Cosign's own version."""
     _, said = _run(settings, ["version", "--json"])
     return str(json.loads(said[said.index("{") :]).get("gitVersion", "")) if "{" in said else ""
 
@@ -72,13 +120,21 @@ def _says(image: str, version: str) -> list[str]:
 def _private(settings: Settings, arguments: list[str], what: str) -> None:
     key, password = settings.signing_key_file, settings.signing_password_file
     if key is None or not key.exists():
-        raise Conflict("no_signing_key", "There is no key to sign with.", "Set PORTAL_SIGNING_KEY_FILE.")
+        raise Conflict(
+            "no_signing_key", "There is no key to sign with.", "Set PORTAL_SIGNING_KEY_FILE."
+        )
     secret = password.read_text(encoding="utf-8").strip() if password else ""
     # The first word is the command; cosign reads the password from its environment.
-    code, said = _run(settings, [arguments[0], "--key", str(key), *arguments[1:]], {"COSIGN_PASSWORD": secret})
+    code, said = _run(
+        settings, [arguments[0], "--key", str(key), *arguments[1:]], {"COSIGN_PASSWORD": secret}
+    )
     if code:
-        raise EngineError("not_signed", f"{what}: {_last(said)}",
-                          "Check the signing key, its password and the registry.", said)  # fmt: skip
+        raise EngineError(
+            "not_signed",
+            f"{what}: {_last(said)}",
+            "Check the signing key, its password and the registry.",
+            said,
+        )
 
 
 def _refusal(settings: Settings, code: int, said: str, name: str) -> PortalError:
@@ -86,26 +142,54 @@ def _refusal(settings: Settings, code: int, said: str, name: str) -> PortalError
     if code == UNSIGNED or any(sign in said for sign in NO_SIGNATURE):
         return Conflict("unsigned", f"{name} is not signed.", hint, said)
     if code == OTHER_KEY or "no matching signatures" in said or "invalid signature" in said:
-        return Conflict("signed_by_another", f"{name} is signed, but not with this portal's key as {name}.", hint, said)
-    return EngineError("signature_unknown", f"The signature of {name} cannot be checked: the registry does not answer.",
-                       f"Try again in a minute; if it stays, tell {settings.help_contact}.", said)  # fmt: skip
+        return Conflict(
+            "signed_by_another",
+            f"{name} is signed, but not with this portal's key as {name}.",
+            hint,
+            said,
+        )
+    return EngineError(
+        "signature_unknown",
+        f"The signature of {name} cannot be checked: the registry does not answer.",
+        f"Try again in a minute; if it stays, tell {settings.help_contact}.",
+        said,
+    )
 
 
 def _run(
-    settings: Settings, arguments: list[str], more: Mapping[str, str] | None = None, deadline_s: float = DEADLINE_S
+    settings: Settings,
+    arguments: list[str],
+    more: Mapping[str, str] | None = None,
+    deadline_s: float = DEADLINE_S,
 ) -> tuple[int, str]:
     with _home(settings) as home:
-        environment = {"PATH": os.environ.get("PATH", ""), "HOME": home, "DOCKER_CONFIG": home, **(more or {})}
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": home,
+            "DOCKER_CONFIG": home,
+            **(more or {}),
+        }
         if settings.registry_ca_file:
             environment["SSL_CERT_FILE"] = str(settings.registry_ca_file)
         try:
-            done = subprocess.run(["cosign", *arguments], env=environment, capture_output=True, text=True,  # noqa: S603, S607
-                                  timeout=deadline_s, check=False)  # fmt: skip
+            done = subprocess.run(
+                ["cosign", *arguments],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=deadline_s,
+                check=False,
+            )
         except FileNotFoundError as error:
-            raise EngineError("no_cosign", "cosign is not installed.", "Use the portal's own image.") from error
+            raise EngineError(
+                "no_cosign", "cosign is not installed.", "Use the portal's own image."
+            ) from error
         except subprocess.TimeoutExpired as error:
-            raise EngineError("registry_slow", f"The registry did not answer within {deadline_s:g} s.",
-                              "Try again in a minute.") from error  # fmt: skip
+            raise EngineError(
+                "registry_slow",
+                f"The registry did not answer within {deadline_s:g} s.",
+                "Try again in a minute.",
+            ) from error
     return done.returncode, done.stdout + done.stderr
 
 

@@ -50,7 +50,9 @@ class DockerEngine:
     def __init__(self, vm: Vm, settings: Settings) -> None:
         self._vm = vm
         self._settings = settings
-        self._tunnel = SshTunnel(vm.engine_url, settings) if vm.engine_url.startswith("ssh://") else None
+        self._tunnel = (
+            SshTunnel(vm.engine_url, settings) if vm.engine_url.startswith("ssh://") else None
+        )
         self._lock = threading.Lock()
         self._networks = threading.Lock()
         self._clients: dict[int, tuple[str, docker.DockerClient]] = {}
@@ -61,22 +63,36 @@ class DockerEngine:
         return EngineInfo(raw["ServerVersion"], raw["NCPU"], round(raw["MemTotal"] / GIB, 1))
 
     def gpus(self) -> GpuReport:
-        """What portal-gate on the VM says. Over a local socket nothing can be asked: no GPUs are handed out."""
+        """What portal-gate on the VM says.
+
+        Over a local socket nothing can be asked: no GPUs are handed out.
+        """
         if self._tunnel is None:
             return GpuReport()
         engine = self._call(lambda client: client.info())
-        listed = engine.get("DiscoveredDevices")  # Engine 28 and newer: [{"Source": "cdi", "ID": …}]
-        names = None if listed is None else {str(one.get("ID")) for one in listed if one.get("Source") == "cdi"}
+        # Engine 28 and newer: [{"Source": "cdi", "ID": …}].
+        listed = engine.get("DiscoveredDevices")
+        names = (
+            None
+            if listed is None
+            else {str(one.get("ID")) for one in listed if one.get("Source") == "cdi"}
+        )
         try:
             said = self._tunnel.run(gpu_probe.COMMAND, GPU_PROBE_S)
         except TunnelError as error:
-            raise engine_errors.unreachable(self._vm.name, f"{gpu_probe.COMMAND}: {error}") from error
+            raise engine_errors.unreachable(
+                self._vm.name, f"{gpu_probe.COMMAND}: {error}"
+            ) from error
         if not said:
             return GpuReport(problem="no_gate")
         try:
-            return gpu_probe.parse(said, cdi_engine=bool(engine.get("CDISpecDirs")), cdi_devices=names)
+            return gpu_probe.parse(
+                said, cdi_engine=bool(engine.get("CDISpecDirs")), cdi_devices=names
+            )
         except gpu_probe.NotTold as error:
-            raise engine_errors.unreachable(self._vm.name, f"{gpu_probe.COMMAND}: {error}") from error
+            raise engine_errors.unreachable(
+                self._vm.name, f"{gpu_probe.COMMAND}: {error}"
+            ) from error
 
     def check(self) -> VmReport | None:
         """What portal-gate says of the VM; None over a local socket, or where there is no gate."""
@@ -86,7 +102,9 @@ class DockerEngine:
         try:
             said = self._tunnel.run(vm_probe.COMMAND, CHECK_S)
         except TunnelError as error:
-            raise engine_errors.unreachable(self._vm.name, f"{vm_probe.COMMAND}: {error}") from error
+            raise engine_errors.unreachable(
+                self._vm.name, f"{vm_probe.COMMAND}: {error}"
+            ) from error
         return vm_probe.parse(said, asked_at + (time.time() - asked_at) / 2) if said else None
 
     def has_image(self, reference: str) -> bool:
@@ -108,7 +126,10 @@ class DockerEngine:
         def pull(client: docker.DockerClient) -> None:
             layers: dict[str, LayerProgress] = {}
             stream = client.api.pull(
-                self._named(reference), stream=True, decode=True, auth_config=self._registry_auth(reference)
+                self._named(reference),
+                stream=True,
+                decode=True,
+                auth_config=self._registry_auth(reference),
             )
             for line in stream:
                 if "error" in line:
@@ -123,22 +144,35 @@ class DockerEngine:
     def images(self) -> set[str]:
         """By digest, as this portal names the registry."""
         found = self._call(lambda client: client.api.images())
-        ours, here = self._settings.registry_host, self._named(f"{self._settings.registry_host}/").rstrip("/")
+        ours, here = (
+            self._settings.registry_host,
+            self._named(f"{self._settings.registry_host}/").rstrip("/"),
+        )
         names = {str(name) for image in found for name in image.get("RepoDigests") or []}
-        return {ours + name.removeprefix(here) if name.startswith(here + "/") else name for name in names}
+        return {
+            ours + name.removeprefix(here) if name.startswith(here + "/") else name
+            for name in names
+        }
 
     def remove_image(self, reference: str) -> None:
         """Untag and delete what no other name holds; no-op when it is gone."""
-        self._call(_or_gone(lambda client: client.api.remove_image(self._named(reference))),
-                   self._settings.engine_timeout_s + 50)  # fmt: skip
+        self._call(
+            _or_gone(lambda client: client.api.remove_image(self._named(reference))),
+            self._settings.engine_timeout_s + 50,
+        )
 
     def create(self, spec: ContainerSpec) -> str:
         """Create the hardened container; an engine's refusal leaves none behind."""
 
         def create(client: docker.DockerClient) -> str:
-            with self._networks:  # two containers of one user, started at once, want the same network
+            # Two containers of one user, started at once, want the same network.
+            with self._networks:
                 _ensure_network(client, spec, self._settings.public_origin)
-            return str(client.containers.create(**create_arguments(spec) | {"image": self._named(spec.image)}).id)
+            return str(
+                client.containers.create(
+                    **create_arguments(spec) | {"image": self._named(spec.image)}
+                ).id
+            )
 
         return self._call(create)
 
@@ -148,13 +182,17 @@ class DockerEngine:
 
     def stop(self, container_id: str, grace_s: int) -> None:
         """Ask it to end, then kill it after the grace; no-op when it is gone."""
-        self._call(_or_gone(lambda client: client.api.stop(container_id, timeout=grace_s)),
-                   self._settings.engine_timeout_s + grace_s)  # fmt: skip
+        self._call(
+            _or_gone(lambda client: client.api.stop(container_id, timeout=grace_s)),
+            self._settings.engine_timeout_s + grace_s,
+        )
 
     def remove(self, container_id: str) -> None:
         """Remove by force with its anonymous volumes; named ones stay. No-op when it is gone."""
-        self._call(_or_gone(lambda client: client.api.remove_container(container_id, force=True, v=True)),
-                   self._settings.engine_timeout_s + 20)  # fmt: skip
+        self._call(
+            _or_gone(lambda client: client.api.remove_container(container_id, force=True, v=True)),
+            self._settings.engine_timeout_s + 20,
+        )
 
     def inspect(self, container_id: str) -> ContainerStatus | None:
         """Status by name or id, or None."""
@@ -168,22 +206,31 @@ class DockerEngine:
         return self._call(look)
 
     def containers(self) -> list[ContainerStatus]:
-        """This portal's containers on the VM."""
+        """List this portal's containers on the VM."""
         label = f"{LABEL_PORTAL}={self._settings.public_origin}"
         found = self._call(
-            lambda client: client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+            lambda client: client.containers.list(
+                all=True, filters={"label": label}, ignore_removed=True
+            )
         )
         return [_status(container) for container in found]
 
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
-        """Log lines with time stamps. Following is asking again: a connection held open would outlive its reader."""
+        """Log lines with time stamps.
+
+        Following is asking again: a connection held open would outlive its reader.
+        """
 
         def read(client: docker.DockerClient) -> bytes:
             after = datetime.fromisoformat(since).timestamp() if since else None
-            return bytes(client.containers.get(container_id).logs(tail=tail, timestamps=True, since=after))
+            return bytes(
+                client.containers.get(container_id).logs(tail=tail, timestamps=True, since=after)
+            )
 
         lines = self._call(read).splitlines(keepends=True)
-        return b"".join(line for line in lines if line.split(b" ", 1)[0].decode(errors="replace") > since)
+        return b"".join(
+            line for line in lines if line.split(b" ", 1)[0].decode(errors="replace") > since
+        )
 
     def prune_networks(self, keep: Collection[str]) -> None:
         """An engine refuses to remove a network that is in use; that is no error here."""
@@ -207,19 +254,25 @@ class DockerEngine:
             self._tunnel.close()
 
     def _call(
-        self, action: Callable[[docker.DockerClient], T], timeout_s: int | None = None,
+        self,
+        action: Callable[[docker.DockerClient], T],
+        timeout_s: int | None = None,
         refused: Callable[[str], EngineError] | None = None,
-    ) -> T:  # fmt: skip
-        """Run one engine call with a deadline; every failure becomes an EngineError, a refusal by `refused`."""
+    ) -> T:
+        """Run one engine call with a deadline; every failure becomes an EngineError."""
         try:
             return action(self._client(timeout_s or self._settings.engine_timeout_s))
         except EngineError:
             raise
         except APIError as error:
             said = str(error.explanation or error)
-            raise refused(said) if refused else engine_errors.refused(said, self._vm.name) from error
+            raise (
+                refused(said) if refused else engine_errors.refused(said, self._vm.name)
+            ) from error
         except (TunnelError, RequestException, DockerException, OSError) as error:
-            raise engine_errors.unreachable(self._vm.name, f"{type(error).__name__}: {error}") from error
+            raise engine_errors.unreachable(
+                self._vm.name, f"{type(error).__name__}: {error}"
+            ) from error
 
     def _client(self, timeout_s: int) -> docker.DockerClient:
         url = self._tunnel.url() if self._tunnel else self._vm.engine_url
@@ -227,7 +280,8 @@ class DockerEngine:
             known = self._clients.get(timeout_s)
             if known and known[0] == url:
                 return known[1]
-        client = docker.DockerClient(base_url=url, timeout=timeout_s, max_pool_size=20)  # negotiates the version
+        # Negotiates the version.
+        client = docker.DockerClient(base_url=url, timeout=timeout_s, max_pool_size=20)
         with self._lock:
             old = self._clients.get(timeout_s)
             self._clients[timeout_s] = (url, client)
@@ -236,7 +290,7 @@ class DockerEngine:
         return client
 
     def _named(self, reference: str) -> str:
-        """A reference as this engine reaches the registry: this machine's own may need another name for it."""
+        """A reference with the registry's name on this engine."""
         return reference if self._tunnel else self._settings.seen_locally(reference)
 
     def _registry_auth(self, reference: str) -> dict[str, str] | None:
@@ -256,7 +310,9 @@ def create_arguments(spec: ContainerSpec) -> dict[str, Any]:
         "labels": {**spec.labels, LABEL_SPEC: spec.digest},
         "environment": dict(spec.environment),
         "ports": {f"{inside}/tcp": address for inside, address in spec.publish.items()},
-        "mounts": [Mount(target=path, source=name, type="volume") for name, path in spec.volumes.items()],
+        "mounts": [
+            Mount(target=path, source=name, type="volume") for name, path in spec.volumes.items()
+        ],
         "tmpfs": dict(spec.tmpfs),
         "mem_limit": spec.memory_bytes,
         "memswap_limit": spec.memory_bytes,  # equal: no swap on top
@@ -270,17 +326,27 @@ def create_arguments(spec: ContainerSpec) -> dict[str, Any]:
         "init": True,
         "detach": True,
         **({"network": spec.network} if spec.network else {}),
-        "log_config": docker.types.LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
+        "log_config": docker.types.LogConfig(
+            type="json-file", config={"max-size": "10m", "max-file": "3"}
+        ),
     }
 
 
 def _ensure_network(client: docker.DockerClient, spec: ContainerSpec, origin: str) -> None:
-    """A bridge of the user's own: containers of different users share none, and on it none reaches another."""
+    """Make a user's own bridge network, on which no container reaches another."""
     if not spec.network or client.networks.list(names=[f"^{spec.network}$"]):
         return
-    options = {"com.docker.network.bridge.name": spec.bridge, "com.docker.network.bridge.enable_icc": "false"}
-    client.networks.create(spec.network, driver="bridge", check_duplicate=True, options=options,
-                           labels={LABEL_PORTAL: origin})  # fmt: skip
+    options = {
+        "com.docker.network.bridge.name": spec.bridge,
+        "com.docker.network.bridge.enable_icc": "false",
+    }
+    client.networks.create(
+        spec.network,
+        driver="bridge",
+        check_duplicate=True,
+        options=options,
+        labels={LABEL_PORTAL: origin},
+    )
 
 
 def _device_requests(spec: ContainerSpec) -> list[DeviceRequest]:
@@ -288,7 +354,9 @@ def _device_requests(spec: ContainerSpec) -> list[DeviceRequest]:
     if not spec.gpus:
         return []
     if spec.gpu_access == "cdi":
-        return [DeviceRequest(driver="cdi", device_ids=[f"nvidia.com/gpu={uuid}" for uuid in spec.gpus])]
+        return [
+            DeviceRequest(driver="cdi", device_ids=[f"nvidia.com/gpu={uuid}" for uuid in spec.gpus])
+        ]
     return [DeviceRequest(device_ids=list(spec.gpus), capabilities=[["gpu"]])]
 
 
@@ -303,7 +371,11 @@ def _note_layer(layers: dict[str, LayerProgress], line: dict[str, Any]) -> bool:
     if status in ("Download complete", "Verifying Checksum", "Pull complete", "Already exists"):
         current = total
     if status == "Extracting":
-        current, total = before.total, before.total  # the download is done; bytes stay bytes of the download
+        # The download is done; bytes stay bytes of the download.
+        current, total = (
+            before.total,
+            before.total,
+        )
     layers[layer] = LayerProgress(layer, current, total, status)
     return True
 

@@ -10,7 +10,13 @@ ASK = "Tell your administrator; nothing was left behind and your home folder is 
 _PULL = (
     (("no space left",), "disk_full", "The VM's disk is full; the image could not be downloaded."),
     (
-        ("unauthorized", "authentication required", "no basic auth", "incorrect username", "denied"),
+        (
+            "unauthorized",
+            "authentication required",
+            "no basic auth",
+            "incorrect username",
+            "denied",
+        ),
         "registry_refused",
         "The registry refused the portal's password.",
     ),
@@ -20,23 +26,52 @@ _PULL = (
         "This release is no longer in the registry.",
     ),
     (
-        ("connection refused", "no such host", "timeout", "i/o", "deadline", "x509", "eof", "unreachable"),
+        (
+            "connection refused",
+            "no such host",
+            "timeout",
+            "i/o",
+            "deadline",
+            "x509",
+            "eof",
+            "unreachable",
+        ),
         "registry_unreachable",
         "The VM cannot reach the registry.",
     ),
 )
 _RUN = (
     (("no space left",), "disk_full", "The VM's disk is full."),
-    (("port is already allocated", "address already in use"), "port_taken", "A port is in use on the VM."),
-    (("cannot assign requested address",), "bad_address", "The VM does not have the address it is registered with."),
     (
-        ("could not select device driver", "nvidia-container-runtime-hook", "cdi device injection failed: cdi not"),
+        ("port is already allocated", "address already in use"),
+        "port_taken",
+        "A port is in use on the VM.",
+    ),
+    (
+        ("cannot assign requested address",),
+        "bad_address",
+        "The VM does not have the address it is registered with.",
+    ),
+    (
+        (
+            "could not select device driver",
+            "nvidia-container-runtime-hook",
+            "cdi device injection failed: cdi not",
+        ),
         "no_toolkit",
         "The VM's Docker Engine cannot hand out GPUs: the NVIDIA Container Toolkit is missing.",
     ),
-    (("unknown device", "unresolvable cdi devices"), "gpu_gone", "A GPU that was reserved is no longer there."),
     (
-        ("non-overlapping ipv4 address pool", "could not find an available", "all predefined address pools"),
+        ("unknown device", "unresolvable cdi devices"),
+        "gpu_gone",
+        "A GPU that was reserved is no longer there.",
+    ),
+    (
+        (
+            "non-overlapping ipv4 address pool",
+            "could not find an available",
+            "all predefined address pools",
+        ),
         "no_subnet",
         "The VM's Docker Engine has no network left for another user.",
     ),
@@ -53,7 +88,9 @@ def pull_failed(text: str, reference: str) -> EngineError:
 def pull_too_slow(limit_s: float, reference: str) -> EngineError:
     """A pull that went over its deadline."""
     message = f"Downloading the image took longer than {limit_s / 60:g} min."
-    return EngineError("pull_too_slow", message, "Try again; what was downloaded is kept.", cause=reference)
+    return EngineError(
+        "pull_too_slow", message, "Try again; what was downloaded is kept.", cause=reference
+    )
 
 
 def refused(text: str, vm: str) -> EngineError:
@@ -64,11 +101,17 @@ def refused(text: str, vm: str) -> EngineError:
 
 def unreachable(vm: str, cause: str) -> VmUnreachable:
     """The engine did not answer in time, or SSH did not let us in."""
-    return VmUnreachable("vm_unreachable", f"The VM {vm} does not answer.",
-                         "Try again in a minute; administrators see this too.", cause=f"{vm}: {cause}")  # fmt: skip
+    return VmUnreachable(
+        "vm_unreachable",
+        f"The VM {vm} does not answer.",
+        "Try again in a minute; administrators see this too.",
+        cause=f"{vm}: {cause}",
+    )
 
 
-def _match(table: tuple[tuple[tuple[str, ...], str, str], ...], text: str, default: tuple[str, str]) -> tuple[str, str]:
+def _match(
+    table: tuple[tuple[tuple[str, ...], str, str], ...], text: str, default: tuple[str, str]
+) -> tuple[str, str]:
     low = text.lower()
     for words, code, message in table:
         if any(word in low for word in words):

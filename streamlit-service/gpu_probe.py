@@ -1,8 +1,9 @@
-"""What portal-gate prints of a VM's GPUs, as values. nvidia-smi's words, in the versions that are in use.
+"""Parse what portal-gate prints of a VM's GPUs, in every version of nvidia-smi in use.
 
-Fields are separated by ", " and a value that the GPU does not tell is "[N/A]" (or "N/A"): each is parsed on
-its own. MIG instances are told only by `nvidia-smi -L`, indented below their GPU; old drivers name them
-MIG-GPU-<uuid>/gi/ci. Source: nvidia-smi's manual page, and scripts/vm/portal-gate.sh.
+Fields are separated by ", " and a value that the GPU does not tell is "[N/A]" (or "N/A"): each is
+parsed on its own. MIG instances are told only by `nvidia-smi -L`, indented below their GPU; old
+drivers name them MIG-GPU-<uuid>/gi/ci. Source: nvidia-smi's manual page, and
+scripts/vm/portal-gate.sh.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ CDI_KIND = "nvidia.com/gpu="
 
 
 def parse(text: str, *, cdi_engine: bool, cdi_devices: Collection[str] | None = None) -> GpuReport:
-    """The report of a VM. `cdi_engine`: its Docker Engine can be asked for CDI devices; `cdi_devices`: those it
+    """The report of a VM.
+
+    `cdi_engine`: its Docker Engine can be asked for CDI devices; `cdi_devices`: those it
     lists (Engine 28 and newer), None where it does not say.
 
     Raises NotTold: a slow look must not make GPUs vanish. What one GPU says wrong hides no other.
@@ -40,7 +43,9 @@ def parse(text: str, *, cdi_engine: bool, cdi_devices: Collection[str] | None = 
     parts = _sections(text)
     gpus, driver = _gpus(parts.get("query", ""))
     code = parts.get("exit", "0").strip()
-    if code in TIMED_OUT or (any(mig for _, mig in gpus.values()) and "GPU " not in parts.get("list", "")):
+    if code in TIMED_OUT or (
+        any(mig for _, mig in gpus.values()) and "GPU " not in parts.get("list", "")
+    ):
         raise NotTold(f"exit {code}: {parts.get('query', '')[:200]}")
     if not gpus:
         return GpuReport(problem=_no_driver(parts))
@@ -49,13 +54,19 @@ def parse(text: str, *, cdi_engine: bool, cdi_devices: Collection[str] | None = 
     seen = _with_instances(gpus, parts.get("list", ""))
     if not access and cdi_devices is not None:
         access = "cdi" if any(name.startswith(CDI_KIND) for name in cdi_devices) else ""
-        seen = [gpu if CDI_KIND + gpu.uuid in cdi_devices else replace(gpu, problem="not_in_cdi") for gpu in seen]
+        seen = [
+            gpu if CDI_KIND + gpu.uuid in cdi_devices else replace(gpu, problem="not_in_cdi")
+            for gpu in seen
+        ]
     elif not access and cdi_engine and "nvidia" in parts.get("cdi", ""):
         access = "cdi"
     return GpuReport(
-        gpus=tuple(seen), driver=driver, cuda=cuda[1] if cuda else None,
-        access=access or None, problem=None if access else "no_toolkit",
-    )  # fmt: skip
+        gpus=tuple(seen),
+        driver=driver,
+        cuda=cuda[1] if cuda else None,
+        access=access or None,
+        problem=None if access else "no_toolkit",
+    )
 
 
 def _sections(text: str) -> dict[str, str]:
@@ -69,7 +80,8 @@ def _sections(text: str) -> dict[str, str]:
 
 def _no_driver(parts: dict[str, str]) -> str | None:
     """None where there is simply no GPU."""
-    if "driver" in parts.get("query", "").lower():  # it is installed, and cannot talk to its kernel module
+    # It is installed, and cannot talk to its kernel module.
+    if "driver" in parts.get("query", "").lower():
         return "driver_broken"
     return "no_driver" if parts.get("pci", "0").strip() not in ("", "0") else None
 
@@ -84,8 +96,17 @@ def _gpus(query: str) -> tuple[dict[str, tuple[SeenGpu, bool]], str | None]:
         index, uuid, model, total, used, busy, temperature, version, mig = values
         driver = version if _number(version.split(".")[0]) is not None else driver
         problem = "gpu_error" if _BROKEN.search(line) else None
-        seen = SeenGpu(uuid, int(_number(index) or 0), model, None, _gib(total) or 0.0, _gib(used), _number(busy),
-                       _number(temperature), problem)  # fmt: skip
+        seen = SeenGpu(
+            uuid,
+            int(_number(index) or 0),
+            model,
+            None,
+            _gib(total) or 0.0,
+            _gib(used),
+            _number(busy),
+            _number(temperature),
+            problem,
+        )
         found[uuid] = seen, mig == "Enabled"
     return found, driver
 
@@ -100,10 +121,17 @@ def _with_instances(gpus: dict[str, tuple[SeenGpu, bool]], listing: str) -> list
             parent = gpus[card[2]][0] if card[2] in gpus else None
         elif instance and parent is not None:
             memory = _MIG_MEMORY.search(instance[1])
-            result.append(replace(
-                parent, uuid=instance[2], model=f"{parent.model} MIG {instance[1]}", parent=parent.uuid,
-                memory_gb=float(memory[1]) if memory else 0.0, memory_used_gb=None, utilisation=None,
-            ))  # fmt: skip
+            result.append(
+                replace(
+                    parent,
+                    uuid=instance[2],
+                    model=f"{parent.model} MIG {instance[1]}",
+                    parent=parent.uuid,
+                    memory_gb=float(memory[1]) if memory else 0.0,
+                    memory_used_gb=None,
+                    utilisation=None,
+                )
+            )
     return result
 
 

@@ -1,4 +1,4 @@
-"""What the portal itself asks a registry (OCI distribution specification 1.1): where tags point, sizes of pulls."""
+"""What the portal asks a registry itself (OCI distribution specification 1.1): tags and sizes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,33 @@ import httpx
 from portal.config import Settings
 from portal.errors import EngineError
 
-KINDS = ("oci.image.manifest.v1", "docker.distribution.manifest.v2", "oci.image.index.v1",
-         "docker.distribution.manifest.list.v2")  # fmt: skip
+KINDS = (
+    "oci.image.manifest.v1",
+    "docker.distribution.manifest.v2",
+    "oci.image.index.v1",
+    "docker.distribution.manifest.list.v2",
+)
 MANIFESTS = ", ".join(f"application/vnd.{kind}+json" for kind in KINDS)
 CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
 class Registry:
-    """The configured registry, with its credentials and authority. Every call has a deadline; raises EngineError."""
+    """The configured registry, with its credentials and authority.
+
+    Every call has a deadline; raises EngineError.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        trust = ssl.create_default_context(cafile=str(settings.registry_ca_file) if settings.registry_ca_file else None)
-        self._http = httpx.Client(verify=trust, timeout=settings.registry_timeout_s, trust_env=False,
-                                  follow_redirects=True)  # fmt: skip
+        trust = ssl.create_default_context(
+            cafile=str(settings.registry_ca_file) if settings.registry_ca_file else None
+        )
+        self._http = httpx.Client(
+            verify=trust,
+            timeout=settings.registry_timeout_s,
+            trust_env=False,
+            follow_redirects=True,
+        )
 
     def ping(self) -> None:
         """Ask whether it is there and takes the credentials (the specification's end-1)."""
@@ -31,7 +44,7 @@ class Registry:
         self._get(f"https://{host}/v2/", {})
 
     def digest_of(self, reference: str, tag: str) -> str | None:
-        """The digest that a tag beside this reference points to now, or None when there is no such tag."""
+        """The digest that a tag beside this reference points to now, or None without such a tag."""
         answer = self._manifest(reference, tag)
         return answer.headers.get("Docker-Content-Digest") if answer is not None else None
 
@@ -42,7 +55,10 @@ class Registry:
         return sum(int(layer.get("size", 0)) for layer in layers)
 
     def config_of(self, reference: str) -> str:
-        """The digest of the configuration of name@digest: engines use it as the image's id. "" when not known."""
+        """The digest of the configuration of name@digest: engines use it as the image's id.
+
+        "" when not known.
+        """
         answer = self._manifest(reference, reference.partition("@")[2])
         return str(answer.json().get("config", {}).get("digest", "")) if answer is not None else ""
 
@@ -57,18 +73,27 @@ class Registry:
             if answer.status_code == httpx.codes.UNAUTHORIZED:
                 if not answer.headers.get("WWW-Authenticate", "").startswith("Bearer"):
                     raise self._refused(url)
-                answer = self._http.get(url, headers={**headers, "Authorization": f"Bearer {self._token(answer, url)}"})
+                answer = self._http.get(
+                    url, headers={**headers, "Authorization": f"Bearer {self._token(answer, url)}"}
+                )
             if answer.status_code != httpx.codes.NOT_FOUND:
                 answer.raise_for_status()
         except (httpx.HTTPError, ValueError, KeyError) as error:
-            raise EngineError("registry_unreachable", "The registry does not answer.",
-                              f"Try again in a minute; if it stays, tell {self._settings.help_contact}.",
-                              f"{url}: {type(error).__name__}: {error}") from error  # fmt: skip
+            raise EngineError(
+                "registry_unreachable",
+                "The registry does not answer.",
+                f"Try again in a minute; if it stays, tell {self._settings.help_contact}.",
+                f"{url}: {type(error).__name__}: {error}",
+            ) from error
         return answer
 
     def _refused(self, url: str) -> EngineError:
-        return EngineError("registry_refused", "The registry refused the portal's password.",
-                           f"Tell {self._settings.help_contact}: its credentials are to be renewed.", url)  # fmt: skip
+        return EngineError(
+            "registry_refused",
+            "The registry refused the portal's password.",
+            f"Tell {self._settings.help_contact}: its credentials are to be renewed.",
+            url,
+        )
 
     def _basic(self, url: str) -> httpx.BasicAuth | None:
         """Credentials only ever go to the registry they belong to."""
@@ -79,7 +104,7 @@ class Registry:
         return httpx.BasicAuth(settings.registry_username, settings.registry_password)
 
     def _token(self, refused: httpx.Response, url: str) -> str:
-        """A pull token, as ghcr.io and most public registries want it (Docker's token authentication)."""
+        """A pull token, as most public registries want it (Docker's token authentication)."""
         asked: dict[str, Any] = dict(CHALLENGE.findall(refused.headers.get("WWW-Authenticate", "")))
         realm = asked.pop("realm")  # KeyError: no such scheme
         if not str(realm).startswith("https://"):

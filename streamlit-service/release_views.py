@@ -53,8 +53,15 @@ class RunView(BaseModel):
     def of(cls, one: Deployment) -> RunView:
         """The view of a deployment."""
         vm = one.vm.name if one.vm else None
-        return cls(deployment=one.id, name=one.name, state=one.state, subject=one.owner.subject,
-                   person=one.owner.display_name, vm=vm, started_at=one.started_at)  # fmt: skip
+        return cls(
+            deployment=one.id,
+            name=one.name,
+            state=one.state,
+            subject=one.owner.subject,
+            person=one.owner.display_name,
+            vm=vm,
+            started_at=one.started_at,
+        )
 
 
 class SshKeyView(BaseModel):
@@ -67,6 +74,18 @@ class SshKeyView(BaseModel):
     @classmethod
     def all_of(cls, user: User) -> list[SshKeyView]:
         """The card's first."""
-        card = [cls(name="Your card", fingerprint=sshkeys.fingerprint(user.certificate_key), card=True)
-                ] if user.certificate_key else []  # fmt: skip
-        return [*card, *(cls(name=one.name, fingerprint=one.fingerprint, card=False) for one in user.ssh_keys)]
+        card = (
+            [
+                cls(
+                    name="Your card",
+                    fingerprint=sshkeys.fingerprint(user.certificate_key),
+                    card=True,
+                )
+            ]
+            if user.certificate_key
+            else []
+        )
+        return [
+            *card,
+            *(cls(name=one.name, fingerprint=one.fingerprint, card=False) for one in user.ssh_keys),
+        ]

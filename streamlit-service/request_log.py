@@ -1,4 +1,4 @@
-"""One id from nginx to the log lines of a request: X-Request-Id, bound to every line and sent back to the caller."""
+"""One id from nginx to a request's log lines: X-Request-Id, bound to each, sent back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == HEADER.lower().encode()), b"")
+        given = next(
+            (value for name, value in scope["headers"] if name == HEADER.lower().encode()), b""
+        )
         request_id = given.decode() if _ID.fullmatch(given) else uuid.uuid4().hex
 
         async def send_with_id(message: Message) -> None:

@@ -1,7 +1,7 @@
-"""Who was revoked: the authorities' lists (RFC 5280, section 5) from a folder, verified, and kept in memory.
+"""Revocation lists (RFC 5280, section 5) from a folder, verified, and kept in memory.
 
-The folder is looked at again every LOOK_S; a list counts from then on. Somebody else fills it: admin.py crl fetch,
-or whatever your organisation distributes lists with.
+The folder is looked at again every LOOK_S; a list counts from then on. Somebody else fills it:
+admin.py crl fetch, or whatever your organisation distributes lists with.
 """
 
 from __future__ import annotations
@@ -45,8 +45,10 @@ class RevocationList:
     next_update: datetime
 
     def covers(self, certificate: Certificate) -> bool:
-        """RFC 5280, 6.3.3 (b) and (f): same issuer, same key, same distribution point, same kind."""
-        if certificate.issuer != self.issuer or not (self.authorities if _is_ca(certificate) else self.people):
+        """RFC 5280, 6.3.3 (b) and (f): same issuer, key, distribution point and kind."""
+        if certificate.issuer != self.issuer or not (
+            self.authorities if _is_ca(certificate) else self.people
+        ):
             return False
         key = _issuer_key(certificate)
         if key and self.signer and key != self.signer:
@@ -68,7 +70,10 @@ class Held:
 
 
 class RevocationLists:
-    """Thread-safe. `mode`: SOFT lets people in where no current list speaks for them, STRICT does not."""
+    """Thread-safe.
+
+    `mode`: SOFT lets people in where no current list speaks for them, STRICT does not.
+    """
 
     def __init__(self, folder: Path, bundle: Sequence[Certificate], mode: str) -> None:
         self._folder, self._bundle, self._strict = folder, tuple(bundle), mode == STRICT
@@ -77,17 +82,22 @@ class RevocationLists:
         self._state: tuple[object, ...] | None = None
 
     def check(self, certificate: Certificate) -> None:
-        """Raise NotAuthenticated when it, or an authority above it, is revoked, or that cannot be known."""
+        """Raise NotAuthenticated when it or an authority above is revoked, or that is unknown."""
         held, now = self.held(), datetime.now(UTC)
         for one in (certificate, *self._above(certificate)):
             if any(one.serial_number in found.serials for found in held.covering(one)):
-                raise NotAuthenticated("revoked", "Your certificate was revoked by its authority.",
-                                       "Use your newest card, or ask the office that issues cards.")  # fmt: skip
+                raise NotAuthenticated(
+                    "revoked",
+                    "Your certificate was revoked by its authority.",
+                    "Use your newest card, or ask the office that issues cards.",
+                )
         if self._strict and not any(one.next_update > now for one in held.covering(certificate)):
             raise NotAuthenticated(
                 "revocation_unknown",
-                "It cannot be known whether your certificate was revoked: its authority's list is missing or too old.",
-                "This is not your card's fault. Ask your portal administrator to renew the revocation lists.",
+                "It cannot be known whether your certificate was revoked: its authority's list is"
+                " missing or too old.",
+                "This is not your card's fault. Ask your portal administrator to renew the"
+                " revocation lists.",
                 cause=certificate.issuer.rfc4514_string(),
             )
 
@@ -105,17 +115,22 @@ class RevocationLists:
         """Its intermediates. A root revokes nothing of itself: taking it out of the bundle does."""
         found: list[Certificate] = []
         names = {certificate.issuer}
-        while new := [ca for ca in self._bundle if ca.subject in names and ca.issuer != ca.subject and ca not in found]:
+        while new := [
+            ca
+            for ca in self._bundle
+            if ca.subject in names and ca.issuer != ca.subject and ca not in found
+        ]:
             found += new
             names = {ca.issuer for ca in new}
         return found
 
 
 def by_authority(bundle: Sequence[Certificate], held: Held) -> dict[str, RevocationList | None]:
-    """Each authority below a root, by its common name → the list for people that counts longest, if any."""
+    """Each authority below a root, by common name → the list for people that counts longest."""
     found = {}
     below = {ca.subject for ca in bundle if ca.subject != ca.issuer}
-    for issuer in below or {ca.subject for ca in bundle}:  # a root alone issues people's certificates itself
+    # A root alone issues people's certificates itself.
+    for issuer in below or {ca.subject for ca in bundle}:
         names = issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
         lists = [one for one in held.lists if one.issuer == issuer and one.people]
         who = str(names[0].value) if names else issuer.rfc4514_string()
@@ -166,22 +181,33 @@ def read(name: str, content: bytes, bundle: Sequence[Certificate]) -> Revocation
 
 
 def _scope(crl: CertificateRevocationList) -> x509.IssuingDistributionPoint | None:
-    """What the list is limited to. RFC 5280, 5.2: with a critical extension we do not know, it must not be used."""
+    """What the list is limited to.
+
+    RFC 5280, 5.2: with a critical extension we do not know, it must not be used.
+    """
     scope = None
     try:
         extensions = list(crl.extensions)
-    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:  # neither is a ValueError
+    except (
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:  # neither is a ValueError
         raise ValueError(f"its extensions cannot be read: {error}") from error
     for extension in extensions:
         value = extension.value
         if isinstance(value, x509.DeltaCRLIndicator):
-            raise ValueError("it lists changes only (a delta list)")
+            raise ValueError("it lists changes only (a delta list)")  # noqa: TRY004
         if isinstance(value, x509.IssuingDistributionPoint):
             if value.indirect_crl or value.only_contains_attribute_certs or value.only_some_reasons:
-                raise ValueError("it is for other certificates or some reasons only (an indirect or partial list)")
+                raise ValueError(
+                    "it is for other certificates or some reasons "
+                    "only (an indirect or partial list)"
+                )
             scope = value
         elif extension.critical:
-            raise ValueError(f"it has a critical extension that is unknown here: {extension.oid.dotted_string}")
+            raise ValueError(
+                f"it has a critical extension that is unknown here: {extension.oid.dotted_string}"
+            )
     return scope
 
 
@@ -198,7 +224,7 @@ def _signed(crl: CertificateRevocationList, ca: Certificate) -> bool:
 
 
 def _newest(lists: Iterable[RevocationList]) -> list[RevocationList]:
-    """Of each authority's key and scope the newest: an older one beside it must not hold anybody back."""
+    """What changes when a list comes, goes or becomes readable; links are followed."""
     kept: dict[object, RevocationList] = {}
     for one in sorted(lists, key=lambda one: one.this_update):
         kept[one.issuer, one.signer, one.points, one.people, one.authorities] = one
@@ -206,7 +232,7 @@ def _newest(lists: Iterable[RevocationList]) -> list[RevocationList]:
 
 
 def _state(folder: Path) -> tuple[object, ...]:
-    """What changes when a list comes, goes, or becomes readable; links count as what they lead to."""
+    """The newest list of each authority's key and scope: an older one must not count beside it."""
     try:
         with os.scandir(folder) as entries:
             return tuple(sorted(_entry(one) for one in entries))
@@ -231,7 +257,9 @@ def _is_ca(certificate: Certificate) -> bool:
 
 def _issuer_key(certificate: Certificate) -> bytes | None:
     try:
-        return certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+        return certificate.extensions.get_extension_for_class(
+            x509.AuthorityKeyIdentifier
+        ).value.key_identifier
     except ExtensionNotFound:
         return None
 

@@ -1,7 +1,8 @@
-"""Whether a release may start, as far as the registry can tell: its signature, and that its tag was not moved.
+"""Whether a release may start as far as the registry knows: signature and unmoved tag.
 
-A good answer is remembered for settings.signature_ttl_s. While the registry is away, one that was good within a day
-holds, also after a restart; and it is asked again only every few seconds, so that a hanging registry holds up nobody.
+A good answer is remembered for settings.signature_ttl_s. While the registry is away, one that was
+good within a day holds, also after a restart; and it is asked again only every few seconds, so that
+a hanging registry holds up nobody.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ class Verifier:
         self._asking: dict[str, threading.Lock] = {}
 
     def __call__(self, release: Release) -> None:
-        """Return when it is good. Raises Conflict saying why not, EngineError when nobody can tell."""
+        """Return when it is good.
+
+        Raises Conflict saying why not, EngineError when nobody can tell.
+        """
         if self._age(release) < self._settings.signature_ttl_s:
             return
         with self._guard:
@@ -92,9 +96,16 @@ class Verifier:
         name, contact = f"{release.image}:{release.version}", self._settings.help_contact
         now = self._registry.digest_of(release.reference, release.version)
         if now is None:
-            raise Conflict("image_gone", f"{name} is no longer in the registry.",
-                           f"Choose another release, or tell {contact}.")  # fmt: skip
+            raise Conflict(
+                "image_gone",
+                f"{name} is no longer in the registry.",
+                f"Choose another release, or tell {contact}.",
+            )
         if now != release.digest:
-            raise Conflict("tag_moved", f"The tag {name} points to other content than was approved.",
-                           f"Somebody changed the registry: tell {contact}.", str(now))  # fmt: skip
+            raise Conflict(
+                "tag_moved",
+                f"The tag {name} points to other content than was approved.",
+                f"Somebody changed the registry: tell {contact}.",
+                str(now),
+            )
         cosign.verify(self._settings, release.reference, release.image, release.version)

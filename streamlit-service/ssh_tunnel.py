@@ -35,7 +35,11 @@ class SshTunnel:
 
     def __init__(self, engine_url: str, settings: Settings) -> None:
         parts = urlsplit(engine_url)
-        self._host, self._port, self._user = parts.hostname or "", parts.port or 22, parts.username or "portal"
+        self._host, self._port, self._user = (
+            parts.hostname or "",
+            parts.port or 22,
+            parts.username or "portal",
+        )
         self._settings = settings
         self._directory = tempfile.TemporaryDirectory(prefix="portal-ssh-")
         self._count = 0
@@ -44,7 +48,10 @@ class SshTunnel:
         self._url = ""
 
     def url(self) -> str:
-        """The docker base URL of a live forward; connects when there is none. Raises TunnelError."""
+        """The docker base URL of a live forward; connects when there is none.
+
+        Raises TunnelError.
+        """
         with self._lock:
             if self._connection is None or self._connection.is_closed():
                 try:
@@ -54,7 +61,10 @@ class SshTunnel:
             return self._url
 
     def run(self, command: str, timeout_s: float) -> str:
-        """Run a command over the same connection; what it printed. Raises TunnelError, also in time."""
+        """Run a command over the same connection; what it printed.
+
+        Raises TunnelError, also in time.
+        """
         self.url()  # connects
         connection = self._connection
         assert connection is not None
@@ -77,12 +87,22 @@ class SshTunnel:
     async def _connect(self) -> tuple[asyncssh.SSHClientConnection, str]:
         settings = self._settings
         if settings.ssh_key_file is None or settings.ssh_known_hosts_file is None:
-            raise OSError("PORTAL_SSH_KEY_FILE and PORTAL_SSH_KNOWN_HOSTS_FILE are needed for ssh:// engines")
+            raise OSError(
+                "PORTAL_SSH_KEY_FILE and PORTAL_SSH_KNOWN_HOSTS_FILE are needed for ssh:// engines"
+            )
         connection = await asyncssh.connect(
-            self._host, self._port, username=self._user, client_keys=[str(settings.ssh_key_file)],
-            known_hosts=str(settings.ssh_known_hosts_file), connect_timeout=CONNECT_S, login_timeout=CONNECT_S,
-            keepalive_interval=KEEPALIVE_S, keepalive_count_max=2, agent_path=None, config=None,
-        )  # fmt: skip
+            self._host,
+            self._port,
+            username=self._user,
+            client_keys=[str(settings.ssh_key_file)],
+            known_hosts=str(settings.ssh_known_hosts_file),
+            connect_timeout=CONNECT_S,
+            login_timeout=CONNECT_S,
+            keepalive_interval=KEEPALIVE_S,
+            keepalive_count_max=2,
+            agent_path=None,
+            config=None,
+        )
         self._count += 1  # a fresh name each time: an old client never speaks to a new connection
         path = Path(self._directory.name) / f"engine-{self._count}.sock"
         await connection.forward_local_path(str(path), ENGINE_SOCKET)
@@ -97,7 +117,8 @@ def _made_loop() -> asyncio.AbstractEventLoop:
 
 
 def _loop() -> asyncio.AbstractEventLoop:
-    with _loop_lock:  # functools.cache lets two threads make two: a connection would belong to the forgotten one
+    # Functools.cache lets two threads make two: a connection would belong to the forgotten one.
+    with _loop_lock:
         return _made_loop()
 
 

@@ -31,8 +31,10 @@ class AllowanceView(BaseModel):
     def of(cls, allowance: Allowance) -> AllowanceView:
         """The view of an allowance."""
         kinds = ("gpus", "memory_gb", "cpus", "deployments")
-        return cls(limits={kind: getattr(allowance, kind) for kind in kinds},
-                   held={kind: getattr(allowance, f"{kind}_held") for kind in kinds})  # fmt: skip
+        return cls(
+            limits={kind: getattr(allowance, kind) for kind in kinds},
+            held={kind: getattr(allowance, f"{kind}_held") for kind in kinds},
+        )
 
 
 class Me(BaseModel):
@@ -45,17 +47,24 @@ class Me(BaseModel):
     ports: tuple[int, int] = Field(description="first and last port of your range")
     limits: dict[str, int | float]
     held: dict[str, int | float]
-    group_quota: AllowanceView | None = Field(description="what all members of your group share, if it is limited")
+    group_quota: AllowanceView | None = Field(
+        description="what all members of your group share, if it is limited"
+    )
 
     @classmethod
     def of(cls, user: User, own: Allowance, group: Allowance | None) -> Me:
         """The view of a user."""
         span, mine = ports.range_of(user.range_index), AllowanceView.of(own)
         return cls(
-            subject=user.subject, name=user.display_name, role=user.role, group=user.group,
-            ports=(span[0], span[-1]), limits=mine.limits, held=mine.held,
+            subject=user.subject,
+            name=user.display_name,
+            role=user.role,
+            group=user.group,
+            ports=(span[0], span[-1]),
+            limits=mine.limits,
+            held=mine.held,
             group_quota=AllowanceView.of(group) if group is not None else None,
-        )  # fmt: skip
+        )
 
 
 class ImageView(BaseModel):
@@ -79,11 +88,22 @@ class ImageView(BaseModel):
     @classmethod
     def of(cls, image: Image, release: Release, ready: Ready) -> ImageView:
         """The view of an image."""
-        return cls(name=image.name, title=image.title, purpose=image.purpose, gpu=image.gpu,
-                   packages=list(release.highlights), release=release.version, digest=release.digest,
-                   size_mb=round(release.size_bytes / MB), download_mb=round(release.download_bytes / MB),
-                   scanned_at=release.scanned_at, waived=release.waived, released_at=release.created_at.astimezone(UTC),
-                   standin=release.standin, ready_on=list(ready.names))  # fmt: skip
+        return cls(
+            name=image.name,
+            title=image.title,
+            purpose=image.purpose,
+            gpu=image.gpu,
+            packages=list(release.highlights),
+            release=release.version,
+            digest=release.digest,
+            size_mb=round(release.size_bytes / MB),
+            download_mb=round(release.download_bytes / MB),
+            scanned_at=release.scanned_at,
+            waived=release.waived,
+            released_at=release.created_at.astimezone(UTC),
+            standin=release.standin,
+            ready_on=list(ready.names),
+        )
 
 
 class VmView(BaseModel):
@@ -99,8 +119,14 @@ class VmView(BaseModel):
     @classmethod
     def of(cls, vm: Vm) -> VmView:
         """The view of a VM; its engine's address is nobody's business."""
-        return cls(name=vm.name, state=vm.state, reachable=vm.reachable, cpus=vm.cpus, memory_gb=vm.memory_gb,
-                   dedicated=vm.owner_id is not None)  # fmt: skip
+        return cls(
+            name=vm.name,
+            state=vm.state,
+            reachable=vm.reachable,
+            cpus=vm.cpus,
+            memory_gb=vm.memory_gb,
+            dedicated=vm.owner_id is not None,
+        )
 
 
 class FleetVmView(BaseModel):
@@ -161,8 +187,14 @@ class UserView(AllowanceView):
     def of(cls, user: User, allowance: Allowance) -> UserView:  # type: ignore[override]
         """The view of a user."""
         mine = AllowanceView.of(allowance)
-        return cls(subject=user.subject, name=user.display_name, role=user.role, group=user.group,
-                   limits=mine.limits, held=mine.held)  # fmt: skip
+        return cls(
+            subject=user.subject,
+            name=user.display_name,
+            role=user.role,
+            group=user.group,
+            limits=mine.limits,
+            held=mine.held,
+        )
 
 
 class UsageView(BaseModel):
@@ -176,12 +208,19 @@ class UsageView(BaseModel):
     @classmethod
     def of(cls, by: Sequence[str], usage: Usage) -> UsageView:
         """The view of a row."""
-        return cls(key=dict(zip(by, usage.key, strict=True)), gpu_hours=usage.gpu_hours, cpu_hours=usage.cpu_hours,
-                   memory_gb_hours=usage.memory_gb_hours)  # fmt: skip
+        return cls(
+            key=dict(zip(by, usage.key, strict=True)),
+            gpu_hours=usage.gpu_hours,
+            cpu_hours=usage.cpu_hours,
+            memory_gb_hours=usage.memory_gb_hours,
+        )
 
 
 class GpuView(BaseModel):
-    """A GPU or MIG instance of a VM that you may use. Memory in GB, utilisation in percent, temperature in °C."""
+    """A GPU or MIG instance of a VM that you may use.
+
+    Memory in GB, utilisation in percent, temperature in °C.
+    """
 
     vm: str
     uuid: str
@@ -200,10 +239,20 @@ class GpuView(BaseModel):
     def of(cls, tile: Tile) -> GpuView:
         """The view of a tile."""
         gpu = tile.gpu
-        return cls(vm=tile.vm.name, uuid=gpu.uuid, index=gpu.index, model=gpu.model, parent=gpu.parent,
-                   state=gpu.state, hold=tile.hold, deployment=tile.deployment.id if tile.deployment else None,
-                   memory_gb=gpu.memory_gb, memory_used_gb=gpu.memory_used_gb, utilisation=gpu.utilisation,
-                   temperature=gpu.temperature)  # fmt: skip
+        return cls(
+            vm=tile.vm.name,
+            uuid=gpu.uuid,
+            index=gpu.index,
+            model=gpu.model,
+            parent=gpu.parent,
+            state=gpu.state,
+            hold=tile.hold,
+            deployment=tile.deployment.id if tile.deployment else None,
+            memory_gb=gpu.memory_gb,
+            memory_used_gb=gpu.memory_used_gb,
+            utilisation=gpu.utilisation,
+            temperature=gpu.temperature,
+        )
 
 
 class OrderBody(BaseModel):
@@ -212,7 +261,9 @@ class OrderBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     image: Annotated[str, Field(max_length=200)]
-    name: str | None = Field(None, description="left out: the image's name, made unique", max_length=20_000)
+    name: str | None = Field(
+        None, description="left out: the image's name, made unique", max_length=20_000
+    )
     gpus: int = 0
     gpu_model: str = Field("", description="left out: any model", max_length=200)
     memory_gb: float = 2.0
@@ -262,15 +313,33 @@ class DeploymentView(BaseModel):
     def of(cls, d: Deployment, settings: Settings) -> DeploymentView:
         """The view of a deployment, without its token."""
         return cls(
-            id=d.id, state=d.state, name=d.name, image=d.release.image, release=d.release.version,
-            digest=d.release.digest, vm=d.vm.name if d.vm else None, position=d.position,
-            waits_for=d.waits_for, unreachable=d.unreachable, urls=urls(d, settings),
-            gpus=d.gpus, gpu_model=d.gpu_model, gpu_uuids=list(d.gpu_uuids),
-            memory_gb=d.memory_gb, cpus=d.cpus, ssh=ssh_command(d), withdrawn=withdrawn(d), stop_reason=d.stop_reason,
-            error=ErrorView(**vars(d.failure)) if d.failure else None, progress=list(d.progress),
-            created_at=d.created_at, updated_at=d.updated_at, started_at=d.started_at,
-            stopped_at=d.stopped_at, last_activity_at=d.last_activity_at,
-        )  # fmt: skip
+            id=d.id,
+            state=d.state,
+            name=d.name,
+            image=d.release.image,
+            release=d.release.version,
+            digest=d.release.digest,
+            vm=d.vm.name if d.vm else None,
+            position=d.position,
+            waits_for=d.waits_for,
+            unreachable=d.unreachable,
+            urls=urls(d, settings),
+            gpus=d.gpus,
+            gpu_model=d.gpu_model,
+            gpu_uuids=list(d.gpu_uuids),
+            memory_gb=d.memory_gb,
+            cpus=d.cpus,
+            ssh=ssh_command(d),
+            withdrawn=withdrawn(d),
+            stop_reason=d.stop_reason,
+            error=ErrorView(**vars(d.failure)) if d.failure else None,
+            progress=list(d.progress),
+            created_at=d.created_at,
+            updated_at=d.updated_at,
+            started_at=d.started_at,
+            stopped_at=d.stopped_at,
+            last_activity_at=d.last_activity_at,
+        )
 
 
 def ssh_command(deployment: Deployment) -> str:
@@ -291,4 +360,7 @@ def urls(deployment: Deployment, settings: Settings) -> dict[str, str]:
     if deployment.slot is None:
         return {}
     numbers = ports.slot_ports(deployment.owner.range_index, deployment.slot)
-    return {service.name.lower(): f"https://{settings.public_host}:{port}/" for service, port in numbers.items()}
+    return {
+        service.name.lower(): f"https://{settings.public_host}:{port}/"
+        for service, port in numbers.items()
+    }

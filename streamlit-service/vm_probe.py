@@ -13,7 +13,10 @@ _LINE = re.compile(r"^== (\w+) ?(.*)$", re.MULTILINE)
 
 
 def parse(text: str, asked_at: float | None = None) -> VmReport:
-    """The report. `asked_at`: our clock (seconds since the epoch) when the VM read its own; default now."""
+    """The report.
+
+    `asked_at`: our clock (seconds since the epoch) when the VM read its own; default now.
+    """
     said = {name: value.strip() for name, value in _LINE.findall(text)}
     clock = _number(said.get("clock", ""))
     total, _, free = said.get("disk", "").partition(" ")

@@ -34,7 +34,7 @@ def settings() -> Settings:
 
 
 def configure_logging() -> None:
-    """JSON lines on standard error, ours and those of uvicorn and the libraries (warnings and worse)."""
+    """JSON lines on standard error: ours, uvicorn's, and warnings of the libraries."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -53,7 +53,9 @@ def configure_logging() -> None:
     for name in ("uvicorn", "uvicorn.error"):  # it has given them handlers of its own by now
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    structlog.configure(processors=[*shared, json], logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(
+        processors=[*shared, json], logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+    )
 
 
 def portal(config: Settings, wake: Callable[[], None] | None = None) -> Portal:
@@ -76,7 +78,9 @@ def authenticator(config: Settings) -> Authenticator:
     """Certificate verification with the configured authorities and their revocation lists."""
     if config.revocation == revocation.OFF:
         return Authenticator(config)
-    lists = revocation.RevocationLists(config.crl_dir, client_authorities(config), config.revocation)
+    lists = revocation.RevocationLists(
+        config.crl_dir, client_authorities(config), config.revocation
+    )
     return Authenticator(config, lists)
 
 
@@ -86,7 +90,10 @@ def revocation_ends(config: Settings) -> dict[str, datetime]:
         return {}
     authorities = client_authorities(config)
     lists = revocation.by_authority(authorities, revocation.load(config.crl_dir, authorities))
-    return {who: newest.next_update if newest else datetime.fromtimestamp(0, UTC) for who, newest in lists.items()}
+    return {
+        who: newest.next_update if newest else datetime.fromtimestamp(0, UTC)
+        for who, newest in lists.items()
+    }
 
 
 def client_authorities(config: Settings) -> list[x509.Certificate]:
@@ -120,7 +127,7 @@ class Engines:
         return engine
 
 
-def reconciler(product: Portal, engines: Engines) -> Reconciler:
+def reconciler(product: Portal, engines: Engines, woken: threading.Event) -> Reconciler:
     """The worker's loop on real engines."""
     client = httpx.Client(timeout=READY_PROBE_S, trust_env=False)
 
@@ -130,4 +137,5 @@ def reconciler(product: Portal, engines: Engines) -> Reconciler:
         except httpx.HTTPError:
             return False
 
-    return Reconciler(product, engines, is_ready, Verifier(product.settings, product.store))
+    verify = Verifier(product.settings, product.store)
+    return Reconciler(product, engines, is_ready, verify, woken)

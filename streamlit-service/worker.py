@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 
 import http_errors
 import wiring
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from portal import metrics, proving, store
+from portal.context import Portal
 from portal.errors import NotFound
 from portal.reconciler import Reconciler
 from portal.spec import container_name
@@ -26,11 +27,10 @@ def create_app() -> FastAPI:
     """The worker. Run with `uvicorn --factory worker:create_app`, one process per database."""
     wiring.configure_logging()
     settings = wiring.settings()
-    loop: list[Reconciler] = []
-    portal = wiring.portal(settings, wake=lambda: loop[0].wake())
+    woken = threading.Event()
+    portal = wiring.portal(settings, wake=woken.set)
     engines = wiring.Engines(settings)
-    reconciler = wiring.reconciler(portal, engines)
-    loop.append(reconciler)
+    reconciler = wiring.reconciler(portal, engines, woken)
     authenticator = wiring.authenticator(settings)
 
     @asynccontextmanager
@@ -45,39 +45,56 @@ def create_app() -> FastAPI:
     def from_service(request: Request) -> None:
         authenticator.check_proxy(request.headers)
 
+    REGISTRY.register(metrics.Records(portal, lambda: wiring.revocation_ends(settings)))
     app = FastAPI(title="Container Portal worker", openapi_url=None, lifespan=lifespan)
     http_errors.install(app)
     app.add_middleware(RequestLog)
+    app.include_router(_for_monitoring())
+    app.include_router(
+        _for_services(portal, reconciler, engines), dependencies=[Depends(from_service)]
+    )
+    return app
 
-    @app.get("/healthz")
+
+def _for_monitoring() -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/healthz")
     def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    REGISTRY.register(metrics.Records(portal, lambda: wiring.revocation_ends(settings)))
-
-    @app.get("/metrics")
+    @router.get("/metrics")
     def scrape() -> Response:
         """For Prometheus, on the services' network only; nothing in it is secret."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.post("/wake", status_code=204, dependencies=[Depends(from_service)])
+    return router
+
+
+def _for_services(portal: Portal, reconciler: Reconciler, engines: wiring.Engines) -> APIRouter:
+    """What pages and the API ask of the worker; they have checked who asks."""
+    router = APIRouter()
+
+    @router.post("/wake", status_code=204)
     async def wake() -> None:
         reconciler.wake()
 
-    @app.get("/logs/{deployment_id}", dependencies=[Depends(from_service)])
+    @router.get("/logs/{deployment_id}")
     def logs(deployment_id: str, tail: int = 200, since: str = "") -> Response:
-        """The caller has checked who asks; here it is only read."""
         with portal.store.reading() as tx:
             deployment = store.deployment(tx, deployment_id)
         if deployment is None or deployment.vm is None:
             raise NotFound("no_such_deployment", "There is no such container.")
         engine, name = engines(deployment.vm), container_name(deployment_id)
         if engine.inspect(name) is None:
-            raise NotFound("no_container", "There is no log: the container does not exist on the VM.",
-                           "Start it first.")  # fmt: skip
+            raise NotFound(
+                "no_container",
+                "There is no log: the container does not exist on the VM.",
+                "Start it first.",
+            )
         return Response(engine.logs(name, tail=tail, since=since), media_type="text/plain")
 
-    @app.post("/vms/{name}/prove", dependencies=[Depends(from_service)])
+    @router.post("/vms/{name}/prove")
     def prove_vm(name: str) -> StreamingResponse:
         """Each check as a line of JSON, as it is done."""
         with portal.store.reading() as tx:
@@ -85,6 +102,9 @@ def create_app() -> FastAPI:
         if vm is None:
             raise NotFound("no_such_vm", f"There is no VM {name[:60]}.")
         checks = proving.prove(portal, vm, engines(vm), reconciler.is_ready, reconciler.verify)
-        return StreamingResponse((json.dumps(vars(one)) + "\n" for one in checks), media_type="application/x-ndjson")
+        return StreamingResponse(
+            (json.dumps(vars(check)) + "\n" for check in checks),
+            media_type="application/x-ndjson",
+        )
 
-    return app
+    return router

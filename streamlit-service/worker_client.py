@@ -34,12 +34,21 @@ class WorkerClient:
             return
 
     def logs(self, deployment_id: str, *, tail: int, since: str = "") -> bytes:
-        """The last log lines, or those after a time stamp. Raises what the worker said, or EngineError without it."""
+        """The last log lines, or those after a time stamp.
+
+        Raises what the worker said, or EngineError without it.
+        """
         try:
-            response = self._client.get(f"/logs/{deployment_id}", params={"tail": tail, "since": since})
+            response = self._client.get(
+                f"/logs/{deployment_id}", params={"tail": tail, "since": since}
+            )
         except httpx.HTTPError as error:
-            raise EngineError("worker_silent", "The log cannot be read now.", "Try again in a minute.",
-                              cause=str(error)) from error  # fmt: skip
+            raise EngineError(
+                "worker_silent",
+                "The log cannot be read now.",
+                "Try again in a minute.",
+                cause=str(error),
+            ) from error
         if response.status_code != httpx.codes.OK:
             raise _error(response)
         return response.content
@@ -55,8 +64,12 @@ class WorkerClient:
                 for line in response.iter_lines():
                     yield json.loads(line)
         except httpx.HTTPError as error:
-            raise EngineError("worker_silent", "The worker does not answer.", "Is it running? docker compose ps",
-                              cause=str(error)) from error  # fmt: skip
+            raise EngineError(
+                "worker_silent",
+                "The worker does not answer.",
+                "Is it running? docker compose ps",
+                cause=str(error),
+            ) from error
 
 
 def _with_id(request: httpx.Request) -> None:
@@ -68,5 +81,8 @@ def _with_id(request: httpx.Request) -> None:
 def _error(response: httpx.Response) -> PortalError:
     body = response.json() if "json" in response.headers.get("content-type", "") else {}
     kind = NotFound if response.status_code == httpx.codes.NOT_FOUND else EngineError
-    return kind(body.get("code", "no_log"), body.get("message", "The log cannot be read now."),
-                body.get("hint", "Try again in a minute."))  # fmt: skip
+    return kind(
+        body.get("code", "no_log"),
+        body.get("message", "The log cannot be read now."),
+        body.get("hint", "Try again in a minute."),
+    )

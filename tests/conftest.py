@@ -22,7 +22,9 @@ from samples import CATALOG, JANE, JOHN, approved
 def settings(tmp_path: Path) -> Settings:
     secret = tmp_path / "proxy_secret"
     secret.write_text("only-nginx-knows\n")
-    return Settings(database_url=f"sqlite:///{tmp_path}/portal.db", proxy_secret_file=secret, ready_timeout_s=1)
+    return Settings(
+        database_url=f"sqlite:///{tmp_path}/portal.db", proxy_secret_file=secret, ready_timeout_s=1
+    )
 
 
 @pytest.fixture

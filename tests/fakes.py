@@ -7,7 +7,15 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from portal.engine import LABEL_DEPLOYMENT, ContainerSpec, ContainerStatus, EngineInfo, GpuReport, OnProgress, VmReport
+from portal.engine import (
+    LABEL_DEPLOYMENT,
+    ContainerSpec,
+    ContainerStatus,
+    EngineInfo,
+    GpuReport,
+    OnProgress,
+    VmReport,
+)
 from portal.errors import EngineError
 from portal.models import LayerProgress
 
@@ -136,5 +144,10 @@ class FakeEngine:
 def _status(box: Box) -> ContainerStatus:
     code = None if box.running else box.exit_code
     return ContainerStatus(
-        box.id, box.spec.labels.get(LABEL_DEPLOYMENT, ""), box.running, code, box.out_of_memory, box.spec.digest
+        box.id,
+        box.spec.labels.get(LABEL_DEPLOYMENT, ""),
+        box.running,
+        code,
+        box.out_of_memory,
+        box.spec.digest,
     )

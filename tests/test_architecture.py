@@ -9,6 +9,7 @@ import pytest
 
 SERVICE = Path(__file__).parents[1] / "streamlit-service"
 ENTRY = {"app", "api", "worker", "admin"}
+# The edge that entry points share.
 HTTP = {
     "rest",
     "authz",
@@ -17,7 +18,7 @@ HTTP = {
     "http_errors",
     "request_log",
     "worker_client",
-}  # the edge that entry points share
+}
 ADMIN = {"admin_image", "admin_backup", "admin_crl", "admin_health"}  # parts of the command line
 MAY_IMPORT = {
     **{entry: {"wiring", "auth", "portal", "app_pages", *ADMIN, *HTTP} for entry in ENTRY},
@@ -26,7 +27,15 @@ MAY_IMPORT = {
     "admin_health": {"wiring", "portal", "revocation"},
     "admin_image": {"wiring", "portal", "publishing", "cosign"},
     "app_pages": {"wiring", "portal", "auth", "app_pages", "views", "worker_client"},
-    "wiring": {"auth", "docker_manager", "portal", "registry", "revocation", "signatures", "worker_client"},
+    "wiring": {
+        "auth",
+        "docker_manager",
+        "portal",
+        "registry",
+        "revocation",
+        "signatures",
+        "worker_client",
+    },
     "publishing": {"portal", "cosign", "docker_manager", "registry"},
     "signatures": {"portal", "cosign", "registry"},
     "cosign": {"portal"},
@@ -129,7 +138,9 @@ def test_a_file_imports_only_what_its_place_allows(path: Path) -> None:
     assert reached - {here} <= MAY_IMPORT[here]
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "portal"], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if p.parent.name == "portal"], ids=lambda p: p.stem
+)
 def test_inside_portal_imports_point_inwards(path: Path) -> None:
     ring = {name: level for level, names in enumerate(RINGS) for name in names}
     if path.stem == "__init__":
@@ -140,7 +151,9 @@ def test_inside_portal_imports_point_inwards(path: Path) -> None:
 
 @pytest.mark.parametrize("package", ONLY_IN)
 def test_a_technology_is_known_only_where_it_belongs(package: str) -> None:
-    users = [p.relative_to(SERVICE) for p in FILES if package in {n.split(".")[0] for n in imports(p)}]
+    users = [
+        p.relative_to(SERVICE) for p in FILES if package in {n.split(".")[0] for n in imports(p)}
+    ]
     strangers = [p for p in users if not {str(p), p.parts[0]} & ONLY_IN[package]]
     assert not strangers
 

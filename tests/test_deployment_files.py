@@ -1,4 +1,4 @@
-"""The files administrators are given: every setting is described with its default, and links lead somewhere."""
+"""The files administrators get: every setting described with its default, links that lead."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from portal.config import Settings
 ROOT = Path(__file__).parents[1]
 EXAMPLE = (ROOT / "deployment" / ".env.example").read_text(encoding="utf-8")
 COMPOSE = [ROOT / "deployment" / name for name in ("docker-compose.yml", "docker-compose.prod.yml")]
-SCRIPTS = [ROOT / "scripts" / name for name in ("setup-vm.sh", "install-nvidia.sh", "health-check.sh")]
+SCRIPTS = [
+    ROOT / "scripts" / name for name in ("setup-vm.sh", "install-nvidia.sh", "health-check.sh")
+]
 # Not an administrator's to set: the scripts' own ways of being called.
 INTERNAL = {"PORTAL_PUBLIC_KEY_FILE", "PORTAL_REGISTRY_CA_FILE", "PORTAL_PART_OF_SETUP"}
 GUIDES = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deployment/*.md"), *ROOT.glob("images/*/*.md")]
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("deployment/*.md"),
+        *ROOT.glob("images/*/*.md"),
+    ]
 )
 
 
@@ -39,8 +46,15 @@ def test_every_setting_of_the_scripts_is_described(path: Path) -> None:
 def test_every_setting_of_the_services_can_be_set_and_is_described() -> None:
     """Those whose value the compose files decide, because it is a place in a container, aside."""
     text = "".join(path.read_text(encoding="utf-8") for path in COMPOSE)
-    decided = {"PORTAL_DATABASE_URL", "PORTAL_WORKER_URL", "PORTAL_IMAGES_DIR", "PORTAL_CRL_DIR", "PORTAL_PUBLISH_DIR",
-               "PORTAL_BUILD_CERTS_DIR", "PORTAL_ADVISORIES"}  # fmt: skip
+    decided = {
+        "PORTAL_DATABASE_URL",
+        "PORTAL_WORKER_URL",
+        "PORTAL_IMAGES_DIR",
+        "PORTAL_CRL_DIR",
+        "PORTAL_PUBLISH_DIR",
+        "PORTAL_BUILD_CERTS_DIR",
+        "PORTAL_ADVISORIES",
+    }
     every = {f"PORTAL_{name.upper()}" for name in Settings.model_fields}
     open_ones = {name for name in every - decided if not name.endswith("_FILE")}
     assert {name for name in open_ones if f"{name}: ${{{name}:-" not in text} == set()
@@ -50,7 +64,9 @@ def test_every_setting_of_the_services_can_be_set_and_is_described() -> None:
 def test_no_setting_is_described_that_nobody_reads() -> None:
     places = [*COMPOSE, *SCRIPTS, *(ROOT / "scripts" / "vm").glob("*.sh")]
     read = "".join(path.read_text(encoding="utf-8") for path in places)
-    assert {name for name in described() if name.startswith("PORTAL_") and name not in read} == set()
+    assert {
+        name for name in described() if name.startswith("PORTAL_") and name not in read
+    } == set()
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -75,8 +91,14 @@ def anchors(path: Path) -> set[str]:
 
 
 def test_the_pictures_of_the_guides_are_taken_by_browser_tests() -> None:
-    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "integration").glob("test_*.py"))
+    tests = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "tests" / "integration").glob("test_*.py")
+    )
     taken = set(re.findall(r'photograph\(\w+, "([^"]+)"\)', tests))
-    shown = {Path(name).stem for path in GUIDES
-             for name in re.findall(r"\]\((screenshots/[^)]+)\)", path.read_text(encoding="utf-8"))}  # fmt: skip
+    shown = {
+        Path(name).stem
+        for path in GUIDES
+        for name in re.findall(r"\]\((screenshots/[^)]+)\)", path.read_text(encoding="utf-8"))
+    }
     assert shown and shown <= taken

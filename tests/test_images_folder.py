@@ -34,7 +34,7 @@ def test_dockerfiles_begin_with_the_pinned_base_and_carry_the_labels(image: Imag
         assert f"\nARG BASE_IMAGE={build.base}\n" in text
         assert f'org.container-portal.image="{image.name}"' in text
         for port in image.ports:
-            assert re.search(rf"^EXPOSE .*\b{port}\b", text, re.M)
+            assert re.search(rf"^EXPOSE .*\b{port}\b", text, re.MULTILINE)
         assert "\nUSER 1000:1000\n" in text
         assert "\nHEALTHCHECK " in text
         assert text.count("FROM ${BASE_IMAGE}") == 2
@@ -79,7 +79,9 @@ def test_the_reviewed_waivers_can_be_read() -> None:
         (("title: Machine", "title: [Machine"), "cannot be read"),
     ],
 )
-def test_a_bad_description_is_refused_by_file_and_field(tmp_path: Path, change: tuple[str, str], field: str) -> None:
+def test_a_bad_description_is_refused_by_file_and_field(
+    tmp_path: Path, change: tuple[str, str], field: str
+) -> None:
     folder = tmp_path / "ml-cpu"
     folder.mkdir()
     text = (ROOT / "ml-cpu" / "image.yaml").read_text()

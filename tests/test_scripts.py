@@ -11,8 +11,14 @@ ROOT = Path(__file__).parents[1]
 
 
 def bash(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["bash", "-euc", script, "bash", *arguments], cwd=ROOT, text=True, capture_output=True,
-                          check=False, env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", **environment})  # fmt: skip
+    return subprocess.run(
+        ["bash", "-euc", script, "bash", *arguments],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", **environment},
+    )
 
 
 @pytest.mark.parametrize(
@@ -32,22 +38,37 @@ def bash(script: str, *arguments: str, **environment: str) -> subprocess.Complet
 )
 def test_an_env_file_is_read_as_compose_reads_it(tmp_path: Path, line: str, value: str) -> None:
     (tmp_path / "env").write_text(line + "\n")
-    done = bash('. scripts/vm/env.sh; read_env "$1"; printf %s "${PORTAL_X:-}"', str(tmp_path / "env"))
+    done = bash(
+        '. scripts/vm/env.sh; read_env "$1"; printf %s "${PORTAL_X:-}"', str(tmp_path / "env")
+    )
     assert (done.stdout, done.stderr) == (value, "")
 
 
 def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
     (tmp_path / "env").write_text("PORTAL_X=file\n")
-    done = bash('. scripts/vm/env.sh; read_env "$1"; printf %s "$PORTAL_X"', str(tmp_path / "env"), PORTAL_X="mine")
+    done = bash(
+        '. scripts/vm/env.sh; read_env "$1"; printf %s "$PORTAL_X"',
+        str(tmp_path / "env"),
+        PORTAL_X="mine",
+    )
     assert done.stdout == "mine"
 
 
 @pytest.mark.parametrize(
     ("reserved", "covered"),
-    [("10000-10299", True), ("80,9000-20000", True), ("10000-10298", False), ("", False), ("10000", False)],
+    [
+        ("10000-10299", True),
+        ("80,9000-20000", True),
+        ("10000-10298", False),
+        ("", False),
+        ("10000", False),
+    ],
 )
 def test_reserved_ports_are_compared_as_numbers(reserved: str, covered: bool) -> None:
-    script = 'bundle=scripts; . scripts/vm/steps.sh; . scripts/vm/prepare.sh; reserves 10000-10299 <<<"$1"'
+    script = (
+        "bundle=scripts; . scripts/vm/steps.sh; . scripts/vm/prepare.sh; reserves 10000-10299"
+        ' <<<"$1"'
+    )
     assert (bash(script, reserved).returncode == 0) is covered
 
 
@@ -61,6 +82,11 @@ def test_reserved_ports_are_compared_as_numbers(reserved: str, covered: bool) ->
         ({"PORTAL_USER_PORTS": "10000"}, "must be FIRST-LAST"),
     ],
 )
-def test_settings_that_would_break_a_vm_are_refused_at_once(settings: dict[str, str], words: str) -> None:
-    done = bash("scripts/setup-vm.sh --env /nowhere some-host", **{"PORTAL_GATEWAYS": "10.0.0.5", **settings})
+def test_settings_that_would_break_a_vm_are_refused_at_once(
+    settings: dict[str, str], words: str
+) -> None:
+    done = bash(
+        "scripts/setup-vm.sh --env /nowhere some-host",
+        **{"PORTAL_GATEWAYS": "10.0.0.5", **settings},
+    )
     assert (done.returncode, words in done.stderr) == (2, True), done.stderr

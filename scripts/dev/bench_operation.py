@@ -1,4 +1,4 @@
-"""Bench of operation: the health check of a fleet, setup-vm.sh where all is done, and asking a long revocation list."""
+"""Bench of operation: health check of a fleet, setup-vm.sh with nothing to do, revocation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,13 @@ def _health(stack: Stack, rounds: int) -> tuple[str, ...]:
     names = [f"bench-vm-{number:02}" for number in range(VMS)]
     for number, name in enumerate(names):
         stack.admin(
-            "vm", "add", name, "--engine", f"ssh://portal@{name}.invalid", "--address", f"10.254.0.{number + 1}"
+            "vm",
+            "add",
+            name,
+            "--engine",
+            f"ssh://portal@{name}.invalid",
+            "--address",
+            f"10.254.0.{number + 1}",
         )
     try:
         command = [str(ROOT / "scripts" / "health-check.sh"), "--json"]
@@ -65,29 +71,46 @@ def _setup(stack: Stack, rounds: int) -> tuple[str, ...]:
 
 
 def _revocation() -> tuple[str, ...]:
-    """One question to a list of 100,000, against one without a list in the way (a call that returns)."""
+    """One lookup in a list of 100,000 revoked certificates, against a call that just returns."""
     authority = pki.Authority("Bench")
     jane = authority.person("DOE.JANE.Q.1234567890", None).certificate
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "people.crl").write_bytes(_long_list(authority))
-        lists = RevocationLists(Path(folder), [authority.root.certificate, authority.issuing.certificate], STRICT)
+        lists = RevocationLists(
+            Path(folder), [authority.root.certificate, authority.issuing.certificate], STRICT
+        )
         loading = timed(lists.held)
         ours = [timed(lambda: lists.check(jane)) for _ in range(ASKED)]
     plain = [timed(lambda: None) for _ in range(ASKED)]
     print(f"a list of {REVOKED} was read and verified in {loading * 1e3:.0f} ms", flush=True)
     mine, peer = statistics.median(ours), statistics.median(plain)
-    return (f"is a card on a list of {REVOKED:,} / a call", f"{mine * 1e6:.1f} us", f"{peer * 1e6:.2f} us",
-            f"{mine / peer:.0f}", "< 100 us")  # fmt: skip
+    return (
+        f"is a card on a list of {REVOKED:,} / a call",
+        f"{mine * 1e6:.1f} us",
+        f"{peer * 1e6:.2f} us",
+        f"{mine / peer:.0f}",
+        "< 100 us",
+    )
 
 
 def _long_list(authority: pki.Authority) -> bytes:
     now = datetime.now(UTC)
-    entries = [x509.RevokedCertificateBuilder().serial_number(x509.random_serial_number()).revocation_date(now).build()
-               for _ in range(REVOKED)]  # fmt: skip
+    entries = [
+        x509.RevokedCertificateBuilder()
+        .serial_number(x509.random_serial_number())
+        .revocation_date(now)
+        .build()
+        for _ in range(REVOKED)
+    ]
     builder = x509.CertificateRevocationListBuilder(
-        authority.issuing.certificate.subject, now, now + timedelta(days=1), revoked_certificates=entries
+        authority.issuing.certificate.subject,
+        now,
+        now + timedelta(days=1),
+        revoked_certificates=entries,
     )
-    return builder.sign(authority.issuing.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    return builder.sign(authority.issuing.key, hashes.SHA256()).public_bytes(
+        serialization.Encoding.DER
+    )
 
 
 def _run(stack: Stack, command: list[str]) -> None:

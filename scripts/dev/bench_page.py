@@ -30,7 +30,9 @@ def run(rounds: int) -> tuple[list[float], list[float]]:
     logging.getLogger(NO_BROWSER).disabled = True
     with tempfile.TemporaryDirectory() as folder:
         portal = _portal(Path(folder))
-        jane = users.user_of(portal, Identity("edipi:1", "J.1", "Jane", "1", None, "", datetime.now(UTC)))
+        jane = users.user_of(
+            portal, Identity("edipi:1", "J.1", "Jane", "1", None, "", datetime.now(UTC))
+        )
         for number in range(CONTAINERS):
             made = deployments.request(portal, jane, Order("ml-cpu", f"c{number}"))
             with portal.store.transaction() as tx:
@@ -48,7 +50,7 @@ def run(rounds: int) -> tuple[list[float], list[float]]:
 
 def remember(user: object) -> object:
     """Sign somebody in, in the session of this run."""
-    import streamlit as st
+    import streamlit as st  # noqa: PLC0415 - the others run without Streamlit
 
     st.session_state["user"] = user
     return user
@@ -71,10 +73,17 @@ def _portal(folder: Path) -> Portal:
     records = Store(settings.database_url)
     records.migrate()
     described = catalog.read(ROOT / "images" / "ml-cpu" / "image.yaml")
-    portal = Portal(settings, records, {"ml-cpu": described}, lambda: datetime.now(UTC), lambda: None)
+    portal = Portal(
+        settings, records, {"ml-cpu": described}, lambda: datetime.now(UTC), lambda: None
+    )
     found = Report(image="ml-cpu", scanned_at=portal.now(), scanners=(), findings=())
-    made = images.register(portal, "bench", Candidate("ml-cpu", "1.0.0", "r/ml-cpu@sha256:" + "0" * 64, 1, 1, False,
-                                                      portal.now(), {}, found))  # fmt: skip
+    made = images.register(
+        portal,
+        "bench",
+        Candidate(
+            "ml-cpu", "1.0.0", "r/ml-cpu@sha256:" + "0" * 64, 1, 1, False, portal.now(), {}, found
+        ),
+    )
     images.approve(portal, "bench", made.id)
     inventory.add(portal, "bench", "vm", "unix:///none", "10.0.0.1")
     return portal

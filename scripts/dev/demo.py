@@ -45,14 +45,24 @@ def up() -> None:
     stack.up()
     say("Publishing ml-cpu: build, tests, scan, push, signature; then approving it ...")
     reference = stack.publish("ml-cpu", say=say)
-    stack.admin("vm", "add", "this-machine", "--engine", "unix:///var/run/docker.sock", "--address", stack.gateway)
+    stack.admin(
+        "vm",
+        "add",
+        "this-machine",
+        "--engine",
+        "unix:///var/run/docker.sock",
+        "--address",
+        stack.gateway,
+    )
     say("Now the main job: Jane deploys ml-cpu with her certificate ...")
     with client(stack, "jane") as http:
         url = deploy(http, reference.partition("@")[2], say)
         answer = http.get(f"{url}api")
         answer.raise_for_status()
     say(f"Jupyter Server {answer.json()['version']} answers Jane at {url}")
-    print(NEXT_STEPS.format(url=stack.url, certs=stack.certs, password=pki.P12_PASSWORD, jupyter=url))
+    print(
+        NEXT_STEPS.format(url=stack.url, certs=stack.certs, password=pki.P12_PASSWORD, jupyter=url)
+    )
 
 
 def client(stack: Stack, person: str) -> httpx.Client:
@@ -64,7 +74,9 @@ def client(stack: Stack, person: str) -> httpx.Client:
 
 def deploy(http: httpx.Client, digest: str, say: Progress) -> str:
     """Deploy, or find what an earlier run deployed; follow it; return the Jupyter address."""
-    found = [d for d in http.get("/api/v1/deployments").raise_for_status().json() if d["name"] == PROOF]
+    found = [
+        d for d in http.get("/api/v1/deployments").raise_for_status().json() if d["name"] == PROOF
+    ]
     existing = [d for d in found if d["digest"] == digest]
     for old in (d for d in found if d["digest"] != digest):
         say("  removing the notebook of an earlier release (its home folder stays) ...")
@@ -84,9 +96,14 @@ def deploy(http: httpx.Client, digest: str, say: Progress) -> str:
 
 
 def follow(http: httpx.Client, deployment_id: str, say: Progress, until: str = "running") -> str:
-    """Print every new state until it runs (or is removed). SystemExit with the reason when it fails."""
+    """Print every new state until it runs (or is removed).
+
+    SystemExit with the reason when it fails.
+    """
     last = ""
-    with http.stream("GET", f"/api/v1/deployments/{deployment_id}/events", timeout=READY_S) as events:
+    with http.stream(
+        "GET", f"/api/v1/deployments/{deployment_id}/events", timeout=READY_S
+    ) as events:
         for line in events.iter_lines():
             if not line.startswith("data: "):
                 continue
@@ -102,7 +119,10 @@ def follow(http: httpx.Client, deployment_id: str, say: Progress, until: str = "
 
 
 def down() -> None:
-    """Stop everything the demo started: the portal, and the containers it deployed. Data is kept."""
+    """Stop everything the demo started: the portal, and the containers it deployed.
+
+    Data is kept.
+    """
     stack, say = demo_stack(), Progress()
     if not (stack.home / "authority.pem").exists():
         say("No demo was started here.")
@@ -115,13 +135,19 @@ def down() -> None:
         container.remove(force=True)
     for network in docker.from_env().networks.list(filters={"label": label}):
         network.remove()  # people's own; the worker, which does it otherwise, is gone
-    say("Nothing of the demo is running. Kept: .demo/ (certificates), volumes (database, registry, home folders).")
+    say(
+        "Nothing of the demo is running. Kept: .demo/ (certificates), "
+        "volumes (database, registry, home folders)."
+    )
 
 
 def clean() -> None:
     """Stop the demo and delete what it made: certificates, database, registry, home folders."""
     people = [subject.split("@")[0] for _, subject in stacks.PEOPLE.values()]
-    print("This deletes the demo's certificates, database, images and the home folders of Jane, John and Alex.")
+    print(
+        "This deletes the demo's certificates, database, images and "
+        "the home folders of Jane, John and Alex."
+    )
     if input("Type yes to go on: ") != "yes":
         raise SystemExit("Nothing was deleted.")
     down()
@@ -151,7 +177,8 @@ What to do next
      These are demo certificates: remove them again when you are done.
   2. Open {url} and choose the certificate DOE.JANE.Q.1234567890.
   3. Or without a browser:
-       curl --cacert {certs}/ca.crt --cert {certs}/jane.crt --key {certs}/jane.key {url}/api/v1/deployments
+       curl --cacert {certs}/ca.crt --cert {certs}/jane.crt --key {certs}/jane.key \\
+         {url}/api/v1/deployments
 
 Stop it with   make demo-down      (make demo-clean also deletes its data)
 """

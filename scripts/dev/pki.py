@@ -1,4 +1,7 @@
-"""A demo PKI with CAC-like certificates: root, intermediate, server, people. Never for production."""
+"""A demo PKI with CAC-like certificates: root, intermediate, server, people.
+
+Never for production.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,9 @@ def pem(*certificates: x509.Certificate) -> bytes:
 def key_pem(key: Key) -> bytes:
     """A private key as unencrypted PKCS#8 PEM."""
     encryption = serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    )
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -57,12 +62,15 @@ class Authority:
     def __init__(self, name: str) -> None:
         self.root = _ca(f"{name} Root CA", None)
         self.issuing = _ca(f"{name} ID CA-1", self.root, for_people=True)
-        # Go refuses the critical policyConstraints of the people's CA: engines could not trust the registry.
+        # Go refuses the critical policyConstraints of the people's CA: engines could not trust the
+        # registry.
         self.servers = _ca(f"{name} SW CA-1", self.root)
 
     def save(self, path: Path) -> None:
         """Root and intermediate with their keys in one PEM file."""
-        parts = [pem(ca.certificate) + key_pem(ca.key) for ca in (self.root, self.issuing, self.servers)]
+        parts = [
+            pem(ca.certificate) + key_pem(ca.key) for ca in (self.root, self.issuing, self.servers)
+        ]
         write_private(path, b"".join(parts))
 
     @classmethod
@@ -93,16 +101,23 @@ class Authority:
         """A CAC-like authentication certificate."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         builder = _builder(_name(common_name), self.issuing.certificate.subject, key, days, starts)
-        builder = _leaf(builder, usages if usages is not None else [ExtendedKeyUsageOID.CLIENT_AUTH])
+        builder = _leaf(
+            builder, usages if usages is not None else [ExtendedKeyUsageOID.CLIENT_AUTH]
+        )
         builder = builder.add_extension(
-            x509.CertificatePolicies([x509.PolicyInformation(HARDWARE_POLICY, None)]), critical=False
+            x509.CertificatePolicies([x509.PolicyInformation(HARDWARE_POLICY, None)]),
+            critical=False,
         )
         if upn is not None:
             der = b"\x0c" + bytes([len(upn)]) + upn.encode()
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.OtherName(UPN, der)]), critical=False)
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([x509.OtherName(UPN, der)]), critical=False
+            )
         return _sign(builder, key, self.issuing)
 
-    def revocation_list(self, *revoked: x509.Certificate, days: int = 3650, starts: timedelta = timedelta(0)) -> bytes:
+    def revocation_list(
+        self, *revoked: x509.Certificate, days: int = 3650, starts: timedelta = timedelta(0)
+    ) -> bytes:
         """The list of the people's CA, in PEM: these certificates are revoked."""
         start = datetime.now(UTC) + starts
         builder = (
@@ -110,19 +125,32 @@ class Authority:
             .issuer_name(self.issuing.certificate.subject)
             .last_update(start)
             .next_update(start + timedelta(days=days))
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.issuing.key.public_key()), False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.issuing.key.public_key()),
+                False,
+            )
         )
         for one in revoked:
-            entry = x509.RevokedCertificateBuilder().serial_number(one.serial_number).revocation_date(start)
+            entry = (
+                x509.RevokedCertificateBuilder()
+                .serial_number(one.serial_number)
+                .revocation_date(start)
+            )
             builder = builder.add_revoked_certificate(entry.build())
-        return builder.sign(self.issuing.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        return builder.sign(self.issuing.key, hashes.SHA256()).public_bytes(
+            serialization.Encoding.PEM
+        )
 
     def server(self, names: list[str]) -> Issued:
         """A TLS server certificate for host names and addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_name(names[0]), self.servers.certificate.subject, key, 365, timedelta(minutes=-5))
+        builder = _builder(
+            _name(names[0]), self.servers.certificate.subject, key, 365, timedelta(minutes=-5)
+        )
         builder = _leaf(builder, [ExtendedKeyUsageOID.SERVER_AUTH])
-        builder = builder.add_extension(x509.SubjectAlternativeName([_general(n) for n in names]), False)
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([_general(n) for n in names]), False
+        )
         return _sign(builder, key, self.servers)
 
 
@@ -136,7 +164,9 @@ def write_person(directory: Path, name: str, person: Issued, authority: Authorit
     person.write(directory, name)
     password = serialization.BestAvailableEncryption(P12_PASSWORD.encode())
     chain = [authority.issuing.certificate, authority.root.certificate]
-    bundle = pkcs12.serialize_key_and_certificates(name.encode(), person.key, person.certificate, chain, password)
+    bundle = pkcs12.serialize_key_and_certificates(
+        name.encode(), person.key, person.certificate, chain, password
+    )
     write_private(directory / f"{name}.p12", bundle)
 
 
@@ -149,14 +179,21 @@ def _private(key: bytes) -> Key:
 def _ca(name: str, issuer: Issued | None, *, for_people: bool = False) -> Issued:
     key = ec.generate_private_key(ec.SECP384R1())
     subject = _name(name)
-    builder = _builder(subject, issuer.certificate.subject if issuer else subject, key, 3650, timedelta(days=-1))
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None if not issuer else 0), True)
+    builder = _builder(
+        subject, issuer.certificate.subject if issuer else subject, key, 3650, timedelta(days=-1)
+    )
+    builder = builder.add_extension(
+        x509.BasicConstraints(ca=True, path_length=None if not issuer else 0), True
+    )
     builder = builder.add_extension(_key_usage(sign=False, ca=True), True)
     if for_people:  # as on DoD ID CAs
-        builder = builder.add_extension(x509.PolicyConstraints(require_explicit_policy=0, inhibit_policy_mapping=None),
-                                        critical=True)  # fmt: skip
         builder = builder.add_extension(
-            x509.CertificatePolicies([x509.PolicyInformation(HARDWARE_POLICY, None)]), critical=False
+            x509.PolicyConstraints(require_explicit_policy=0, inhibit_policy_mapping=None),
+            critical=True,
+        )
+        builder = builder.add_extension(
+            x509.CertificatePolicies([x509.PolicyInformation(HARDWARE_POLICY, None)]),
+            critical=False,
         )
     if issuer is None:
         return Issued(builder.sign(key, hashes.SHA256()), key)
@@ -171,7 +208,9 @@ def ssh_key_pair() -> tuple[bytes, bytes]:
     return private, public + b" container-portal\n"
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: Key, days: int, starts: timedelta) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: Key, days: int, starts: timedelta
+) -> x509.CertificateBuilder:
     start = datetime.now(UTC) + starts
     return (
         x509.CertificateBuilder()
@@ -185,23 +224,35 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: Key, days: int, starts:
     )
 
 
-def _leaf(builder: x509.CertificateBuilder, usages: list[x509.ObjectIdentifier]) -> x509.CertificateBuilder:
+def _leaf(
+    builder: x509.CertificateBuilder, usages: list[x509.ObjectIdentifier]
+) -> x509.CertificateBuilder:
     builder = builder.add_extension(_key_usage(sign=True, ca=False), True)
     return builder.add_extension(x509.ExtendedKeyUsage(usages), False) if usages else builder
 
 
 def _key_usage(*, sign: bool, ca: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(digital_signature=sign, content_commitment=False, key_encipherment=False,
-                         data_encipherment=False, key_agreement=False, key_cert_sign=ca, crl_sign=ca,
-                         encipher_only=False, decipher_only=False)  # fmt: skip
+    return x509.KeyUsage(
+        digital_signature=sign,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _name(common_name: str) -> x509.Name:
-    return x509.Name([
-        x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
-        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Container Portal Demo"),
-        x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-    ])  # fmt: skip
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Container Portal Demo"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
 
 
 def _general(name: str) -> x509.GeneralName:

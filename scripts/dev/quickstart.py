@@ -1,4 +1,4 @@
-"""Two steps of the quick start (streamlit-service/docker-compose.yml), each in a container of its own."""
+"""Two steps of the quick start (streamlit-service/docker-compose.yml), each in a container."""
 
 from __future__ import annotations
 
@@ -17,17 +17,33 @@ OUT = Path("/out")
 GETS = {
     "proxy": ("client_ca", "proxy_secret", "server_cert", "server_key"),
     "pages": ("client_ca", "proxy_secret"),
-    "worker": ("client_ca", "proxy_secret", "registry_password", "registry_ca", "cosign.pub", "ssh_key",
-               "ssh_known_hosts"),
+    "worker": (
+        "client_ca",
+        "proxy_secret",
+        "registry_password",
+        "registry_ca",
+        "cosign.pub",
+        "ssh_key",
+        "ssh_known_hosts",
+    ),
     "registry": ("registry_password", "server_cert", "server_key"),
-    "publisher": ("client_ca", "proxy_secret", "registry_password", "registry_ca", "cosign.pub", "cosign.key",
-                  "cosign_password"),
-}  # fmt: skip
+    "publisher": (
+        "client_ca",
+        "proxy_secret",
+        "registry_password",
+        "registry_ca",
+        "cosign.pub",
+        "cosign.key",
+        "cosign_password",
+    ),
+}
 
 
 def make_secrets() -> None:
-    """A demonstration CA and all secrets, each service's in its own volume; people's certificates for the browser."""
-    system = Stack(home=OUT / "home", project="portal-quickstart", host=os.environ["PORTAL_PUBLIC_HOST"])
+    """Make a demonstration CA and all secrets, each service's in its own volume."""
+    system = Stack(
+        home=OUT / "home", project="portal-quickstart", host=os.environ["PORTAL_PUBLIC_HOST"]
+    )
     new = system.make_secrets()
     _signing_key(system)
     for service, names in GETS.items():
@@ -39,17 +55,26 @@ def make_secrets() -> None:
         if path.stem != "server":
             _hand_over(path, people / path.name, 0o600)
             os.chown(people / path.name, owner.st_uid, owner.st_gid)  # whose checkout it is
-    print("Made a demonstration CA and certificates." if new else "The certificates of before are kept.")
+    print(
+        "Made a demonstration CA and certificates."
+        if new
+        else "The certificates of before are kept."
+    )
 
 
 def _signing_key(system: Stack) -> None:
-    """cosign's key pair, by cosign itself; kept when it exists."""
+    """Cosign's key pair, by cosign itself; kept when it exists."""
     if (system.home / "secrets" / "cosign.pub").exists():
         return
     password = secrets.token_urlsafe(24)
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["cosign", "generate-key-pair"], cwd=folder, env={**os.environ, "COSIGN_PASSWORD": password},
-                       check=True, capture_output=True)  # fmt: skip
+        subprocess.run(
+            ["cosign", "generate-key-pair"],
+            cwd=folder,
+            env={**os.environ, "COSIGN_PASSWORD": password},
+            check=True,
+            capture_output=True,
+        )
         system.write_secret("cosign_password", password.encode())
         for name in ("cosign.key", "cosign.pub"):
             system.write_secret(name, (Path(folder) / name).read_bytes())
@@ -62,25 +87,44 @@ def _hand_over(source: Path, target: Path, mode: int) -> None:
 
 
 def first_image() -> None:
-    """This machine's engine is the first VM; ml-cpu is published by the real pipeline. Again, it changes nothing."""
-    _admin("vm", "add", "this-machine", "--engine", "unix:///var/run/docker.sock", "--address",
-           os.environ["PORTAL_GATEWAY"])  # fmt: skip
-    print("Publishing ml-cpu: build, tests, scan, signature. The first time takes some minutes.", flush=True)
+    """Add this machine's engine as the first VM and publish ml-cpu by the real pipeline.
+
+    Again, it changes nothing.
+    """
+    _admin(
+        "vm",
+        "add",
+        "this-machine",
+        "--engine",
+        "unix:///var/run/docker.sock",
+        "--address",
+        os.environ["PORTAL_GATEWAY"],
+    )
+    print(
+        "Publishing ml-cpu: build, tests, scan, signature. The first time takes some minutes.",
+        flush=True,
+    )
     _admin("image", "publish", "ml-cpu", "--approve")
     address = f"https://{os.environ['PORTAL_PUBLIC_HOST']}:{os.environ['PORTAL_PUBLIC_PORT']}"
     print(NEXT.format(url=address, password=pki.P12_PASSWORD), flush=True)
 
 
 def _admin(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, "/srv/portal/admin.py", *arguments], cwd="/srv/portal", check=False)
+    done = subprocess.run(
+        [sys.executable, "/srv/portal/admin.py", *arguments], cwd="/srv/portal", check=False
+    )
     if done.returncode:
-        raise SystemExit(f"error: {' '.join(arguments)} failed; what it said is above. Try again: docker compose up -d")
+        raise SystemExit(
+            f"error: {' '.join(arguments)} failed; what it said is above. "
+            "Try again: docker compose up -d"
+        )
 
 
 NEXT = """
 The portal is at {url}
 
-  1. Import quickstart/jane.p12 (password: {password}) into your browser, and trust quickstart/ca.crt for websites.
+  1. Import quickstart/jane.p12 (password: {password}) into your browser, and trust
+     quickstart/ca.crt for websites.
   2. Open {url} and choose the certificate DOE.JANE.Q.1234567890.
   3. Press Deploy, and Open JupyterLab.
 

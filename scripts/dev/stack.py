@@ -1,4 +1,4 @@
-"""The real system from deployment/docker-compose.yml, for `make demo`, the tests and `make bench`."""
+"""The real system from deployment/docker-compose.yml, for `make demo`, tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -74,7 +74,10 @@ class Stack:
         return f"https://{self.host}:{self.port}"
 
     def make_secrets(self) -> bool:
-        """Authority, certificates and secrets; what exists is kept. True when the authority was made."""
+        """Authority, certificates and secrets; what exists is kept.
+
+        True when the authority was made.
+        """
         known = self.home / "authority.pem"
         new = not known.exists()
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -128,7 +131,10 @@ class Stack:
                 self.write_secret(name, content)
 
     def write_secret(self, name: str, content: bytes) -> None:
-        """A secret file. Its folder is closed to others; the containers' users must be able to read the file."""
+        """A secret file.
+
+        Its folder is closed to others; the containers' users must be able to read the file.
+        """
         path = self.home / "secrets" / name
         path.write_bytes(content)
         path.chmod(0o444)
@@ -154,16 +160,23 @@ class Stack:
         return self.compose("exec", "-T", "api", "python3", "admin.py", *arguments, capture=True)
 
     def up(self) -> None:
-        """Start, or bring up to date; returns when every service is healthy. StackError names a port that is taken."""
+        """Start, or bring up to date; returns when every service is healthy.
+
+        StackError names a port that is taken.
+        """
         try:
-            self.compose("up", "-d", "--wait", "--wait-timeout", "120", "--quiet-pull", capture=True)
+            self.compose(
+                "up", "-d", "--wait", "--wait-timeout", "120", "--quiet-pull", capture=True
+            )
         except StackError as error:
             taken = PORT_TAKEN.search(str(error))
             if taken is None:
                 raise
             self.down()
             what = f"Port {taken[1] or taken[2]} on {self.bind} is in use by another program"
-            raise StackError(f"{what}. End it (ss -ltnp shows it) and try again. The portal was stopped.") from error
+            raise StackError(
+                f"{what}. End it (ss -ltnp shows it) and try again. The portal was stopped."
+            ) from error
 
     def down(self, *, volumes: bool = False) -> None:
         """Stop and remove the containers, and the data if asked."""
@@ -174,7 +187,9 @@ class Stack:
         found = []
         for service in services:
             attrs = docker.from_env().containers.get(f"{self.project}-{service}-1").attrs
-            found.append(str(attrs["NetworkSettings"]["Networks"][f"{self.project}_portal"]["IPAddress"]))
+            found.append(
+                str(attrs["NetworkSettings"]["Networks"][f"{self.project}_portal"]["IPAddress"])
+            )
         return found
 
     def variables(self) -> dict[str, str]:
@@ -208,24 +223,46 @@ class Stack:
         }
 
     def publish(self, image: str, *arguments: str, say: Say = print) -> str:
-        """Publish an image by the real pipeline, and approve it. Returns the reference that engines pull."""
+        """Publish an image by the real pipeline, and approve it.
+
+        Returns the reference that engines pull.
+        """
         ensure_base(image)
         said = self.publisher("image", "publish", image, "--approve", *arguments, say=say)
         return said.strip().splitlines()[-1].rpartition(" ")[2]
 
     def publisher(
-        self, *arguments: str, say: Say | None = None, settings: dict[str, str] | None = None, database: str = ""
+        self,
+        *arguments: str,
+        say: Say | None = None,
+        settings: dict[str, str] | None = None,
+        database: str = "",
     ) -> str:
-        """Run admin.py with the publisher's tools; every line goes to `say` as it comes. Raises StackError.
+        """Run admin.py with the publisher's tools; every line goes to `say` as it comes.
+
+        Raises StackError.
 
         `settings` differ from the stack's for this one command; `database` is another portal's.
         """
-        command = ["docker", "compose", "run", "--rm", "-T",
-                   "--no-deps", *(["-e", f"PORTAL_DATABASE_URL={database}"] if database else []), "publisher",
-                   *arguments]  # fmt: skip
+        command = [
+            "docker",
+            "compose",
+            "run",
+            "--rm",
+            "-T",
+            "--no-deps",
+            *(["-e", f"PORTAL_DATABASE_URL={database}"] if database else []),
+            "publisher",
+            *arguments,
+        ]
         lines = []
-        with subprocess.Popen(command, env={**self.variables(), **(settings or {})}, text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT) as running:  # fmt: skip
+        with subprocess.Popen(
+            command,
+            env={**self.variables(), **(settings or {})},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as running:
             assert running.stdout is not None
             for line in running.stdout:
                 if COMPOSE_CHATTER.match(line):
@@ -234,20 +271,40 @@ class Stack:
                 if say:
                     say(f"  {line.rstrip()}")
         if running.returncode:
-            raise StackError("publishing stopped; its last words are above" if say else "".join(lines))
+            raise StackError(
+                "publishing stopped; its last words are above" if say else "".join(lines)
+            )
         return "".join(lines)
 
     def make_signing_key(self) -> None:
-        """cosign's key pair, by cosign itself; kept when it exists."""
+        """Cosign's key pair, by cosign itself; kept when it exists."""
         folder = self.home / "secrets"
         if (folder / "cosign.pub").exists():
             return
         password = secrets.token_urlsafe(24)
         self.write_secret("cosign_password", password.encode())
-        make = "cd /tmp && cosign generate-key-pair >/dev/null 2>&1 && cat cosign.key && echo == && cat cosign.pub"
-        command = ["docker", "run", "--rm", "-e", "COSIGN_PASSWORD", "container-portal:dev", "sh", "-c", make]
-        done = subprocess.run(command, env={**os.environ, "COSIGN_PASSWORD": password}, capture_output=True, text=True,
-                              check=False)  # fmt: skip
+        make = (
+            "cd /tmp && cosign generate-key-pair >/dev/null 2>&1 && cat "
+            "cosign.key && echo == && cat cosign.pub"
+        )
+        command = [
+            "docker",
+            "run",
+            "--rm",
+            "-e",
+            "COSIGN_PASSWORD",
+            "container-portal:dev",
+            "sh",
+            "-c",
+            make,
+        ]
+        done = subprocess.run(
+            command,
+            env={**os.environ, "COSIGN_PASSWORD": password},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         private, _, public = done.stdout.partition("==\n")
         if done.returncode or not public:
             raise StackError(f"no signing key could be made: {done.stderr}")
@@ -256,7 +313,10 @@ class Stack:
 
     def registry_auth(self) -> dict[str, str]:
         """The registry's credentials."""
-        return {"username": "portal", "password": (self.home / "secrets" / "registry_password").read_text()}
+        return {
+            "username": "portal",
+            "password": (self.home / "secrets" / "registry_password").read_text(),
+        }
 
 
 def image_labels(reference: str) -> dict[str, str]:
@@ -273,13 +333,15 @@ def ensure_base(image: str) -> None:
 
 def ensure_images(*bases: str) -> None:
     """Images to build on: there, pulled, or stand-ins."""
-    done = subprocess.run([str(ROOT / "scripts" / "dev" / "engine.sh"), "base", *bases], check=False)
+    done = subprocess.run(
+        [str(ROOT / "scripts" / "dev" / "engine.sh"), "base", *bases], check=False
+    )
     if done.returncode:
         raise StackError(f"there is no base {' '.join(bases)}")
 
 
 def build(context: Path, tag: str, *arguments: str) -> None:
-    """docker build; every 10 s says at which step it is, and everything when it fails.
+    """Docker build; every 10 s says at which step it is, and everything when it fails.
 
     The host's own CAs go along where the context has a place for them.
     """
@@ -289,8 +351,13 @@ def build(context: Path, tag: str, *arguments: str) -> None:
             copy2(certificate, certs)
     environment = {**os.environ, "BUILDKIT_PROGRESS": "plain"}
     started, told, lines = time.monotonic(), time.monotonic(), []
-    with subprocess.Popen(["docker", "build", "-t", tag, *arguments, str(context)], text=True, env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:  # fmt: skip
+    with subprocess.Popen(
+        ["docker", "build", "-t", tag, *arguments, str(context)],
+        text=True,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as running:
         assert running.stdout is not None
         step = ""
         for line in running.stdout:

@@ -33,13 +33,16 @@ def page() -> None:
 def _cards() -> None:
     if st.session_state.pop("go", None) == "deploy":
         session.go_to("deploy")
-    if "dialog" in st.session_state:  # chosen in here; a dialog of the fragment would close at its next refresh
+    # Chosen in here; a dialog of the fragment would close at its next refresh.
+    if "dialog" in st.session_state:
         st.rerun(scope="app")
     frame.show_problem()
     mine = deployments.mine(session.portal(), session.user())
     if not mine:
-        st.info("Here you find your containers: open, stop, start or remove them. You have none yet.",
-                icon=":material/deployed_code:")  # fmt: skip
+        st.info(
+            "Here you find your containers: open, stop, start or remove them. You have none yet.",
+            icon=":material/deployed_code:",
+        )
         if st.button("Deploy your first container", type="primary", key="first"):
             session.go_to("deploy")
         return
@@ -50,7 +53,9 @@ def _cards() -> None:
 
 def _card(d: Deployment) -> None:
     now, zone = session.portal().now(), session.zone()
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
         st.markdown(f"#### {d.name} {words.badge(d.state)}", width="content")
         with st.container(horizontal=True, width="content"):
             _buttons(d)
@@ -60,23 +65,35 @@ def _card(d: Deployment) -> None:
     gpus = f"{words.plural(d.gpus, 'GPU')} · " if d.gpus else ""
     vm = f"{d.vm.name} · " if d.vm else ""
     verb = "started" if d.state is State.RUNNING else "changed"
-    st.caption(f"{d.release.image} {d.release.version} · {vm}{gpus}{d.memory_gb:g} GB · {cpus} · "
-               f"{verb} {words.ago(since, now)}", help=words.absolute(since, zone))  # fmt: skip
+    st.caption(
+        f"{d.release.image} {d.release.version} · {vm}{gpus}{d.memory_gb:g} GB · {cpus} · "
+        f"{verb} {words.ago(since, now)}",
+        help=words.absolute(since, zone),
+    )
     if d.vm and d.unreachable:
-        st.warning(f"{d.vm.name} cannot be reached just now, so this may be out of date. Nothing was stopped. "
-                   "Administrators see this too.", icon=":material/cloud_off:")  # fmt: skip
+        st.warning(
+            f"{d.vm.name} cannot be reached just now, so this may be out of date. Nothing was"
+            " stopped. Administrators see this too.",
+            icon=":material/cloud_off:",
+        )
     if d.state is State.RUNNING and (lost := board.lost_gpus(session.portal(), d)):
-        st.warning(f"**{words.plural(lost, 'GPU')} of this container cannot be used any more:** the VM does not report "
-                   "it, or reports an error. Stop and start it to get another; save your work first.",
-                   icon=":material/memory:")  # fmt: skip
+        st.warning(
+            f"**{words.plural(lost, 'GPU')} of this container cannot be used any more:** the VM"
+            " does not report it, or reports an error. Stop and start "
+            "it to get another; save your work first.",
+            icon=":material/memory:",
+        )
     _about_its_release(d)
     if d.state is State.WAITING:
         st.info(words.in_line(d), icon=":material/hourglass_top:")
     elif d.state in (State.PENDING, State.PULLING, State.STARTING):
         _progress(d)
     elif d.failure:
-        st.error(f"**{d.failure.message}**  \n{d.failure.hint}  \n:small[If it stays, give {contact} "
-                 f"this reference: `{d.id}`]", icon=":material/error:")  # fmt: skip
+        st.error(
+            f"**{d.failure.message}**  \n{d.failure.hint}  \n:small[If it stays, give {contact} "
+            f"this reference: `{d.id}`]",
+            icon=":material/error:",
+        )
     elif d.state is State.STOPPED:
         st.markdown(f"{words.why(d)} The home folder is kept.")
     elif d.state in lifecycle.WORK:
@@ -97,11 +114,17 @@ def _about_its_release(d: Deployment) -> None:
         return
     startable = d.state in lifecycle.USER_ACTIONS["start"][0]
     if d.release.state is ReleaseState.WITHDRAWN and not startable:
-        st.warning(f"**{problem}** What runs goes on; it does not start again. Save your work in the home folder, and "
-                   "deploy the image anew.", icon=":material/block:")  # fmt: skip
+        st.warning(
+            f"**{problem}** What runs goes on; it does not start again. Save your work in the home"
+            " folder, and deploy the image anew.",
+            icon=":material/block:",
+        )
     elif startable:
-        st.warning(f"**It cannot start:** {problem} Your home folder is kept: deploy the image anew to go on.",
-                   icon=":material/block:")  # fmt: skip
+        st.warning(
+            f"**It cannot start:** {problem} Your home folder is kept: "
+            "deploy the image anew to go on.",
+            icon=":material/block:",
+        )
 
 
 def _deploy_anew(image: str) -> None:
@@ -120,8 +143,10 @@ def _ssh(d: Deployment) -> None:
         st.code(command, language="bash", wrap_lines=True)
         st.markdown("For `~/.ssh/config`; VS Code finds it under *Remote-SSH: Connect to Host*:")
         st.code(words.ssh_config(d.name, command, module), language="text", wrap_lines=True)
-        st.caption("At the first connection, compare the fingerprint with “SSH host key” in the log. No answer? Your "
-                   "administrators decide from which networks SSH is open.")  # fmt: skip
+        st.caption(
+            "At the first connection, compare the fingerprint with “SSH host key” in the log. No"
+            " answer? Your administrators decide from which networks SSH is open."
+        )
 
 
 def _progress(d: Deployment) -> None:
@@ -129,8 +154,11 @@ def _progress(d: Deployment) -> None:
     if not d.progress:
         st.progress({State.PENDING: 0.05, State.PULLING: 0.1, State.STARTING: 0.9}[d.state])
         return
-    # The move to pulling is the last change of state: its age is how long the download has taken, on any screen.
-    share, text = words.download(d.progress, (session.portal().now() - d.updated_at).total_seconds())
+    # The move to pulling is the last change of state: its age is how long the download has taken,
+    # on any screen.
+    share, text = words.download(
+        d.progress, (session.portal().now() - d.updated_at).total_seconds()
+    )
     st.progress(share, text)
     with st.expander("Layers", key=f"layers-{d.id}"):
         for layer in d.progress:
@@ -140,21 +168,42 @@ def _progress(d: Deployment) -> None:
 def _buttons(d: Deployment) -> None:
     if d.state is State.RUNNING:
         links = urls(d, session.portal().settings)
-        st.link_button("Open JupyterLab", links["jupyter"], type="primary", icon=":material/open_in_new:")
+        st.link_button(
+            "Open JupyterLab", links["jupyter"], type="primary", icon=":material/open_in_new:"
+        )
         st.link_button("Open TensorBoard", links["tensorboard"], icon=":material/monitoring:")
     elif d.state in lifecycle.USER_ACTIONS["start"][0]:
         if _problem(d):
-            st.button("Deploy anew", type="primary", icon=":material/rocket_launch:", key=f"anew-{d.id}",
-                      on_click=_deploy_anew, args=(d.release.image,))  # fmt: skip
+            st.button(
+                "Deploy anew",
+                type="primary",
+                icon=":material/rocket_launch:",
+                key=f"anew-{d.id}",
+                on_click=_deploy_anew,
+                args=(d.release.image,),
+            )
         else:
-            st.button("Start", type="primary", icon=":material/play_arrow:", key=f"start-{d.id}",
-                      on_click=_act, args=(d.id, "start"))  # fmt: skip
+            st.button(
+                "Start",
+                type="primary",
+                icon=":material/play_arrow:",
+                key=f"start-{d.id}",
+                on_click=_act,
+                args=(d.id, "start"),
+            )
     if d.state in (State.RUNNING, State.STOPPED, State.STARTING):
         _logs_button(d)
     choices = [action for action in MENU if d.state in lifecycle.USER_ACTIONS[action][0]]
     if choices:
-        st.menu_button("More", choices, icon=":material/more_horiz:", key=f"more-{d.id}",
-                       format_func=functools.partial(_menu_label, d.state), on_click=_chosen, args=(d.id,))  # fmt: skip
+        st.menu_button(
+            "More",
+            choices,
+            icon=":material/more_horiz:",
+            key=f"more-{d.id}",
+            format_func=functools.partial(_menu_label, d.state),
+            on_click=_chosen,
+            args=(d.id,),
+        )
 
 
 def _menu_label(state: State, action: str) -> str:
@@ -170,7 +219,9 @@ def _chosen(deployment_id: str) -> None:
 
 
 def _logs_button(d: Deployment) -> None:
-    st.button("Logs", icon=":material/article:", key=f"logs-{d.id}", on_click=_ask, args=("logs", d.id))
+    st.button(
+        "Logs", icon=":material/article:", key=f"logs-{d.id}", on_click=_ask, args=("logs", d.id)
+    )
 
 
 def _ask(dialog: str, deployment_id: str) -> None:
@@ -194,9 +245,11 @@ def _dialogs() -> None:
 
 @st.dialog("Remove this container?")
 def _confirm_removal(d: Deployment) -> None:
-    st.markdown(f"**{d.name}** ends now, with everything that runs in it.\n\n"
-                "- :green-badge[Stays] your home folder on this VM, with notebooks and TensorBoard logs\n"
-                "- :red-badge[Lost] everything outside the home folder, and what is only in memory")  # fmt: skip
+    st.markdown(
+        f"**{d.name}** ends now, with everything that runs in it.\n\n"
+        "- :green-badge[Stays] your home folder on this VM, with notebooks and TensorBoard logs\n"
+        "- :red-badge[Lost] everything outside the home folder, and what is only in memory"
+    )
     with st.container(horizontal=True):
         if st.button("Remove", type="primary", icon=":material/delete:", key="confirm-remove"):
             _act(d.id, "remove")

@@ -22,8 +22,11 @@ def page() -> None:
         approved = releases.approved(tx)
     offered = {name: image for name, image in portal.catalog.items() if name in approved}
     if not offered:
-        st.info("No image is approved yet, so there is nothing to deploy. "
-                f"Ask {portal.settings.help_contact} to approve one.", icon=":material/inventory_2:")  # fmt: skip
+        st.info(
+            "No image is approved yet, so there is nothing to deploy. "
+            f"Ask {portal.settings.help_contact} to approve one.",
+            icon=":material/inventory_2:",
+        )
         return
     chosen = _chosen(offered)
     ready = shelf.ready(portal, session.user())
@@ -32,7 +35,9 @@ def page() -> None:
         st.subheader("Choose an image")
         names = list(offered)
         for start in range(0, len(names), CARDS_PER_ROW):
-            for column, name in zip(st.columns(CARDS_PER_ROW), names[start : start + CARDS_PER_ROW], strict=False):
+            for column, name in zip(
+                st.columns(CARDS_PER_ROW), names[start : start + CARDS_PER_ROW], strict=False
+            ):
                 with column:
                     _card(offered[name], approved[name], ready.get(name), selected=name == chosen)
     with order:
@@ -41,7 +46,7 @@ def page() -> None:
 
 
 def _chosen(offered: dict[str, Image]) -> str:
-    """The selected image; until one is, that of the newest container, else the first that the user's VMs suit."""
+    """The selected image; else the newest container's; else the first that the VMs can run."""
     if "image" not in st.session_state:
         mine = deployments.mine(session.portal(), session.user())
         gpus = bool(board.offers(session.portal(), session.user()))
@@ -55,23 +60,34 @@ def _card(image: Image, release: Release, ready: shelf.Ready | None, *, selected
     zone, now = session.zone(), session.portal().now()
     with st.container(border=True):
         gpu = (
-            ":violet-badge[:material/memory: GPU]" if image.gpu else ":gray-badge[:material/developer_board: CPU only]"
+            ":violet-badge[:material/memory: GPU]"
+            if image.gpu
+            else ":gray-badge[:material/developer_board: CPU only]"
         )
-        standin = " :orange-badge[:material/science: Stand-in base, demo only]" if release.standin else ""
+        standin = (
+            " :orange-badge[:material/science: Stand-in base, demo only]" if release.standin else ""
+        )
         st.markdown(f"**{image.title}** {gpu}{standin}")
         st.markdown(image.purpose)
         st.caption(" · ".join(release.highlights))
-        st.caption(f"{image.name} {release.version} · {words.size(release.size_bytes)} on disk · released "
-                   f"{words.ago(release.created_at, now)}", help=words.absolute(release.created_at, zone))  # fmt: skip
+        st.caption(
+            f"{image.name} {release.version} · {words.size(release.size_bytes)} on disk · released "
+            f"{words.ago(release.created_at, now)}",
+            help=words.absolute(release.created_at, zone),
+        )
         if release.scanned_at:
             verdict = f"Scanned {words.ago(release.scanned_at, now)}, {words.verdict(release)}"
-            st.caption(f":material/verified_user: {verdict}"
-                       f"  \n{words.shelf(ready, release)}", help=words.absolute(release.scanned_at, zone))  # fmt: skip
+            st.caption(
+                f":material/verified_user: {verdict}  \n{words.shelf(ready, release)}",
+                help=words.absolute(release.scanned_at, zone),
+            )
         with st.container(horizontal=True, vertical_alignment="center"):
             if selected:
                 st.markdown(":green-badge[:material/check: Chosen]", width="content")
             else:
-                st.button("Choose", key=f"choose-{image.name}", on_click=_choose, args=(image.name,))
+                st.button(
+                    "Choose", key=f"choose-{image.name}", on_click=_choose, args=(image.name,)
+                )
             if st.button("What is in it", key=f"contents-{image.name}", type="tertiary"):
                 st.session_state["images-of"] = image.name
                 session.go_to("images")
@@ -85,13 +101,21 @@ def _order(image: Image) -> None:
     portal, user = session.portal(), session.user()
     most = board.reach(portal, user)
     if most.short:
-        st.warning(f"**Your containers hold all the {most.short} of your quota.** Stop one to deploy another.",
-                   icon=":material/info:")  # fmt: skip
+        st.warning(
+            f"**Your containers hold all the {most.short} of your "
+            "quota.** Stop one to deploy another.",
+            icon=":material/info:",
+        )
         st.button("Deploy", type="primary", disabled=True, key="deploy", width="stretch")
         return
     taken = {d.name for d in deployments.mine(portal, user)}
-    name = st.text_input("Name", deployments.propose_name(image.name, taken), max_chars=40, key=f"name-{image.name}",
-                         help="Small letters, digits and hyphens.")  # fmt: skip
+    name = st.text_input(
+        "Name",
+        deployments.propose_name(image.name, taken),
+        max_chars=40,
+        key=f"name-{image.name}",
+        help="Small letters, digits and hyphens.",
+    )
     gpus, model = _gpus(int(most.gpus)) if image.gpu else (0, "")
     left, right = st.columns(2)
     with left:
@@ -100,8 +124,14 @@ def _order(image: Image) -> None:
         cpus = _amount("CPUs", CPU_STEPS, most.cpus, 1, "cpus")
     st.caption(words.could_have(most))
     with st.expander("Advanced", key="advanced"):
-        ssh = st.checkbox("SSH", key="ssh", help="Connect with your card, or with a key from the page SSH keys; "
-                                                 "for terminals, file transfer and VS Code.")  # fmt: skip
+        ssh = st.checkbox(
+            "SSH",
+            key="ssh",
+            help=(
+                "Connect with your card, or with a key from the page SSH keys; "
+                "for terminals, file transfer and VS Code."
+            ),
+        )
     order = Order(image.name, name, gpus, memory, cpus, model, ssh)
     try:
         ahead = deployments.preview(portal, user, order)
@@ -127,7 +157,9 @@ def _gpus(allowed: int) -> tuple[int, str]:
     model = ""
     if len(offers) > 1:
         named = {"": "Any model", **{o.model: f"{o.model} ({o.free} free now)" for o in offers}}
-        model = st.selectbox("GPU model", list(named), format_func=named.__getitem__, key="gpu-model")
+        model = st.selectbox(
+            "GPU model", list(named), format_func=named.__getitem__, key="gpu-model"
+        )
     chosen = [offer for offer in offers if model in ("", offer.model)]
     most = min(max(offer.most for offer in chosen), allowed)
     if most == 0:
@@ -155,7 +187,9 @@ def _amount(label: str, steps: tuple[float, ...], most: float, usual: float, key
         st.caption(f"{label}: {most:g} left of your quota.")
         return fitting[0]
     value = usual if usual in fitting else fitting[-1]
-    return float(st.select_slider(label, fitting, value=value, key=key, format_func=lambda one: f"{one:g}"))
+    return float(
+        st.select_slider(label, fitting, value=value, key=key, format_func=lambda one: f"{one:g}")
+    )
 
 
 page()

@@ -10,10 +10,11 @@ from portal.models import User
 
 from app_pages import session
 
-# Streamlit leaves 6rem above the first line, which pushes the content of a page off a laptop's screen.
+# Streamlit leaves 6rem above the first line, which pushes the content of a page off a laptop's
+# screen.
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 4.25rem; padding-bottom: 3rem; }
-/* The accent as text on the dark background would be below 4.5:1; the border and fill still show the choice. */
+/* The accent as text on the dark background would be below 4.5:1; its border shows the choice. */
 [data-variant="segmented_control"][data-selected="true"] { color: inherit !important; }
 </style>"""
 
@@ -27,17 +28,29 @@ def header(user: User) -> None:
     """Product, environment, and the person as the certificate names them."""
     settings = session.portal().settings
     owner = f"{settings.organisation} · " if settings.organisation else ""
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        standins = " :orange-badge[:material/science: Stand-ins allowed]" if settings.allow_standins else ""
-        st.markdown(f"**{owner}Container Portal** :blue-badge[{settings.environment}]{standins}", width="content")
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        standins = (
+            " :orange-badge[:material/science: Stand-ins allowed]"
+            if settings.allow_standins
+            else ""
+        )
+        st.markdown(
+            f"**{owner}Container Portal** :blue-badge[{settings.environment}]{standins}",
+            width="content",
+        )
         st.markdown(f":material/id_card: {user.display_name} · {user.role}", width="content")
 
 
 def show_error(error: PortalError) -> None:
     """What happened, why, and what to do next; never a traceback."""
     contact = session.portal().settings.help_contact
-    st.error(f"**{error.message}**  \n{error.hint}  \n"
-             f":small[Reason: `{error.code}`. If it stays, ask {contact}.]", icon=":material/error:")  # fmt: skip
+    st.error(
+        f"**{error.message}**  \n{error.hint}  \n"
+        f":small[Reason: `{error.code}`. If it stays, ask {contact}.]",
+        icon=":material/error:",
+    )
 
 
 def carry_out(change: Callable[[], object]) -> None:
@@ -52,7 +65,7 @@ def carry_out(change: Callable[[], object]) -> None:
 
 
 def try_to(change: Callable[..., object], *arguments: object) -> None:
-    """For buttons' callbacks: do it; what went wrong is shown by show_problem() in the run that follows."""
+    """Run a button's callback; show_problem() shows in the next run what went wrong."""
     try:
         change(*arguments)
     except PortalError as error:

@@ -22,8 +22,11 @@ def page() -> None:
     found = board.tiles(session.portal(), session.user())
     _problems()
     if not found:
-        st.info("Here you see which GPUs are free. None of your VMs has one that the portal can hand out. "
-                f"Ask {session.portal().settings.help_contact} for one.", icon=":material/memory:")  # fmt: skip
+        st.info(
+            "Here you see which GPUs are free. None of your VMs has one that the portal can hand"
+            f" out. Ask {session.portal().settings.help_contact} for one.",
+            icon=":material/memory:",
+        )
         _line()
         return
     counts = Counter(tile.hold for tile in found)
@@ -54,11 +57,20 @@ def _line() -> None:
     st.markdown(f"**In line** · {words.plural(len(waiting), 'request')} in all")
     now = session.portal().now()
     st.dataframe(
-        [{"Place": one.position, "Who": one.owner.display_name, "Container": one.name,
-          "Asks for": _asks(one),
-          "Waits for": one.waits_for, "Since": words.ago(one.waiting_since or one.created_at, now)} for one in shown],
-        hide_index=True, width="stretch",
-    )  # fmt: skip
+        [
+            {
+                "Place": one.position,
+                "Who": one.owner.display_name,
+                "Container": one.name,
+                "Asks for": _asks(one),
+                "Waits for": one.waits_for,
+                "Since": words.ago(one.waiting_since or one.created_at, now),
+            }
+            for one in shown
+        ],
+        hide_index=True,
+        width="stretch",
+    )
 
 
 def _asks(one: Deployment) -> str:

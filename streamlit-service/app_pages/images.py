@@ -1,4 +1,4 @@
-"""Images: the catalogue and its releases, what is in them, what was found, who runs what; decisions for curators."""
+"""Images: the catalogue, releases, contents, findings, who runs what; decisions for curators."""
 
 from __future__ import annotations
 
@@ -27,48 +27,82 @@ def page() -> None:
     every = shelf.all_releases(portal, user)
     if not every:
         publish = " Publish one: `docker compose run --rm publisher image publish ml-cpu`"
-        st.info("Here you find every release of the curated images, and what is in it. There is none yet."
-                f"{publish if shelf.curates(user) else ''}", icon=":material/inventory_2:")  # fmt: skip
+        st.info(
+            "Here you find every release of the curated images, and what is in it. There is none"
+            f" yet.{publish if shelf.curates(user) else ''}",
+            icon=":material/inventory_2:",
+        )
         return
     if shelf.curates(user):
         _ageing()
         _search()
     counts = shelf.running(portal, user) if shelf.curates(user) else None
     current = shelf.current(portal)
-    st.dataframe([_row(one, counts, current) for one in every], hide_index=True, width="stretch", key="releases")
+    st.dataframe(
+        [_row(one, counts, current) for one in every],
+        hide_index=True,
+        width="stretch",
+        key="releases",
+    )
     names = list(dict.fromkeys(one.image for one in every))
     wanted = st.session_state.pop("images-of", None)
     left, right = st.columns(2)
     with left:
-        name = st.selectbox("Image", names, index=names.index(wanted) if wanted in names else 0, key="image-name")
+        name = st.selectbox(
+            "Image", names, index=names.index(wanted) if wanted in names else 0, key="image-name"
+        )
     of_image = {one.id: one for one in every if one.image == name}
     with right:
-        release = of_image[st.selectbox("Release", list(of_image), key=f"release-{name}",
-                                        format_func=lambda key: _label(of_image[key]))]  # fmt: skip
+        release = of_image[
+            st.selectbox(
+                "Release",
+                list(of_image),
+                key=f"release-{name}",
+                format_func=lambda key: _label(of_image[key]),
+            )
+        ]
     _release(release, of_image, current=release.id in current)
 
 
 def _ageing() -> None:
     count, days = shelf.ageing(session.portal(), session.user())
     if count:
-        st.warning(f"**{words.plural(count, 'release')} must be scanned again:** the first stops starting "
-                   f"{'in ' + words.plural(round(days), 'day') if days >= 1 else 'today or has already'}. Run "
-                   "`docker compose run --rm publisher image scan --all`, best every night.",
-                   icon=":material/schedule:")  # fmt: skip
+        st.warning(
+            f"**{words.plural(count, 'release')} must be scanned again:** the first stops starting"
+            f" {'in ' + words.plural(round(days), 'day') if days >= 1 else 'today or has already'}."
+            " Run `docker compose run --rm publisher image scan --all`, best every night.",
+            icon=":material/schedule:",
+        )
 
 
 def _search() -> None:
-    """Who has the package with the flaw?"""
-    text = st.text_input("Find a package or CVE in every release", key="find", placeholder="openssl, or CVE-2026-1234")
+    """Find who has the package with the flaw."""
+    text = st.text_input(
+        "Find a package or CVE in every release",
+        key="find",
+        placeholder="openssl, or CVE-2026-1234",
+    )
     if not text:
         return
     hits = shelf.search(session.portal(), session.user(), text)
     if not hits:
         st.info(f"No release has {text}, as far as it was scanned.", icon=":material/search_off:")
         return
-    st.dataframe([{"Image": hit.release.image, "Release": hit.release.version, "State": hit.release.state.capitalize(),
-                   "Has": hit.what, "Run by": ", ".join(hit.people) or "nobody"} for hit in hits],
-                 hide_index=True, width="stretch", key="hits")  # fmt: skip
+    st.dataframe(
+        [
+            {
+                "Image": hit.release.image,
+                "Release": hit.release.version,
+                "State": hit.release.state.capitalize(),
+                "Has": hit.what,
+                "Run by": ", ".join(hit.people) or "nobody",
+            }
+            for hit in hits
+        ],
+        hide_index=True,
+        width="stretch",
+        key="hits",
+    )
 
 
 def _label(release: Release) -> str:
@@ -79,12 +113,14 @@ def _row(release: Release, counts: dict[int, int] | None, current: set[int]) -> 
     now = session.portal().now()
     state = release.state.capitalize() + (", current" if release.id in current else "")
     row: dict[str, object] = {
-        "Image": release.image, "Release": release.version, "State": state,
+        "Image": release.image,
+        "Release": release.version,
+        "State": state,
         "Scanned": words.ago(release.scanned_at, now) if release.scanned_at else "never",
         "Policy": words.verdict(release),
         "Size": words.size(release.size_bytes),
         "Packages": ", ".join(release.highlights),
-    }  # fmt: skip
+    }
     if counts is not None:
         row["Containers"] = counts.get(release.id, 0)
     return row
@@ -93,29 +129,46 @@ def _row(release: Release, counts: dict[int, int] | None, current: set[int]) -> 
 def _release(release: Release, of_image: dict[int, Release], *, current: bool) -> None:
     zone, now = session.zone(), session.portal().now()
     image = session.portal().catalog.get(release.image)
-    standin = " :orange-badge[:material/science: Stand-in base, demo only]" if release.standin else ""
+    standin = (
+        " :orange-badge[:material/science: Stand-in base, demo only]" if release.standin else ""
+    )
     with st.container(border=True):
         st.markdown(f"#### {release.image} {release.version} {BADGES[release.state]}{standin}")
         if image is not None:
             st.markdown(image.purpose)
-        approved = f" · approved {words.ago(release.approved_at, now)} by {release.approved_by}" if (
-            release.approved_at and release.approved_by) else ""  # fmt: skip
-        st.caption(f"{words.size(release.size_bytes)} on disk, {words.size(release.download_bytes)} to download · "
-                   f"published by {release.published_by or 'an earlier version of the portal'}{approved}",
-                   help=words.absolute(release.created_at, zone))  # fmt: skip
+        approved = (
+            f" · approved {words.ago(release.approved_at, now)} by {release.approved_by}"
+            if (release.approved_at and release.approved_by)
+            else ""
+        )
+        st.caption(
+            f"{words.size(release.size_bytes)} on disk, {words.size(release.download_bytes)} to"
+            " download · published by"
+            f" {release.published_by or 'an earlier version of the portal'}{approved}",
+            help=words.absolute(release.created_at, zone),
+        )
         if release.reason:
-            st.warning(f"**{release.state.capitalize()}:** {release.reason}", icon=":material/info:")
-        if release.state in launch.RUNS and (problem := launch.problem(session.portal().settings, release, now)):
+            st.warning(
+                f"**{release.state.capitalize()}:** {release.reason}", icon=":material/info:"
+            )
+        if release.state in launch.RUNS and (
+            problem := launch.problem(session.portal().settings, release, now)
+        ):
             st.error(f"**It does not start:** {problem}", icon=":material/gpp_bad:")
         st.code(release.reference, language=None, wrap_lines=True)
         if shelf.curates(session.user()):
             _decisions(release, current=current)
     found = shelf.contents(session.portal(), session.user(), release.id)
-    titles = ["Packages", "What changed", "Findings"] + (["Who runs it"] if shelf.curates(session.user()) else [])
+    titles = ["Packages", "What changed", "Findings"] + (
+        ["Who runs it"] if shelf.curates(session.user()) else []
+    )
     tabs = st.tabs(titles)
     if found is None:
         for tab in tabs[:3]:
-            tab.info("It was published before releases were scanned. Publish it again.", icon=":material/info:")
+            tab.info(
+                "It was published before releases were scanned. Publish it again.",
+                icon=":material/info:",
+            )
     else:
         with tabs[0]:
             _packages(found.packages)
@@ -132,9 +185,15 @@ def _decisions(release: Release, *, current: bool) -> None:
     with st.container(horizontal=True):
         if release.state in images.FROM[ReleaseState.APPROVED] and not current:
             label = "Make current" if release.state is ReleaseState.APPROVED else "Approve"
-            st.button(label, type="primary", icon=":material/verified:", key="approve", on_click=frame.try_to,
-                      args=(images.approve, session.portal(), session.user(), release.id),
-                      help="New containers of this image run this release.")  # fmt: skip
+            st.button(
+                label,
+                type="primary",
+                icon=":material/verified:",
+                key="approve",
+                on_click=frame.try_to,
+                args=(images.approve, session.portal(), session.user(), release.id),
+                help="New containers of this image run this release.",
+            )
         if release.state in images.FROM[ReleaseState.DEPRECATED] and st.button(
             "Deprecate …", icon=":material/schedule:", key="deprecate"
         ):
@@ -150,13 +209,20 @@ def _ask(release: Release, after: ReleaseState) -> None:
     portal, user = session.portal(), session.user()
     count = len(images.who_runs(portal, user, release.id))
     if after is ReleaseState.WITHDRAWN:
-        st.markdown(f"**{release.image} {release.version}** starts no more, for nobody, and this cannot be undone. "
-                    f"{words.plural(count, 'container')} of it {'is' if count == 1 else 'are'} marked, and the owners "
-                    "read your reason. What runs is not stopped.")  # fmt: skip
+        st.markdown(
+            f"**{release.image} {release.version}** starts no more, for nobody, and this cannot be"
+            f" undone. {words.plural(count, 'container')} of it {'is' if count == 1 else 'are'}"
+            " marked, and the owners read your reason. What runs is not stopped."
+        )
     else:
-        st.markdown(f"**{release.image} {release.version}** is not offered any more. {words.plural(count, 'container')}"
-                    " of it may go on and start again. Approve it to undo this.")  # fmt: skip
-    reason = st.text_input("Reason", max_chars=500, key="reason", placeholder="CVE-2026-1234 in OpenSSL; use 1.2.0")
+        st.markdown(
+            f"**{release.image} {release.version}** is not offered any more."
+            f" {words.plural(count, 'container')} of it may go on and "
+            "start again. Approve it to undo this."
+        )
+    reason = st.text_input(
+        "Reason", max_chars=500, key="reason", placeholder="CVE-2026-1234 in OpenSSL; use 1.2.0"
+    )
     decide = images.withdraw if after is ReleaseState.WITHDRAWN else images.deprecate
     label = "Withdraw" if after is ReleaseState.WITHDRAWN else "Deprecate"
     if st.button(label, type="primary", key="decide"):
@@ -165,9 +231,17 @@ def _ask(release: Release, after: ReleaseState) -> None:
 
 def _packages(packages: Mapping[str, str]) -> None:
     of = {True: "system", False: "Python"}
-    rows = [{"Package": name.removeprefix("deb:"), "Version": version, "Of": of[name.startswith("deb:")]}
-            for name, version in packages.items()]  # fmt: skip
-    st.caption(f"{words.plural(len(rows), 'package')}. Search and download with the icons above the table.")
+    rows = [
+        {
+            "Package": name.removeprefix("deb:"),
+            "Version": version,
+            "Of": of[name.startswith("deb:")],
+        }
+        for name, version in packages.items()
+    ]
+    st.caption(
+        f"{words.plural(len(rows), 'package')}. Search and download with the icons above the table."
+    )
     st.dataframe(rows, hide_index=True, width="stretch", key="packages")
 
 
@@ -179,16 +253,30 @@ def _changes(release: Release, of_image: dict[int, Release], packages: Mapping[s
     older = [one.id for one in others if one.id < release.id]
     ids = [one.id for one in others]
     start = ids.index(older[0]) if older else 0
-    other = of_image[st.selectbox("Compared with", ids, index=start, key=f"compare-{release.id}",
-                                  format_func=lambda key: _label(of_image[key]))]  # fmt: skip
+    other = of_image[
+        st.selectbox(
+            "Compared with",
+            ids,
+            index=start,
+            key=f"compare-{release.id}",
+            format_func=lambda key: _label(of_image[key]),
+        )
+    ]
     before = shelf.contents(session.portal(), session.user(), other.id)
     found = shelf.changes(before.packages if before else {}, packages)
     if not found:
         st.success("The packages are the same.", icon=":material/check:")
         return
     found.sort(key=lambda one: one.name.removeprefix("deb:"))
-    rows = [{"Package": one.name.removeprefix("deb:"), other.version: one.before or "–",
-             release.version: one.after or "–", "What": _what(one)} for one in found]  # fmt: skip
+    rows = [
+        {
+            "Package": one.name.removeprefix("deb:"),
+            other.version: one.before or "–",
+            release.version: one.after or "–",
+            "What": _what(one),
+        }
+        for one in found
+    ]
     st.dataframe(rows, hide_index=True, width="stretch", key="changes")
 
 
@@ -199,9 +287,13 @@ def _what(change: shelf.Change) -> str:
 def _findings(report: Report) -> None:
     now, zone = session.portal().now(), session.zone()
     for scanner in report.scanners:
-        st.caption(f"{scanner.name} {scanner.version} · data of {words.ago(scanner.data_date, now)}",
-                   help=words.absolute(scanner.data_date, zone))  # fmt: skip
-    st.caption(f"Scanned {words.ago(report.scanned_at, now)}", help=words.absolute(report.scanned_at, zone))
+        st.caption(
+            f"{scanner.name} {scanner.version} · data of {words.ago(scanner.data_date, now)}",
+            help=words.absolute(scanner.data_date, zone),
+        )
+    st.caption(
+        f"Scanned {words.ago(report.scanned_at, now)}", help=words.absolute(report.scanned_at, zone)
+    )
     rated = Counter(one.severity for one in report.findings if one.kind is Kind.VULNERABILITY)
     for column, severity in zip(st.columns(len(Severity)), Severity, strict=True):
         column.metric(severity.capitalize(), rated.get(severity, 0))
@@ -212,16 +304,26 @@ def _findings(report: Report) -> None:
     rows = []
     for one in report.findings:
         waiver = accepted.get((one.id, one.subject))
-        said = f"waived by {waiver.owner} until {waiver.expires}: {waiver.reason}" if waiver else (
-            "refused" if one in report.refused else "noted")  # fmt: skip
+        said = (
+            f"waived by {waiver.owner} until {waiver.expires}: {waiver.reason}"
+            if waiver
+            else ("refused" if one in report.refused else "noted")
+        )
         rows.append(_finding(one, said))
     st.dataframe(rows, hide_index=True, width="stretch", key="findings")
 
 
 def _finding(one: Finding, said: str) -> dict[str, object]:
-    return {"Kind": one.kind.replace("_", " "), "Id": one.id, "Severity": one.severity.capitalize(),
-            "Where": one.subject, "Installed": one.installed, "Fixed in": one.fixed or "–", "Policy": said,
-            "What": one.text}  # fmt: skip
+    return {
+        "Kind": one.kind.replace("_", " "),
+        "Id": one.id,
+        "Severity": one.severity.capitalize(),
+        "Where": one.subject,
+        "Installed": one.installed,
+        "Fixed in": one.fixed or "–",
+        "Policy": said,
+        "What": one.text,
+    }
 
 
 def _who(release: Release) -> None:
@@ -234,8 +336,14 @@ def _who(release: Release) -> None:
 
 def _container(one: Deployment) -> dict[str, object]:
     since = words.absolute(one.started_at, session.zone()) if one.started_at else "–"
-    return {"Person": one.owner.display_name, "Subject": one.owner.subject, "Container": one.name,
-            "State": one.state.capitalize(), "VM": one.vm.name if one.vm else "–", "Started": since}  # fmt: skip
+    return {
+        "Person": one.owner.display_name,
+        "Subject": one.owner.subject,
+        "Container": one.name,
+        "State": one.state.capitalize(),
+        "VM": one.vm.name if one.vm else "–",
+        "Started": since,
+    }
 
 
 page()

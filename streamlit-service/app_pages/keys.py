@@ -13,13 +13,20 @@ def page() -> None:
     """The page."""
     st.subheader("SSH keys")
     user = session.user()
-    st.markdown("These keys open the containers that you deploy **with SSH**. A change counts from a container's next "
-                "start.")  # fmt: skip
+    st.markdown(
+        "These keys open the containers that you deploy **with SSH**. A change counts from a"
+        " container's next start."
+    )
     with st.container(border=True):
         if user.certificate_key:
-            st.markdown(":green-badge[:material/badge: Your card] opens them by itself, with its PIN.")
-            st.code(f"{sshkeys.fingerprint(user.certificate_key)}  ({user.certificate_key.split()[0]})", language=None,
-                    wrap_lines=True)  # fmt: skip
+            st.markdown(
+                ":green-badge[:material/badge: Your card] opens them by itself, with its PIN."
+            )
+            st.code(
+                f"{sshkeys.fingerprint(user.certificate_key)}  ({user.certificate_key.split()[0]})",
+                language=None,
+                wrap_lines=True,
+            )
         else:
             st.markdown("Your card's key is of a kind that SSH does not know. Add another below.")
     for key in user.ssh_keys:
@@ -27,19 +34,33 @@ def page() -> None:
     with st.form("add-key", border=True, clear_on_submit=False):
         st.markdown("**Add a public key**")
         name = st.text_input("Name", key="key-name", max_chars=60, placeholder="Laptop")
-        text = st.text_area("Public key", key="key-text", placeholder="ssh-ed25519 AAAA… you@laptop",
-                            help="The line in ~/.ssh/id_ed25519.pub; ssh-keygen -t ed25519 makes a pair")  # fmt: skip
+        text = st.text_area(
+            "Public key",
+            key="key-text",
+            placeholder="ssh-ed25519 AAAA… you@laptop",
+            help="The line in ~/.ssh/id_ed25519.pub; ssh-keygen -t ed25519 makes a pair",
+        )
         if st.form_submit_button("Add", icon=":material/add:"):
             frame.carry_out(lambda: users.add_key(session.portal(), user, name, text))
 
 
 def _key(key: SshKey) -> None:
-    with st.container(border=True, horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown(f"**{key.name}** · added {words.added(key.added_at, session.portal().now())}  \n"
-                    f":small[`{key.fingerprint}`]", width="content")  # fmt: skip
-        st.button("Remove", key=f"remove-{key.fingerprint}", icon=":material/delete:", on_click=frame.try_to,
-                  args=(users.remove_key, session.portal(), session.user(), key.fingerprint),
-                  help="Add it again to undo this.")  # fmt: skip
+    with st.container(
+        border=True, horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        st.markdown(
+            f"**{key.name}** · added {words.added(key.added_at, session.portal().now())}  \n"
+            f":small[`{key.fingerprint}`]",
+            width="content",
+        )
+        st.button(
+            "Remove",
+            key=f"remove-{key.fingerprint}",
+            icon=":material/delete:",
+            on_click=frame.try_to,
+            args=(users.remove_key, session.portal(), session.user(), key.fingerprint),
+            help="Add it again to undo this.",
+        )
 
 
 page()

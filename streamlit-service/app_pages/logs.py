@@ -19,8 +19,12 @@ def show(deployment: Deployment) -> None:
     """The dialog."""
     st.markdown(f"**{deployment.name}**, the last {TAIL} lines")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        wanted = st.text_input("Search", key="log-search", placeholder="words in a line", width="stretch")
-        follow = st.toggle("Follow", value=True, key="log-follow", help="New lines appear by themselves.")
+        wanted = st.text_input(
+            "Search", key="log-search", placeholder="words in a line", width="stretch"
+        )
+        follow = st.toggle(
+            "Follow", value=True, key="log-follow", help="New lines appear by themselves."
+        )
         stamps = st.toggle("Time stamps", value=False, key="log-stamps")
 
     @st.fragment(run_every=FOLLOW_S if follow else None)
@@ -35,7 +39,9 @@ def show(deployment: Deployment) -> None:
             if found:
                 st.code("\n".join(found), language=None, wrap_lines=True)
             else:
-                st.caption("No line contains these words." if wanted else "Nothing was written yet.")
+                st.caption(
+                    "No line contains these words." if wanted else "Nothing was written yet."
+                )
 
     lines()
     _download(deployment)
@@ -48,9 +54,14 @@ def _download(deployment: Deployment) -> None:
     except PortalError:
         return  # the lines above already say why there is none
     st.download_button(
-        "Download", text, f"{deployment.name}.log", "text/plain", icon=":material/download:", key="log-download",
+        "Download",
+        text,
+        f"{deployment.name}.log",
+        "text/plain",
+        icon=":material/download:",
+        key="log-download",
         on_click="ignore",
-    )  # fmt: skip
+    )
 
 
 def read(deployment_id: str, tail: int) -> str:

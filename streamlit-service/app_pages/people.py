@@ -20,14 +20,23 @@ def page() -> None:
         users = store.all_users(tx)
         allowances = [quotas.allowance(portal, tx, user) for user in users]
         rows = ledger.all_quotas(tx)
-        groups = sorted({user.group for user in users} - {""} | {key for scope, key in rows if scope == quotas.GROUP})
+        groups = sorted(
+            {user.group for user in users} - {""}
+            | {key for scope, key in rows if scope == quotas.GROUP}
+        )
         shared = {group: quotas.group_allowance(tx, group) for group in groups}
-    table = [_row(user, one, (quotas.USER, user.subject) in rows) for user, one in zip(users, allowances, strict=True)]
+    table = [
+        _row(user, one, own=(quotas.USER, user.subject) in rows)
+        for user, one in zip(users, allowances, strict=True)
+    ]
     st.dataframe(table, hide_index=True, width="stretch", key="users")
     if shared:
         st.markdown("**Groups** share what their quota allows.")
         st.dataframe(
-            [_group(name, one) for name, one in shared.items()], hide_index=True, width="stretch", key="groups"
+            [_group(name, one) for name, one in shared.items()],
+            hide_index=True,
+            width="stretch",
+            key="groups",
         )
     left, right = st.columns(2, gap="large")
     with left:
@@ -36,10 +45,16 @@ def page() -> None:
         _quota_form(users, groups, rows)
 
 
-def _row(user: User, allowance: Allowance, own: bool) -> dict[str, object]:
+def _row(user: User, allowance: Allowance, *, own: bool) -> dict[str, object]:
     cells = {label: _held(allowance, kind) for kind, label in KINDS.items()}
-    return {"User": user.display_name, "Subject": user.subject, "Role": user.role, "Group": user.group, **cells,
-            "Quota": "their own" if own else "default"}  # fmt: skip
+    return {
+        "User": user.display_name,
+        "Subject": user.subject,
+        "Role": user.role,
+        "Group": user.group,
+        **cells,
+        "Quota": "their own" if own else "default",
+    }
 
 
 def _group(name: str, allowance: Allowance | None) -> dict[str, object]:
@@ -61,7 +76,9 @@ def _group_form(users: list[User]) -> None:
         subject = st.selectbox("User", list(names), format_func=names.__getitem__, key="group-user")
         group = st.text_input("Group", key="group-name", help="Empty: no group.", max_chars=60)
         if st.form_submit_button("Save"):
-            frame.carry_out(lambda: quotas.set_group(session.portal(), session.user(), subject, group))
+            frame.carry_out(
+                lambda: quotas.set_group(session.portal(), session.user(), subject, group)
+            )
 
 
 def _quota_form(users: list[User], groups: list[str], rows: dict[tuple[str, str], Quota]) -> None:
@@ -74,17 +91,31 @@ def _quota_form(users: list[User], groups: list[str], rows: dict[tuple[str, str]
         known = rows.get(who, Quota())
         columns = st.columns(len(KINDS))
         values = {
-            kind: column.number_input(label, 0, None, _whole(getattr(known, kind)), key=f"quota-{who}-{kind}",
-                                      placeholder="–")
+            kind: column.number_input(
+                label,
+                0,
+                None,
+                _whole(getattr(known, kind)),
+                key=f"quota-{who}-{kind}",
+                placeholder="–",
+            )
             for column, (kind, label) in zip(columns, KINDS.items(), strict=True)
-        }  # fmt: skip
-        st.caption("An empty field does not limit here. Lowering a quota below what is held ends nothing; "
-                   "it only refuses what comes next.")  # fmt: skip
+        }
+        st.caption(
+            "An empty field does not limit here. Lowering a quota below what is held ends nothing; "
+            "it only refuses what comes next."
+        )
         with st.container(horizontal=True):
             if st.button("Save", type="primary", key="quota-save"):
-                frame.carry_out(lambda: quotas.set_quota(session.portal(), session.user(), *who, Quota(**values)))
+                frame.carry_out(
+                    lambda: quotas.set_quota(
+                        session.portal(), session.user(), *who, Quota(**values)
+                    )
+                )
             if who in rows and st.button("Clear", key="quota-clear"):
-                frame.carry_out(lambda: quotas.set_quota(session.portal(), session.user(), *who, None))
+                frame.carry_out(
+                    lambda: quotas.set_quota(session.portal(), session.user(), *who, None)
+                )
 
 
 def _whole(value: float | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Usage: GPU-hours and the rest, per day and image; for administrators per user, group and VM too."""
+"""Usage: GPU-hours and more, per day and image; for administrators per user, group and VM."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from portal.usage import Dimension, Usage
 from app_pages import session, words
 
 PERIODS = {"7 days": 7, "30 days": 30, "90 days": 90}
-KINDS = {"GPU-hours": "gpu_hours", "CPU-hours": "cpu_hours", "GB-hours of memory": "memory_gb_hours"}
+KINDS = {
+    "GPU-hours": "gpu_hours",
+    "CPU-hours": "cpu_hours",
+    "GB-hours of memory": "memory_gb_hours",
+}
 WHOSE = ("Everybody's", "Mine")
 MINE: dict[str, Dimension] = {"Image": "image", "VM": "vm"}
 EVERYBODYS: dict[str, Dimension] = {"User": "user", "Group": "group", **MINE}
@@ -26,23 +30,38 @@ def page() -> None:
         everybody = usage.can_see_everybody(user) and WHOSE[0] == st.segmented_control(
             "Whose", WHOSE, default=WHOSE[0], required=True, key="whose"
         )
-        period = st.segmented_control("Period", list(PERIODS), default="30 days", required=True, key="period")
-        kind = st.segmented_control("What", list(KINDS), default=first_kind, required=True, key="kind")
+        period = st.segmented_control(
+            "Period", list(PERIODS), default="30 days", required=True, key="period"
+        )
+        kind = st.segmented_control(
+            "What", list(KINDS), default=first_kind, required=True, key="kind"
+        )
         choices = EVERYBODYS if everybody else MINE
-        split = st.segmented_control("Split by", list(choices), default=next(iter(choices)), required=True,
-                                     key=f"split-{everybody}")  # fmt: skip
+        split = st.segmented_control(
+            "Split by",
+            list(choices),
+            default=next(iter(choices)),
+            required=True,
+            key=f"split-{everybody}",
+        )
     now = portal.now()
     first = (now - timedelta(days=PERIODS[period or "30 days"] - 1)).astimezone(UTC).date()
     by: list[Dimension] = ["day", choices[split or next(iter(choices))]]
-    found = usage.report(portal, user, by, datetime.combine(first, time(), UTC), now, everybody=everybody)
+    found = usage.report(
+        portal, user, by, datetime.combine(first, time(), UTC), now, everybody=everybody
+    )
     if not found:
-        st.info("Here you see what was used, by day. Nothing was in this period: "
-                "hours count from the moment a container gets its place until it stops.",
-                icon=":material/monitoring:")  # fmt: skip
+        st.info(
+            "Here you see what was used, by day. Nothing was in this period: "
+            "hours count from the moment a container gets its place until it stops.",
+            icon=":material/monitoring:",
+        )
         return
     _totals(found)
     rows = _rows(found, KINDS[kind or "GPU-hours"], split or "", first, now)
-    st.bar_chart(rows, x="Day", y="Hours", color=split, y_label=kind, x_label="Day (UTC)", height=320)
+    st.bar_chart(
+        rows, x="Day", y="Hours", color=split, y_label=kind, x_label="Day (UTC)", height=320
+    )
     st.caption(f"{kind} per day, {first:%d %b %Y} to {now:%d %b %Y}, UTC days.")
     _table(found, by, split or "")
 
@@ -52,10 +71,13 @@ def _totals(found: list[Usage]) -> None:
         column.metric(label, words.hours(sum(getattr(one, kind) for one in found)))
 
 
-def _rows(found: list[Usage], kind: str, split: str, first: date, now: datetime) -> list[dict[str, object]]:
-    """One row a day and key, with the days on which nothing was used: a gap would look like missing data."""
+def _rows(
+    found: list[Usage], kind: str, split: str, first: date, now: datetime
+) -> list[dict[str, object]]:
+    """One row per day and key; unused days are zero, since a gap would look like missing data."""
     rows: list[dict[str, object]] = [
-        {"Day": one.key[0], split: one.key[1], "Hours": round(getattr(one, kind), 3)} for one in found
+        {"Day": one.key[0], split: one.key[1], "Hours": round(getattr(one, kind), 3)}
+        for one in found
     ]
     seen, name = {row["Day"] for row in rows}, found[0].key[1]
     day = now.astimezone(UTC).date()
@@ -67,11 +89,24 @@ def _rows(found: list[Usage], kind: str, split: str, first: date, now: datetime)
 
 
 def _table(found: list[Usage], by: list[Dimension], split: str) -> None:
-    table = [{"Day": one.key[0], split: one.key[1],
-              **{label: round(getattr(one, kind), 2) for label, kind in KINDS.items()}} for one in found]  # fmt: skip
+    table = [
+        {
+            "Day": one.key[0],
+            split: one.key[1],
+            **{label: round(getattr(one, kind), 2) for label, kind in KINDS.items()},
+        }
+        for one in found
+    ]
     st.dataframe(table, hide_index=True, width="stretch")
-    st.download_button("Download CSV", usage.as_csv(by, found), "usage.csv", "text/csv", icon=":material/download:",
-                       key="usage-csv", on_click="ignore")  # fmt: skip
+    st.download_button(
+        "Download CSV",
+        usage.as_csv(by, found),
+        "usage.csv",
+        "text/csv",
+        icon=":material/download:",
+        key="usage-csv",
+        on_click="ignore",
+    )
 
 
 page()

@@ -27,24 +27,34 @@ def page() -> None:
         vms, users, live = store.all_vms(tx), store.all_users(tx), store.live_deployments(tx)
         gpus, leased, memory = ledger.all_gpus(tx), ledger.leased_gpus(tx), ledger.held_memory(tx)
     if not vms:
-        st.info("Here are the VMs on which containers run. There is none yet. Prepare the first, from the portal's "
-                "machine: `scripts/setup-vm.sh HOST`", icon=":material/dns:")  # fmt: skip
+        st.info(
+            "Here are the VMs on which containers run. There is none yet. Prepare the first, from"
+            " the portal's machine: `scripts/setup-vm.sh HOST`",
+            icon=":material/dns:",
+        )
         return
     now = portal.now()
     _ill(vms)
     names: dict[int | str, str] = {user.id: user.display_name for user in users}
     rows = [
         {
-            "VM": vm.name, "State": _state(vm), "For": names.get(vm.owner_id or 0) or f"pool {vm.pool}",
+            "VM": vm.name,
+            "State": _state(vm),
+            "For": names.get(vm.owner_id or 0) or f"pool {vm.pool}",
             "Containers": sum(one.vm is not None and one.vm.id == vm.id for one in live),
-            "GPUs in use": _gpus(vm, gpus, leased), "Memory (GB)": _of(memory.get(vm.id, 0.0), vm.memory_gb),
-            "CPUs": vm.cpus, "Driver": vm.driver or "", "CUDA": vm.cuda or "",
-            "Firewall": FIREWALL.get(vm.firewall or "", "✕ " + (vm.firewall or "").replace("_", " ")),
+            "GPUs in use": _gpus(vm, gpus, leased),
+            "Memory (GB)": _of(memory.get(vm.id, 0.0), vm.memory_gb),
+            "CPUs": vm.cpus,
+            "Driver": vm.driver or "",
+            "CUDA": vm.cuda or "",
+            "Firewall": FIREWALL.get(
+                vm.firewall or "", "✕ " + (vm.firewall or "").replace("_", " ")
+            ),
             "Disk free (GB)": vm.disk_free_gb,
             "GPUs by": vm.gpu_access or (vm.gpu_problem or "no GPU").replace("_", " "),
         }
         for vm in sorted(vms, key=lambda vm: (_well(vm, now), vm.name))
-    ]  # fmt: skip
+    ]
     st.dataframe(rows, hide_index=True, width="stretch", key="vms")
     _change(vms, names)
 
@@ -57,34 +67,52 @@ def _ill(vms: list[Vm]) -> None:
     now = session.portal().now()
     for vm in vms:
         if not vm.reachable:
-            since = f" Last seen {words.ago(vm.last_seen_at, now)}." if vm.last_seen_at else " It was never seen."
-            st.error(f"**{vm.name} cannot be reached.** {vm.error or ''}{since} Its containers go on, unseen. Try: "
-                     f"`ssh {vm.engine_url.rpartition('@')[2]} systemctl status docker ssh`",
-                     icon=":material/cloud_off:")  # fmt: skip
+            since = (
+                f" Last seen {words.ago(vm.last_seen_at, now)}."
+                if vm.last_seen_at
+                else " It was never seen."
+            )
+            st.error(
+                f"**{vm.name} cannot be reached.** {vm.error or ''}{since} Its containers go on,"
+                f" unseen. Try: `ssh {vm.engine_url.rpartition('@')[2]} "
+                "systemctl status docker ssh`",
+                icon=":material/cloud_off:",
+            )
         if vm.state is VmState.NEW:
-            st.info(f"**{vm.name} takes no containers yet.** It is being prepared, or its proof failed. "
-                    f"Try: `admin.py vm prove {vm.name}`", icon=":material/pending:")  # fmt: skip
+            st.info(
+                f"**{vm.name} takes no containers yet.** It is being prepared, or its proof failed."
+                f" Try: `admin.py vm prove {vm.name}`",
+                icon=":material/pending:",
+            )
         if problem := tiles.problem(vm):
             st.warning(problem, icon=":material/build:")
     groups: dict[tuple[object, ...], list[tuple[Vm, Problem]]] = {}
     for vm in (one for one in vms if one.reachable):
         for one in vmhealth.of_vm(vm, now):
             # The grave ones first, and what somebody broke before what was never prepared.
-            key = (not one.grave, list(ICONS).index(one.kind), one.from_portal, "" if one.from_portal else one.hint)
+            key = (
+                not one.grave,
+                list(ICONS).index(one.kind),
+                one.from_portal,
+                "" if one.from_portal else one.hint,
+            )
             groups.setdefault(key, []).append((vm, one))
     for _, found in sorted(groups.items(), key=lambda group: group[0]):
         _troubles(found)
 
 
 def _troubles(found: list[tuple[Vm, Problem]]) -> None:
-    """Each with its command; of many with the same only the first, so that the table stays in sight."""
+    """Each problem with its command; of many alike only the first."""
     shown = found if len(found) <= SAY_EACH else found[:1]
     for _, trouble in shown:
         say = st.error if trouble.grave else st.warning
         where = "Run on the portal's machine" if trouble.from_portal else "Run there"
         others = ", ".join(vm.name for vm, _ in found[1:]) if len(shown) < len(found) else ""
         also = f" The same: **{len(found) - 1} more VMs**, {others}." if others else ""
-        say(f"{trouble.says} {where}: `{trouble.hint}`{also}", icon=f":material/{ICONS[trouble.kind]}:")
+        say(
+            f"{trouble.says} {where}: `{trouble.hint}`{also}",
+            icon=f":material/{ICONS[trouble.kind]}:",
+        )
 
 
 def _state(vm: Vm) -> str:
@@ -103,7 +131,9 @@ def _of(part: float, whole: float | None) -> str:
 
 
 def _change(vms: list[Vm], names: dict[int | str, str]) -> None:
-    chosen = st.selectbox("Change a VM", [vm.name for vm in vms], key="vm", index=None, placeholder="Choose a VM")
+    chosen = st.selectbox(
+        "Change a VM", [vm.name for vm in vms], key="vm", index=None, placeholder="Choose a VM"
+    )
     vm = next((vm for vm in vms if vm.name == chosen), None)
     if vm is None:
         return
@@ -111,21 +141,41 @@ def _change(vms: list[Vm], names: dict[int | str, str]) -> None:
         options: list[int | str] = [SHARED, *names, "pool"]
         now = vm.owner_id or (SHARED if vm.pool == SHARED_POOL else "pool")
         labels: dict[int | str, str] = {SHARED: SHARED, "pool": "A group's pool", **names}
-        whose = st.selectbox("For whom", options, index=options.index(now), key=f"whose-{vm.name}",
-                             format_func=labels.__getitem__)  # fmt: skip
+        whose = st.selectbox(
+            "For whom",
+            options,
+            index=options.index(now),
+            key=f"whose-{vm.name}",
+            format_func=labels.__getitem__,
+        )
         pool = SHARED_POOL
         if whose == "pool":
-            pool = st.text_input("Group", "" if vm.pool == SHARED_POOL else vm.pool, key=f"pool-{vm.name}",
-                                 help="Only members of the group with this name use the VM.")  # fmt: skip
+            pool = st.text_input(
+                "Group",
+                "" if vm.pool == SHARED_POOL else vm.pool,
+                key=f"pool-{vm.name}",
+                help="Only members of the group with this name use the VM.",
+            )
         with st.container(horizontal=True):
             if st.button("Assign", key="assign", icon=":material/person_add:"):
-                frame.carry_out(lambda: inventory.assign(session.portal(), session.user(), vm.name,
-                                             owner=_subject(whose), pool=pool))  # fmt: skip
-            if vm.state is VmState.ACTIVE and st.button("Drain", key="drain", icon=":material/do_not_disturb_on:",
-                                                        help="No new containers; what runs goes on."):  # fmt: skip
+                frame.carry_out(
+                    lambda: inventory.assign(
+                        session.portal(), session.user(), vm.name, owner=_subject(whose), pool=pool
+                    )
+                )
+            if vm.state is VmState.ACTIVE and st.button(
+                "Drain",
+                key="drain",
+                icon=":material/do_not_disturb_on:",
+                help="No new containers; what runs goes on.",
+            ):
                 frame.carry_out(lambda: inventory.drain(session.portal(), session.user(), vm.name))
-            if vm.state is not VmState.ACTIVE and st.button("Activate", key="activate", icon=":material/play_circle:"):
-                frame.carry_out(lambda: inventory.activate(session.portal(), session.user(), vm.name))
+            if vm.state is not VmState.ACTIVE and st.button(
+                "Activate", key="activate", icon=":material/play_circle:"
+            ):
+                frame.carry_out(
+                    lambda: inventory.activate(session.portal(), session.user(), vm.name)
+                )
             if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
                 _confirm(vm.name)
 
@@ -139,8 +189,10 @@ def _subject(whose: object) -> str | None:
 
 @st.dialog("Remove this VM from the fleet?")
 def _confirm(name: str) -> None:
-    st.markdown(f"**{name}** gets no containers any more, and home folders on it cannot be reached through the portal. "
-                "Nothing on its disk is deleted; adding it again brings them back.")  # fmt: skip
+    st.markdown(
+        f"**{name}** gets no containers any more, and home folders on it cannot be reached through"
+        " the portal. Nothing on its disk is deleted; adding it again brings them back."
+    )
     if st.button("Remove", type="primary", key="confirm-remove-vm"):
         frame.carry_out(lambda: inventory.remove(session.portal(), session.user(), name))
 

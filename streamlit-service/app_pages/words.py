@@ -33,7 +33,9 @@ STOP_WORDS = {
     StopReason.ADMIN: "An administrator stopped it.",
     StopReason.OUT_OF_MEMORY: "It ran out of memory. Deploy it again with more memory.",
     StopReason.EXIT_CODE: "Its notebook server ended by itself. The log says why.",
-    StopReason.CONTAINER_GONE: "The container vanished from the VM. Start makes it anew; the home folder is kept.",
+    StopReason.CONTAINER_GONE: (
+        "The container vanished from the VM. Start makes it anew; the home folder is kept."
+    ),
 }
 
 
@@ -46,8 +48,10 @@ def badge(state: State) -> str:
 def steps(state: State) -> str:
     """The way to a notebook, with where it is now."""
     now = _STEP_OF[state]
-    marks = [":material/check:" if i < now else ":material/pending:" if i == now else ":material/circle:"
-             for i in range(len(STEPS))]  # fmt: skip
+    marks = [
+        ":material/check:" if i < now else ":material/pending:" if i == now else ":material/circle:"
+        for i in range(len(STEPS))
+    ]
     return " → ".join(
         f"**{mark} {step}**" if i == now else f"{mark} {step}"
         for i, (mark, step) in enumerate(zip(marks, STEPS, strict=True))
@@ -110,14 +114,20 @@ def download(layers: tuple[LayerProgress, ...], seconds: float) -> tuple[float, 
 
 
 def layer(one: LayerProgress) -> tuple[float, str]:
-    """One layer: (share done, words). What the VM has already counts as done, not as nothing of nothing."""
+    """One layer: (share done, words).
+
+    What the VM has already counts as done, not as nothing of nothing.
+    """
     if one.total == 0:
         return float(one.status == "Already exists"), f"{one.layer} · {one.status or 'waiting'}"
-    return min(one.current / one.total, 1.0), f"{one.layer} · {one.status} · {size(one.current)} of {size(one.total)}"
+    return (
+        min(one.current / one.total, 1.0),
+        f"{one.layer} · {one.status} · {size(one.current)} of {size(one.total)}",
+    )
 
 
 def left(seconds: float) -> str:
-    """An estimate, as rough as it is: "a few seconds left", "about 40 s left", "about 3 min left"."""
+    """A rough estimate: "a few seconds left", "about 40 s left", "about 3 min left"."""
     if seconds < 10:
         return "a few seconds left"
     if seconds < 90:
@@ -127,8 +137,10 @@ def left(seconds: float) -> str:
 
 def could_have(most: Reach) -> str:
     """What is left for an order."""
-    return (f"You could have up to {plural(int(most.gpus), 'GPU')}, {most.memory_gb:g} GB and "
-            f"{amount(most.cpus, 'CPU')} now.")  # fmt: skip
+    return (
+        f"You could have up to {plural(int(most.gpus), 'GPU')}, {most.memory_gb:g} GB and "
+        f"{amount(most.cpus, 'CPU')} now."
+    )
 
 
 def would_start(ahead: Preview, order: Order) -> str:
@@ -137,25 +149,37 @@ def would_start(ahead: Preview, order: Order) -> str:
     gpus = f" with {plural(order.gpus, 'GPU')}" if order.gpus else ""
     home = "Your home folder on this VM is kept when the container is removed."
     if ahead.home_elsewhere:
-        home = f"It starts with a new home folder: yours is on {ahead.home_elsewhere}, where there is no room now."
-    return f"Starts on **{ahead.vm.name}**{gpus}: {ahead.why}. JupyterLab on port {ahead.jupyter_port}. {home}"
+        home = (
+            f"It starts with a new home folder: yours is on {ahead.home_elsewhere}, "
+            "where there is no room now."
+        )
+    return (
+        f"Starts on **{ahead.vm.name}**{gpus}: {ahead.why}. JupyterLab on port"
+        f" {ahead.jupyter_port}. {home}"
+    )
 
 
 def would_wait(ahead: Preview) -> str:
     """What Deploy would do when there is no room."""
-    return (f"You would be **number {ahead.position}** in line, and it starts by itself when its turn comes. "
-            f"It waits for: {ahead.waits_for}.")  # fmt: skip
+    return (
+        f"You would be **number {ahead.position}** in line, and it starts by itself when its turn"
+        f" comes. It waits for: {ahead.waits_for}."
+    )
 
 
 def in_line(deployment: Deployment) -> str:
     """A place in line and what it waits for."""
     if deployment.impossible_since is not None:
-        return (f"**It cannot start now.** It waits for: {deployment.waits_for}. If that stays so for 10 minutes, "
-                "the wait ends.")  # fmt: skip
+        return (
+            f"**It cannot start now.** It waits for: {deployment.waits_for}. If that stays so for"
+            " 10 minutes, the wait ends."
+        )
     if not deployment.position:
         return f"**On hold.** It waits for: {deployment.waits_for}."
-    return (f"**Number {deployment.position} in line.** It starts by itself; you need not stay here. "
-            f"It waits for: {deployment.waits_for}.")  # fmt: skip
+    return (
+        f"**Number {deployment.position} in line.** It starts by itself; you need not stay here. "
+        f"It waits for: {deployment.waits_for}."
+    )
 
 
 def verdict(release: Release) -> str:
@@ -169,7 +193,11 @@ def verdict(release: Release) -> str:
 
 def shelf(ready: Ready | None, release: Release) -> str:
     """Whether the image is on one's VMs, or what is to be downloaded first."""
-    size_text = f"{size(release.download_bytes)} to download" if release.download_bytes else "downloads first"
+    size_text = (
+        f"{size(release.download_bytes)} to download"
+        if release.download_bytes
+        else "downloads first"
+    )
     if ready is None or ready.vms == 0:
         return f":material/cloud_download: {size_text} at the first start"
     if ready.vms == ready.of:
@@ -195,8 +223,14 @@ def ssh_config(name: str, command: str, module: str) -> str:
     """A block for ~/.ssh/config (ssh_config(5)); a key that was added works with it, too."""
     _, _, port, target = command.split()
     user, _, host = target.partition("@")
-    lines = [f"Host {name}", f"    HostName {host}", f"    Port {port}", f"    User {user}",
-             f"    PKCS11Provider {module}", "    ServerAliveInterval 30"]  # fmt: skip
+    lines = [
+        f"Host {name}",
+        f"    HostName {host}",
+        f"    Port {port}",
+        f"    User {user}",
+        f"    PKCS11Provider {module}",
+        "    ServerAliveInterval 30",
+    ]
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
-"""Who starts where: orders and the line against the rooms there are, and the leases of what is granted.
+"""Who starts where: requests and the queue against the fleet, and the leases granted.
 
-placement.py and line.py decide; this reads what they need and records what they say, in the caller's
-transaction. The unique indexes on leases have the last word.
+placement.py and line.py decide; this reads what they need and records what they say, in the
+caller's transaction. The unique indexes on leases have the last word.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from portal.models import Deployment, Gpu, Order, State, User, Vm
 from portal.placement import Need, Placement, Room
 from portal.store import Tx
 
-NOBODY_WAITS: dict[str, Any] = {"waiting_since": None, "waits_for": None, "position": None, "impossible_since": None}
+NOBODY_WAITS: dict[str, Any] = {
+    "waiting_since": None,
+    "waits_for": None,
+    "position": None,
+    "impossible_since": None,
+}
 IMPOSSIBLE_FOR = timedelta(minutes=10)
 """A VM that reboots, or a GPU that is reset, is back by then."""
 
@@ -33,9 +38,13 @@ class Floor:
     rooms: dict[int, Room]
 
     def reach(self, user: User, pinned: Vm | None) -> tuple[str, list[int]]:
-        """The VMs somebody may use, under a name that equal sets share. A home ties a deployment to its VM."""
+        """The VMs somebody may use, under a name that equal sets share.
+
+        A home ties a deployment to its VM.
+        """
         found = placement.candidates(self.vms, user)
-        if pinned is not None and pinned.id in {vm.id for vm in found}:  # unless it is somebody else's by now
+        # Unless it is somebody else's by now.
+        if pinned is not None and pinned.id in {vm.id for vm in found}:
             return f"vm:{pinned.id}", [pinned.id]
         name = f"own:{user.id}" if found and found[0].owner_id else f"pool:{user.group}"
         return name, [vm.id for vm in found]
@@ -52,7 +61,10 @@ def floor(tx: Tx) -> Floor:
 
 
 def judge(portal: Portal, tx: Tx, user: User, order: Order, pinned: Vm | None = None) -> Verdict:
-    """What a newcomer at the end of the line gets. NoCapacity when no VM could ever take it, or none is open."""
+    """What a newcomer at the end of the line gets.
+
+    NoCapacity when no VM could ever take it, or none is open.
+    """
     here, need = floor(tx), _need(portal, order)
     name, vms = here.reach(user, pinned)
     rooms = [here.rooms[vm] for vm in vms]
@@ -74,26 +86,36 @@ def verdicts(portal: Portal, tx: Tx) -> list[tuple[Deployment, Verdict]]:
     served = [one for one in waiting if one.id not in over]
     queue, reach = _queue(portal, here, served, store.homes(tx, {one.owner.id for one in served}))
     found = list(zip(served, line.decide(queue, reach, here.rooms), strict=True))
-    # A quota that was lowered keeps people out of the line until it allows what they ask for; nobody waits for them.
-    found += [(one, Verdict(one.id, None, waits_for=over[one.id])) for one in waiting if one.id in over]
+    # A quota that was lowered keeps people out of the line until it allows what they ask for;
+    # nobody waits for them.
+    found += [
+        (one, Verdict(one.id, None, waits_for=over[one.id])) for one in waiting if one.id in over
+    ]
     return [(one, verdict) for one, verdict in found if _is_news(portal, one, verdict)]
 
 
 def _is_news(portal: Portal, one: Deployment, verdict: Verdict) -> bool:
     told = (one.position or 0, one.waits_for, one.impossible_since is None)
-    return bool(verdict.placement) or told != (verdict.position, verdict.waits_for, verdict.possible) or _hopeless(
-        portal, one, verdict
-    )  # fmt: skip
+    return (
+        bool(verdict.placement)
+        or told != (verdict.position, verdict.waits_for, verdict.possible)
+        or _hopeless(portal, one, verdict)
+    )
 
 
 def _hopeless(portal: Portal, one: Deployment, verdict: Verdict) -> bool:
-    """Whether nothing can come of it: no VM is left to use, or for so long that it is no hiccup of one."""
+    """Whether it can never start: no eligible VM is left, and not just for a moment."""
     since = one.impossible_since
-    return verdict.nowhere or (not verdict.possible and since is not None and portal.now() - since > IMPOSSIBLE_FOR)
+    return verdict.nowhere or (
+        not verdict.possible and since is not None and portal.now() - since > IMPOSSIBLE_FOR
+    )
 
 
 def _over_quota(portal: Portal, tx: Tx, waiting: Sequence[Deployment]) -> dict[str, str]:
-    """Who would go over a quota by starting, with the words for it. Quotas can be lowered while people wait."""
+    """Who would go over a quota by starting, with the words for it.
+
+    Quotas can be lowered while people wait.
+    """
     every, held = ledger.all_quotas(tx), ledger.held_by_everybody(tx)
     members: dict[str, list[int]] = defaultdict(list)
     for user in store.all_users(tx):
@@ -102,13 +124,17 @@ def _over_quota(portal: Portal, tx: Tx, waiting: Sequence[Deployment]) -> dict[s
     found: dict[str, str] = {}
     for one in waiting:
         user, order = one.owner, order_of(one)
-        own = policy.quota_of(portal.settings, every.get(("default", "")), every.get(("user", user.subject)))
+        own = policy.quota_of(
+            portal.settings, every.get(("default", "")), every.get(("user", user.subject))
+        )
         limits = [(("user", user.subject), own, [user.id])]
         if user.group and ("group", user.group) in every:
             limits.append((("group", user.group), every["group", user.group], members[user.group]))
         reasons = []
         for key, quota, ids in limits:
-            before = takes.get(key) or ledger.add_up(held[user_id] for user_id in ids if user_id in held)
+            before = takes.get(key) or ledger.add_up(
+                held[user_id] for user_id in ids if user_id in held
+            )
             takes[key] = before
             reasons += policy.over(order, quota, before.gpus, before.memory_gb, before.cpus)
         if reasons:
@@ -120,38 +146,56 @@ def _over_quota(portal: Portal, tx: Tx, waiting: Sequence[Deployment]) -> dict[s
 
 
 def serve(portal: Portal, tx: Tx) -> list[Deployment]:
-    """Let everybody in line start who can, tell the others their place, and end what has become impossible.
+    """Start everybody in the queue who can, update the others' places, end what became impossible.
 
     Returns those that start, as they were while they waited.
     """
     store.in_order(tx)
     now, started = portal.now(), []
     for one, refusal in barred(portal, tx):
-        _fail(tx, one, {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}, now)
+        _fail(
+            tx, one, {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}, now
+        )
     for one, verdict in verdicts(portal, tx):
         if verdict.placement is not None:
-            store.update_deployment(tx, one.id, updated_at=now, **grant(tx, one.id, verdict.placement, now))
-            audit.append(tx, now, "worker", f"deployment.{State.PENDING}", f"deployment:{one.id}",
-                         vm=verdict.placement.vm.name, gpus=list(verdict.placement.gpus))  # fmt: skip
+            store.update_deployment(
+                tx, one.id, updated_at=now, **grant(tx, one.id, verdict.placement, now)
+            )
+            audit.append(
+                tx,
+                now,
+                "worker",
+                f"deployment.{State.PENDING}",
+                f"deployment:{one.id}",
+                vm=verdict.placement.vm.name,
+                gpus=list(verdict.placement.gpus),
+            )
             started.append(one)
         elif _hopeless(portal, one, verdict):
             _give_up(tx, one, verdict, now)
         else:
             since = None if verdict.possible else one.impossible_since or now
-            store.update_deployment(tx, one.id, position=verdict.position, waits_for=verdict.waits_for,
-                                    impossible_since=since)  # fmt: skip
+            store.update_deployment(
+                tx,
+                one.id,
+                position=verdict.position,
+                waits_for=verdict.waits_for,
+                impossible_since=since,
+            )
     return started
 
 
 def _give_up(tx: Tx, one: Deployment, verdict: Verdict, now: datetime) -> None:
-    failure = {"code": "no_vm" if verdict.nowhere else "no_room",
-               "message": f"No VM of yours can run this any more. It waited for: {verdict.waits_for}.",
-               "hint": "Ask for less, or ask your administrator."}  # fmt: skip
+    failure = {
+        "code": "no_vm" if verdict.nowhere else "no_room",
+        "message": f"No VM of yours can run this any more. It waited for: {verdict.waits_for}.",
+        "hint": "Ask for less, or ask your administrator.",
+    }
     _fail(tx, one, failure, now)
 
 
 def barred(portal: Portal, tx: Tx) -> list[tuple[Deployment, Conflict]]:
-    """Who waits for a release that may not start any more, and why: they would hold a place for nothing."""
+    """Requests whose release may no longer start, and why: they would hold a place for nothing."""
     found = []
     for one in store.waiting(tx):
         try:
@@ -162,22 +206,38 @@ def barred(portal: Portal, tx: Tx) -> list[tuple[Deployment, Conflict]]:
 
 
 def _fail(tx: Tx, one: Deployment, failure: dict[str, str], now: datetime) -> None:
-    store.update_deployment(tx, one.id, state=State.FAILED, failure=failure, slot=None, updated_at=now, **NOBODY_WAITS)
+    store.update_deployment(
+        tx, one.id, state=State.FAILED, failure=failure, slot=None, updated_at=now, **NOBODY_WAITS
+    )
     ledger.release(tx, one.id, now)
-    audit.append(tx, now, "worker", f"deployment.{State.FAILED}", f"deployment:{one.id}", failure=failure)
+    audit.append(
+        tx, now, "worker", f"deployment.{State.FAILED}", f"deployment:{one.id}", failure=failure
+    )
 
 
 def grant(tx: Tx, deployment_id: str, placed: Placement, now: datetime) -> dict[str, Any]:
     """Lease what was placed; returns the columns of a deployment that starts there."""
     ledger.lease(tx, ledger.GPU, placed.gpus, deployment_id, now)
     ledger.lease(tx, ledger.COMPUTE, [deployment_id], deployment_id, now)
-    return {"state": State.PENDING, "vm_id": placed.vm.id, "gpu_uuids": list(placed.gpus), **NOBODY_WAITS}
+    return {
+        "state": State.PENDING,
+        "vm_id": placed.vm.id,
+        "gpu_uuids": list(placed.gpus),
+        **NOBODY_WAITS,
+    }
 
 
 def order_of(deployment: Deployment) -> Order:
     """The order that a deployment was."""
-    return Order(deployment.release.image, deployment.name, deployment.gpus, deployment.memory_gb, deployment.cpus,
-                 deployment.gpu_model, deployment.ssh)  # fmt: skip
+    return Order(
+        deployment.release.image,
+        deployment.name,
+        deployment.gpus,
+        deployment.memory_gb,
+        deployment.cpus,
+        deployment.gpu_model,
+        deployment.ssh,
+    )
 
 
 def _need(portal: Portal, order: Order) -> Need:
@@ -193,5 +253,9 @@ def _queue(
     for one in waiting:
         name, vms = here.reach(one.owner, one.vm)
         reach[name] = vms
-        queue.append(Waiting(one.id, _need(portal, order_of(one)), name, homes.get(one.owner.id, frozenset())))
+        queue.append(
+            Waiting(
+                one.id, _need(portal, order_of(one)), name, homes.get(one.owner.id, frozenset())
+            )
+        )
     return queue, reach

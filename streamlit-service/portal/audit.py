@@ -41,12 +41,23 @@ class Verdict:
 
 def append(tx: Tx, at: datetime, actor: str, action: str, subject: str, **details: Any) -> None:
     """Add one event to the chain, in the caller's transaction."""
-    tx.execute(audit_head.update().values(seq=audit_head.c.seq + 1))  # takes the row lock: writers queue here
+    # Takes the row lock: writers queue here.
+    tx.execute(audit_head.update().values(seq=audit_head.c.seq + 1))
     head = tx.execute(sa.select(audit_head)).one()
     text = json.dumps(details, sort_keys=True, separators=(",", ":"), default=str)
     digest = _digest(head.hash, head.seq, at, actor, action, subject, text)
-    tx.execute(audit_events.insert().values(seq=head.seq, at=at, actor=actor, action=action, subject=subject,
-                                            details=text, previous_hash=head.hash, hash=digest))  # fmt: skip
+    tx.execute(
+        audit_events.insert().values(
+            seq=head.seq,
+            at=at,
+            actor=actor,
+            action=action,
+            subject=subject,
+            details=text,
+            previous_hash=head.hash,
+            hash=digest,
+        )
+    )
     tx.execute(audit_head.update().values(hash=digest))
 
 
@@ -55,7 +66,10 @@ def events(tx: Tx, subject: str | None = None) -> list[AuditEvent]:
     query = sa.select(audit_events).order_by(audit_events.c.seq)
     if subject is not None:
         query = query.where(audit_events.c.subject == subject)
-    return [AuditEvent(r.seq, r.at, r.actor, r.action, r.subject, json.loads(r.details)) for r in tx.execute(query)]
+    return [
+        AuditEvent(r.seq, r.at, r.actor, r.action, r.subject, json.loads(r.details))
+        for r in tx.execute(query)
+    ]
 
 
 def last(tx: Tx, action: str) -> datetime | None:
@@ -72,13 +86,17 @@ def verify(tx: Tx) -> Verdict:
         count += 1
         if row.seq != count:
             return Verdict(count, count, f"event {count} is missing")
-        expected = _digest(previous, row.seq, row.at, row.actor, row.action, row.subject, row.details)
+        expected = _digest(
+            previous, row.seq, row.at, row.actor, row.action, row.subject, row.details
+        )
         if row.previous_hash != previous or row.hash != expected:
             return Verdict(count, row.seq, f"event {row.seq} was changed after it was written")
         previous = row.hash
     head = tx.execute(sa.select(audit_head)).one()
     if (head.seq, head.hash) != (count, previous):
-        return Verdict(count, count + 1, f"events after {count} were deleted; the chain once had {head.seq}")
+        return Verdict(
+            count, count + 1, f"events after {count} were deleted; the chain once had {head.seq}"
+        )
     return Verdict(count, None)
 
 

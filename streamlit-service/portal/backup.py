@@ -1,7 +1,8 @@
-"""Backups: every row of one moment in one file, readable by either database, proven before it is trusted.
+"""Backups: every row of one moment in one file, readable by either database, verified at once.
 
-The file is a tar (gzip) of manifest.json and a JSON line for each row, table by table. It holds everything but
-secrets in files, images and home folders; notebooks' tokens are in it, so it is written for its owner only (0600).
+The file is a tar (gzip) of manifest.json and a JSON line for each row, table by table. It holds
+everything but secrets in files, images and home folders; notebooks' tokens are in it, so it is
+written for its owner only (0600).
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ CHUNK = 2**20
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup says of itself. `tables`: rows and SHA-256 by table; `audit_hash`: the newest of the chain."""
+    """What a backup says of itself.
+
+    `tables`: rows and SHA-256 by table; `audit_hash`: the newest of the chain.
+    """
 
     format: int
     made_at: str
@@ -52,11 +56,13 @@ class Manifest:
 
 
 def write(store: Store, path: Path, now: datetime) -> Manifest:
-    """Back up to a new file, whole or not at all, while everything runs; also a database of an older schema."""
+    """Back up to a new file, whole or not at all, while everything runs; older schemas too."""
     temporary = path.with_name(f".{path.name}.part")
     tables: dict[str, tuple[int, str]] = {}
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as raw:
+        with os.fdopen(
+            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
+        ) as raw:
             with tarfile.open(fileobj=raw, mode="w:gz") as archive, store.reading() as tx:
                 for table in _present(tx):
                     tables[table.name] = _put_table(archive, tx, table, path.parent)
@@ -72,7 +78,10 @@ def write(store: Store, path: Path, now: datetime) -> Manifest:
 
 
 def prove(path: Path) -> Manifest:
-    """Restore a backup into a database of its own, beside everything, and verify its audit trail. Raises Invalid."""
+    """Restore a backup into a database of its own, beside everything, and verify its audit trail.
+
+    Raises Invalid.
+    """
     beside = path.parent if os.access(path.parent, os.W_OK) else None  # where there is room for it
     with (
         tempfile.TemporaryDirectory(dir=beside, prefix=".proof-") as folder,
@@ -84,20 +93,26 @@ def prove(path: Path) -> Manifest:
 def restore(store: Store, path: Path, *, replace: bool = False) -> Manifest:
     """Fill an empty database from a backup, and bring it to the newest schema.
 
-    The backup is proven first, so that a broken one destroys nothing. Conflict: the database has records, and
-    `replace` was not said.
+    The backup is proven first, so that a broken one destroys nothing. Conflict: the database has
+    records, and `replace` was not said.
     """
     if store.has_records():
         if not replace:
-            raise Conflict("not_empty", "The database has records; a restore would destroy them.",
-                           "Back it up, stop the services, and say --replace.")  # fmt: skip
+            raise Conflict(
+                "not_empty",
+                "The database has records; a restore would destroy them.",
+                "Back it up, stop the services, and say --replace.",
+            )
         prove(path)
         store.erase()
     return _fill(store, path)
 
 
 def keep_newest(folder: Path, keep: int) -> list[Path]:
-    """Delete all but the newest backups of a folder; returns what was deleted. Other files are left alone."""
+    """Delete all but the newest backups of a folder; returns what was deleted.
+
+    Other files are left alone.
+    """
     every = sorted(folder.glob(f"*{SUFFIX}"))
     gone = every[: max(len(every) - keep, 0)]
     for path in gone:
@@ -110,8 +125,12 @@ def _fill(store: Store, path: Path) -> Manifest:
     try:
         store.migrate(manifest.revision)
     except CommandError as error:
-        raise Invalid("newer_backup", f"{path.name} was made by a newer portal (schema {manifest.revision}).",
-                      "Restore it with that version.", cause=str(error)) from error  # fmt: skip
+        raise Invalid(
+            "newer_backup",
+            f"{path.name} was made by a newer portal (schema {manifest.revision}).",
+            "Restore it with that version.",
+            cause=str(error),
+        ) from error
     with store.transaction() as tx, tarfile.open(path, "r:gz") as archive:
         present = _present(tx)
         for table in reversed(present):
@@ -124,13 +143,19 @@ def _fill(store: Store, path: Path) -> Manifest:
     with store.reading() as tx:
         verdict = audit.verify(tx)
     if verdict.broken_at is not None:
-        raise Invalid("broken_chain", f"The backup's audit trail is broken at event {verdict.broken_at}.",
-                      "It was changed, or made from a changed database. Use another backup.")  # fmt: skip
+        raise Invalid(
+            "broken_chain",
+            f"The backup's audit trail is broken at event {verdict.broken_at}.",
+            "It was changed, or made from a changed database. Use another backup.",
+        )
     return manifest
 
 
 def _read(path: Path) -> Manifest:
-    """The manifest, after every table's checksum was compared. A table is never held in memory as a whole."""
+    """The manifest, after every table's checksum was compared.
+
+    A table is never held in memory as a whole.
+    """
     digests: dict[str, str] = {}
     found: dict[str, Any] = {}
     try:
@@ -146,16 +171,34 @@ def _read(path: Path) -> Manifest:
         manifest = Manifest(**found)
     except FileNotFoundError as error:
         raise Invalid("no_backup", f"There is no file {path}.", "Name a backup.") from error
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zlib.error, tarfile.TarError) as error:
-        raise Invalid("no_backup", f"{path.name} is no backup of a portal, or it is cut off.",
-                      "Use another backup.", cause=str(error)) from error  # fmt: skip
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        TypeError,
+        ValueError,
+        zlib.error,
+        tarfile.TarError,
+    ) as error:
+        raise Invalid(
+            "no_backup",
+            f"{path.name} is no backup of a portal, or it is cut off.",
+            "Use another backup.",
+            cause=str(error),
+        ) from error
     if manifest.format != FORMAT:
-        raise Invalid("other_format", f"{path.name} is a backup of format {manifest.format}, not {FORMAT}.",
-                      "Restore it with the program that made it.")  # fmt: skip
+        raise Invalid(
+            "other_format",
+            f"{path.name} is a backup of format {manifest.format}, not {FORMAT}.",
+            "Restore it with the program that made it.",
+        )
     for name, (_, digest) in manifest.tables.items():
         if digests.get(f"{name}.jsonl") != digest:
-            raise Invalid("damaged", f"{path.name} is damaged: its table {name} is not what was written.",
-                          "Use another backup.")  # fmt: skip
+            raise Invalid(
+                "damaged",
+                f"{path.name} is damaged: its table {name} is not what was written.",
+                "Use another backup.",
+            )
     return manifest
 
 
@@ -196,7 +239,10 @@ def _put_table(archive: tarfile.TarFile, tx: Tx, table: sa.Table, folder: Path) 
 
 
 def _lines(tx: Tx, table: sa.Table) -> Iterator[bytes]:
-    rows = tx.execute(sa.select(table).order_by(*table.primary_key.columns), execution_options={"yield_per": BATCH})
+    rows = tx.execute(
+        sa.select(table).order_by(*table.primary_key.columns),
+        execution_options={"yield_per": BATCH},
+    )
     for row in rows.mappings():
         yield json.dumps(dict(row), default=_encode, separators=(",", ":")).encode() + b"\n"
 
@@ -226,7 +272,9 @@ def _continue_numbering(tx: Tx, table: sa.Table) -> None:
     if tx.dialect.name != "postgresql":
         return
     for column in table.primary_key.columns:
-        sequence = tx.execute(sa.select(sa.func.pg_get_serial_sequence(table.name, column.name))).scalar()
+        sequence = tx.execute(
+            sa.select(sa.func.pg_get_serial_sequence(table.name, column.name))
+        ).scalar()
         if sequence:
             highest = sa.select(sa.func.coalesce(sa.func.max(column), 0) + 1).scalar_subquery()
             tx.execute(sa.select(sa.func.setval(sequence, highest, False)))

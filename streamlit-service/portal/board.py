@@ -23,7 +23,7 @@ class Hold(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Offer:
-    """A GPU model that a user could be given: how many are free now, and the most that one VM has."""
+    """A GPU model open to a user: how many are free now, and the most that one VM has."""
 
     model: str
     free: int
@@ -52,12 +52,14 @@ def offers(portal: Portal, user: User) -> list[Offer]:
         for model, count in room.working.items():
             most[model] = max(most[model], count)
             free[model] += len(room.free.get(model, ())) if placement.open_now(room) else 0
-    return sorted((Offer(model, free[model], most[model]) for model in most), key=lambda o: (-o.free, o.model))
+    return sorted(
+        (Offer(model, free[model], most[model]) for model in most), key=lambda o: (-o.free, o.model)
+    )
 
 
 @dataclass(frozen=True)
 class Reach:
-    """The most that one container could have: what is left of the quotas, and what the biggest VM has."""
+    """The most one container could have: what is left of the quotas, and the biggest VM's size."""
 
     gpus: float
     memory_gb: float
@@ -71,9 +73,14 @@ def reach(portal: Portal, user: User) -> Reach:
     with portal.store.reading() as tx:
         left = quotas.left(portal, tx, user)
         vms = placement.candidates(store.all_vms(tx), user)
-    memory = min(left["memory_gb"], max((vm.memory_gb or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE))
+    memory = min(
+        left["memory_gb"], max((vm.memory_gb or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE)
+    )
     cpus = min(left["cpus"], max((vm.cpus or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE))
-    needed = {"memory": (left["memory_gb"], policy.MIN_MEMORY_GB), "CPUs": (left["cpus"], policy.MIN_CPUS)}
+    needed = {
+        "memory": (left["memory_gb"], policy.MIN_MEMORY_GB),
+        "CPUs": (left["cpus"], policy.MIN_CPUS),
+    }
     short = next((noun for noun, (amount, least) in needed.items() if amount < least), "")
     return Reach(left["gpus"], memory, cpus, short)
 
@@ -84,11 +91,16 @@ def lost_gpus(portal: Portal, deployment: Deployment) -> int:
         return 0
     with portal.store.reading() as tx:
         known = ledger.gpus_of(tx, deployment.vm.id)
-    return sum(uuid not in known or known[uuid].state is not GpuState.OK for uuid in deployment.gpu_uuids)
+    return sum(
+        uuid not in known or known[uuid].state is not GpuState.OK for uuid in deployment.gpu_uuids
+    )
 
 
 def tiles(portal: Portal, user: User) -> list[Tile]:
-    """Every GPU of the VMs that the user may use; of all VMs for an administrator. By VM and index."""
+    """Every GPU of the VMs that the user may use; of all VMs for an administrator.
+
+    By VM and index.
+    """
     with portal.store.reading() as tx:
         vms = store.all_vms(tx)
         holders = ledger.leased_gpus(tx)
@@ -96,9 +108,15 @@ def tiles(portal: Portal, user: User) -> list[Tile]:
         gpus = ledger.all_gpus(tx)
     held = {one.vm.id for one in live.values() if one.vm is not None and one.owner.id == user.id}
     mine = [vm for vm in vms if vm.id in held]
-    shown = {vm.id: vm for vm in (vms if user.role is Role.ADMIN else [*placement.candidates(vms, user), *mine])}
-    found = [_tile(shown[gpu.vm_id], gpu, live.get(holders.get(gpu.uuid, "")), user) for gpu in gpus
-             if gpu.vm_id in shown]  # fmt: skip
+    shown = {
+        vm.id: vm
+        for vm in (vms if user.role is Role.ADMIN else [*placement.candidates(vms, user), *mine])
+    }
+    found = [
+        _tile(shown[gpu.vm_id], gpu, live.get(holders.get(gpu.uuid, "")), user)
+        for gpu in gpus
+        if gpu.vm_id in shown
+    ]
     return sorted(found, key=lambda tile: (tile.vm.name, tile.gpu.index, tile.gpu.uuid))
 
 

@@ -9,13 +9,22 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from portal.errors import Invalid, NotFound
 
 FILE = "image.yaml"
 DIGEST = r"sha256:[0-9a-f]{64}"
-PINNED = re.compile(r"(?P<name>[a-z0-9][a-z0-9./:_-]*):(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]*)@" + DIGEST)
+PINNED = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9./:_-]*):(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]*)@" + DIGEST
+)
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\n]+$")]
 Driver = Annotated[str, StringConstraints(pattern=r"^(\d+(\.\d+)*)?$")]
@@ -26,7 +35,10 @@ class _Entry(BaseModel):
 
 
 class Build(_Entry):
-    """One way to build an image. `base` is pinned by digest; `size_budget_mb` in 10⁶ bytes on disk."""
+    """One way to build an image.
+
+    `base` is pinned by digest; `size_budget_mb` in 10⁶ bytes on disk.
+    """
 
     variant: Annotated[str, StringConstraints(pattern=r"^([a-z0-9]+)?$")] = ""
     dockerfile: str = "Dockerfile"
@@ -65,7 +77,7 @@ class Image(_Entry):
     """The first is the usual one."""
     ports: Mapping[int, str]
     packages: Mapping[str, str]
-    """Distribution name → the name people know it by: those shown on the card, with a release's versions."""
+    """Distribution name → the name people know it by, of the packages shown on the image's card."""
     example: str
     """A notebook cell that shows what the image is for; publishing runs it."""
     gpu_check: str = ""
@@ -77,19 +89,31 @@ class Image(_Entry):
             if one.variant == variant:
                 return one
         known = ", ".join(one.variant or "(none)" for one in self.builds)
-        raise NotFound("no_variant", f"{self.name} has no variant {variant!r}.", f"Its variants: {known}.")
+        raise NotFound(
+            "no_variant", f"{self.name} has no variant {variant!r}.", f"Its variants: {known}."
+        )
 
     def highlights(self, packages: Mapping[str, str]) -> tuple[str, ...]:
         """The packages of the card, with two places of their versions: "NumPy 2.4"."""
-        return tuple(f"{shown} {'.'.join(packages[name].split(', ')[-1].split('.')[:2])}"
-                     for name, shown in self.packages.items() if name in packages)  # fmt: skip
+        return tuple(
+            f"{shown} {'.'.join(packages[name].split(', ')[-1].split('.')[:2])}"
+            for name, shown in self.packages.items()
+            if name in packages
+        )
 
 
 def load(folder: Path) -> dict[str, Image]:
-    """Read every image.yaml below a folder. Raises Invalid naming the file and the field that is wrong."""
+    """Read every image.yaml below a folder.
+
+    Raises Invalid naming the file and the field that is wrong.
+    """
     found = sorted(folder.glob(f"*/{FILE}"))
     if not found:
-        raise Invalid("bad_catalog", f"There is no */{FILE} in {folder}.", "Set PORTAL_IMAGES to the images folder.")
+        raise Invalid(
+            "bad_catalog",
+            f"There is no */{FILE} in {folder}.",
+            "Set PORTAL_IMAGES to the images folder.",
+        )
     return {image.name: image for image in map(read, found)}
 
 
@@ -102,7 +126,12 @@ def read(path: Path) -> Image:
         where = ".".join(str(part) for part in first["loc"])
         raise Invalid("bad_catalog", f"{path}: {where or 'the file'}: {first['msg']}.") from error
     except (OSError, yaml.YAMLError) as error:
-        raise Invalid("bad_catalog", f"The image description {path} cannot be read: {error}") from error
+        raise Invalid(
+            "bad_catalog", f"The image description {path} cannot be read: {error}"
+        ) from error
     if image.name != path.parent.name:
-        raise Invalid("bad_catalog", f"{path} describes {image.name!r}, but its folder is {path.parent.name!r}.")
+        raise Invalid(
+            "bad_catalog",
+            f"{path} describes {image.name!r}, but its folder is {path.parent.name!r}.",
+        )
     return image

@@ -21,59 +21,91 @@ class Settings(BaseSettings):
     # Where people reach the portal.
     public_host: str = "localhost"
     public_port: int = Field(8443, ge=1, le=65535)
-    user_ports: str = Field("10000-10299", pattern=r"^\d+-\d+$", description="what the gateway listens on")
+    user_ports: str = Field(
+        "10000-10299", pattern=r"^\d+-\d+$", description="what the gateway listens on"
+    )
     environment: str = Field("production", description="shown in the header, e.g. demo")
     organisation: str = ""
     help_contact: str = "your portal administrator"
 
     # Records.
     database_url: str = "sqlite:////var/lib/portal/portal.db"
-    database_password_file: Path | None = Field(None, description="PostgreSQL's, so that the URL holds none")
-    images_dir: Path = Field(Path("/etc/portal/images"), description="a folder for each image, with its image.yaml")
+    database_password_file: Path | None = Field(
+        None, description="PostgreSQL's, so that the URL holds none"
+    )
+    images_dir: Path = Field(
+        Path("/etc/portal/images"), description="a folder for each image, with its image.yaml"
+    )
 
     # Identity.
     client_ca_file: Path = Path("/run/secrets/client_ca")
-    certificate_policies: str = Field("", description="allowed policy OIDs, comma separated; empty: any")
-    revocation: Literal["off", "soft", "strict"] = Field("off", description="do revocation lists count, and must they")
+    certificate_policies: str = Field(
+        "", description="allowed policy OIDs, comma separated; empty: any"
+    )
+    revocation: Literal["off", "soft", "strict"] = Field(
+        "off", description="do revocation lists count, and must they"
+    )
     crl_dir: Path = Field(Path("/etc/portal/crls"), description="revocation lists: *.crl, *.pem")
     crl_urls: str = Field("", description="where admin.py crl fetch gets them, separated by spaces")
     admins: str = Field("", description="EDIPIs or UPNs that become administrators at first sight")
-    curators: str = Field("", description="EDIPIs or UPNs that become image curators at first sight")
+    curators: str = Field(
+        "", description="EDIPIs or UPNs that become image curators at first sight"
+    )
     proxy_secret_file: Path = Path("/run/secrets/proxy_secret")
 
     # Worker.
     worker_url: str = "http://worker:9000"
-    registry_host: str = Field("", description="host[:port] of the registry, as the VMs' engines reach it")
+    registry_host: str = Field(
+        "", description="host[:port] of the registry, as the VMs' engines reach it"
+    )
     registry_prefix: str = Field(
         "", pattern=r"^([a-z0-9._/-]*[a-z0-9])?$", description="before image names, e.g. your-org"
     )
     registry_endpoint: str = Field(
         "", description="host[:port] as the portal's services reach it; empty: registry_host"
     )
-    registry_local_host: str = Field("", description="host[:port] as this machine's engine does; empty: registry_host")
-    registry_ca_file: Path | None = Field(None, description="the registry's authority; empty: the system's")
+    registry_local_host: str = Field(
+        "", description="host[:port] as this machine's engine does; empty: registry_host"
+    )
+    registry_ca_file: Path | None = Field(
+        None, description="the registry's authority; empty: the system's"
+    )
     registry_username: str = ""
     registry_password_file: Path | None = None
-    registry_timeout_s: float = Field(10, gt=0, description="deadline of one question to the registry")
+    registry_timeout_s: float = Field(
+        10, gt=0, description="deadline of one question to the registry"
+    )
     ssh_key_file: Path | None = None
     ssh_known_hosts_file: Path | None = None
     engine_timeout_s: int = Field(10, gt=0, description="deadline of one engine call")
     pull_timeout_s: float = Field(1800, gt=0, description="deadline of a whole pull")
     ready_timeout_s: float = Field(90, gt=0, description="until Jupyter must answer after start")
-    lock_ttl_s: float = Field(12, gt=0, description="after a crash, work is taken up again after this")
+    lock_ttl_s: float = Field(
+        12, gt=0, description="after a crash, work is taken up again after this"
+    )
     observe_interval_s: float = Field(3, gt=0, le=20, description="between looks at every VM")
 
-    egress: Literal["open", "proxy", "none"] = Field("open", description="where containers may go, as VMs are told")
+    egress: Literal["open", "proxy", "none"] = Field(
+        "open", description="where containers may go, as VMs are told"
+    )
     egress_proxy: str = Field("", description="address:port, for egress=proxy")
 
     # Which releases may run.
-    signature_key_file: Path | None = Field(None, description="cosign's public key; without it nothing runs")
-    signature_ttl_s: float = Field(600, gt=0, description="a verified signature is remembered this long")
-    scan_max_age_days: float = Field(30, gt=0, description="a release whose scan is older does not start")
+    signature_key_file: Path | None = Field(
+        None, description="cosign's public key; without it nothing runs"
+    )
+    signature_ttl_s: float = Field(
+        600, gt=0, description="a verified signature is remembered this long"
+    )
+    scan_max_age_days: float = Field(
+        30, gt=0, description="a release whose scan is older does not start"
+    )
     allow_standins: bool = Field(
         False, description="for demonstrations: stand-in bases and made-up advisories may pass"
     )
-    approval_by_another: bool = Field(True, description="nobody approves what they published themselves")
+    approval_by_another: bool = Field(
+        True, description="nobody approves what they published themselves"
+    )
     prepull: bool = Field(True, description="download approved releases to VMs ahead")
     images_interval_s: float = Field(30, gt=0, description="between looks at a VM's images")
     prepull_at_once: int = Field(2, ge=1, description="VMs that download ahead at the same time")
@@ -81,13 +113,23 @@ class Settings(BaseSettings):
     # Publishing, for the publisher alone.
     signing_key_file: Path | None = Field(None, description="cosign's private key")
     signing_password_file: Path | None = None
-    scan_data_max_age_days: float = Field(7, gt=0, description="a scanner whose data is older has no say")
-    advisories: Path | None = Field(None, description="OSV advisories of Python packages: a zip file or a folder")
-    security_archive: str = Field("", description="mirror of the distribution's security archive; empty: its own")
-    build_certs_dir: Path | None = Field(None, description="*.crt of a TLS-inspecting proxy, for builds")
+    scan_data_max_age_days: float = Field(
+        7, gt=0, description="a scanner whose data is older has no say"
+    )
+    advisories: Path | None = Field(
+        None, description="OSV advisories of Python packages: a zip file or a folder"
+    )
+    security_archive: str = Field(
+        "", description="mirror of the distribution's security archive; empty: its own"
+    )
+    build_certs_dir: Path | None = Field(
+        None, description="*.crt of a TLS-inspecting proxy, for builds"
+    )
     publish_dir: Path = Path("/var/lib/portal/publish")
 
-    health_interval_s: float = Field(30, gt=0, le=100, description="between looks at a VM's firewall, disk and clock")
+    health_interval_s: float = Field(
+        30, gt=0, le=100, description="between looks at a VM's firewall, disk and clock"
+    )
     gpu_interval_s: float = Field(5, gt=0, description="between looks at a VM's GPUs")
 
     # What one person may hold in all, where no quota says otherwise.
@@ -105,7 +147,7 @@ class Settings(BaseSettings):
 
     @property
     def public_origin(self) -> str:
-        """The origin browsers send from the portal's own pages (RFC 6454: the scheme's own port is left out)."""
+        """The Origin that browsers send from the portal's own pages (RFC 6454: no default port)."""
         if self.public_port == HTTPS:
             return f"https://{self.public_host}"
         return f"https://{self.public_host}:{self.public_port}"
@@ -123,7 +165,9 @@ class Settings(BaseSettings):
             return self.database_url
         scheme, _, rest = self.database_url.partition("://")
         user, _, place = rest.partition("@")
-        return f"{scheme}://{user}:{quote(_read_secret(self.database_password_file), safe='')}@{place}"
+        return (
+            f"{scheme}://{user}:{quote(_read_secret(self.database_password_file), safe='')}@{place}"
+        )
 
     @cached_property
     def proxy_secret(self) -> str:
@@ -152,7 +196,9 @@ class Settings(BaseSettings):
 
     def repository(self, image: str, host: str | None = None) -> str:
         """host/prefix/image, by default as engines name it."""
-        return "/".join(part for part in (host or self.registry_host, self.registry_prefix, image) if part)
+        return "/".join(
+            part for part in (host or self.registry_host, self.registry_prefix, image) if part
+        )
 
     def seen_locally(self, reference: str) -> str:
         """A reference as engines name it → as this machine's own engine reaches it."""

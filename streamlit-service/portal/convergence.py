@@ -1,4 +1,4 @@
-"""The main job, as a recipe: from an intent to the container that fulfils it, or to a reason why not."""
+"""The main job as a recipe: from an intent to the container that fulfils it, or to an error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IsReady = Callable[[Vm, int], bool]
 
 
 Verify = Callable[[Release], None]
-"""Raise PortalError unless the release's signature is good; quick when it was asked a moment ago."""
+"""Raise PortalError unless the release's signature is good; good answers are cached."""
 
 
 def converge(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> None:
@@ -45,7 +45,7 @@ def converge(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> N
 
 
 def bring_up(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> None:
-    """pending → pulling → starting → running; on an error everything is undone."""
+    """Pending → pulling → starting → running; on an error everything is undone."""
     asked_at = work.deployment.updated_at if work.deployment.state is State.PENDING else None
     try:
         launch.check(work.portal.settings, work.deployment.release, work.portal.now())
@@ -59,44 +59,61 @@ def bring_up(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> N
         _wait_until_ready(work, engine, container_id, is_ready)
         _outwait_old_leave(work)
         now = work.portal.now()
-        work.move(State.RUNNING, done=True, container_id=container_id, started_at=now, stopped_at=None,
-                  last_activity_at=now)  # fmt: skip
+        work.move(
+            State.RUNNING,
+            done=True,
+            container_id=container_id,
+            started_at=now,
+            stopped_at=None,
+            last_activity_at=now,
+        )
         if asked_at is not None:  # not one that a worker before this one began
             metrics.START.observe((now - asked_at).total_seconds())
     except LockLost:
         _discard_unless_wanted(work, engine)
         raise
     except PortalError as error:
-        log.warning("deployment failed", deployment=work.deployment.id, code=error.code, cause=error.cause)
-        with suppress(EngineError):  # what stays behind on a lost VM is removed when it is seen again
+        log.warning(
+            "deployment failed", deployment=work.deployment.id, code=error.code, cause=error.cause
+        )
+        # What stays behind on a lost VM is removed when it is seen again.
+        with suppress(EngineError):
             engine.remove(container_name(work.deployment.id))
         work.fail(error)
 
 
 def bring_down(work: Work, engine: Engine) -> None:
-    """stopping → stopped, or → pending when a restart was asked for."""
+    """Stopping → stopped, or → pending when a restart was asked for."""
     engine.stop(container_name(work.deployment.id), STOP_GRACE_S)
     if work.deployment.restart_after_stop:
         work.move(State.PENDING, done=True, restart_after_stop=False)
         work.portal.wake()
     else:
         reason = work.deployment.stop_reason or StopReason.USER
-        work.move(State.STOPPED, done=True, stopped_at=work.portal.now(), stop_reason=reason, gpu_uuids=None,
-                  release=ledger.RUN)  # fmt: skip
+        work.move(
+            State.STOPPED,
+            done=True,
+            stopped_at=work.portal.now(),
+            stop_reason=reason,
+            gpu_uuids=None,
+            release=ledger.RUN,
+        )
 
 
 def remove(work: Work, engine: Engine) -> None:
-    """removing → removed: the container goes, the home volume stays, the ports are free again."""
+    """Removing → removed: the container goes, the home volume stays, the ports are free again."""
     engine.remove(container_name(work.deployment.id))
     work.move(State.REMOVED, done=True, release=None, slot=None, container_id=None, gpu_uuids=None)
 
 
 def _patiently(work: Work, engine: Engine, recipe: Callable[[Work, Engine], None]) -> None:
-    """Stopping and removing are kept as intent until the VM answers: never forgotten, never half done."""
+    """Keep a stop or removal as intent until the VM answers: never forgotten, never half done."""
     try:
         recipe(work, engine)
     except EngineError as error:
-        log.warning("will try again", deployment=work.deployment.id, code=error.code, cause=error.cause)
+        log.warning(
+            "will try again", deployment=work.deployment.id, code=error.code, cause=error.cause
+        )
         work.defer(RETRY_AFTER_S)
 
 
@@ -114,7 +131,9 @@ def _ensure_image(work: Work, engine: Engine) -> None:
 
     engine.pull(reference, on_progress)
     with work.portal.store.transaction() as tx:
-        releases.put_on_vm(tx, work.vm.id, work.deployment.release.id, releases.READY, work.portal.now())
+        releases.put_on_vm(
+            tx, work.vm.id, work.deployment.release.id, releases.READY, work.portal.now()
+        )
 
 
 def _ensure_container(work: Work, engine: Engine) -> str:
@@ -147,16 +166,19 @@ def _wait_until_ready(work: Work, engine: Engine, container_id: str, is_ready: I
             raise EngineError(
                 "notebook_silent",
                 f"The container started, but its notebook did not answer within {limit_s:g} s.",
-                "Start it again; if it happens again, ask for more memory or tell your administrator.",
+                "Start it again; if it happens again, ask for more "
+                "memory or tell your administrator.",
                 cause=_last_lines(engine, container_id),
             )
         time.sleep(READY_POLL_S)
 
 
 def _outwait_old_leave(work: Work) -> None:
-    """A port that was another container's a moment ago: the gateway may still hold that one's token for it."""
+    """Wait while the gateway may still hold the token of the port's previous container."""
     with work.portal.store.reading() as tx:
-        freed = ledger.last_released(tx, ledger.PORT, str(_jupyter_port(work.deployment)), work.deployment.id)
+        freed = ledger.last_released(
+            tx, ledger.PORT, str(_jupyter_port(work.deployment)), work.deployment.id
+        )
     if freed is not None:
         left_s = ports.LEAVE_S - (work.portal.now() - freed).total_seconds()
         time.sleep(min(max(left_s, 0.0), ports.LEAVE_S))
@@ -167,12 +189,19 @@ def _check_alive(engine: Engine, container_id: str) -> None:
     if status is not None and status.running:
         return
     if status is not None and status.out_of_memory:
-        raise EngineError("out_of_memory", "The container ran out of memory while it started.",
-                          "Ask for more memory.", cause=_last_lines(engine, container_id))  # fmt: skip
+        raise EngineError(
+            "out_of_memory",
+            "The container ran out of memory while it started.",
+            "Ask for more memory.",
+            cause=_last_lines(engine, container_id),
+        )
     code = status.exit_code if status else "gone"
-    raise EngineError("ended_at_start", f"The container ended while it started (exit code {code}).",
-                      "Start it again; if it happens again, tell your administrator.",
-                      cause=_last_lines(engine, container_id))  # fmt: skip
+    raise EngineError(
+        "ended_at_start",
+        f"The container ended while it started (exit code {code}).",
+        "Start it again; if it happens again, tell your administrator.",
+        cause=_last_lines(engine, container_id),
+    )
 
 
 def _last_lines(engine: Engine, container_id: str) -> str:

@@ -11,7 +11,19 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import IntegrityError
 
-from portal import admission, audit, launch, ledger, lifecycle, placement, policy, ports, quotas, releases, store
+from portal import (
+    admission,
+    audit,
+    launch,
+    ledger,
+    lifecycle,
+    placement,
+    policy,
+    ports,
+    quotas,
+    releases,
+    store,
+)
 from portal.context import Portal
 from portal.errors import Conflict, Invalid, NoCapacity
 from portal.line import Verdict
@@ -40,44 +52,74 @@ def request(portal: Portal, user: User, order: Order) -> Deployment:
     return made
 
 
-def _reserve(portal: Portal, tx: Tx, user: User, order: Order, deployment_id: str, now: datetime) -> Deployment:
+def _reserve(
+    portal: Portal, tx: Tx, user: User, order: Order, deployment_id: str, now: datetime
+) -> Deployment:
     store.in_order(tx)
     release = _check(portal, tx, user, order)
     verdict = admission.judge(portal, tx, user, order)
     slot = placement.choose_slot(ledger.held_slots(tx, user.id))
     store.insert_deployment(
-        tx, id=deployment_id, name=order.name, state=State.WAITING, owner_id=user.id, release_id=release.id,
-        slot=slot, gpus=order.gpus, gpu_model=order.gpu_model, memory_gb=order.memory_gb, cpus=order.cpus,
+        tx,
+        id=deployment_id,
+        name=order.name,
+        state=State.WAITING,
+        owner_id=user.id,
+        release_id=release.id,
+        slot=slot,
+        gpus=order.gpus,
+        gpu_model=order.gpu_model,
+        memory_gb=order.memory_gb,
+        cpus=order.cpus,
         ssh=order.ssh,
-        jupyter_token=secrets.token_urlsafe(32), restart_after_stop=False, created_at=now, updated_at=now,
-    )  # fmt: skip
-    _lease_ports(tx, user, deployment_id, slot, order.ssh, now)
+        jupyter_token=secrets.token_urlsafe(32),
+        restart_after_stop=False,
+        created_at=now,
+        updated_at=now,
+    )
+    _lease_ports(tx, user, deployment_id, slot, ssh=order.ssh, now=now)
     details = vars(order) | {"release": release.reference, "slot": slot}
     _enter(tx, user, deployment_id, verdict, now, **details)
     return _get(tx, deployment_id)
 
 
-def _enter(tx: Tx, user: User, deployment_id: str, verdict: Verdict, now: datetime, **details: Any) -> None:
+def _enter(
+    tx: Tx, user: User, deployment_id: str, verdict: Verdict, now: datetime, **details: Any
+) -> None:
     """Start at once, or stand in line: one change of state, one audit event."""
     if verdict.placement:
         values = admission.grant(tx, deployment_id, verdict.placement, now)
         details |= {"vm": verdict.placement.vm.name, "gpu_uuids": list(verdict.placement.gpus)}
     else:
-        values = {"state": State.WAITING, "waiting_since": now, "waits_for": verdict.waits_for,
-                  "position": verdict.position}  # fmt: skip
+        values = {
+            "state": State.WAITING,
+            "waiting_since": now,
+            "waits_for": verdict.waits_for,
+            "position": verdict.position,
+        }
         details |= {"position": verdict.position, "waits_for": verdict.waits_for}
     store.update_deployment(tx, deployment_id, updated_at=now, **values)
-    audit.append(tx, now, user.subject, f"deployment.{values['state']}", f"deployment:{deployment_id}", **details)
+    audit.append(
+        tx,
+        now,
+        user.subject,
+        f"deployment.{values['state']}",
+        f"deployment:{deployment_id}",
+        **details,
+    )
 
 
 def _check(portal: Portal, tx: Tx, user: User, order: Order) -> Release:
-    """All that needs no room: is the image approved, is the order sensible, is it within the quotas."""
+    """Check what needs no free capacity: the release, the order itself, the quotas."""
     release = _approved(portal, tx, order.image)
     policy.check_order(order)
     span = ports.range_of(user.range_index)
     if span[0] not in portal.settings.served_ports or span[-1] not in portal.settings.served_ports:
-        raise NoCapacity("ports_not_served", f"The gateway does not serve your ports {span[0]}-{span[-1]} yet.",
-                         f"Tell {portal.settings.help_contact}: PORTAL_USER_PORTS must reach {span[-1]}.")  # fmt: skip
+        raise NoCapacity(
+            "ports_not_served",
+            f"The gateway does not serve your ports {span[0]}-{span[-1]} yet.",
+            f"Tell {portal.settings.help_contact}: PORTAL_USER_PORTS must reach {span[-1]}.",
+        )
     quotas.check(portal, tx, user, order, new=True)
     return release
 
@@ -86,13 +128,18 @@ def _approved(portal: Portal, tx: Tx, image: str) -> Release:
     release = releases.approved(tx).get(image) if image in portal.catalog else None
     if release is None:
         known = ", ".join(sorted(set(releases.approved(tx)) & set(portal.catalog))) or "none yet"
-        raise Invalid("unknown_image", f"There is no approved image named {image[:60]!r}.",
-                      f"Approved images: {known}.")  # fmt: skip
+        raise Invalid(
+            "unknown_image",
+            f"There is no approved image named {image[:60]!r}.",
+            f"Approved images: {known}.",
+        )
     launch.check(portal.settings, release, portal.now())
     return release
 
 
-def _lease_ports(tx: Tx, user: User, deployment_id: str, slot: int, ssh: bool, now: datetime) -> None:
+def _lease_ports(
+    tx: Tx, user: User, deployment_id: str, slot: int, *, ssh: bool, now: datetime
+) -> None:
     numbers = ports.slot_ports(user.range_index, slot, ssh=ssh).values()
     ledger.lease(tx, ledger.PORT, [str(port) for port in numbers], deployment_id, now)
 
@@ -127,9 +174,16 @@ def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployme
             launch.check(portal.settings, before.release, now)
         # Taking the lock away makes whoever works on the old intent drop it at the next write.
         store.update_deployment(
-            tx, deployment_id, restart_after_stop=action == "restart", lock_token=None, lock_expires_at=None,
-            failure=None, progress=None, stop_reason="user" if action == "stop" else None, **admission.NOBODY_WAITS,
-        )  # fmt: skip
+            tx,
+            deployment_id,
+            restart_after_stop=action == "restart",
+            lock_token=None,
+            lock_expires_at=None,
+            failure=None,
+            progress=None,
+            stop_reason="user" if action == "stop" else None,
+            **admission.NOBODY_WAITS,
+        )
         if action == "start":
             _start(portal, tx, user, before, now)
         else:
@@ -141,14 +195,14 @@ def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployme
 
 
 def _start(portal: Portal, tx: Tx, user: User, before: Deployment, now: datetime) -> None:
-    """A stopped deployment gave its GPUs and memory back; it asks again, on the VM where its home is."""
+    """Start a stopped deployment, which gave up its leases, on the VM that has its home."""
     launch.check(portal.settings, before.release, now)
     order = admission.order_of(before)
     quotas.check(portal, tx, user, order, new=False)
     verdict = admission.judge(portal, tx, user, order, before.vm)
     if before.slot is None:  # it failed, and gave its ports back too
         slot = placement.choose_slot(ledger.held_slots(tx, user.id))
-        _lease_ports(tx, user, before.id, slot, before.ssh, now)
+        _lease_ports(tx, user, before.id, slot, ssh=before.ssh, now=now)
         store.update_deployment(tx, before.id, slot=slot)
     _enter(tx, user, before.id, verdict, now, wish="start")
 
@@ -161,11 +215,13 @@ def _end(tx: Tx, user: User, before: Deployment, after: State, action: str, now:
         after, values = State.REMOVED, {"slot": None}
         ledger.release(tx, before.id, now)
     store.update_deployment(tx, before.id, state=after, updated_at=now, **values)
-    audit.append(tx, now, user.subject, f"deployment.{after}", f"deployment:{before.id}", wish=action)
+    audit.append(
+        tx, now, user.subject, f"deployment.{after}", f"deployment:{before.id}", wish=action
+    )
 
 
 def propose_name(image: str, taken: set[str]) -> str:
-    """The first free name image, image-2, image-3 …"""
+    """The first free name among image, image-2, image-3 and so on."""
     number = 1
     while (name := image if number == 1 else f"{image}-{number}") in taken:
         number += 1
@@ -180,7 +236,10 @@ def _get(tx: Tx, deployment_id: str) -> Deployment:
 
 @dataclass(frozen=True)
 class Preview:
-    """What an order would lead to if it were placed now. Without a VM it would wait at `position`."""
+    """What an order would lead to if it were placed now.
+
+    Without a VM it would wait at `position`.
+    """
 
     jupyter_port: int
     vm: Vm | None
@@ -192,7 +251,10 @@ class Preview:
 
 
 def preview(portal: Portal, user: User, order: Order) -> Preview:
-    """The same checks and the same placement as request(), recording nothing. Raises what it would."""
+    """The same checks and the same placement as request(), recording nothing.
+
+    Raises what it would.
+    """
     with portal.store.reading() as tx:
         _check(portal, tx, user, order)
         if order.name in {d.name for d in store.deployments_of(tx, user.id)}:
@@ -206,7 +268,12 @@ def preview(portal: Portal, user: User, order: Order) -> Preview:
     if placed is None:
         return Preview(port, None, "", verdict.position, verdict.waits_for)
     others = [names[vm_id] for vm_id in homes if vm_id in names and vm_id != placed.vm.id]
-    return Preview(port, placed.vm, placed.why, home_elsewhere="" if placed.vm.id in homes else ", ".join(others))
+    return Preview(
+        port,
+        placed.vm,
+        placed.why,
+        home_elsewhere="" if placed.vm.id in homes else ", ".join(others),
+    )
 
 
 def _name_taken(name: str, cause: str = "") -> Conflict:
@@ -217,4 +284,9 @@ def _name_taken(name: str, cause: str = "") -> Conflict:
 def _just_taken(name: str, cause: str) -> Conflict:
     if any(sign in cause for sign in NAME_INDEX):
         return _name_taken(name, cause)
-    return Conflict("just_taken", "Somebody took that a moment ago.", "Try again: what is free is shown anew.", cause)
+    return Conflict(
+        "just_taken",
+        "Somebody took that a moment ago.",
+        "Try again: what is free is shown anew.",
+        cause,
+    )

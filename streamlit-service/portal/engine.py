@@ -41,7 +41,7 @@ class ContainerSpec:
     gpu_access: str = ""
     """"nvidia" or "cdi": how this engine hands GPUs out."""
     network: str = ""
-    """Made when it is missing; its bridge is named `bridge`, by which the VM's firewall knows it."""
+    """Created if missing; its bridge is named `bridge`, by which the VM's firewall knows it."""
     bridge: str = ""
 
     @property
@@ -89,7 +89,10 @@ class SeenGpu:
 
 @dataclass(frozen=True)
 class GpuReport:
-    """What a VM says of its GPUs. `access`: "nvidia" or "cdi"; `problem`: what keeps them from being used."""
+    """What a VM says of its GPUs.
+
+    `access`: "nvidia" or "cdi"; `problem`: what keeps them from being used.
+    """
 
     gpus: tuple[SeenGpu, ...] = ()
     driver: str | None = None
@@ -100,8 +103,10 @@ class GpuReport:
 
 @dataclass(frozen=True)
 class VmReport:
-    """What a VM says of itself. `firewall`: portal-firewall's word (ok, missing, changed, stale, not_at_boot), "none"
-    where it was never installed, "no_gate" where nobody could be asked, or "unknown". Disk in GB below
+    """What a VM says of itself.
+
+    `firewall`: portal-firewall's word (ok, missing, changed, stale, not_at_boot), "none" where it
+    was never installed, "no_gate" where nobody could be asked, or "unknown". Disk in GB below
     /var/lib/docker. `clock_skew_s`: how far its clock is ahead of ours.
     """
 
@@ -123,13 +128,16 @@ class Engine(Protocol):
         """The VM's GPUs, driver and toolkit."""
 
     def check(self) -> VmReport | None:
-        """Firewall, disk and clock of the VM; None where it cannot be asked (a local socket, no gate)."""
+        """Firewall, disk and clock of the VM; None where nobody answers (local socket, no gate)."""
 
     def has_image(self, reference: str) -> bool:
         """Whether the digest is already on the VM."""
 
     def pull(self, reference: str, on_progress: OnProgress) -> None:
-        """Pull by digest. `on_progress` is called from this thread; what it raises ends the pull."""
+        """Pull by digest.
+
+        `on_progress` is called from this thread; what it raises ends the pull.
+        """
 
     def images(self) -> set[str]:
         """name@digest of every image on the VM that came from a registry."""
@@ -156,10 +164,10 @@ class Engine(Protocol):
         """All containers this portal made on the VM, running or not."""
 
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
-        """The last lines, each after its RFC 3339 time stamp; only those after `since`, a stamp, if given."""
+        """Remove this portal's networks on the VM that are not in `keep` and hold no container."""
 
     def prune_networks(self, keep: Collection[str]) -> None:
-        """Remove this portal's networks on the VM that are not in `keep` and hold no running container."""
+        """The last lines, each after its RFC 3339 time stamp; with `since`, only those after it."""
 
     def close(self) -> None:
         """Give back the connection."""

@@ -34,18 +34,31 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
         user = store.user_by_subject(tx, identity.subject)
         deployment = store.deployment_at_port(tx, port)
     if user is None or ports.range_index_of(port) != user.range_index:
-        raise Forbidden("not_yours", "This port belongs to somebody else.",
-                        "Open your containers from the portal's own page.")  # fmt: skip
+        raise Forbidden(
+            "not_yours",
+            "This port belongs to somebody else.",
+            "Open your containers from the portal's own page.",
+        )
     if deployment is None or deployment.owner.id != user.id or deployment.slot is None:
-        raise NotFound("nothing_here", "Nothing is deployed on this port.",
-                       "Deploy an image, or open your containers from the portal.")  # fmt: skip
+        raise NotFound(
+            "nothing_here",
+            "Nothing is deployed on this port.",
+            "Deploy an image, or open your containers from the portal.",
+        )
     if deployment.state is not State.RUNNING or deployment.vm is None:
-        raise Conflict("not_running", _why_not_running(deployment), "Go to My containers in the portal.")
-    services = {number: one for one, number in ports.slot_ports(user.range_index, deployment.slot).items()}
+        raise Conflict(
+            "not_running", _why_not_running(deployment), "Go to My containers in the portal."
+        )
+    services = {
+        number: one for one, number in ports.slot_ports(user.range_index, deployment.slot).items()
+    }
     service = services.get(port)
     if service is None:
-        raise NotFound("not_for_browsers", f"{deployment.name} takes SSH on this port, not a browser.",
-                       "My containers in the portal shows the command to connect with.")  # fmt: skip
+        raise NotFound(
+            "not_for_browsers",
+            f"{deployment.name} takes SSH on this port, not a browser.",
+            "My containers in the portal shows the command to connect with.",
+        )
     last = deployment.last_activity_at
     return Route(
         upstream=f"{deployment.vm.address}:{port}",

@@ -1,4 +1,4 @@
-"""What is wrong with the portal, as its records and the worker's looks tell: for health-check.sh and monitoring."""
+"""What is wrong with the portal according to its records, for health-check.sh and monitoring."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BACKUP_LATE = timedelta(hours=50)
 
 @dataclass(frozen=True)
 class Finding:
-    """`state`: "ok", "warning" or "critical"; `section`: of docs/TROUBLESHOOTING.md; `next_step`: a command."""
+    """`state`: ok, warning or critical; `section` of TROUBLESHOOTING.md; `next_step`: a command."""
 
     state: str
     check: str
@@ -36,26 +36,52 @@ def of_records(portal: Portal) -> Iterator[Finding]:
     yield Finding("ok", "database", "database", "The database answers.")
     yield from _backup(backups, now)
     if not vms:
-        yield Finding("warning", "vm", "fleet", "There is no VM.", "scripts/setup-vm.sh VM", "first-vm")
+        yield Finding(
+            "warning", "vm", "fleet", "There is no VM.", "scripts/setup-vm.sh VM", "first-vm"
+        )
     seen = [vm.last_seen_at for vm in vms if vm.last_seen_at]
     if seen and now - max(seen) > SILENT:
-        yield Finding("critical", "worker", "worker", f"No VM was looked at for {_minutes(now - max(seen))}.",
-                      "docker compose restart worker", "worker-silent")  # fmt: skip
+        yield Finding(
+            "critical",
+            "worker",
+            "worker",
+            f"No VM was looked at for {_minutes(now - max(seen))}.",
+            "docker compose restart worker",
+            "worker-silent",
+        )
     for vm in vms:
         yield from _vm(portal, vm)
     for release in approved.values():
         if problem := launch.problem(portal.settings, release, now):
-            yield Finding("critical", "image", f"{release.image} {release.version}", problem,
-                          "docker compose run --rm publisher image scan --all", "image-refused")  # fmt: skip
+            yield Finding(
+                "critical",
+                "image",
+                f"{release.image} {release.version}",
+                problem,
+                "docker compose run --rm publisher image scan --all",
+                "image-refused",
+            )
 
 
 def _backup(last: datetime | None, now: datetime) -> Iterator[Finding]:
     if last is None:
-        yield Finding("warning", "backup", "backup", "No backup was ever made.",
-                      "docker compose exec backup python3 admin.py backup /backups", "backup-late")  # fmt: skip
+        yield Finding(
+            "warning",
+            "backup",
+            "backup",
+            "No backup was ever made.",
+            "docker compose exec backup python3 admin.py backup /backups",
+            "backup-late",
+        )
     elif now - last > BACKUP_LATE:
-        yield Finding("critical", "backup", "backup", f"The last backup is {(now - last).days} days old.",
-                      "docker compose logs backup", "backup-late")  # fmt: skip
+        yield Finding(
+            "critical",
+            "backup",
+            "backup",
+            f"The last backup is {(now - last).days} days old.",
+            "docker compose logs backup",
+            "backup-late",
+        )
     else:
         yield Finding("ok", "backup", "backup", f"The last backup is {_minutes(now - last)} old.")
 
@@ -63,24 +89,48 @@ def _backup(last: datetime | None, now: datetime) -> Iterator[Finding]:
 def _vm(portal: Portal, vm: Vm) -> Iterator[Finding]:
     host = vm.engine_url.removeprefix("ssh://").partition("@")[2] or vm.name
     if not vm.reachable:
-        yield Finding("critical", "vm", vm.name, f"{vm.name} cannot be reached: {vm.error or 'it was never seen'}",
-                      f"ssh {host} systemctl status docker ssh", "vm-unreachable")  # fmt: skip
+        yield Finding(
+            "critical",
+            "vm",
+            vm.name,
+            f"{vm.name} cannot be reached: {vm.error or 'it was never seen'}",
+            f"ssh {host} systemctl status docker ssh",
+            "vm-unreachable",
+        )
         return
     good = True
     if vm.gpu_problem:
         good = False
         why = vm.gpu_problem.replace("_", " ")
-        yield Finding("critical", "gpu", vm.name, f"{vm.name}'s GPUs cannot be used: {why}.",
-                      f"ssh {host} sudo nvidia-smi; {vmhealth.prepare(vm)}", "gpu-problem")  # fmt: skip
+        yield Finding(
+            "critical",
+            "gpu",
+            vm.name,
+            f"{vm.name}'s GPUs cannot be used: {why}.",
+            f"ssh {host} sudo nvidia-smi; {vmhealth.prepare(vm)}",
+            "gpu-problem",
+        )
     for problem in vmhealth.of_vm(vm, portal.now()):
         good = False
         command = problem.hint if problem.from_portal else f"ssh {host} '{problem.hint}'"
-        yield Finding("critical" if problem.grave else "warning", problem.kind, vm.name, problem.says, command,
-                      f"vm-{problem.kind}")  # fmt: skip
+        yield Finding(
+            "critical" if problem.grave else "warning",
+            problem.kind,
+            vm.name,
+            problem.says,
+            command,
+            f"vm-{problem.kind}",
+        )
     if vm.state is VmState.NEW:
         good = False
-        yield Finding("warning", "vm", vm.name, f"{vm.name} was added and is not proven yet.",
-                      f"docker compose exec api python3 admin.py vm prove {vm.name}", "vm-new")  # fmt: skip
+        yield Finding(
+            "warning",
+            "vm",
+            vm.name,
+            f"{vm.name} was added and is not proven yet.",
+            f"docker compose exec api python3 admin.py vm prove {vm.name}",
+            "vm-new",
+        )
     if good:
         yield Finding("ok", "vm", vm.name, f"{vm.name} is well.")
 

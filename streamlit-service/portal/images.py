@@ -1,4 +1,4 @@
-"""Releases of curated images: registered as candidates, approved, deprecated, withdrawn, scanned again."""
+"""Releases of curated images: registered, approved, deprecated, withdrawn, scanned again."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ REFERENCE = re.compile(r"[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}")
 FROM = {
     ReleaseState.APPROVED: {ReleaseState.CANDIDATE, ReleaseState.DEPRECATED, ReleaseState.APPROVED},
     ReleaseState.DEPRECATED: {ReleaseState.APPROVED},
-    ReleaseState.WITHDRAWN: {ReleaseState.CANDIDATE, ReleaseState.APPROVED, ReleaseState.DEPRECATED},
+    ReleaseState.WITHDRAWN: {
+        ReleaseState.CANDIDATE,
+        ReleaseState.APPROVED,
+        ReleaseState.DEPRECATED,
+    },
 }
-"""From which states a curator's decision leads to which. Withdrawn is the end: publish a new version."""
+"""From which states a curator's decision leads to which.
+
+Withdrawn is the end: publish a new version.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,10 +55,17 @@ def register(portal: Portal, actor: User | str, candidate: Candidate) -> Release
     """
     who = policy.curating(actor)
     if candidate.image not in portal.catalog:
-        raise Invalid("unknown_image", f"{candidate.image!r} is not in the catalogue.", "Add its image.yaml first.")
+        raise Invalid(
+            "unknown_image",
+            f"{candidate.image!r} is not in the catalogue.",
+            "Add its image.yaml first.",
+        )
     if not REFERENCE.fullmatch(candidate.reference):
-        raise Invalid("no_digest", f"{candidate.reference!r} is not name@sha256:digest; a tag is never deployed.",
-                      "Give the digest that the push printed.")  # fmt: skip
+        raise Invalid(
+            "no_digest",
+            f"{candidate.reference!r} is not name@sha256:digest; a tag is never deployed.",
+            "Give the digest that the push printed.",
+        )
     if not candidate.report.passed:
         raise Conflict("refused", "The report does not pass the policy.", "See its findings.")
     now = portal.now()
@@ -60,12 +74,29 @@ def register(portal: Portal, actor: User | str, candidate: Candidate) -> Release
         known = releases.by_reference(tx, candidate.reference)
         if known is None:
             _check_version(tx, candidate)
-            releases.insert(tx, state=ReleaseState.CANDIDATE, published_by=who, **_columns(portal, candidate))
-            audit.append(tx, now, who, "release.candidate", f"image:{candidate.image}", version=candidate.version,
-                         reference=candidate.reference)  # fmt: skip
+            releases.insert(
+                tx, state=ReleaseState.CANDIDATE, published_by=who, **_columns(portal, candidate)
+            )
+            audit.append(
+                tx,
+                now,
+                who,
+                "release.candidate",
+                f"image:{candidate.image}",
+                version=candidate.version,
+                reference=candidate.reference,
+            )
         else:
-            audit.append(tx, now, who, "release.scanned", f"image:{candidate.image}", version=known.version,
-                         refused=[], waived=len(candidate.report.accepted))  # fmt: skip
+            audit.append(
+                tx,
+                now,
+                who,
+                "release.scanned",
+                f"image:{candidate.image}",
+                version=known.version,
+                refused=[],
+                waived=len(candidate.report.accepted),
+            )
         made = releases.by_reference(tx, candidate.reference)
         assert made is not None
         _put_report(tx, made.id, dict(candidate.packages), candidate.report)
@@ -80,41 +111,70 @@ def _check_version(tx: Tx, candidate: Candidate) -> None:
 
 def taken(image: str, version: str) -> Conflict:
     """A version names one digest for ever."""
-    return Conflict("version_taken", f"{image} {version} was published before, with other content.",
-                    f"Raise version in images/{image}/image.yaml.")  # fmt: skip
+    return Conflict(
+        "version_taken",
+        f"{image} {version} was published before, with other content.",
+        f"Raise version in images/{image}/image.yaml.",
+    )
 
 
 def _columns(portal: Portal, candidate: Candidate) -> dict[str, Any]:
     return {
-        "image": candidate.image, "version": candidate.version, "reference": candidate.reference,
-        "digest": candidate.reference.partition("@")[2], "size_bytes": candidate.size_bytes,
-        "download_bytes": candidate.download_bytes, "standin": candidate.standin, "created_at": candidate.created_at,
-        "highlights": list(portal.catalog[candidate.image].highlights(candidate.shown or candidate.packages)),
-    }  # fmt: skip
+        "image": candidate.image,
+        "version": candidate.version,
+        "reference": candidate.reference,
+        "digest": candidate.reference.partition("@")[2],
+        "size_bytes": candidate.size_bytes,
+        "download_bytes": candidate.download_bytes,
+        "standin": candidate.standin,
+        "created_at": candidate.created_at,
+        "highlights": list(
+            portal.catalog[candidate.image].highlights(candidate.shown or candidate.packages)
+        ),
+    }
 
 
 def _put_report(tx: Tx, release_id: int, packages: dict[str, str], report: Report) -> None:
     first = report.refused[0] if report.refused else None
     problem = f"{first.text or first.id}" if first else ""
     releases.put_report(tx, release_id, packages, report.model_dump(mode="json"))
-    releases.update(tx, release_id, scanned_at=report.scanned_at, refused_for=first.kind if first else "",
-                    problem=problem.rstrip("."), waived=len(report.accepted),
-                    waived_until=min((one.waiver.expires for one in report.accepted), default=None))  # fmt: skip
+    releases.update(
+        tx,
+        release_id,
+        scanned_at=report.scanned_at,
+        refused_for=first.kind if first else "",
+        problem=problem.rstrip("."),
+        waived=len(report.accepted),
+        waived_until=min((one.waiver.expires for one in report.accepted), default=None),
+    )
 
 
-def scanned(portal: Portal, actor: User | str, release_id: int, packages: Mapping[str, str], report: Report) -> Release:
-    """Record a new scan. One that does not pass keeps the release from starting until it does again."""
+def scanned(
+    portal: Portal, actor: User | str, release_id: int, packages: Mapping[str, str], report: Report
+) -> Release:
+    """Record a new scan.
+
+    One that does not pass keeps the release from starting until it does again.
+    """
     who, now = policy.curating(actor), portal.now()
     with portal.store.transaction() as tx:
         release = _known(tx, release_id)
         _put_report(tx, release_id, dict(packages), report)
-        audit.append(tx, now, who, "release.scanned", f"image:{release.image}", version=release.version,
-                     refused=[one.id for one in report.refused], waived=len(report.accepted))  # fmt: skip
+        audit.append(
+            tx,
+            now,
+            who,
+            "release.scanned",
+            f"image:{release.image}",
+            version=release.version,
+            refused=[one.id for one in report.refused],
+            waived=len(report.accepted),
+        )
         return _known(tx, release_id)
 
 
 def approve(portal: Portal, actor: User | str, release_id: int) -> Release:
-    """Make a release the one that new containers of its image run; a deprecated one too: that is how to go back."""
+    """Make a release the current one of its image; going back to a deprecated one is allowed."""
     with portal.store.reading() as tx:
         current = _known(tx, release_id)
         latest = releases.approved(tx).get(current.image)
@@ -122,12 +182,26 @@ def approve(portal: Portal, actor: User | str, release_id: int) -> Release:
     if latest == current:
         return current
     if portal.settings.approval_by_another and not isinstance(actor, User):
-        raise Forbidden("needs_a_person", "A release is approved by a person, not on the command line.",
-                        "Approve it on the Images page with your card, or by REST.")  # fmt: skip
+        raise Forbidden(
+            "needs_a_person",
+            "A release is approved by a person, not on the command line.",
+            "Approve it on the Images page with your card, or by REST.",
+        )
     if portal.settings.approval_by_another and current.published_by == who:
-        raise Forbidden("own_release", f"You published {current.image} {current.version} yourself.",
-                        "Ask another curator to approve it.")  # fmt: skip
-    return _decide(portal, actor, release_id, ReleaseState.APPROVED, "", approved_by=who, approved_at=portal.now())
+        raise Forbidden(
+            "own_release",
+            f"You published {current.image} {current.version} yourself.",
+            "Ask another curator to approve it.",
+        )
+    return _decide(
+        portal,
+        actor,
+        release_id,
+        ReleaseState.APPROVED,
+        "",
+        approved_by=who,
+        approved_at=portal.now(),
+    )
 
 
 def deprecate(portal: Portal, actor: User | str, release_id: int, reason: str) -> Release:
@@ -141,21 +215,37 @@ def withdraw(portal: Portal, actor: User | str, release_id: int, reason: str) ->
 
 
 def _decide(
-    portal: Portal, actor: User | str, release_id: int, after: ReleaseState, reason: str, **values: Any
+    portal: Portal,
+    actor: User | str,
+    release_id: int,
+    after: ReleaseState,
+    reason: str,
+    **values: Any,
 ) -> Release:
     who, now = policy.curating(actor), portal.now()
     with portal.store.transaction() as tx:
         in_order(tx)
         release = _known(tx, release_id)
         if release.state not in FROM[after]:
-            raise Conflict("not_now", f"{release.image} {release.version} is {release.state} and cannot be {after}.",
-                           "Publish a new version." if release.state is ReleaseState.WITHDRAWN else "")  # fmt: skip
+            raise Conflict(
+                "not_now",
+                f"{release.image} {release.version} is {release.state} and cannot be {after}.",
+                "Publish a new version." if release.state is ReleaseState.WITHDRAWN else "",
+            )
         releases.update(tx, release_id, state=after, reason=reason, **values)
         made = _known(tx, release_id)
         if after is ReleaseState.APPROVED:
             launch.check(portal.settings, made, now)  # what could not start is not approved
-        audit.append(tx, now, who, f"release.{after}", f"image:{release.image}", version=release.version,
-                     reference=release.reference, reason=reason)  # fmt: skip
+        audit.append(
+            tx,
+            now,
+            who,
+            f"release.{after}",
+            f"image:{release.image}",
+            version=release.version,
+            reference=release.reference,
+            reason=reason,
+        )
     return made
 
 
@@ -174,7 +264,9 @@ def find(portal: Portal, image: str, version: str) -> Release:
         if one.version == version:
             return one
     known = ", ".join(one.version for one in of_image) or "none"
-    raise NotFound("no_such_release", f"There is no release {version} of {image}.", f"Known: {known}.")
+    raise NotFound(
+        "no_such_release", f"There is no release {version} of {image}.", f"Known: {known}."
+    )
 
 
 def _known(tx: Tx, release_id: int) -> Release:
@@ -187,6 +279,9 @@ def _known(tx: Tx, release_id: int) -> Release:
 def _reason(reason: str) -> str:
     text = reason.strip()
     if not 5 <= len(text) <= 500:
-        raise Invalid("no_reason", "A reason of 5 to 500 characters is needed: the owners of containers read it.",
-                      "For example: CVE-2026-1234 in OpenSSL; use 1.2.0.")  # fmt: skip
+        raise Invalid(
+            "no_reason",
+            "A reason of 5 to 500 characters is needed: the owners of containers read it.",
+            "For example: CVE-2026-1234 in OpenSSL; use 1.2.0.",
+        )
     return text

@@ -19,17 +19,33 @@ VM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 
 
 def add(
-    portal: Portal, actor: User | str, name: str, engine_url: str, address: str, owner: str | None = None,
-    pool: str = SHARED_POOL, state: VmState = VmState.ACTIVE,
-) -> Vm:  # fmt: skip
-    """Add a VM to a pool, or for one user (by subject). Adding the same again changes nothing, not its state either.
+    portal: Portal,
+    actor: User | str,
+    name: str,
+    engine_url: str,
+    address: str,
+    owner: str | None = None,
+    pool: str = SHARED_POOL,
+    state: VmState = VmState.ACTIVE,
+) -> Vm:
+    """Add a VM to a pool, or for one user (by subject).
+
+    Adding the same again changes nothing, not its state either.
 
     VmState.NEW: it takes no containers before activate().
     """
     if not VM_NAME.fullmatch(name):
-        raise Invalid("bad_vm_name", f"{name[:60]!r} is no host name.", "Use small letters, digits, dots, hyphens.")
+        raise Invalid(
+            "bad_vm_name",
+            f"{name[:60]!r} is no host name.",
+            "Use small letters, digits, dots, hyphens.",
+        )
     if not engine_url.startswith(("unix:///", "ssh://")):
-        raise Invalid("bad_engine", "The engine must be unix:///path or ssh://user@host[:port].", "See the guide.")
+        raise Invalid(
+            "bad_engine",
+            "The engine must be unix:///path or ssh://user@host[:port].",
+            "See the guide.",
+        )
     who = policy.acting(actor)
     _check_address(address)
     quotas.check_group(pool)
@@ -45,17 +61,32 @@ def add(
         ):
             return known
         if known:
-            raise Conflict("vm_exists", f"There is a VM {name} already, and it is not the same: "
-                           f"{known.engine_url}, {known.address}, "
-                           f"{'somebody' if known.owner_id else known.pool}'s.",
-                           "Choose another name, or change the one that is there: vm assign, vm remove.")  # fmt: skip
+            raise Conflict(
+                "vm_exists",
+                f"There is a VM {name} already, and it is not the same: "
+                f"{known.engine_url}, {known.address}, "
+                f"{'somebody' if known.owner_id else known.pool}'s.",
+                "Choose another name, or change the one that is there: vm assign, vm remove.",
+            )
         for other in store.all_vms(tx):
             if (other.engine_url == engine_url) or other.address == address:
-                raise Conflict("vm_twice", f"{other.name} is the same machine: {other.engine_url}, {other.address}.",
-                               "Its memory and GPUs would be given out twice. Use its name.")  # fmt: skip
+                raise Conflict(
+                    "vm_twice",
+                    f"{other.name} is the same machine: {other.engine_url}, {other.address}.",
+                    "Its memory and GPUs would be given out twice. Use its name.",
+                )
         store.insert_vm(tx, name, engine_url, address, owner_id, pool, state)
-        audit.append(tx, now, who, "vm.added", f"vm:{name}", engine=engine_url, address=address, owner=owner,
-                     pool=pool)  # fmt: skip
+        audit.append(
+            tx,
+            now,
+            who,
+            "vm.added",
+            f"vm:{name}",
+            engine=engine_url,
+            address=address,
+            owner=owner,
+            pool=pool,
+        )
         made = store.vm_by_name(tx, name)
     assert made is not None
     portal.wake()
@@ -63,10 +94,18 @@ def add(
 
 
 def set_up(
-    portal: Portal, actor: User | str, name: str, engine_url: str, address: str | None, owner: str | None,
+    portal: Portal,
+    actor: User | str,
+    name: str,
+    engine_url: str,
+    address: str | None,
+    owner: str | None,
     pool: str | None,
-) -> Vm:  # fmt: skip
-    """Add a VM that is NEW until it is proven. One that is known keeps address, owner and pool where none is given."""
+) -> Vm:
+    """Add a VM that is NEW until it is proven.
+
+    One that is known keeps address, owner and pool where none is given.
+    """
     with portal.store.reading() as tx:
         known = store.vm_by_name(tx, name)
         whose = {user.id: user.subject for user in store.all_users(tx)}
@@ -74,7 +113,9 @@ def set_up(
         owner, pool = whose.get(known.owner_id or 0), known.pool
     address = address or (known.address if known else None)
     if address is None:
-        raise Invalid("no_address", f"{name} is new, and its address is not given.", "Give it with --address.")
+        raise Invalid(
+            "no_address", f"{name} is new, and its address is not given.", "Give it with --address."
+        )
     return add(portal, actor, name, engine_url, address, owner, pool or SHARED_POOL, VmState.NEW)
 
 
@@ -85,11 +126,21 @@ def _check_address(address: str) -> None:
     except ValueError:
         parsed = None
     if parsed is None or parsed.is_unspecified or parsed.is_multicast:
-        raise Invalid("bad_address", f"{address[:60]!r} is not one address of a VM.",
-                      "Give the VM's internal IP address; containers publish on it only.")  # fmt: skip
+        raise Invalid(
+            "bad_address",
+            f"{address[:60]!r} is not one address of a VM.",
+            "Give the VM's internal IP address; containers publish on it only.",
+        )
 
 
-def assign(portal: Portal, actor: User | str, name: str, *, owner: str | None = None, pool: str = SHARED_POOL) -> Vm:
+def assign(
+    portal: Portal,
+    actor: User | str,
+    name: str,
+    *,
+    owner: str | None = None,
+    pool: str = SHARED_POOL,
+) -> Vm:
     """Dedicate a VM to a user (by subject), or put it into a pool. What runs on it goes on."""
     quotas.check_group(pool)
     return _change(portal, actor, name, "assigned", owner=owner, pool=pool)
@@ -106,15 +157,23 @@ def activate(portal: Portal, actor: User | str, name: str) -> Vm:
 
 
 def remove(portal: Portal, actor: User | str, name: str) -> None:
-    """Take a VM out of the fleet. Conflict while containers live on it; stopped ones lose their place there."""
+    """Take a VM out of the fleet.
+
+    Conflict while containers live on it; stopped ones lose their place there.
+    """
     policy.acting(actor)
     with portal.store.reading() as tx:
         vm = _known(tx, name)
-        live = [one for one in store.live_deployments(tx) if one.vm is not None and one.vm.id == vm.id]
+        live = [
+            one for one in store.live_deployments(tx) if one.vm is not None and one.vm.id == vm.id
+        ]
     if live:
         names = ", ".join(f"{one.name} of {one.owner.display_name}" for one in live[:5])
-        raise Conflict("vm_in_use", f"{len(live)} of {name}'s containers are running: {names}.",
-                       "Drain it, and wait or stop them first.")  # fmt: skip
+        raise Conflict(
+            "vm_in_use",
+            f"{len(live)} of {name}'s containers are running: {names}.",
+            "Drain it, and wait or stop them first.",
+        )
     _change(portal, actor, name, "removed", state=VmState.REMOVED)
 
 
@@ -140,7 +199,9 @@ def _change(portal: Portal, actor: User | str, name: str, what: str, **values: A
 def _known(tx: store.Tx, name: str) -> Vm:
     vm = store.vm_by_name(tx, name)
     if vm is None:
-        raise NotFound("no_such_vm", f"There is no VM {name[:60]}.", "List the VMs to see their names.")
+        raise NotFound(
+            "no_such_vm", f"There is no VM {name[:60]}.", "List the VMs to see their names."
+        )
     return vm
 
 
@@ -149,7 +210,9 @@ def _owner_id(tx: store.Tx, subject: str | None) -> int | None:
         return None
     user = store.user_by_subject(tx, subject)
     if user is None:
-        raise NotFound("no_such_user", f"No user {subject} is known.", "They appear once they have signed in.")
+        raise NotFound(
+            "no_such_user", f"No user {subject} is known.", "They appear once they have signed in."
+        )
     return user.id
 
 
@@ -157,10 +220,25 @@ def seen(portal: Portal, vm: Vm, info: EngineInfo) -> None:
     """Record a probe that was answered; coming back is audited."""
     now = portal.now()
     with portal.store.transaction() as tx:
-        store.update_vm(tx, vm.id, reachable=True, error=None, cpus=info.cpus, memory_gb=info.memory_gb,
-                        last_seen_at=now)  # fmt: skip
+        store.update_vm(
+            tx,
+            vm.id,
+            reachable=True,
+            error=None,
+            cpus=info.cpus,
+            memory_gb=info.memory_gb,
+            last_seen_at=now,
+        )
         if vm.last_seen_at and (vm.cpus, vm.memory_gb) != (info.cpus, info.memory_gb):
-            audit.append(tx, now, "worker", "vm.resized", f"vm:{vm.name}", cpus=info.cpus, memory_gb=info.memory_gb)
+            audit.append(
+                tx,
+                now,
+                "worker",
+                "vm.resized",
+                f"vm:{vm.name}",
+                cpus=info.cpus,
+                memory_gb=info.memory_gb,
+            )
         if not vm.reachable:
             audit.append(tx, now, "worker", "vm.reachable", f"vm:{vm.name}", engine=info.version)
 
@@ -169,35 +247,66 @@ def checked(portal: Portal, vm: Vm, report: VmReport) -> None:
     """Record what a VM says of itself; a firewall that changes its mind is audited."""
     now = portal.now()
     with portal.store.transaction() as tx:
-        store.update_vm(tx, vm.id, firewall=report.firewall, disk_free_gb=report.disk_free_gb,
-                        clock_skew_s=report.clock_skew_s, checked_at=now, synchronised=report.synchronised,
-                        ports_reserved=None if report.reserved_ports is None
-                        else vmhealth.reserves(report.reserved_ports, portal.settings.served_ports))  # fmt: skip
+        store.update_vm(
+            tx,
+            vm.id,
+            firewall=report.firewall,
+            disk_free_gb=report.disk_free_gb,
+            clock_skew_s=report.clock_skew_s,
+            checked_at=now,
+            synchronised=report.synchronised,
+            ports_reserved=(
+                None
+                if report.reserved_ports is None
+                else vmhealth.reserves(report.reserved_ports, portal.settings.served_ports)
+            ),
+        )
         if report.firewall != vm.firewall:
-            audit.append(tx, now, "worker", "vm.firewall", f"vm:{vm.name}", firewall=report.firewall)
+            audit.append(
+                tx, now, "worker", "vm.firewall", f"vm:{vm.name}", firewall=report.firewall
+            )
 
 
 def saw_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
     """Record a look at a VM's GPUs. What comes, goes or falls ill is audited; readings are not."""
     now = portal.now()
-    facts = {"driver": report.driver, "cuda": report.cuda, "gpu_access": report.access, "gpu_problem": report.problem}
+    facts = {
+        "driver": report.driver,
+        "cuda": report.cuda,
+        "gpu_access": report.access,
+        "gpu_problem": report.problem,
+    }
     changed = False
     with portal.store.transaction() as tx:
         known = ledger.gpus_of(tx, vm.id)
         if facts != {name: getattr(vm, name) for name in facts}:
             store.update_vm(tx, vm.id, **facts)
             audit.append(tx, now, "worker", "vm.gpus", f"vm:{vm.name}", **facts)
-        elsewhere = {gpu.uuid for gpu in ledger.all_gpus(tx) if gpu.vm_id != vm.id and gpu.state is GpuState.OK}
+        elsewhere = {
+            gpu.uuid
+            for gpu in ledger.all_gpus(tx)
+            if gpu.vm_id != vm.id and gpu.state is GpuState.OK
+        }
         for seen in report.gpus:
             if seen.uuid in elsewhere:
                 continue  # two VMs name the same GPU (one was cloned, say): the first keeps it
-            gpu = Gpu(vm_id=vm.id, state=GpuState.ILL if seen.problem else GpuState.OK, **vars(seen))
+            gpu = Gpu(
+                vm_id=vm.id, state=GpuState.ILL if seen.problem else GpuState.OK, **vars(seen)
+            )
             before = known.pop(gpu.uuid, None)
             if gpu != before:
                 ledger.put_gpu(tx, gpu)
             if before is None or before.state is not gpu.state:
-                audit.append(tx, now, "worker", f"gpu.{gpu.state}", f"gpu:{gpu.uuid}", vm=vm.name, model=gpu.model,
-                             problem=gpu.problem)  # fmt: skip
+                audit.append(
+                    tx,
+                    now,
+                    "worker",
+                    f"gpu.{gpu.state}",
+                    f"gpu:{gpu.uuid}",
+                    vm=vm.name,
+                    model=gpu.model,
+                    problem=gpu.problem,
+                )
                 changed = True
         _missing(tx, vm, known, now)
     if changed:
@@ -205,7 +314,7 @@ def saw_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
 
 
 def _missing(tx: store.Tx, vm: Vm, gone: dict[str, Gpu], now: datetime) -> None:
-    """Kept while somebody holds it, so that they and administrators see what happened; else forgotten."""
+    """A leased GPU that vanished is kept, so that people see it; others are forgotten."""
     leased = ledger.leased_gpus(tx)
     for uuid, gpu in gone.items():
         if uuid not in leased:
@@ -213,8 +322,16 @@ def _missing(tx: store.Tx, vm: Vm, gone: dict[str, Gpu], now: datetime) -> None:
             audit.append(tx, now, "worker", "gpu.gone", f"gpu:{uuid}", vm=vm.name, model=gpu.model)
         elif gpu.state is not GpuState.MISSING:
             ledger.gpu_missing(tx, uuid, f"{vm.name} no longer reports it")
-            audit.append(tx, now, "worker", f"gpu.{GpuState.MISSING}", f"gpu:{uuid}", vm=vm.name, model=gpu.model,
-                         deployment=leased[uuid])  # fmt: skip
+            audit.append(
+                tx,
+                now,
+                "worker",
+                f"gpu.{GpuState.MISSING}",
+                f"gpu:{uuid}",
+                vm=vm.name,
+                model=gpu.model,
+                deployment=leased[uuid],
+            )
 
 
 def lost(portal: Portal, vm: Vm, error: str) -> None:

@@ -1,4 +1,7 @@
-"""May this release run? Asked when it is ordered and again when it is started. Pure; signatures are the worker's."""
+"""Decide whether a release may run.
+
+Asked when it is ordered and again when it is started. Pure; signatures are the worker's.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +38,21 @@ def check(settings: Settings, release: Release, now: datetime) -> None:
         why = f"{name} does not pass the policy: {release.problem}."
         raise Conflict(f"refused_{release.refused_for}", why, hint)
     if release.waived_until is not None and now.date() > release.waived_until:
-        raise Conflict("waiver_expired", f"A waiver for {name} expired on {release.waived_until}.",
-                       f"Ask {settings.help_contact} to mend it, or to renew the waiver and scan again.")  # fmt: skip
+        raise Conflict(
+            "waiver_expired",
+            f"A waiver for {name} expired on {release.waived_until}.",
+            f"Ask {settings.help_contact} to mend it, or to renew the waiver and scan again.",
+        )
     if now - release.scanned_at > timedelta(days=settings.scan_max_age_days):
         days = (now - release.scanned_at).days
-        raise Conflict("scan_stale", f"{name} was last scanned {days} days ago; "
-                       f"{settings.scan_max_age_days:g} are allowed.",
-                       f"Ask {settings.help_contact} to run: admin.py image scan {release.image}")  # fmt: skip
+        raise Conflict(
+            "scan_stale",
+            f"{name} was last scanned {days} days ago; {settings.scan_max_age_days:g} are allowed.",
+            f"Ask {settings.help_contact} to run: admin.py image scan {release.image}",
+        )
     if release.standin and not settings.allow_standins:
-        raise Conflict("refused_standin_base", f"{name} is built on a stand-in base, for demonstrations only.", hint)
+        raise Conflict(
+            "refused_standin_base",
+            f"{name} is built on a stand-in base, for demonstrations only.",
+            hint,
+        )

@@ -1,4 +1,7 @@
-"""What is held, of what there is: leases, GPUs, quotas, and the usage that leases add up to. SQL, as in store.py."""
+"""What is held, of what there is: leases, GPUs, quotas, and the usage that leases add up to.
+
+SQL, as in store.py.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,9 @@ class Held:
 
     def plus(self, gpus: int, memory_gb: float, cpus: float) -> Held:
         """With this on top."""
-        return Held(self.gpus + gpus, self.memory_gb + memory_gb, self.cpus + cpus, self.deployments)
+        return Held(
+            self.gpus + gpus, self.memory_gb + memory_gb, self.cpus + cpus, self.deployments
+        )
 
 
 def add_up(every: Iterable[Held]) -> Held:
@@ -55,13 +60,24 @@ def lease(tx: Tx, kind: str, resources: Sequence[str], deployment_id: str, now: 
         .scalar_subquery()
     )
     for resource in resources:
-        tx.execute(leases.insert().values(kind=kind, resource=resource, deployment_id=deployment_id, group=group,
-                                          acquired_at=now))  # fmt: skip
+        tx.execute(
+            leases.insert().values(
+                kind=kind,
+                resource=resource,
+                deployment_id=deployment_id,
+                group=group,
+                acquired_at=now,
+            )
+        )
 
 
-def release(tx: Tx, deployment_id: str, now: datetime, kinds: Collection[str] | None = None) -> None:
+def release(
+    tx: Tx, deployment_id: str, now: datetime, kinds: Collection[str] | None = None
+) -> None:
     """Give back what a deployment holds: everything, or leases of some kinds."""
-    query = leases.update().where(leases.c.deployment_id == deployment_id, leases.c.released_at.is_(None))
+    query = leases.update().where(
+        leases.c.deployment_id == deployment_id, leases.c.released_at.is_(None)
+    )
     if kinds is not None:
         query = query.where(leases.c.kind.in_(kinds))
     tx.execute(query.values(released_at=now))
@@ -78,13 +94,18 @@ def last_released(tx: Tx, kind: str, resource: str, not_by: str) -> datetime | N
 
 def live_leases(tx: Tx) -> list[Mapping[str, Any]]:
     """Every lease that is held now."""
-    return [dict(row._mapping) for row in tx.execute(sa.select(leases).where(leases.c.released_at.is_(None)))]
+    return [
+        dict(row._mapping)
+        for row in tx.execute(sa.select(leases).where(leases.c.released_at.is_(None)))
+    ]
 
 
 def leased_gpus(tx: Tx) -> dict[str, str]:
     """UUID → deployment id of every GPU that is held now."""
     query = sa.select(leases.c.resource, leases.c.deployment_id)
-    return dict(tx.execute(query.where(leases.c.kind == GPU, leases.c.released_at.is_(None))).tuples().all())
+    return dict(
+        tx.execute(query.where(leases.c.kind == GPU, leases.c.released_at.is_(None))).tuples().all()
+    )
 
 
 def held_slots(tx: Tx, owner_id: int) -> set[int]:
@@ -92,13 +113,17 @@ def held_slots(tx: Tx, owner_id: int) -> set[int]:
     query = (
         sa.select(deployments.c.slot)
         .join(leases, leases.c.deployment_id == deployments.c.id)
-        .where(deployments.c.owner_id == owner_id, leases.c.kind == PORT, leases.c.released_at.is_(None))
+        .where(
+            deployments.c.owner_id == owner_id,
+            leases.c.kind == PORT,
+            leases.c.released_at.is_(None),
+        )
     )
     return {slot for (slot,) in tx.execute(query) if slot is not None}
 
 
 def held_memory(tx: Tx) -> dict[int, float]:
-    """GB that are held now, by VM id: until a container is seen to be gone, not until somebody wants it gone."""
+    """GB held now by VM id, until a container is seen to be gone."""
     query = (
         sa.select(deployments.c.vm_id, sa.func.sum(deployments.c.memory_gb))
         .join(leases, leases.c.deployment_id == deployments.c.id)
@@ -124,14 +149,22 @@ def held_by_group(tx: Tx, group: str) -> Held:
 
 def _held(tx: Tx, whose: sa.ColumnElement[bool]) -> Held:
     holds = sa.exists().where(leases.c.deployment_id == deployments.c.id, _HELD)
-    row = tx.execute(_sums().where(whose, sa.or_(holds, deployments.c.state == State.WAITING))).one()
-    count = tx.execute(sa.select(sa.func.count()).where(whose, deployments.c.state != State.REMOVED)).scalar_one()
+    row = tx.execute(
+        _sums().where(whose, sa.or_(holds, deployments.c.state == State.WAITING))
+    ).one()
+    count = tx.execute(
+        sa.select(sa.func.count()).where(whose, deployments.c.state != State.REMOVED)
+    ).scalar_one()
     return Held(int(row[0]), float(row[1]), float(row[2]), count)
 
 
 def held_by_everybody(tx: Tx) -> dict[int, Held]:
     """What each user's containers hold now, waiting left out, by user id."""
-    query = _sums().add_columns(deployments.c.owner_id).join(leases, leases.c.deployment_id == deployments.c.id)
+    query = (
+        _sums()
+        .add_columns(deployments.c.owner_id)
+        .join(leases, leases.c.deployment_id == deployments.c.id)
+    )
     found = tx.execute(query.where(_HELD).group_by(deployments.c.owner_id))
     return {row[3]: Held(int(row[0]), float(row[1]), float(row[2])) for row in found}
 
@@ -165,7 +198,10 @@ def set_quota(tx: Tx, scope: str, key: str, value: Quota | None) -> None:
 
 def all_gpus(tx: Tx) -> list[Gpu]:
     """Every GPU that was ever seen on a VM of the fleet, by VM and index."""
-    return [rows.gpu(row) for row in tx.execute(sa.select(gpus).order_by(gpus.c.vm_id, gpus.c.index, gpus.c.uuid))]
+    return [
+        rows.gpu(row)
+        for row in tx.execute(sa.select(gpus).order_by(gpus.c.vm_id, gpus.c.index, gpus.c.uuid))
+    ]
 
 
 def gpus_of(tx: Tx, vm_id: int) -> dict[str, Gpu]:
@@ -186,22 +222,41 @@ def drop_gpu(tx: Tx, uuid: str) -> None:
 
 def gpu_missing(tx: Tx, uuid: str, problem: str) -> None:
     """A GPU is no longer reported: kept, so that people see it, and not handed out."""
-    tx.execute(gpus.update().where(gpus.c.uuid == uuid).values(
-        state=GpuState.MISSING, problem=problem, memory_used_gb=None, utilisation=None, temperature=None))  # fmt: skip
+    tx.execute(
+        gpus.update()
+        .where(gpus.c.uuid == uuid)
+        .values(
+            state=GpuState.MISSING,
+            problem=problem,
+            memory_used_gb=None,
+            utilisation=None,
+            temperature=None,
+        )
+    )
 
 
 # --- usage ---------------------------------------------------------------------------------
 
 
-def intervals(tx: Tx, since: datetime, until: datetime, user_id: int | None = None) -> list[Mapping[str, Any]]:
-    """Leases of GPUs and compute that overlap the period, of one user or all, with what they were for.
+def intervals(
+    tx: Tx, since: datetime, until: datetime, user_id: int | None = None
+) -> list[Mapping[str, Any]]:
+    """Leases of GPUs and compute that overlap the period, of one user or all, with their purpose.
 
     The group is the one that the user was in when the lease began.
     """
     query = (
         sa.select(
-            leases.c.kind, leases.c.acquired_at, leases.c.released_at, deployments.c.memory_gb, deployments.c.cpus,
-            users.c.subject, users.c.display_name, leases.c.group, releases.c.image, vms.c.name.label("vm"),
+            leases.c.kind,
+            leases.c.acquired_at,
+            leases.c.released_at,
+            deployments.c.memory_gb,
+            deployments.c.cpus,
+            users.c.subject,
+            users.c.display_name,
+            leases.c.group,
+            releases.c.image,
+            vms.c.name.label("vm"),
         )
         .join(deployments, deployments.c.id == leases.c.deployment_id)
         .join(users, users.c.id == deployments.c.owner_id)
@@ -209,7 +264,7 @@ def intervals(tx: Tx, since: datetime, until: datetime, user_id: int | None = No
         .outerjoin(vms, vms.c.id == deployments.c.vm_id)
         .where(leases.c.kind.in_(RUN), leases.c.acquired_at < until)
         .where(sa.or_(leases.c.released_at.is_(None), leases.c.released_at > since))
-    )  # fmt: skip
+    )
     if user_id is not None:
         query = query.where(deployments.c.owner_id == user_id)
     return [dict(row._mapping) for row in tx.execute(query)]

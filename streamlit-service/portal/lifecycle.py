@@ -15,7 +15,9 @@ UNSETTLED = WORK | {State.WAITING}
 """States that will change without anybody asking."""
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.WAITING: frozenset({State.PENDING, State.STOPPED, State.REMOVING, State.REMOVED, State.FAILED}),
+    State.WAITING: frozenset(
+        {State.PENDING, State.STOPPED, State.REMOVING, State.REMOVED, State.FAILED}
+    ),
     State.PENDING: frozenset({State.PULLING, State.STOPPING, State.REMOVING, State.FAILED}),
     State.PULLING: frozenset({State.STARTING, State.STOPPING, State.REMOVING, State.FAILED}),
     State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.REMOVING, State.FAILED}),
@@ -28,12 +30,15 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 
 USER_ACTIONS: dict[str, tuple[frozenset[State], State]] = {
-    "stop": (frozenset({State.WAITING, State.PENDING, State.PULLING, State.STARTING, State.RUNNING}), State.STOPPING),
+    "stop": (
+        frozenset({State.WAITING, State.PENDING, State.PULLING, State.STARTING, State.RUNNING}),
+        State.STOPPING,
+    ),
     "start": (frozenset({State.STOPPED, State.FAILED}), State.PENDING),
     "restart": (frozenset({State.RUNNING}), State.STOPPING),
     "remove": (frozenset(State) - {State.REMOVING, State.REMOVED}, State.REMOVING),
 }
-"""What a person may ask for: from which states, and the state that records the intent (see intent())."""
+"""What a person may ask for: from which states, and the state that records the intent."""
 
 
 def check(before: State, after: State) -> None:

@@ -42,14 +42,16 @@ class Verdict:
     """Whether there is no VM at all that it may use."""
 
 
-def decide(line: Sequence[Waiting], reach: Mapping[str, Collection[int]], rooms: Mapping[int, Room]) -> list[Verdict]:
+def decide(
+    line: Sequence[Waiting], reach: Mapping[str, Collection[int]], rooms: Mapping[int, Room]
+) -> list[Verdict]:
     """Walk the line from its head. Earlier in line never loses to later in line."""
     walk = _Walk(reach, dict(rooms))
     return [walk.step(one) for one in line]
 
 
 class _Walk:
-    """The state of one walk: what is left, what is kept for those ahead, and what was found out on the way."""
+    """The state of one pass: what is left, what is reserved for those ahead, what was computed."""
 
     def __init__(self, reach: Mapping[str, Collection[int]], rooms: dict[int, Room]) -> None:
         self._rooms = rooms
@@ -57,7 +59,8 @@ class _Walk:
         self._kept: dict[int, Kept] = {}
         self._behind: Counter[str] = Counter()
         self._able: dict[tuple[str, int, str, str], list[tuple[int, frozenset[str]]]] = {}
-        self._refused: set[tuple[Need, str]] = set()  # free space only shrinks in a walk: the same need fails again
+        # Free space only shrinks in a walk: the same need fails again.
+        self._refused: set[tuple[Need, str]] = set()
 
     def step(self, one: Waiting) -> Verdict:
         """The verdict on the next in line."""
@@ -76,9 +79,14 @@ class _Walk:
             self._kept[vm].add(one.need.memory_gb, models)
         self._behind[one.reach] += 1
         mine = self._reach[one.reach]
-        ahead = sum(count for name, count in self._behind.items()
-                    if name == one.reach or not self._reach[name].isdisjoint(mine))  # fmt: skip
-        return Verdict(one.id, None, ahead, self._why(one, rooms), possible=bool(could), nowhere=not mine)
+        ahead = sum(
+            count
+            for name, count in self._behind.items()
+            if name == one.reach or not self._reach[name].isdisjoint(mine)
+        )
+        return Verdict(
+            one.id, None, ahead, self._why(one, rooms), possible=bool(could), nowhere=not mine
+        )
 
     def _could(self, one: Waiting) -> list[tuple[int, frozenset[str]]]:
         """VMs that could take it when they are empty, with the GPU models it would use there.
@@ -91,16 +99,24 @@ class _Walk:
             small = replace(need, memory_gb=0, cpus=0)
             able = [self._rooms[vm] for vm in sorted(self._reach[one.reach])]
             able = [room for room in able if not placement.never(small, room)]
-            found = [(room.vm.id, frozenset(placement.models(need, room) if need.gpus else ())) for room in able]
+            found = [
+                (room.vm.id, frozenset(placement.models(need, room) if need.gpus else ()))
+                for room in able
+            ]
             self._able[key] = found
-        return [one for one in self._able[key] if placement.big_enough(need, self._rooms[one[0]].vm)]
+        return [
+            one for one in self._able[key] if placement.big_enough(need, self._rooms[one[0]].vm)
+        ]
 
     def _why(self, one: Waiting, could: Sequence[Room]) -> str:
         every = could or [self._rooms[vm] for vm in sorted(self._reach[one.reach])]
         if not every:
             return "a VM that you may use: there is none now"
         why = placement.not_now if could else placement.never
-        reasons = [f"{room.vm.name}: {why(one.need, room) or 'kept for somebody ahead'}" for room in every[:SHOWN]]
+        reasons = [
+            f"{room.vm.name}: {why(one.need, room) or 'kept for somebody ahead'}"
+            for room in every[:SHOWN]
+        ]
         more = f"; and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
         return "; ".join(reasons) + more
 

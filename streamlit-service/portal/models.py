@@ -1,4 +1,7 @@
-"""The nouns. Frozen values; what is stored is written in store.py, what happens in the use cases."""
+"""The nouns.
+
+Frozen values; what is stored is written in store.py, what happens in the use cases.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ class GpuState(enum.StrEnum):
 
 
 class ReleaseState(enum.StrEnum):
-    """Whether a release may run: an approved one does; what runs of a deprecated one may go on and start again."""
+    """Whether a release may run: approved ones may, deprecated ones may start again."""
 
     CANDIDATE = "candidate"
     APPROVED = "approved"
@@ -96,7 +99,8 @@ class SshKey:
 class User:
     """A person the portal knows. `range_index` n gives ports 10000+100n … (see ports.py).
 
-    `certificate_key` is the public key of the certificate last signed in with; `ssh_keys` are added by hand.
+    `certificate_key` is the public key of the certificate last signed in with; `ssh_keys` are added
+    by hand.
     """
 
     id: int
@@ -114,9 +118,10 @@ class User:
 class Vm:
     """A user VM. `address` is where its published ports are reached from the gateway.
 
-    Dedicated to `owner_id`, or in `pool`. `gpu_access` is how its engine hands GPUs out: "nvidia" (the
-    runtime) or "cdi"; `gpu_problem` is the code of what keeps it from doing so. `firewall` and what follows are
-    what the VM last said of itself (engine.VmReport), at `checked_at`; None: never.
+    Dedicated to `owner_id`, or in `pool`. `gpu_access` is how its engine hands GPUs out: "nvidia"
+    (the runtime) or "cdi"; `gpu_problem` is the code of what keeps it from doing so. `firewall` and
+    what follows are what the VM last said of itself (engine.VmReport), at `checked_at`; None:
+    never.
     """
 
     id: int
@@ -145,8 +150,11 @@ class Vm:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU or MIG instance of a VM. `uuid` is how leases and engines name it; `parent` is a MIG
-    instance's GPU. Memory in GB (2³⁰ bytes), utilisation in percent, temperature in °C; None: not told.
+    """A GPU or MIG instance of a VM.
+
+    `uuid` is how leases and engines name it; `parent` is a MIG
+    instance's GPU. Memory in GB (2³⁰ bytes), utilisation in percent, temperature in °C; None: not
+    told.
     """
 
     uuid: str
@@ -177,10 +185,12 @@ class Quota:
 
 @dataclass(frozen=True)
 class Release:
-    """A built, scanned, signed digest of an image. `reference` is name@digest as the engine pulls it.
+    """A built, scanned, signed digest of an image.
 
-    `download_bytes`: its compressed layers, 0 when not known. `scanned_at`: of the last report. `reason`: why it was
-    deprecated or withdrawn.
+    `reference` is name@digest as the engine pulls it.
+
+    `download_bytes`: its compressed layers, 0 when not known. `scanned_at`: of the last report.
+    `reason`: why it was deprecated or withdrawn.
     """
 
     id: int
@@ -199,7 +209,7 @@ class Release:
     download_bytes: int = 0
     scanned_at: datetime | None = None
     refused_for: str = ""
-    """The kind of the first finding of the last report that the policy refuses; "" when it passed."""
+    """The kind of the last report's first finding that the policy refuses; "" if it passed."""
     problem: str = ""
     """That finding in words."""
     waived: int = 0

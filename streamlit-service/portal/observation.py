@@ -17,7 +17,10 @@ UNWANTED = (State.FAILED, State.REMOVED)
 
 
 def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
-    """Probe the VM and settle what differs. A VM that does not answer is marked, nothing is stopped."""
+    """Probe the VM and settle what differs.
+
+    A VM that does not answer is marked, nothing is stopped.
+    """
     with portal.store.reading() as tx:
         before = {deployment.id: deployment for deployment in store.deployments_on(tx, vm.id)}
     try:
@@ -37,7 +40,8 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
                 engine.remove(status.id)
             except EngineError as error:
                 log.warning("orphan stays for now", vm=vm.name, cause=error.cause)
-    # Last: a VM that comes back gets new containers only once what was given up meanwhile, with its GPUs, is gone.
+    # Last: a VM that comes back gets new containers only once what was given up meanwhile, with its
+    # GPUs, is gone.
     inventory.seen(portal, vm, info)
 
 
@@ -52,7 +56,7 @@ def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> None:
 
 
 def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
-    """Ask the VM about its firewall, disk and clock; remove networks of people who have nothing there any more."""
+    """Ask the VM about firewall, disk and clock; remove networks that nobody needs any more."""
     if not vm.reachable:
         return
     try:
@@ -64,7 +68,8 @@ def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
     except EngineError as error:
         log.warning("vm not checked", vm=vm.name, code=error.code, cause=error.cause)
         if vm.checked_at is None:
-            inventory.checked(portal, vm, VmReport("unknown"))  # later silence is noticed by its age
+            # Later silence is noticed by its age.
+            inventory.checked(portal, vm, VmReport("unknown"))
         return
     try:
         with portal.store.reading() as tx:
@@ -75,7 +80,7 @@ def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
 
 
 def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) -> None:
-    """A deployment that was running before the look and whose container is not: say why it stopped."""
+    """Record why a deployment stopped that was running before and whose container is not."""
     if status is not None and status.running:
         return
     reason = _reason(status)
@@ -84,11 +89,25 @@ def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) ->
         current = store.deployment(tx, seen.id)
         if current is None or (current.state, current.updated_at) != (seen.state, seen.updated_at):
             return  # it changed while we looked; the next look will tell
-        store.update_deployment(tx, seen.id, state=State.STOPPED, stop_reason=reason, stopped_at=now, updated_at=now,
-                                gpu_uuids=None)  # fmt: skip
+        store.update_deployment(
+            tx,
+            seen.id,
+            state=State.STOPPED,
+            stop_reason=reason,
+            stopped_at=now,
+            updated_at=now,
+            gpu_uuids=None,
+        )
         ledger.release(tx, seen.id, now, ledger.RUN)
-        audit.append(tx, now, "worker", f"deployment.{State.STOPPED}", f"deployment:{seen.id}", stop_reason=reason,
-                     exit_code=status.exit_code if status else None)  # fmt: skip
+        audit.append(
+            tx,
+            now,
+            "worker",
+            f"deployment.{State.STOPPED}",
+            f"deployment:{seen.id}",
+            stop_reason=reason,
+            exit_code=status.exit_code if status else None,
+        )
     portal.wake()  # somebody may wait for what it held
 
 
@@ -99,7 +118,7 @@ def _reason(status: ContainerStatus | None) -> StopReason:
 
 
 def _is_orphan(portal: Portal, deployment_id: str) -> bool:
-    """Rows come before containers, so a container without a row, or with a finished one, is nobody's."""
+    """Remove containers without a live row: rows come before containers, so they are orphans."""
     with portal.store.reading() as tx:
         deployment = store.deployment(tx, deployment_id)
     return deployment is None or deployment.state in UNWANTED

@@ -1,4 +1,6 @@
-"""Which VM, which GPUs, which ports: pure functions over what the store read. Decides, records nothing.
+"""Which VM, which GPUs, which ports: pure functions over what the store read.
+
+Decides, records nothing.
 
 Filter (state, access, GPUs, memory, CPUs, driver), then score (the user's home first, then pack),
 then an explanation. GPUs of one deployment are always of one model.
@@ -56,11 +58,13 @@ def room_of(vm: Vm, gpus: Iterable[Gpu], leased: Collection[str], held_memory_gb
         if gpu.parent is not None:
             slices.add(gpu.model)
     memory = UNKNOWN_SIZE if vm.memory_gb is None else vm.memory_gb - held_memory_gb
-    return Room(vm, memory, {model: tuple(ids) for model, ids in free.items()}, working, frozenset(slices))
+    return Room(
+        vm, memory, {model: tuple(ids) for model, ids in free.items()}, working, frozenset(slices)
+    )
 
 
 def candidates(vms: Sequence[Vm], user: User) -> list[Vm]:
-    """The user's own VMs; without any, those of the shared pool and of the pool named after their group."""
+    """The user's own VMs; without any, the shared pool's and those of their group's pool."""
     own = [vm for vm in vms if vm.owner_id == user.id]
     pools = {SHARED_POOL, user.group}
     return own or [vm for vm in vms if vm.owner_id is None and vm.pool in pools]
@@ -78,7 +82,9 @@ def never(need: Need, room: Room) -> str:
 
 def big_enough(need: Need, vm: Vm) -> bool:
     """The part of never() that is about memory and CPUs."""
-    return (vm.memory_gb is None or need.memory_gb <= vm.memory_gb) and (vm.cpus is None or need.cpus <= vm.cpus)
+    return (vm.memory_gb is None or need.memory_gb <= vm.memory_gb) and (
+        vm.cpus is None or need.cpus <= vm.cpus
+    )
 
 
 def _never_gpus(need: Need, room: Room) -> str:
@@ -87,7 +93,11 @@ def _never_gpus(need: Need, room: Room) -> str:
     most = max((room.working[model] for model in models(need, room)), default=0)
     if most < need.gpus:
         name = f" {need.model}" if need.model else ""
-        return f"has {_gpus(most, name)} of one model, {need.gpus} asked for" if most else f"has no{name} GPU"
+        return (
+            f"has {_gpus(most, name)} of one model, {need.gpus} asked for"
+            if most
+            else f"has no{name} GPU"
+        )
     if need.min_driver and _version(room.vm.driver or "0") < _version(need.min_driver):
         return f"has NVIDIA driver {room.vm.driver or 'unknown'}, the image needs {need.min_driver}"
     return ""
@@ -102,7 +112,9 @@ def _closed(vm: Vm) -> str:
     """Why it takes no new containers."""
     if not vm.reachable:
         return "cannot be reached"
-    return f"takes no new containers ({'not proven yet' if vm.state is VmState.NEW else 'draining'})"
+    return (
+        f"takes no new containers ({'not proven yet' if vm.state is VmState.NEW else 'draining'})"
+    )
 
 
 def not_now(need: Need, room: Room) -> str:
@@ -110,17 +122,27 @@ def not_now(need: Need, room: Room) -> str:
     if not open_now(room):
         return _closed(room.vm)
     if need.memory_gb > room.free_memory_gb:
-        return f"{max(room.free_memory_gb, 0):.1f} GB of memory free, {need.memory_gb:g} GB asked for"
+        return (
+            f"{max(room.free_memory_gb, 0):.1f} GB of memory free, {need.memory_gb:g} GB asked for"
+        )
     if need.gpus and best_model(need, room) is None:
         free = max((len(room.free.get(model, ())) for model in models(need, room)), default=0)
-        return f"{free} of {_gpus(max(room.working[m] for m in models(need, room)))} free, {need.gpus} asked for"
+        return (
+            f"{free} of {_gpus(max(room.working[m] for m in models(need, room)))} free, "
+            f"{need.gpus} asked for"
+        )
     return ""
 
 
 def best_model(need: Need, room: Room, kept: Kept | None = None) -> str | None:
-    """The model to take the GPUs of: the one that leaves the fewest behind. None when none has enough."""
+    """The model to take the GPUs of: the one that leaves the fewest behind.
+
+    None when none has enough.
+    """
     taboo = kept.models if kept is not None else ()
-    enough = [m for m in models(need, room) if m not in taboo and len(room.free.get(m, ())) >= need.gpus]
+    enough = [
+        m for m in models(need, room) if m not in taboo and len(room.free.get(m, ())) >= need.gpus
+    ]
     return min(enough, key=lambda m: (len(room.free[m]), m), default=None)
 
 
@@ -158,18 +180,26 @@ class Placement:
 
 
 def place(need: Need, rooms: Sequence[Room], homes: Collection[int] = ()) -> Placement | None:
-    """The best room that takes it now, or None. `homes`: VM ids that hold the user's home folder."""
+    """The best room that takes it now, or None.
+
+    `homes`: VM ids that hold the user's home folder.
+    """
     return pick(need, [room for room in rooms if not never(need, room)], homes)
 
 
 def pick(
-    need: Need, rooms: Sequence[Room], homes: Collection[int] = (), kept: Mapping[int, Kept] | None = None
+    need: Need,
+    rooms: Sequence[Room],
+    homes: Collection[int] = (),
+    kept: Mapping[int, Kept] | None = None,
 ) -> Placement | None:
-    """As place(), of rooms that could take it when they are empty, leaving alone what is kept for others."""
+    """As place(), of VMs that could take it when empty, leaving what is reserved for others."""
     best: tuple[tuple[Any, ...], Room, str | None] | None = None
     for room in rooms:
         held = kept.get(room.vm.id) if kept else None
-        if need.memory_gb > room.free_memory_gb - (held.memory_gb if held else 0) or not open_now(room):
+        if need.memory_gb > room.free_memory_gb - (held.memory_gb if held else 0) or not open_now(
+            room
+        ):
             continue
         model = best_model(need, room, held) if need.gpus else None
         if need.gpus and model is None:
@@ -180,7 +210,9 @@ def pick(
     if best is None:
         return None
     _, room, model = best
-    return Placement(room.vm, room.free[model][: need.gpus] if model else (), _why(need, room, homes))
+    return Placement(
+        room.vm, room.free[model][: need.gpus] if model else (), _why(need, room, homes)
+    )
 
 
 def _score(room: Room, model: str | None, homes: Collection[int]) -> tuple[Any, ...]:
@@ -192,15 +224,24 @@ def _score(room: Room, model: str | None, homes: Collection[int]) -> tuple[Any, 
 def _why(need: Need, room: Room, homes: Collection[int]) -> str:
     if room.vm.id in homes:
         return "your home folder is there"
-    return "it fits with the fewest GPUs left over" if need.gpus else "it fits with the least memory left over"
+    return (
+        "it fits with the fewest GPUs left over"
+        if need.gpus
+        else "it fits with the least memory left over"
+    )
 
 
 def refusal(need: Need, rooms: Sequence[Room]) -> NoCapacity:
     """The error for a need that no room can ever take, with each VM's reason."""
     if not rooms:
-        return NoCapacity("no_vm", "No VM is assigned to you, and there is no shared one.",
-                          "Ask your administrator to assign you a VM.")  # fmt: skip
-    reasons = "; ".join(f"{room.vm.name}: {never(need, room) or not_now(need, room)}" for room in rooms[:5])
+        return NoCapacity(
+            "no_vm",
+            "No VM is assigned to you, and there is no shared one.",
+            "Ask your administrator to assign you a VM.",
+        )
+    reasons = "; ".join(
+        f"{room.vm.name}: {never(need, room) or not_now(need, room)}" for room in rooms[:5]
+    )
     more = f"; and {len(rooms) - 5} more" if len(rooms) > 5 else ""
     code = "no_gpu" if need.gpus and not any(room.working for room in rooms) else "no_room"
     hint = "Ask for less, or ask your administrator."
@@ -214,8 +255,11 @@ def choose_slot(taken: Collection[int]) -> int:
     for slot in range(SLOTS_PER_USER):
         if slot not in taken:
             return slot
-    raise NoCapacity("no_port", f"All {SLOTS_PER_USER} places in your port range are in use.",
-                     "Remove a container that you no longer need.")  # fmt: skip
+    raise NoCapacity(
+        "no_port",
+        f"All {SLOTS_PER_USER} places in your port range are in use.",
+        "Remove a container that you no longer need.",
+    )
 
 
 def _gpus(count: int, name: str = "") -> str:

@@ -13,7 +13,7 @@ RANGE_SIZE = 100
 SLOTS_PER_USER = 10
 SLOT_SIZE = 10
 LEAVE_S = 2.0
-"""How long the gateway may still act on an answer of /authz: nginx keeps leave for 1 s and counts whole seconds."""
+"""How long the gateway may act on an answer of /authz: 1 s of cache, in whole seconds."""
 RANGES = 555  # the last range that ends below 65536
 
 
@@ -49,7 +49,7 @@ def port_of(range_index: int, slot: int, service: Service) -> int:
 
 
 def slot_ports(range_index: int, slot: int, *, ssh: bool = False) -> dict[Service, int]:
-    """The published ports of a slot: those that nginx leads to and, if asked for, SSH's, which is the VM's own."""
+    """The published ports of a slot: those behind nginx and, if asked for, the VM's own for SSH."""
     services = (*THROUGH_GATEWAY, Service.SSH) if ssh else THROUGH_GATEWAY
     return {service: port_of(range_index, slot, service) for service in services}
 

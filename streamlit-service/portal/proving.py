@@ -1,4 +1,4 @@
-"""Prove that a VM can do its work: look at it, and run a container on it as a user's would run, then remove it."""
+"""Verify that a VM works: probe it, and run a container on it just as a user's would run."""
 
 from __future__ import annotations
 
@@ -34,8 +34,13 @@ class Check:
     hint: str = ""
 
 
-def prove(portal: Portal, vm: Vm, engine: Engine, is_ready: IsReady, verify: Verify) -> Iterator[Check]:
-    """Each check as it is done; never raises. The container is made only where all before it went well."""
+def prove(
+    portal: Portal, vm: Vm, engine: Engine, is_ready: IsReady, verify: Verify
+) -> Iterator[Check]:
+    """Each check as it is done; never raises.
+
+    The container is made only where all before it went well.
+    """
     good = True
     for check in _look(portal, engine, vm):
         good &= check.state != "failed"
@@ -47,23 +52,39 @@ def prove(portal: Portal, vm: Vm, engine: Engine, is_ready: IsReady, verify: Ver
 def _look(portal: Portal, engine: Engine, vm: Vm) -> Iterator[Check]:
     try:
         info = engine.info()
-        yield Check("engine", "ok", f"Docker Engine {info.version}, {info.cpus} CPUs, {info.memory_gb:g} GB")
+        yield Check(
+            "engine", "ok", f"Docker Engine {info.version}, {info.cpus} CPUs, {info.memory_gb:g} GB"
+        )
         report = engine.check()
         if report is None and vm.engine_url.startswith("ssh://"):
             report = VmReport(vmhealth.NO_GATE)
         if report is None:
-            yield Check("firewall", "warning", "A local engine has no gate, so its firewall cannot be asked.",
-                        "Prepare it with setup-vm.sh.")  # fmt: skip
+            yield Check(
+                "firewall",
+                "warning",
+                "A local engine has no gate, so its firewall cannot be asked.",
+                "Prepare it with setup-vm.sh.",
+            )
         else:
             for problem in vmhealth.problems(vm.name, report):
-                yield Check(problem.kind, "failed" if problem.grave else "warning", problem.says, problem.hint)
+                yield Check(
+                    problem.kind,
+                    "failed" if problem.grave else "warning",
+                    problem.says,
+                    problem.hint,
+                )
             if report.firewall == "ok":
                 yield Check("firewall", "ok", "The firewall's rules are loaded.")
         gpus = engine.gpus()
-        inventory.saw_gpus(portal, vm, gpus)  # not left to the worker's loop: the container below asks the records
+        # Not left to the worker's loop: the container below asks the records.
+        inventory.saw_gpus(portal, vm, gpus)
         if gpus.problem:
-            yield Check("gpus", "failed", f"Its GPUs cannot be used ({gpus.problem.replace('_', ' ')}).",
-                        "Run install-nvidia.sh on it.")  # fmt: skip
+            yield Check(
+                "gpus",
+                "failed",
+                f"Its GPUs cannot be used ({gpus.problem.replace('_', ' ')}).",
+                "Run install-nvidia.sh on it.",
+            )
         elif gpus.gpus:
             models = ", ".join(sorted({gpu.model for gpu in gpus.gpus}))
             yield Check("gpus", "ok", f"{len(gpus.gpus)} × {models}, driver {gpus.driver}")
@@ -71,7 +92,9 @@ def _look(portal: Portal, engine: Engine, vm: Vm) -> Iterator[Check]:
         yield Check("engine", "failed", error.message, error.cause or error.hint)
 
 
-def _run(portal: Portal, vm: Vm, engine: Engine, is_ready: IsReady, verify: Verify) -> Iterator[Check]:
+def _run(
+    portal: Portal, vm: Vm, engine: Engine, is_ready: IsReady, verify: Verify
+) -> Iterator[Check]:
     with portal.store.reading() as tx:
         vm = store.vm_by_name(tx, vm.name) or vm  # with what _look has recorded
         approved = sorted(releases.approved(tx).values(), key=lambda one: one.size_bytes)
@@ -79,14 +102,23 @@ def _run(portal: Portal, vm: Vm, engine: Engine, is_ready: IsReady, verify: Veri
         gpus = ledger.gpus_of(tx, vm.id)
         free = [gpu for gpu in gpus.values() if gpu.state is GpuState.OK and gpu.uuid not in leased]
     if vm.state is VmState.NEW and gpus and not free:
-        yield Check("gpus", "failed", "None of its GPUs can be tried: they are out of order.",
-                    "nvidia-smi; the GPUs page says what ails each.")  # fmt: skip
+        yield Check(
+            "gpus",
+            "failed",
+            "None of its GPUs can be tried: they are out of order.",
+            "nvidia-smi; the GPUs page says what ails each.",
+        )
         return
     if not approved:
-        yield Check("container", "warning", "No image is approved yet, so no container was tried.",
-                    "Approve one on the Images page, then prove the VM again: admin.py vm prove NAME")  # fmt: skip
+        yield Check(
+            "container",
+            "warning",
+            "No image is approved yet, so no container was tried.",
+            "Approve one on the Images page, then prove the VM again: admin.py vm prove NAME",
+        )
         return
-    # A VM that takes deployments may give the GPU away at any moment: only a new or drained one is tried with it.
+    # A VM that takes deployments may give the GPU away at any moment: only a new or drained one is
+    # tried with it.
     gpu = free[0] if free and vm.state is not VmState.ACTIVE else None
     spec = _spec(portal, vm, approved[0], gpu)
     with_gpu = f" with {gpu.model}" if gpu else ""
@@ -94,9 +126,11 @@ def _run(portal: Portal, vm: Vm, engine: Engine, is_ready: IsReady, verify: Veri
     try:
         _start(portal, engine, approved[0], spec, verify)
         yield Check("image", "ok", f"{approved[0].image} {approved[0].version} is on the VM")
-        _wait(portal, engine, spec, lambda: is_ready(vm, PORT))
+        _wait(portal, engine, lambda: is_ready(vm, PORT))
         took = time.monotonic() - began
-        yield Check("container", "ok", f"A container{with_gpu} answered on {vm.address} after {took:.0f} s.")
+        yield Check(
+            "container", "ok", f"A container{with_gpu} answered on {vm.address} after {took:.0f} s."
+        )
     except PortalError as error:
         yield Check("container", "failed", error.message, error.cause or error.hint)
     finally:
@@ -104,23 +138,31 @@ def _run(portal: Portal, vm: Vm, engine: Engine, is_ready: IsReady, verify: Veri
             engine.remove(NAME)
 
 
-def _start(portal: Portal, engine: Engine, release: Release, spec: ContainerSpec, verify: Verify) -> None:
+def _start(
+    portal: Portal, engine: Engine, release: Release, spec: ContainerSpec, verify: Verify
+) -> None:
     launch.check(portal.settings, release, portal.now())
     verify(release)
     engine.remove(NAME)  # of a proof that was broken off
     if not engine.has_image(release.reference):
-        engine.pull(release.reference, lambda layers: None)
+        engine.pull(release.reference, lambda _layers: None)
     engine.start(engine.create(spec))
 
 
-def _wait(portal: Portal, engine: Engine, spec: ContainerSpec, answers: Callable[[], bool]) -> None:
+def _wait(portal: Portal, engine: Engine, answers: Callable[[], bool]) -> None:
     deadline = time.monotonic() + portal.settings.ready_timeout_s
     while not answers():
         if time.monotonic() > deadline:
             status = engine.inspect(NAME)
-            runs = "It runs, so something keeps the portal's machine from its port: is PORTAL_GATEWAYS right?"
-            raise EngineError("notebook_silent", "The container did not answer the portal.",
-                              runs if status and status.running else "It ended; its image may be broken.")  # fmt: skip
+            runs = (
+                "It runs, so something keeps the portal's machine from "
+                "its port: is PORTAL_GATEWAYS right?"
+            )
+            raise EngineError(
+                "notebook_silent",
+                "The container did not answer the portal.",
+                runs if status and status.running else "It ended; its image may be broken.",
+            )
         time.sleep(POLL_S)
 
 
@@ -129,11 +171,13 @@ def _spec(portal: Portal, vm: Vm, release: Release, gpu: Gpu | None) -> Containe
     return ContainerSpec(
         name=NAME,
         image=release.reference,
-        labels={f"{LABEL_PORTAL}.proof": portal.settings.public_origin},  # not a user's: observation leaves it alone
+        labels={
+            f"{LABEL_PORTAL}.proof": portal.settings.public_origin
+        },  # not a user's: observation leaves it alone
         environment=environment(secrets.token_urlsafe(24), gpus=gpu is not None),
         publish={JUPYTER: (vm.address, PORT)},
         volumes={},
-        tmpfs={"/tmp": TMPFS, HOME: f"{TMPFS},uid=1000"},  # noqa: S108  (a path in the container)
+        tmpfs={"/tmp": TMPFS, HOME: f"{TMPFS},uid=1000"},
         memory_bytes=MEMORY_BYTES,
         shm_bytes=64 * 2**20,
         cpus=1,

@@ -19,7 +19,9 @@ GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,59}")
 
 def allowance(portal: Portal, tx: Tx, user: User) -> Allowance:
     """The user's limits and what they hold."""
-    quota = policy.quota_of(portal.settings, ledger.quota(tx, DEFAULT, ""), ledger.quota(tx, USER, user.subject))
+    quota = policy.quota_of(
+        portal.settings, ledger.quota(tx, DEFAULT, ""), ledger.quota(tx, USER, user.subject)
+    )
     held = ledger.held_by_user(tx, user.id)
     return _allowance(YOU, quota, held)
 
@@ -28,12 +30,18 @@ def group_allowance(tx: Tx, group: str) -> Allowance | None:
     """What a group's members share and hold; None for no group. Without a row there is no limit."""
     if not group:
         return None
-    return _allowance(group, ledger.quota(tx, GROUP, group) or Quota(), ledger.held_by_group(tx, group))
+    return _allowance(
+        group, ledger.quota(tx, GROUP, group) or Quota(), ledger.held_by_group(tx, group)
+    )
 
 
 def left(portal: Portal, tx: Tx, user: User) -> dict[str, float]:
     """What the user may still ask for: the smaller of their own and their group's."""
-    every = [one for one in (allowance(portal, tx, user), group_allowance(tx, user.group)) if one is not None]
+    every = [
+        one
+        for one in (allowance(portal, tx, user), group_allowance(tx, user.group))
+        if one is not None
+    ]
     return {kind: min(one.left(kind) for one in every) for kind in ("gpus", "memory_gb", "cpus")}
 
 
@@ -44,15 +52,18 @@ def _allowance(whose: str, quota: Quota, held: ledger.Held) -> Allowance:
         UNLIMITED if quota.memory_gb is None else quota.memory_gb,
         UNLIMITED if quota.cpus is None else quota.cpus,
         UNLIMITED if quota.deployments is None else quota.deployments,
-        held.gpus, held.memory_gb, held.cpus, held.deployments,
-    )  # fmt: skip
+        held.gpus,
+        held.memory_gb,
+        held.cpus,
+        held.deployments,
+    )
 
 
 def check(portal: Portal, tx: Tx, user: User, order: Order, *, new: bool) -> None:
     """Raise Forbidden when the order goes over the user's or their group's limits.
 
-    Call in the transaction that reserves (invariant 2). `new` is False when a stopped deployment, which
-    counts already, starts again.
+    Call in the transaction that reserves (invariant 2). `new` is False when a stopped deployment,
+    which counts already, starts again.
     """
     for one in (allowance(portal, tx, user), group_allowance(tx, user.group)):
         if one is not None:
@@ -60,18 +71,34 @@ def check(portal: Portal, tx: Tx, user: User, order: Order, *, new: bool) -> Non
 
 
 def set_quota(portal: Portal, actor: User | str, scope: str, key: str, value: Quota | None) -> None:
-    """Set or take away a limit. Lowering it below use ends nothing; it only refuses what comes next."""
+    """Set or take away a limit.
+
+    Lowering it below use ends nothing; it only refuses what comes next.
+    """
     if scope not in (DEFAULT, GROUP, USER) or (scope == DEFAULT) != (key == ""):
-        raise Invalid("bad_scope", "A quota is for the default, a group or a user.", "Name the group or the user.")
-    if value is not None and any(a is not None and not 0 <= a <= MOST for a in vars(value).values()):  # NaN too
-        raise Invalid("bad_quota", f"A limit is a number from 0 to {MOST}.", "Or leave it out: no limit of its own.")
+        raise Invalid(
+            "bad_scope",
+            "A quota is for the default, a group or a user.",
+            "Name the group or the user.",
+        )
+    # NaN too.
+    if value is not None and any(
+        a is not None and not 0 <= a <= MOST for a in vars(value).values()
+    ):
+        raise Invalid(
+            "bad_quota",
+            f"A limit is a number from 0 to {MOST}.",
+            "Or leave it out: no limit of its own.",
+        )
     if scope == GROUP:
         check_group(key)
     who, now = policy.acting(actor), portal.now()
     with portal.store.transaction() as tx:
         store.in_order(tx)
         if scope == USER and store.user_by_subject(tx, key) is None:
-            raise NotFound("no_such_user", f"No user {key} is known.", "They appear once they have signed in.")
+            raise NotFound(
+                "no_such_user", f"No user {key} is known.", "They appear once they have signed in."
+            )
         ledger.set_quota(tx, scope, key, value)
         details = vars(value) if value is not None else {"deleted": True}
         audit.append(tx, now, who, "quota.set", f"quota:{scope}:{key}", **details)
@@ -80,7 +107,11 @@ def set_quota(portal: Portal, actor: User | str, scope: str, key: str, value: Qu
 def check_group(name: str) -> None:
     """Raise Invalid unless this can be a group's name, and with it a pool's."""
     if not GROUP_NAME.fullmatch(name):
-        raise Invalid("bad_group", f"{name[:60]!r} is no group name.", "Use small letters, digits, dots, hyphens, _.")
+        raise Invalid(
+            "bad_group",
+            f"{name[:60]!r} is no group name.",
+            "Use small letters, digits, dots, hyphens, _.",
+        )
 
 
 def set_group(portal: Portal, actor: User | str, subject: str, group: str) -> None:
@@ -92,7 +123,11 @@ def set_group(portal: Portal, actor: User | str, subject: str, group: str) -> No
         store.in_order(tx)
         user = store.user_by_subject(tx, subject)
         if user is None:
-            raise NotFound("no_such_user", f"No user {subject} is known.", "They appear once they have signed in.")
+            raise NotFound(
+                "no_such_user",
+                f"No user {subject} is known.",
+                "They appear once they have signed in.",
+            )
         store.update_user(tx, user.id, group=group)
         audit.append(tx, now, who, "user.group", f"user:{subject}", before=user.group, after=group)
     portal.wake()

@@ -37,12 +37,19 @@ Look = Callable[[Portal, Vm, Engine], None]
 class Reconciler:
     """Runs until stopped. One per database: the worker is the only process that touches engines."""
 
-    def __init__(self, portal: Portal, engine_for: EngineFor, is_ready: IsReady, verify: Verify) -> None:
+    def __init__(
+        self,
+        portal: Portal,
+        engine_for: EngineFor,
+        is_ready: IsReady,
+        verify: Verify,
+        woken: threading.Event | None = None,
+    ) -> None:
         self._portal = portal
         self._engine_for = engine_for
         self.is_ready = is_ready
         self.verify = verify
-        self._woken = threading.Event()
+        self._woken = woken or threading.Event()
         self._stopping = threading.Event()
         self._guard = threading.Lock()
         self._busy: set[str] = set()
@@ -68,9 +75,10 @@ class Reconciler:
         while not self._stopping.is_set():
             self._woken.wait(IDLE_POLL_S)
             self._woken.clear()
+            # The loop must outlive any single failure; it is logged with its trace.
             try:
                 self.dispatch()
-            except Exception:  # the loop must outlive any single failure; it is logged with its trace
+            except Exception:
                 log.exception("pass failed")
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -80,13 +88,19 @@ class Reconciler:
         with self._portal.store.reading() as tx:
             due = store.workable(tx, self._portal.now())
             vms = store.all_vms(tx)
-        started = [self._start(f"job:{key}", vm_id, JOBS_PER_VM, self._converge, key) for key, vm_id in due]
+        started = [
+            self._start(f"job:{key}", vm_id, JOBS_PER_VM, self._converge, key) for key, vm_id in due
+        ]
         settings = self._portal.settings
         for vm in vms:
             started.append(self._look(f"look:{vm.id}", vm, settings.observe_interval_s, observe))
             started.append(self._look(f"gpus:{vm.id}", vm, settings.gpu_interval_s, observe_gpus))
-            started.append(self._look(f"health:{vm.id}", vm, settings.health_interval_s, observe_health))
-            started.append(self._look(f"images:{vm.id}", vm, settings.images_interval_s, self._shelve))
+            started.append(
+                self._look(f"health:{vm.id}", vm, settings.health_interval_s, observe_health)
+            )
+            started.append(
+                self._look(f"images:{vm.id}", vm, settings.images_interval_s, self._shelve)
+            )
         return [future for future in started if future]
 
     def _look(self, key: str, vm: Vm, every_s: float, look: Look) -> Future[None] | None:
@@ -94,7 +108,9 @@ class Reconciler:
         now = time.monotonic()
         if now - self._looked_at.get(key, -1e9) < every_s:
             return None
-        started = self._start(key, vm.id, None, lambda vm: look(self._portal, vm, self._engine_for(vm)), vm)
+        started = self._start(
+            key, vm.id, None, lambda vm: look(self._portal, vm, self._engine_for(vm)), vm
+        )
         if started:
             self._looked_at[key] = now
         return started
@@ -123,12 +139,15 @@ class Reconciler:
                 return None
             self._busy.add(key)
             self._jobs_on[vm_id] += limit is not None
-        return self._pool.submit(self._run, key, vm_id, limit is not None, task, argument)
+        return self._pool.submit(self._run, key, vm_id, task, argument, counted=limit is not None)
 
-    def _run(self, key: str, vm_id: int, counted: bool, task: Callable[[T], None], argument: T) -> None:
+    def _run(
+        self, key: str, vm_id: int, task: Callable[[T], None], argument: T, *, counted: bool
+    ) -> None:
+        # A job must not take its thread's bookkeeping with it; logged with its trace.
         try:
             task(argument)
-        except Exception:  # a job must not take its thread's bookkeeping with it; logged with its trace
+        except Exception:
             log.exception("job failed", job=key)
         finally:
             with self._guard:
@@ -152,13 +171,21 @@ class Reconciler:
             self._held.discard(work)
 
     def _give_up_in_time(self, work: Work, error: Exception) -> None:
-        """What nobody foresaw is tried again, as after a crash: the database may be away. But not for ever."""
+        """What nobody foresaw is tried again, as after a crash: the database may be away.
+
+        But not for ever.
+        """
         self._unforeseen[work.deployment.id] += 1
         if self._unforeseen[work.deployment.id] >= TRIES and work.deployment.state in COMING_UP:
             log.error("given up", deployment=work.deployment.id, cause=repr(error))
-            work.fail(PortalError("internal", "The portal could not start this container.",
-                                  f"Tell your administrators: the worker's log says why ({work.deployment.id}).",
-                                  cause=repr(error)))  # fmt: skip
+            work.fail(
+                PortalError(
+                    "internal",
+                    "The portal could not start this container.",
+                    f"Tell your administrators: the worker's log says why ({work.deployment.id}).",
+                    cause=repr(error),
+                )
+            )
             self._unforeseen.pop(work.deployment.id, None)
 
     def _renew_locks(self) -> None:

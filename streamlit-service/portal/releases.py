@@ -69,8 +69,10 @@ def all_reports(tx: Tx) -> list[Any]:
 
 def in_use(tx: Tx) -> dict[int, int]:
     """How many deployments that are not removed each release has, by its number."""
-    query = sa.select(deployments.c.release_id, sa.func.count()).where(deployments.c.state != State.REMOVED)
-    return {release_id: count for release_id, count in tx.execute(query.group_by(deployments.c.release_id))}
+    query = sa.select(deployments.c.release_id, sa.func.count()).where(
+        deployments.c.state != State.REMOVED
+    )
+    return dict(tx.execute(query.group_by(deployments.c.release_id)).tuples().all())
 
 
 # --- on VMs --------------------------------------------------------------------------------
@@ -79,7 +81,7 @@ def in_use(tx: Tx) -> dict[int, int]:
 def on_vm(tx: Tx, vm_id: int) -> dict[int, str]:
     """Release number → "ready" or "pulling", of a VM."""
     query = sa.select(vm_images.c.release_id, vm_images.c.state).where(vm_images.c.vm_id == vm_id)
-    return {release_id: state for release_id, state in tx.execute(query)}
+    return dict(tx.execute(query).tuples().all())
 
 
 def vms_with(tx: Tx) -> dict[int, set[int]]:
@@ -92,28 +94,46 @@ def vms_with(tx: Tx) -> dict[int, set[int]]:
 
 
 def downloads(tx: Tx) -> list[Any]:
-    """Rows (vm_id, release_id, done_bytes, total_bytes, updated_at) of what VMs download ahead now."""
+    """Rows (vm_id, release_id, done_bytes, total_bytes, updated_at) of downloads ahead of use."""
     return list(tx.execute(sa.select(vm_images).where(vm_images.c.state == PULLING)))
 
 
 def put_on_vm(
-    tx: Tx, vm_id: int, release_id: int, state: str, now: datetime, done_bytes: int = 0, total_bytes: int = 0
+    tx: Tx,
+    vm_id: int,
+    release_id: int,
+    state: str,
+    now: datetime,
+    done_bytes: int = 0,
+    total_bytes: int = 0,
 ) -> None:
     """Record that a VM has a release, or downloads it."""
-    values = {"state": state, "done_bytes": done_bytes, "total_bytes": total_bytes, "updated_at": now}
+    values = {
+        "state": state,
+        "done_bytes": done_bytes,
+        "total_bytes": total_bytes,
+        "updated_at": now,
+    }
     _upsert(tx, vm_images, {"vm_id": vm_id, "release_id": release_id}, values)
 
 
 def drop_from_vm(tx: Tx, vm_id: int, release_id: int) -> None:
     """Record that a VM does not have a release any more."""
-    tx.execute(vm_images.delete().where(vm_images.c.vm_id == vm_id, vm_images.c.release_id == release_id))
+    tx.execute(
+        vm_images.delete().where(vm_images.c.vm_id == vm_id, vm_images.c.release_id == release_id)
+    )
 
 
 def _upsert(tx: Tx, table: sa.Table, key: dict[str, Any], values: dict[str, Any]) -> None:
     """Insert or update in one statement: two that do the same at once must not collide."""
     columns = list(key)
     if tx.dialect.name == "sqlite":
-        tx.execute(sqlite.insert(table).values(**key, **values).on_conflict_do_update(columns, set_=values))
+        tx.execute(
+            sqlite.insert(table).values(**key, **values).on_conflict_do_update(columns, set_=values)
+        )
     else:
-        tx.execute(postgresql.insert(table).values(**key, **values).on_conflict_do_update(index_elements=columns,
-                                                                                          set_=values))  # fmt: skip
+        tx.execute(
+            postgresql.insert(table)
+            .values(**key, **values)
+            .on_conflict_do_update(index_elements=columns, set_=values)
+        )

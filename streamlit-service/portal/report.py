@@ -79,9 +79,11 @@ class Waiver(_Value):
 
     def covers(self, image: str, finding: Finding, today: date) -> bool:
         """Whether it is about this finding and not expired."""
-        return (self.image, self.finding) == (image, finding.id) and self.subject in ("", finding.subject) and (
-            today <= self.expires
-        )  # fmt: skip
+        return (
+            (self.image, self.finding) == (image, finding.id)
+            and self.subject in ("", finding.subject)
+            and (today <= self.expires)
+        )
 
 
 class Accepted(_Value):
@@ -113,7 +115,7 @@ def judge(report: Report, waivers: Sequence[Waiver], *, allow_standins: bool) ->
     refused: list[Finding] = []
     accepted: list[Accepted] = []
     for finding in report.findings:
-        if not _refused(finding, allow_standins):
+        if not _refused(finding, allow_standins=allow_standins):
             continue
         waiver = next((one for one in waivers if one.covers(report.image, finding, today)), None)
         if waiver is None:
@@ -123,7 +125,7 @@ def judge(report: Report, waivers: Sequence[Waiver], *, allow_standins: bool) ->
     return report.model_copy(update={"refused": tuple(refused), "accepted": tuple(accepted)})
 
 
-def _refused(finding: Finding, allow_standins: bool) -> bool:
+def _refused(finding: Finding, *, allow_standins: bool) -> bool:
     if finding.kind in ONLY_IN_A_DEMO:
         return not allow_standins
     if finding.kind is Kind.VULNERABILITY:
@@ -132,12 +134,18 @@ def _refused(finding: Finding, allow_standins: bool) -> bool:
 
 
 def load_waivers(path: Path) -> tuple[Waiver, ...]:
-    """The reviewed file's waivers; none where there is no file. Raises Invalid saying what is wrong."""
+    """The reviewed file's waivers; none where there is no file.
+
+    Raises Invalid saying what is wrong.
+    """
     if not path.exists():
         return ()
     try:
         entries = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("waivers") or []
         return tuple(Waiver.model_validate(entry) for entry in entries)
     except (yaml.YAMLError, AttributeError, TypeError, ValidationError) as error:
-        raise Invalid("bad_waivers", f"{path} cannot be used: {error}", "Each waiver needs image, finding, owner, "
-                      "reason (ten characters or more) and expires.") from error  # fmt: skip
+        raise Invalid(
+            "bad_waivers",
+            f"{path} cannot be used: {error}",
+            "Each waiver needs image, finding, owner, reason (ten characters or more) and expires.",
+        ) from error

@@ -31,7 +31,9 @@ _JOINED = (("user", users), ("vm", vms), ("release", releases))
 
 def deployment_select() -> sa.Select[Any]:
     """Deployments with their owner, VM and release, columns prefixed by table."""
-    joined = [column.label(f"{prefix}__{column.name}") for prefix, table in _JOINED for column in table.c]
+    joined = [
+        column.label(f"{prefix}__{column.name}") for prefix, table in _JOINED for column in table.c
+    ]
     return (
         sa.select(deployments, *joined)
         .join(users, users.c.id == deployments.c.owner_id)
@@ -71,21 +73,35 @@ def deployment(row: Row[Any]) -> Deployment:
     """A Deployment from a row of deployment_select()."""
     get = row._mapping
     return Deployment(
-        id=get["id"], name=get["name"], state=State(get["state"]),
+        id=get["id"],
+        name=get["name"],
+        state=State(get["state"]),
         owner=user(row, "user__"),
-        vm=vm(row, "vm__") if get["vm__id"] is not None else None, release=release(row, "release__"),
-        slot=get["slot"], gpus=get["gpus"], gpu_model=get["gpu_model"],
-        gpu_uuids=tuple(get["gpu_uuids"] or ()), memory_gb=get["memory_gb"], cpus=get["cpus"], ssh=get["ssh"],
-        container_id=get["container_id"], jupyter_token=get["jupyter_token"],
+        vm=vm(row, "vm__") if get["vm__id"] is not None else None,
+        release=release(row, "release__"),
+        slot=get["slot"],
+        gpus=get["gpus"],
+        gpu_model=get["gpu_model"],
+        gpu_uuids=tuple(get["gpu_uuids"] or ()),
+        memory_gb=get["memory_gb"],
+        cpus=get["cpus"],
+        ssh=get["ssh"],
+        container_id=get["container_id"],
+        jupyter_token=get["jupyter_token"],
         restart_after_stop=get["restart_after_stop"],
         stop_reason=StopReason(get["stop_reason"]) if get["stop_reason"] else None,
         failure=Failure(**get["failure"]) if get["failure"] else None,
         progress=tuple(LayerProgress(**layer) for layer in get["progress"] or ()),
-        created_at=get["created_at"], updated_at=get["updated_at"], started_at=get["started_at"],
-        stopped_at=get["stopped_at"], last_activity_at=get["last_activity_at"],
-        waiting_since=get["waiting_since"], waits_for=get["waits_for"], position=get["position"],
+        created_at=get["created_at"],
+        updated_at=get["updated_at"],
+        started_at=get["started_at"],
+        stopped_at=get["stopped_at"],
+        last_activity_at=get["last_activity_at"],
+        waiting_since=get["waiting_since"],
+        waits_for=get["waits_for"],
+        position=get["position"],
         impossible_since=get["impossible_since"],
-    )  # fmt: skip
+    )
 
 
 def _pick(row: Any, model: Any, prefix: str, **enums: Any) -> dict[str, Any]:

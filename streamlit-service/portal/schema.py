@@ -14,13 +14,13 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         """Refuse naive datetimes; store UTC."""
         if value is not None and value.tzinfo is None:
             raise ValueError("a datetime without a zone cannot be stored")
         return value.astimezone(UTC) if value else None
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         """Give back aware UTC."""
         if value is None:
             return None
@@ -30,7 +30,8 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
 metadata = sa.MetaData()
 
 users = sa.Table(
-    "users", metadata,
+    "users",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("subject", sa.Text, nullable=False, unique=True),
     sa.Column("display_name", sa.Text, nullable=False),
@@ -40,10 +41,11 @@ users = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("certificate_key", sa.Text, nullable=False, server_default=""),
     sa.Column("ssh_keys", sa.JSON),
-)  # fmt: skip
+)
 
 vms = sa.Table(
-    "vms", metadata,
+    "vms",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("engine_url", sa.Text, nullable=False),
@@ -66,10 +68,11 @@ vms = sa.Table(
     sa.Column("checked_at", UtcDateTime),
     sa.Column("synchronised", sa.Boolean),
     sa.Column("ports_reserved", sa.Boolean),
-)  # fmt: skip
+)
 
 gpus = sa.Table(
-    "gpus", metadata,
+    "gpus",
+    metadata,
     sa.Column("uuid", sa.Text, primary_key=True),
     sa.Column("vm_id", sa.Integer, sa.ForeignKey("vms.id"), nullable=False, index=True),
     sa.Column("index", sa.Integer, nullable=False),
@@ -81,21 +84,24 @@ gpus = sa.Table(
     sa.Column("memory_used_gb", sa.Float),
     sa.Column("utilisation", sa.Float),
     sa.Column("temperature", sa.Float),
-)  # fmt: skip
+)
 
-# scope "default" (key ""), "group" (its name) or "user" (subject); an empty cell: no limit of its own.
+# scope "default" (key ""), "group" (its name) or "user" (subject); an empty cell: no limit of its
+# own.
 quotas = sa.Table(
-    "quotas", metadata,
+    "quotas",
+    metadata,
     sa.Column("scope", sa.Text, primary_key=True),
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("gpus", sa.Integer),
     sa.Column("memory_gb", sa.Float),
     sa.Column("cpus", sa.Float),
     sa.Column("deployments", sa.Integer),
-)  # fmt: skip
+)
 
 releases = sa.Table(
-    "releases", metadata,
+    "releases",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("image", sa.Text, nullable=False),
     sa.Column("version", sa.Text, nullable=False),
@@ -117,33 +123,42 @@ releases = sa.Table(
     sa.Column("waived_until", sa.Date),
     sa.Column("verified_at", UtcDateTime),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
-)  # fmt: skip
+)
 # A version names one digest for ever. Releases from before they were published are left out.
 PUBLISHED = releases.c.published_by != ""
-sa.Index("one_digest_per_version", releases.c.image, releases.c.version, unique=True,
-         sqlite_where=PUBLISHED, postgresql_where=PUBLISHED)  # fmt: skip
+sa.Index(
+    "one_digest_per_version",
+    releases.c.image,
+    releases.c.version,
+    unique=True,
+    sqlite_where=PUBLISHED,
+    postgresql_where=PUBLISHED,
+)
 
 # What was found in a release, apart from it: large, and wanted on one page only.
 reports = sa.Table(
-    "reports", metadata,
+    "reports",
+    metadata,
     sa.Column("release_id", sa.Integer, sa.ForeignKey("releases.id"), primary_key=True),
     sa.Column("packages", sa.JSON, nullable=False),
     sa.Column("report", sa.JSON, nullable=False),
-)  # fmt: skip
+)
 
 # Releases on VMs, as last seen; total_bytes 0 while not known.
 vm_images = sa.Table(
-    "vm_images", metadata,
+    "vm_images",
+    metadata,
     sa.Column("vm_id", sa.Integer, sa.ForeignKey("vms.id"), primary_key=True),
     sa.Column("release_id", sa.Integer, sa.ForeignKey("releases.id"), primary_key=True),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("done_bytes", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("total_bytes", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("updated_at", UtcDateTime, nullable=False),
-)  # fmt: skip
+)
 
 deployments = sa.Table(
-    "deployments", metadata,
+    "deployments",
+    metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False, index=True),
@@ -174,32 +189,50 @@ deployments = sa.Table(
     sa.Column("impossible_since", UtcDateTime),
     sa.Column("lock_token", sa.Text),
     sa.Column("lock_expires_at", UtcDateTime),
-)  # fmt: skip
+)
 sa.Index(
-    "one_live_name_per_owner", deployments.c.owner_id, deployments.c.name, unique=True,
-    sqlite_where=deployments.c.state != "removed", postgresql_where=deployments.c.state != "removed",
-)  # fmt: skip
+    "one_live_name_per_owner",
+    deployments.c.owner_id,
+    deployments.c.name,
+    unique=True,
+    sqlite_where=deployments.c.state != "removed",
+    postgresql_where=deployments.c.state != "removed",
+)
 
-# kind "port" (its number), "gpu" (its UUID) or "compute" (the deployment itself: its memory and CPUs).
+# kind "port" (its number), "gpu" (its UUID) or "compute" (the deployment itself: its memory and
+# CPUs).
 leases = sa.Table(
-    "leases", metadata,
+    "leases",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("resource", sa.Text, nullable=False),
-    sa.Column("deployment_id", sa.Text, sa.ForeignKey("deployments.id"), nullable=False, index=True),
+    sa.Column(
+        "deployment_id", sa.Text, sa.ForeignKey("deployments.id"), nullable=False, index=True
+    ),
     sa.Column("group", sa.Text, nullable=False, server_default=""),
     sa.Column("acquired_at", UtcDateTime, nullable=False),
     sa.Column("released_at", UtcDateTime),
-)  # fmt: skip
+)
 # The database, not code, makes a double lease impossible.
 sa.Index(
-    "one_live_lease", leases.c.kind, leases.c.resource, unique=True,
-    sqlite_where=leases.c.released_at.is_(None), postgresql_where=leases.c.released_at.is_(None),
-)  # fmt: skip
+    "one_live_lease",
+    leases.c.kind,
+    leases.c.resource,
+    unique=True,
+    sqlite_where=leases.c.released_at.is_(None),
+    postgresql_where=leases.c.released_at.is_(None),
+)
 
 audit_events = sa.Table(
-    "audit_events", metadata,
-    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    "audit_events",
+    metadata,
+    sa.Column(
+        "seq",
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("action", sa.Text, nullable=False),
@@ -207,12 +240,13 @@ audit_events = sa.Table(
     sa.Column("details", sa.Text, nullable=False),
     sa.Column("previous_hash", sa.Text, nullable=False),
     sa.Column("hash", sa.Text, nullable=False),
-)  # fmt: skip
+)
 
 # The end of the chain, one row: taking its lock puts writers in order on every database.
 audit_head = sa.Table(
-    "audit_head", metadata,
+    "audit_head",
+    metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("seq", sa.BigInteger, nullable=False),
     sa.Column("hash", sa.Text, nullable=False),
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""What people see of the images: where they are ready, what is in a release, and what changed between two."""
+"""What people see of the images: where they are ready, what they contain, what changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Contents:
-    """What is in a release, and what was found in it. System packages are named deb:…"""
+    """What is in a release, and what was found in it. System packages are named deb:NAME."""
 
     packages: Mapping[str, str]
     report: Report
@@ -42,14 +42,21 @@ class Change:
 
 
 def ready(portal: Portal, user: User) -> dict[str, Ready]:
-    """By image name, for the releases that new containers run. GPU images are looked for on VMs with GPUs."""
+    """By image name, for the releases that new containers run.
+
+    GPU images are looked for on VMs with GPUs.
+    """
     with portal.store.reading() as tx:
         mine = placement.candidates(store.all_vms(tx), user)
         there = releases.vms_with(tx)
         approved = releases.approved(tx)
     found = {}
     for name, release in approved.items():
-        fit = [vm for vm in mine if vm.gpu_access or not (name in portal.catalog and portal.catalog[name].gpu)]
+        fit = [
+            vm
+            for vm in mine
+            if vm.gpu_access or not (name in portal.catalog and portal.catalog[name].gpu)
+        ]
         has = [vm for vm in fit if vm.id in there.get(release.id, set())]
         found[name] = Ready(len(has), len(fit), tuple(vm.name for vm in has))
     return found
@@ -60,7 +67,11 @@ def all_releases(portal: Portal, user: User) -> list[Release]:
     with portal.store.reading() as tx:
         every = releases.every(tx)
     now = portal.now()
-    return every if curates(user) else [one for one in every if not launch.problem(portal.settings, one, now)]
+    return (
+        every
+        if curates(user)
+        else [one for one in every if not launch.problem(portal.settings, one, now)]
+    )
 
 
 def current(portal: Portal) -> set[int]:
@@ -75,7 +86,10 @@ def curates(user: User) -> bool:
 
 
 def contents(portal: Portal, user: User, release_id: int) -> Contents | None:
-    """What is in a release; None when it was never scanned. NotFound for what the user may not see."""
+    """What is in a release; None when it was never scanned.
+
+    NotFound for what the user may not see.
+    """
     with portal.store.reading() as tx:
         release = releases.by_id(tx, release_id)
         found = releases.report_of(tx, release_id)
@@ -97,7 +111,7 @@ class Hit:
 
 
 def search(portal: Portal, user: User, text: str) -> list[Hit]:
-    """Every release in which a package, its version or a finding contains the text, for curators."""
+    """Every release in which a package, a version or a finding contains the text, for curators."""
     policy.check_curator(user)
     wanted = text.strip().lower()
     if not wanted:
@@ -105,29 +119,46 @@ def search(portal: Portal, user: User, text: str) -> list[Hit]:
     with portal.store.reading() as tx:
         every = {one.id: one for one in releases.every(tx)}
         rows = releases.all_reports(tx)
-        people = {one: sorted({each.owner.display_name for each in store.deployments_of_release(tx, one)})
-                  for one in releases.in_use(tx)}  # fmt: skip
+        people = {
+            one: sorted({each.owner.display_name for each in store.deployments_of_release(tx, one)})
+            for one in releases.in_use(tx)
+        }
     found = []
     for row in rows:
-        fits = [f"{name.removeprefix('deb:')} {version}" for name, version in row.packages.items()
-                if wanted in f"{name.removeprefix('deb:')} {version}".lower()]  # fmt: skip
-        fits += [one["text"] or one["id"] for one in row.report["findings"]
-                 if wanted in f"{one['id']} {one['subject']}".lower()]  # fmt: skip
+        fits = [
+            f"{name.removeprefix('deb:')} {version}"
+            for name, version in row.packages.items()
+            if wanted in f"{name.removeprefix('deb:')} {version}".lower()
+        ]
+        fits += [
+            one["text"] or one["id"]
+            for one in row.report["findings"]
+            if wanted in f"{one['id']} {one['subject']}".lower()
+        ]
         if fits:
-            found.append(Hit(every[row.release_id], ", ".join(fits[:5]), tuple(people.get(row.release_id, ()))))
+            found.append(
+                Hit(
+                    every[row.release_id],
+                    ", ".join(fits[:5]),
+                    tuple(people.get(row.release_id, ())),
+                )
+            )
     return sorted(found, key=lambda hit: (hit.release.image, -hit.release.id))
 
 
 def ageing(portal: Portal, user: User) -> tuple[int, float]:
-    """How many releases that may run stop starting soon for the age of their scan, and in how many days the first does.
+    """How many releases are soon blocked by the age of their scan, and the first in how many days.
 
     Soon: a fifth of settings.scan_max_age_days.
     """
     policy.check_curator(user)
     most, now = portal.settings.scan_max_age_days, portal.now()
     with portal.store.reading() as tx:
-        left = [most - (now - one.scanned_at) / timedelta(days=1) for one in releases.every(tx)
-                if one.state in launch.RUNS and one.scanned_at is not None]  # fmt: skip
+        left = [
+            most - (now - one.scanned_at) / timedelta(days=1)
+            for one in releases.every(tx)
+            if one.state in launch.RUNS and one.scanned_at is not None
+        ]
     soon = [days for days in left if days < most / 5]
     return len(soon), max(min(soon, default=0.0), 0.0)
 
@@ -135,8 +166,11 @@ def ageing(portal: Portal, user: User) -> tuple[int, float]:
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
     """What differs, by name."""
     names = sorted(set(before) | set(after))
-    return [Change(name, before.get(name, ""), after.get(name, "")) for name in names
-            if before.get(name) != after.get(name)]  # fmt: skip
+    return [
+        Change(name, before.get(name, ""), after.get(name, ""))
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
 
 
 def running(portal: Portal, user: User) -> dict[int, int]:

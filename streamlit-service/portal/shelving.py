@@ -24,8 +24,10 @@ class _Stopped(Exception):
     """The release is not wanted on this VM any more."""
 
 
-def shelve(portal: Portal, vm: Vm, engine: Engine, verify: Verify, at_once: threading.Semaphore) -> None:
-    """Look at the VM's images; remove what is old and unused; download one that is missing, if there is a turn."""
+def shelve(
+    portal: Portal, vm: Vm, engine: Engine, verify: Verify, at_once: threading.Semaphore
+) -> None:
+    """Remove images that are old and unused; download a missing one if a download slot is free."""
     if not vm.reachable:
         return
     try:
@@ -53,12 +55,18 @@ def shelve(portal: Portal, vm: Vm, engine: Engine, verify: Verify, at_once: thre
 
 def _wanted(portal: Portal, vm: Vm, approved: Mapping[str, Release]) -> dict[int, Release]:
     """What people may deploy there now; images for GPUs only where there are GPUs."""
-    return {one.id: one for name, one in approved.items()
-            if name in portal.catalog and (vm.gpu_access or not portal.catalog[name].gpu)}  # fmt: skip
+    return {
+        one.id: one
+        for name, one in approved.items()
+        if name in portal.catalog and (vm.gpu_access or not portal.catalog[name].gpu)
+    }
 
 
 def _note(portal: Portal, vm: Vm, there: Mapping[int, Release], known: Mapping[int, str]) -> None:
-    """Record what changed. A download on record is one that a worker's end broke off: this is the VM's only look."""
+    """Record what changed.
+
+    A download on record is one that a worker's end broke off: this is the VM's only look.
+    """
     now = portal.now()
     came = [one for one in there if known.get(one) != releases.READY]
     went = [one for one in known if one not in there]
@@ -82,19 +90,30 @@ def _remove(portal: Portal, vm: Vm, engine: Engine, release: Release) -> None:
         releases.drop_from_vm(tx, vm.id, release.id)
 
 
-def _download_first(portal: Portal, vm: Vm, engine: Engine, missing: Iterable[Release], verify: Verify) -> None:
+def _download_first(
+    portal: Portal, vm: Vm, engine: Engine, missing: Iterable[Release], verify: Verify
+) -> None:
     """One that can be downloaded: one that cannot keeps none of the others from coming."""
     for release in missing:
         try:
             _download(portal, vm, engine, release, verify)
         except PortalError as error:
-            log.warning("not downloaded ahead", vm=vm.name, image=release.reference, code=error.code, cause=error.cause)
+            log.warning(
+                "not downloaded ahead",
+                vm=vm.name,
+                image=release.reference,
+                code=error.code,
+                cause=error.cause,
+            )
             continue
         return
 
 
 def _download(portal: Portal, vm: Vm, engine: Engine, release: Release, verify: Verify) -> None:
-    """Only what might start. Whoever deploys it meanwhile shares the download: engines fetch a layer once."""
+    """Only what might start.
+
+    Whoever deploys it meanwhile shares the download: engines fetch a layer once.
+    """
     launch.check(portal.settings, release, portal.now())
     verify(release)
     written = 0.0
@@ -109,8 +128,15 @@ def _download(portal: Portal, vm: Vm, engine: Engine, release: Release, verify: 
             current = releases.by_id(tx, release.id)
             if current is None or current.state not in launch.RUNS:
                 raise _Stopped
-            releases.put_on_vm(tx, vm.id, release.id, releases.PULLING, portal.now(), done,
-                               max(total, release.download_bytes))  # fmt: skip
+            releases.put_on_vm(
+                tx,
+                vm.id,
+                release.id,
+                releases.PULLING,
+                portal.now(),
+                done,
+                max(total, release.download_bytes),
+            )
 
     log.info("downloading ahead", vm=vm.name, image=release.reference)
     state = None

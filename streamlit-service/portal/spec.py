@@ -27,10 +27,12 @@ def home_volume(owner: User) -> str:
 
 
 def network(settings: Settings, whose: object) -> tuple[str, str]:
-    """(network, bridge) of a user's containers on a VM: nobody else's are on it. `whose`: the user's id.
+    """(network, bridge) of a user's containers on a VM: nobody else's are on it.
 
-    Two portals may use one VM, so their addresses are part of the names. The VM's firewall knows bridges by "cp-";
-    an interface's name has 15 characters at most (Linux, IFNAMSIZ).
+    `whose`: the user's id.
+
+    Two portals may use one VM, so their addresses are part of the names. The VM's firewall knows
+    bridges by "cp-"; an interface's name has 15 characters at most (Linux, IFNAMSIZ).
     """
     instance = hashlib.sha256(settings.public_origin.encode()).hexdigest()[:4]
     return f"portal-{instance}-{whose}", f"cp-{instance}-{whose}"
@@ -39,8 +41,8 @@ def network(settings: Settings, whose: object) -> tuple[str, str]:
 def environment(token: str, *, gpus: bool, ssh_keys: str = "") -> dict[str, str]:
     """The variables of a container. `ssh_keys`: OpenSSH public keys, one a line; "" for no SSH.
 
-    CUDA bases ask for every GPU of the machine; where NVIDIA's runtime is the engine's usual one, a container that
-    leased none would get them all.
+    CUDA bases ask for every GPU of the machine; where NVIDIA's runtime is the engine's usual one, a
+    container that leased none would get them all.
     """
     variables = {"PORTAL_TOKEN": token}
     if not gpus:
@@ -51,17 +53,19 @@ def environment(token: str, *, gpus: bool, ssh_keys: str = "") -> dict[str, str]
 
 
 def way_out(settings: Settings) -> dict[str, str]:
-    """The variables that lead programs to the proxy, where VMs let nothing else out, not even questions for names."""
+    """Variables that lead programs to the proxy where VMs let nothing else out, not even DNS."""
     if settings.egress != "proxy" or not settings.egress_proxy:
         return {}
     names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")  # curl reads the small ones
     local = {"NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
-    return local | {name: f"http://{settings.egress_proxy}" for name in names}
+    return local | dict.fromkeys(names, f"http://{settings.egress_proxy}")
 
 
 def ssh_keys(owner: User) -> str:
-    """Who may open the container by SSH: the card that its owner signs in with, and the keys they added."""
-    return "\n".join(key for key in (owner.certificate_key, *(one.key for one in owner.ssh_keys)) if key)
+    """Keys that may open the container by SSH: the owner's card and the keys they added."""
+    return "\n".join(
+        key for key in (owner.certificate_key, *(one.key for one in owner.ssh_keys)) if key
+    )
 
 
 def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
@@ -86,9 +90,11 @@ def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
             gpus=bool(deployment.gpu_uuids),
             ssh_keys=ssh_keys(deployment.owner) if deployment.ssh else "",
         ),
-        publish={s.container_port: (deployment.vm.address, number) for s, number in numbers.items()},
+        publish={
+            s.container_port: (deployment.vm.address, number) for s, number in numbers.items()
+        },
         volumes={home_volume(deployment.owner): HOME},
-        tmpfs={"/tmp": TMPFS},  # noqa: S108  (a path in the container)
+        tmpfs={"/tmp": TMPFS},
         memory_bytes=memory,
         shm_bytes=max(int(memory * SHM_SHARE), 64 * 2**20),
         cpus=deployment.cpus,

@@ -30,7 +30,9 @@ class Store:
     """The records. Thread-safe; each transaction takes its own connection."""
 
     def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"), **_options(url))
+        self._engine = sa.create_engine(
+            url, pool_pre_ping=not url.startswith("sqlite"), **_options(url)
+        )
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine)
 
@@ -38,16 +40,13 @@ class Store:
         """Bring the database to the newest schema (or up to one before it); a no-op when it is."""
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._engine.connect() as connection:
-            if self._engine.dialect.name == "sqlite":
-                # A table is changed by copying it; foreign keys can only be left aside outside a transaction.
-                connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            with connection.begin() if not connection.in_transaction() else connection.get_transaction():  # type: ignore[union-attr]
-                config.attributes["connection"] = connection
-                command.upgrade(config, revision)
-            if self._engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+        with (
+            self._engine.connect() as connection,
+            _foreign_keys_off(connection),
+            _immediate(connection).begin(),
+        ):
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
 
     def has_records(self) -> bool:
         """Whether anything ever happened here: an empty or missing schema has no audit event."""
@@ -66,19 +65,14 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
         """A writing transaction: all or nothing, serialised with other writers."""
-        with self._engine.connect() as connection:
-            if self._engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")  # take the write lock now, not half way
-            with connection.begin() if not connection.in_transaction() else connection.get_transaction():  # type: ignore[union-attr]
-                yield connection
+        with self._engine.connect() as connection, _immediate(connection).begin():
+            yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:
         """A read of one moment, however many queries; it never waits for a writer."""
         with self._engine.connect() as connection:
-            if self._engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN")  # the snapshot is taken by the first query
-            else:
+            if self._engine.dialect.name != "sqlite":
                 connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
@@ -89,16 +83,49 @@ class Store:
 
 def _options(url: str) -> dict[str, Any]:
     if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, "pool_size": 40}
+        return {
+            "connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+            "pool_size": 40,
+        }
     return {"pool_size": 20, "pool_timeout": 10, "connect_args": {"connect_timeout": 5}}
 
 
 def _prepare_sqlite(engine: sa.Engine) -> None:
+    """Leave BEGIN to SQLAlchemy instead of the driver ("Serializable isolation" in its docs)."""
+
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
+        connection.isolation_level = None
         for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
             connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # DEFERRED takes its snapshot with the first query.
+        mode = connection.get_execution_options().get(_SQLITE_BEGIN, "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+_SQLITE_BEGIN = "sqlite_begin"
+
+
+def _immediate(connection: Connection) -> Connection:
+    """Let the next transaction take SQLite's write lock at its start, not half way."""
+    return connection.execution_options(**{_SQLITE_BEGIN: "IMMEDIATE"})
+
+
+@contextmanager
+def _foreign_keys_off(connection: Connection) -> Iterator[None]:
+    """SQLite changes tables by copying them; this can only be switched outside of BEGIN."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        cursor.execute("PRAGMA foreign_keys=ON")
 
 
 def ping(tx: Tx) -> None:
@@ -109,8 +136,8 @@ def ping(tx: Tx) -> None:
 def in_order(tx: Tx) -> None:
     """Wait for other writers before reading: what is read from here on stays true until the commit.
 
-    SQLite has one writer at a time anyway; elsewhere the head of the audit trail is the lock, which every
-    audited change takes sooner or later.
+    SQLite has one writer at a time anyway; elsewhere the head of the audit trail is the lock, which
+    every audited change takes sooner or later.
     """
     tx.execute(sa.select(audit_head.c.id).with_for_update())
 
@@ -137,8 +164,11 @@ def insert_user(tx: Tx, subject: str, display_name: str, role: str, now: datetim
     """Create the user with the next port range. Call within a writing transaction."""
     highest = tx.execute(sa.select(sa.func.max(users.c.range_index))).scalar()
     index = 0 if highest is None else highest + 1
-    tx.execute(users.insert().values(subject=subject, display_name=display_name, role=role,
-                                     range_index=index, created_at=now))  # fmt: skip
+    tx.execute(
+        users.insert().values(
+            subject=subject, display_name=display_name, role=role, range_index=index, created_at=now
+        )
+    )
     user = user_by_subject(tx, subject)
     assert user is not None
     return user
@@ -152,7 +182,9 @@ _IN_FLEET = vms.c.state != VmState.REMOVED
 
 def all_vms(tx: Tx) -> list[Vm]:
     """Every VM of the fleet, by name."""
-    return [rows.vm(row) for row in tx.execute(sa.select(vms).where(_IN_FLEET).order_by(vms.c.name))]
+    return [
+        rows.vm(row) for row in tx.execute(sa.select(vms).where(_IN_FLEET).order_by(vms.c.name))
+    ]
 
 
 def vm_by_name(tx: Tx, name: str) -> Vm | None:
@@ -161,11 +193,27 @@ def vm_by_name(tx: Tx, name: str) -> Vm | None:
 
 
 def insert_vm(
-    tx: Tx, name: str, engine_url: str, address: str, owner_id: int | None, pool: str, state: VmState
-) -> None:  # fmt: skip
-    """Add a VM, thought reachable until the first probe says otherwise. One that was removed comes back."""
-    values = {"engine_url": engine_url, "address": address, "owner_id": owner_id, "pool": pool,
-              "state": state, "reachable": True, "error": None}  # fmt: skip
+    tx: Tx,
+    name: str,
+    engine_url: str,
+    address: str,
+    owner_id: int | None,
+    pool: str,
+    state: VmState,
+) -> None:
+    """Add a VM, thought reachable until the first probe says otherwise.
+
+    One that was removed comes back.
+    """
+    values = {
+        "engine_url": engine_url,
+        "address": address,
+        "owner_id": owner_id,
+        "pool": pool,
+        "state": state,
+        "reachable": True,
+        "error": None,
+    }
     if tx.execute(vms.update().where(vms.c.name == name).values(**values)).rowcount == 0:
         tx.execute(vms.insert().values(name=name, **values))
 
@@ -195,7 +243,9 @@ def deployment(tx: Tx, deployment_id: str) -> Deployment | None:
 def deployments_of(tx: Tx, owner_id: int) -> list[Deployment]:
     """A user's deployments that are not removed, newest first."""
     query = _SELECT.where(deployments.c.owner_id == owner_id, deployments.c.state != State.REMOVED)
-    return [rows.deployment(row) for row in tx.execute(query.order_by(deployments.c.created_at.desc()))]
+    return [
+        rows.deployment(row) for row in tx.execute(query.order_by(deployments.c.created_at.desc()))
+    ]
 
 
 def deployments_on(tx: Tx, vm_id: int) -> list[Deployment]:
@@ -206,7 +256,9 @@ def deployments_on(tx: Tx, vm_id: int) -> list[Deployment]:
 
 def deployments_of_release(tx: Tx, release_id: int) -> list[Deployment]:
     """Deployments of a release that are not removed, oldest first."""
-    query = _SELECT.where(deployments.c.release_id == release_id, deployments.c.state != State.REMOVED)
+    query = _SELECT.where(
+        deployments.c.release_id == release_id, deployments.c.state != State.REMOVED
+    )
     return [rows.deployment(row) for row in tx.execute(query.order_by(deployments.c.created_at))]
 
 
@@ -221,15 +273,23 @@ def deployment_at_port(tx: Tx, port: int) -> Deployment | None:
 def waiting(tx: Tx) -> list[Deployment]:
     """The line, from its head."""
     query = _SELECT.where(deployments.c.state == State.WAITING)
-    return [rows.deployment(row) for row in tx.execute(query.order_by(deployments.c.waiting_since, deployments.c.id))]
+    return [
+        rows.deployment(row)
+        for row in tx.execute(query.order_by(deployments.c.waiting_since, deployments.c.id))
+    ]
 
 
 def live_deployments(tx: Tx) -> list[Deployment]:
     """Everybody's deployments that hold something of a VM now, oldest first."""
     holds = sa.exists().where(
-        leases.c.deployment_id == deployments.c.id, leases.c.kind == "compute", leases.c.released_at.is_(None)
+        leases.c.deployment_id == deployments.c.id,
+        leases.c.kind == "compute",
+        leases.c.released_at.is_(None),
     )
-    return [rows.deployment(row) for row in tx.execute(_SELECT.where(holds).order_by(deployments.c.created_at))]
+    return [
+        rows.deployment(row)
+        for row in tx.execute(_SELECT.where(holds).order_by(deployments.c.created_at))
+    ]
 
 
 def homes(tx: Tx, owner_ids: Collection[int]) -> dict[int, frozenset[int]]:
@@ -247,7 +307,11 @@ def workable(tx: Tx, now: datetime) -> list[tuple[str, int]]:
     """(deployment id, VM id) of what needs the worker and nobody holds, oldest first."""
     query = (
         sa.select(deployments.c.id, deployments.c.vm_id)
-        .where(deployments.c.state.in_(lifecycle.WORK), deployments.c.vm_id.is_not(None), _unlocked(now))
+        .where(
+            deployments.c.state.in_(lifecycle.WORK),
+            deployments.c.vm_id.is_not(None),
+            _unlocked(now),
+        )
         .order_by(deployments.c.updated_at)
     )
     return [(row.id, row.vm_id) for row in tx.execute(query)]
@@ -271,7 +335,9 @@ def claim(tx: Tx, deployment_id: str, token: str, now: datetime, expires_at: dat
 
 def update_claimed(tx: Tx, deployment_id: str, token: str, **values: Any) -> None:
     """Change columns only while the token holds. Raises LockLost when it does not."""
-    query = deployments.update().where(deployments.c.id == deployment_id, deployments.c.lock_token == token)
+    query = deployments.update().where(
+        deployments.c.id == deployment_id, deployments.c.lock_token == token
+    )
     if tx.execute(query.values(**values)).rowcount != 1:
         raise LockLost(deployment_id)
 

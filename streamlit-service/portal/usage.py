@@ -1,4 +1,6 @@
-"""Usage: what leases add up to, per day, image, user, group or VM. Exact whatever crashed: leases have both ends
+"""Usage: what leases add up to, per day, image, user, group or VM.
+
+Exact whatever crashed: leases have both ends
 in the database, and a lease that is still held counts until now.
 """
 
@@ -33,7 +35,13 @@ class Usage:
 
 
 def report(
-    portal: Portal, user: User, by: Sequence[Dimension], since: datetime, until: datetime, *, everybody: bool = False
+    portal: Portal,
+    user: User,
+    by: Sequence[Dimension],
+    since: datetime,
+    until: datetime,
+    *,
+    everybody: bool = False,
 ) -> list[Usage]:
     """Usage in a period, of the user, or of everybody for administrators. Days are UTC days.
 
@@ -43,20 +51,29 @@ def report(
         policy.check_admin(user)
     now = portal.now()
     if not since < until or until - since > MAX_PERIOD:
-        raise Invalid("bad_period", "The period must begin before it ends, and be at most a year.", "Choose another.")
+        raise Invalid(
+            "bad_period",
+            "The period must begin before it ends, and be at most a year.",
+            "Choose another.",
+        )
     with portal.store.reading() as tx:
         found = ledger.intervals(tx, since, until, None if everybody else user.id)
     return total(found, by, since, min(until, max(now, since)))
 
 
 def total(
-    intervals: Iterable[Mapping[str, Any]], by: Sequence[Dimension], since: datetime, until: datetime
+    intervals: Iterable[Mapping[str, Any]],
+    by: Sequence[Dimension],
+    since: datetime,
+    until: datetime,
 ) -> list[Usage]:
     """Pure: clip to the period, cut at midnights where days are asked for, and add up."""
     sums: dict[tuple[str, ...], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     for one in intervals:
         start, end = max(one["acquired_at"], since), min(one["released_at"] or until, until)
-        for day, hours in _days(start, end) if "day" in by else [("", (end - start).total_seconds() / HOUR)]:
+        for day, hours in (
+            _days(start, end) if "day" in by else [("", (end - start).total_seconds() / HOUR)]
+        ):
             if hours <= 0:
                 continue
             amounts = sums[tuple(_value(one, dimension, day) for dimension in by)]
@@ -69,13 +86,18 @@ def total(
 
 
 def as_csv(by: Sequence[Dimension], found: Sequence[Usage]) -> str:
-    """RFC 4180, with a header line. A text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    """RFC 4180, with a header line.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe before it.
+    """
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([*by, "gpu_hours", "cpu_hours", "memory_gb_hours"])
     for one in found:
         key = [f"'{text}" if text.startswith(("=", "+", "-", "@")) else text for text in one.key]
-        writer.writerow([*key, f"{one.gpu_hours:.4f}", f"{one.cpu_hours:.4f}", f"{one.memory_gb_hours:.4f}"])
+        writer.writerow(
+            [*key, f"{one.gpu_hours:.4f}", f"{one.cpu_hours:.4f}", f"{one.memory_gb_hours:.4f}"]
+        )
     return out.getvalue()
 
 

@@ -18,15 +18,26 @@ def user_of(portal: Portal, identity: Identity) -> User:
     with portal.store.reading() as tx:
         user = store.user_by_subject(tx, identity.subject)
     user = user or _first_sight(portal, identity)
-    return user if identity.ssh_key == user.certificate_key else _new_card(portal, user, identity.ssh_key)
+    return (
+        user
+        if identity.ssh_key == user.certificate_key
+        else _new_card(portal, user, identity.ssh_key)
+    )
 
 
 def _new_card(portal: Portal, user: User, key: str) -> User:
-    """Another card: its key, and no longer the old one's, opens the containers that start from now on."""
+    """Record another card: its key replaces the old one in containers started from now on."""
     shown = sshkeys.fingerprint(key) if key else ""
     with portal.store.transaction() as tx:
         store.update_user(tx, user.id, certificate_key=key)
-        audit.append(tx, portal.now(), user.subject, "user.card_key", f"user:{user.subject}", fingerprint=shown)
+        audit.append(
+            tx,
+            portal.now(),
+            user.subject,
+            "user.card_key",
+            f"user:{user.subject}",
+            fingerprint=shown,
+        )
     return replace(user, certificate_key=key)
 
 
@@ -36,21 +47,34 @@ def set_role(portal: Portal, actor: User | str, subject: str, role: Role) -> Non
     with portal.store.transaction() as tx:
         user = store.user_by_subject(tx, subject)
         if user is None:
-            raise NotFound("no_such_user", f"No user {subject} is known.", "They appear once they have signed in.")
+            raise NotFound(
+                "no_such_user",
+                f"No user {subject} is known.",
+                "They appear once they have signed in.",
+            )
         store.update_user(tx, user.id, role=role)
-        audit.append(tx, portal.now(), who, "user.role", f"user:{subject}", role=role, before=user.role)
+        audit.append(
+            tx, portal.now(), who, "user.role", f"user:{subject}", role=role, before=user.role
+        )
 
 
 def add_key(portal: Portal, user: User, name: str, text: str) -> User:
-    """Add a public key for SSH; it counts from the next start of a container. Raises Invalid, Conflict."""
+    """Add a public key for SSH; it counts from the next start of a container.
+
+    Raises Invalid, Conflict.
+    """
     key = sshkeys.parse(name, text, portal.now())
     with portal.store.transaction() as tx:
         store.in_order(tx)
         now = _reread(tx, user)
         if len(now.ssh_keys) >= MOST_KEYS:
-            raise Conflict("too_many_keys", f"You have {MOST_KEYS} keys, the most there may be.", "Remove one.")
+            raise Conflict(
+                "too_many_keys", f"You have {MOST_KEYS} keys, the most there may be.", "Remove one."
+            )
         if key.key in {now.certificate_key, *(one.key for one in now.ssh_keys)}:
-            raise Conflict("key_known", "This key is among yours already.", "Nothing is to be done.")
+            raise Conflict(
+                "key_known", "This key is among yours already.", "Nothing is to be done."
+            )
         return _put_keys(portal, tx, now, (*now.ssh_keys, key), "user.key_added", key)
 
 
@@ -62,7 +86,14 @@ def remove_key(portal: Portal, user: User, fingerprint: str) -> User:
         gone = next((one for one in now.ssh_keys if one.fingerprint == fingerprint), None)
         if gone is None:
             raise NotFound("no_such_key", "There is no such key among yours.", "Reload the page.")
-        return _put_keys(portal, tx, now, tuple(one for one in now.ssh_keys if one != gone), "user.key_removed", gone)
+        return _put_keys(
+            portal,
+            tx,
+            now,
+            tuple(one for one in now.ssh_keys if one != gone),
+            "user.key_removed",
+            gone,
+        )
 
 
 def _reread(tx: Tx, user: User) -> User:
@@ -70,10 +101,19 @@ def _reread(tx: Tx, user: User) -> User:
     return store.user_by_subject(tx, user.subject) or user
 
 
-def _put_keys(portal: Portal, tx: Tx, user: User, keys: tuple[SshKey, ...], action: str, key: SshKey) -> User:
+def _put_keys(
+    portal: Portal, tx: Tx, user: User, keys: tuple[SshKey, ...], action: str, key: SshKey
+) -> User:
     store.update_user(tx, user.id, ssh_keys=[vars(one) for one in keys])
-    audit.append(tx, portal.now(), user.subject, action, f"user:{user.subject}", name=key.name,
-                 fingerprint=key.fingerprint)  # fmt: skip
+    audit.append(
+        tx,
+        portal.now(),
+        user.subject,
+        action,
+        f"user:{user.subject}",
+        name=key.name,
+        fingerprint=key.fingerprint,
+    )
     return replace(user, ssh_keys=keys)
 
 
@@ -88,6 +128,14 @@ def _first_sight(portal: Portal, identity: Identity) -> User:
         if known:
             return known
         user = store.insert_user(tx, identity.subject, identity.display_name, role, now)
-        audit.append(tx, now, identity.subject, "user.created", f"user:{identity.subject}",
-                     name=identity.display_name, role=role, range_index=user.range_index)  # fmt: skip
+        audit.append(
+            tx,
+            now,
+            identity.subject,
+            "user.created",
+            f"user:{identity.subject}",
+            name=identity.display_name,
+            role=role,
+            range_index=user.range_index,
+        )
     return user

@@ -20,7 +20,10 @@ FIREWALL = {
     "missing": ("has no firewall: its containers are not kept apart", APPLY),
     "changed": ("has a firewall that somebody changed", APPLY),
     "stale": ("has new firewall settings that are not applied", APPLY),
-    "not_at_boot": ("loses its firewall at the next boot", "sudo systemctl enable container-portal-firewall"),
+    "not_at_boot": (
+        "loses its firewall at the next boot",
+        "sudo systemctl enable container-portal-firewall",
+    ),
     "unknown": ("does not say whether its firewall is loaded", "sudo portal-firewall check"),
     # Mended from the portal's machine, by preparing it:
     "none": ("has no firewall: it was not prepared, and its containers are not kept apart", ""),
@@ -30,7 +33,9 @@ FIREWALL = {
 
 @dataclass(frozen=True)
 class Problem:
-    """`kind`: firewall, disk, clock or ports. `grave`: people are at risk, or work fails. `hint`: the command that
+    """`kind`: firewall, disk, clock or ports.
+
+    `grave`: people are at risk, or work fails. `hint`: the command that
     mends it, to be run on the VM, or, where `from_portal`, in the portal's checkout.
     """
 
@@ -44,7 +49,12 @@ class Problem:
 def problems(name: str, report: VmReport) -> Iterator[Problem]:
     """What is wrong with a VM that said this a moment ago."""
     yield from _firewall(name, report.firewall, f"scripts/setup-vm.sh {name}")
-    yield from _rest(name, report.disk_free_gb, report.clock_skew_s, report.synchronised)
+    yield from _rest(
+        name,
+        disk=report.disk_free_gb,
+        skew=report.clock_skew_s,
+        synchronised=report.synchronised,
+    )
 
 
 def of_vm(vm: Vm, now: datetime) -> list[Problem]:
@@ -52,8 +62,10 @@ def of_vm(vm: Vm, now: datetime) -> list[Problem]:
     if vm.checked_at is None:
         return []
     firewall = vm.firewall if now - vm.checked_at < SILENT else "unknown"
-    found = [*_firewall(vm.name, firewall, prepare(vm)),
-             *_rest(vm.name, vm.disk_free_gb, vm.clock_skew_s, vm.synchronised)]  # fmt: skip
+    found = [
+        *_firewall(vm.name, firewall, prepare(vm)),
+        *_rest(vm.name, disk=vm.disk_free_gb, skew=vm.clock_skew_s, synchronised=vm.synchronised),
+    ]
     if vm.ports_reserved is False and firewall not in ("none", NO_GATE):
         says = f"{vm.name} does not keep users' ports free: a connection of its own may take one."
         found.append(Problem("ports", says, prepare(vm), grave=False, from_portal=True))
@@ -63,7 +75,11 @@ def of_vm(vm: Vm, now: datetime) -> list[Problem]:
 def prepare(vm: Vm) -> str:
     """The command that prepares this VM once more."""
     where = host(vm)
-    return f"scripts/setup-vm.sh {where}" if where == vm.name else f"scripts/setup-vm.sh --name {vm.name} {where}"
+    return (
+        f"scripts/setup-vm.sh {where}"
+        if where == vm.name
+        else f"scripts/setup-vm.sh --name {vm.name} {where}"
+    )
 
 
 def host(vm: Vm) -> str:
@@ -81,19 +97,40 @@ def reserves(reserved: str, wanted: range) -> bool:
 def _firewall(name: str, word: str | None, prepare_command: str) -> Iterator[Problem]:
     if word in (None, "ok"):
         return
-    words, command = FIREWALL.get(word or "", (f"has a firewall problem ({word})", "sudo portal-firewall check"))
-    yield Problem("firewall", f"{name} {words}.", command or prepare_command, grave=True, from_portal=not command)
+    words, command = FIREWALL.get(
+        word or "", (f"has a firewall problem ({word})", "sudo portal-firewall check")
+    )
+    yield Problem(
+        "firewall",
+        f"{name} {words}.",
+        command or prepare_command,
+        grave=True,
+        from_portal=not command,
+    )
 
 
-def _rest(name: str, disk: float | None, skew: float | None, synchronised: bool | None) -> Iterator[Problem]:
+def _rest(
+    name: str, *, disk: float | None, skew: float | None, synchronised: bool | None
+) -> Iterator[Problem]:
     if disk is not None and disk < LOW_DISK_GB:
-        yield Problem("disk", f"{name} has only {disk:.1f} GB of disk left for images and home folders.",
-                      "docker system df; docker image prune", grave=disk < LOW_DISK_GB / 10)  # fmt: skip
+        yield Problem(
+            "disk",
+            f"{name} has only {disk:.1f} GB of disk left for images and home folders.",
+            "docker system df; docker image prune",
+            grave=disk < LOW_DISK_GB / 10,
+        )
     if skew is not None and abs(skew) > SKEW_S:
         way = "ahead of" if skew > 0 else "behind"
         yield Problem(
-            "clock", f"{name}'s clock is {abs(skew):.0f} s {way} the portal's.", "chronyc tracking", grave=False
+            "clock",
+            f"{name}'s clock is {abs(skew):.0f} s {way} the portal's.",
+            "chronyc tracking",
+            grave=False,
         )
     elif synchronised is False:
-        yield Problem("clock", f"{name}'s clock is not synchronised: nothing keeps it right.", "chronyc tracking",
-                      grave=False)  # fmt: skip
+        yield Problem(
+            "clock",
+            f"{name}'s clock is not synchronised: nothing keeps it right.",
+            "chronyc tracking",
+            grave=False,
+        )

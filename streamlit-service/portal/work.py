@@ -1,4 +1,4 @@
-"""One worker's hold on one deployment: claimed with a token, renewed while it works, guarded writes."""
+"""One worker's hold on one deployment: a token, renewed while it works; guarded writes."""
 
 from __future__ import annotations
 
@@ -47,16 +47,32 @@ class Work:
     def renew(self) -> None:
         """Hold on for another while. Raises LockLost."""
         with self.portal.store.transaction() as tx:
-            store.update_claimed(tx, self.deployment.id, self.token,
-                                 lock_expires_at=self.portal.now() + _ttl(self.portal))  # fmt: skip
+            store.update_claimed(
+                tx,
+                self.deployment.id,
+                self.token,
+                lock_expires_at=self.portal.now() + _ttl(self.portal),
+            )
 
     def note(self, **values: Any) -> None:
         """Write progress: not a change of state, so not audited; renews the hold."""
         with self.portal.store.transaction() as tx:
-            store.update_claimed(tx, self.deployment.id, self.token,
-                                 lock_expires_at=self.portal.now() + _ttl(self.portal), **values)  # fmt: skip
+            store.update_claimed(
+                tx,
+                self.deployment.id,
+                self.token,
+                lock_expires_at=self.portal.now() + _ttl(self.portal),
+                **values,
+            )
 
-    def move(self, after: State, *, done: bool = False, release: Collection[str] | None = (), **values: Any) -> None:
+    def move(
+        self,
+        after: State,
+        *,
+        done: bool = False,
+        release: Collection[str] | None = (),
+        **values: Any,
+    ) -> None:
         """Change the state, its audit event in the same transaction. `done` ends the hold.
 
         `release` names the kinds of leases that are given back; None: all. Then the line moves up.
@@ -66,11 +82,22 @@ class Work:
         if done:
             values |= {"lock_token": None, "lock_expires_at": None}
         with self.portal.store.transaction() as tx:
-            store.update_claimed(tx, self.deployment.id, self.token, state=after, updated_at=now, **values)
+            store.update_claimed(
+                tx, self.deployment.id, self.token, state=after, updated_at=now, **values
+            )
             if release is None or release:
                 ledger.release(tx, self.deployment.id, now, release)
-            details = {k: v for k, v in values.items() if k in ("failure", "stop_reason", "container_id")}
-            audit.append(tx, now, "worker", f"deployment.{after}", f"deployment:{self.deployment.id}", **details)
+            details = {
+                k: v for k, v in values.items() if k in ("failure", "stop_reason", "container_id")
+            }
+            audit.append(
+                tx,
+                now,
+                "worker",
+                f"deployment.{after}",
+                f"deployment:{self.deployment.id}",
+                **details,
+            )
             self.deployment = store.deployment(tx, self.deployment.id) or self.deployment
         log.info("state", deployment=self.deployment.id, state=after, vm=self.vm.name)
         if release is None or release:
@@ -80,13 +107,25 @@ class Work:
         """Record the failure as its owner is told it, and give every lease back."""
         metrics.FAILURES.labels(error.code).inc()
         failure = {"code": error.code, "message": error.message, "hint": error.hint}
-        self.move(State.FAILED, done=True, release=None, failure=failure, slot=None, progress=None, gpu_uuids=None)
+        self.move(
+            State.FAILED,
+            done=True,
+            release=None,
+            failure=failure,
+            slot=None,
+            progress=None,
+            gpu_uuids=None,
+        )
 
     def defer(self, seconds: float) -> None:
         """Leave the intent as it is and try again after a while."""
         with self.portal.store.transaction() as tx:
-            store.update_claimed(tx, self.deployment.id, self.token,
-                                 lock_expires_at=self.portal.now() + timedelta(seconds=seconds))  # fmt: skip
+            store.update_claimed(
+                tx,
+                self.deployment.id,
+                self.token,
+                lock_expires_at=self.portal.now() + timedelta(seconds=seconds),
+            )
 
     def still_held(self) -> bool:
         """Whether no new intent has taken the deployment over."""

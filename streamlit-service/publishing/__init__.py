@@ -1,1 +1,4 @@
-"""Publishing an image: from its folder to a candidate release. A curator's tool, with a build engine of its own."""
+"""Publishing an image: from its folder to a candidate release.
+
+A curator's tool, with a build engine of its own.
+"""

@@ -1,6 +1,7 @@
-"""Python packages against advisories in OSV's format (ossf.github.io/osv-schema), given as a zip file or a folder.
+"""Python packages against advisories in OSV's format (ossf.github.io/osv-schema).
 
-For example PyPI's export of osv.dev. A file named STANDIN in it marks made-up data for demonstrations.
+For example PyPI's export of osv.dev. A file named STANDIN in it marks made-up data for
+demonstrations.
 """
 
 from __future__ import annotations
@@ -20,16 +21,24 @@ from portal.errors import EngineError
 from portal.report import Finding, Kind, Scanner, Severity
 
 MARK = "STANDIN"
-RATED = {"CRITICAL": Severity.CRITICAL, "HIGH": Severity.HIGH, "MODERATE": Severity.MEDIUM, "MEDIUM": Severity.MEDIUM,
-         "LOW": Severity.LOW}  # fmt: skip
+RATED = {
+    "CRITICAL": Severity.CRITICAL,
+    "HIGH": Severity.HIGH,
+    "MODERATE": Severity.MEDIUM,
+    "MEDIUM": Severity.MEDIUM,
+    "LOW": Severity.LOW,
+}
 
 
 def scan(python: Mapping[str, Iterable[str]], settings: Settings) -> tuple[Scanner, list[Finding]]:
     """Raises EngineError when there are no advisories: that is never a pass."""
     path = settings.advisories
     if path is None or not path.exists():
-        raise EngineError("no_scan_data", "There are no advisories of Python packages to compare with.",
-                          "Set PORTAL_ADVISORIES to OSV's export, or install Trivy on the publisher.")  # fmt: skip
+        raise EngineError(
+            "no_scan_data",
+            "There are no advisories of Python packages to compare with.",
+            "Set PORTAL_ADVISORIES to OSV's export, or install Trivy on the publisher.",
+        )
     newest, count, found = datetime.min.replace(tzinfo=UTC), 0, []
     try:
         for advisory in _read(path):
@@ -38,13 +47,16 @@ def scan(python: Mapping[str, Iterable[str]], settings: Settings) -> tuple[Scann
             if "withdrawn" not in advisory:
                 found += _matches(advisory, python)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise EngineError("no_scan_data", f"The advisories in {path} cannot be read: {error}",
-                          "Fetch them again.") from error  # fmt: skip
+        raise EngineError(
+            "no_scan_data", f"The advisories in {path} cannot be read: {error}", "Fetch them again."
+        ) from error
     if not count:
         raise EngineError("no_scan_data", f"There is no advisory in {path}.", "Fetch them again.")
     standin = MARK in _names(path)
     name = "Python advisories (OSV)" + (", made-up for a demo" if standin else "")
-    return Scanner(name=name, version=f"{count} advisories", data_date=newest, standin=standin), _merged(found)
+    return Scanner(
+        name=name, version=f"{count} advisories", data_date=newest, standin=standin
+    ), _merged(found)
 
 
 def _names(path: Path) -> set[str]:
@@ -71,20 +83,33 @@ def _matches(advisory: Mapping[str, Any], python: Mapping[str, Iterable[str]]) -
         package = affected.get("package", {})
         name = canonicalize_name(str(package.get("name", "")))
         for installed in python.get(name, ()) if package.get("ecosystem") == "PyPI" else ():
+            # An odd version in it: nobody can tell, and the others must not be lost for it.
             try:
                 hit, fixed = _affects(affected, installed)
                 fix = f", fixed in {fixed}" if fixed else ", no fix yet"
-            except InvalidVersion:  # an odd version in it: nobody can tell, and the others must not be lost for it
-                hit, fixed, fix = True, "", ", if it is affected at all: its versions cannot be compared"
+            except InvalidVersion:
+                hit, fixed, fix = (
+                    True,
+                    "",
+                    ", if it is affected at all: its versions cannot be compared",
+                )
             if hit:
-                found.append(Finding(kind=Kind.VULNERABILITY, id=_cve(advisory), subject=name,
-                                     severity=_severity(advisory), installed=installed, fixed=fixed,
-                                     text=f"{_cve(advisory)} in {name} {installed}{fix}"))  # fmt: skip
+                found.append(
+                    Finding(
+                        kind=Kind.VULNERABILITY,
+                        id=_cve(advisory),
+                        subject=name,
+                        severity=_severity(advisory),
+                        installed=installed,
+                        fixed=fixed,
+                        text=f"{_cve(advisory)} in {name} {installed}{fix}",
+                    )
+                )
     return found
 
 
 def _merged(found: Iterable[Finding]) -> list[Finding]:
-    """One finding for each flaw: databases repeat each other under one CVE, and not all rate it or know the fix."""
+    """One finding per flaw: databases repeat each other under one CVE with different ratings."""
     best: dict[tuple[str, str, str], Finding] = {}
     for one in found:
         key = (one.id, one.subject, one.installed)
@@ -99,7 +124,10 @@ def _merged(found: Iterable[Finding]) -> list[Finding]:
 
 
 def _affects(affected: Mapping[str, Any], installed: str) -> tuple[bool, str]:
-    """Whether a version is affected, and the version that mends it (OSV schema, "Evaluation"). InvalidVersion."""
+    """Whether a version is affected, and the version that mends it (OSV schema, "Evaluation").
+
+    InvalidVersion.
+    """
     try:
         version = Version(installed)
     except InvalidVersion:
@@ -110,7 +138,9 @@ def _affects(affected: Mapping[str, Any], installed: str) -> tuple[bool, str]:
         hit = False
         for event in span.get("events", []):
             if "introduced" in event:
-                hit = hit or version >= Version("0" if event["introduced"] == "0" else event["introduced"])
+                hit = hit or version >= Version(
+                    "0" if event["introduced"] == "0" else event["introduced"]
+                )
             elif "fixed" in event and hit:
                 if version < Version(event["fixed"]):
                     return True, str(event["fixed"])
@@ -123,7 +153,10 @@ def _affects(affected: Mapping[str, Any], installed: str) -> tuple[bool, str]:
 
 
 def _cve(advisory: Mapping[str, Any]) -> str:
-    return next((alias for alias in advisory.get("aliases", []) if alias.startswith("CVE-")), str(advisory["id"]))
+    return next(
+        (alias for alias in advisory.get("aliases", []) if alias.startswith("CVE-")),
+        str(advisory["id"]),
+    )
 
 
 def _severity(advisory: Mapping[str, Any]) -> Severity:
@@ -136,6 +169,8 @@ def _severity(advisory: Mapping[str, Any]) -> Severity:
             scored = CVSS4(vector) if vector.startswith("CVSS:4") else CVSS3(vector)
         except CVSSError:
             continue
-        return RATED.get(str(scored.severities()[0] if isinstance(scored, CVSS3) else scored.severity).upper(),
-                         Severity.LOW)  # fmt: skip
+        return RATED.get(
+            str(scored.severities()[0] if isinstance(scored, CVSS3) else scored.severity).upper(),
+            Severity.LOW,
+        )
     return Severity.UNKNOWN

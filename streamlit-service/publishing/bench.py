@@ -1,4 +1,4 @@
-"""What every step of publishing works with: the image, the build engine, a work folder, and a way to tell progress."""
+"""What every publishing step works with: image, build engine, work folder, progress."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ class Refused(Conflict):
 
 @dataclass(frozen=True)
 class Bench:
-    """One image on its way. Results of steps are files in `work`, so that each step runs alone, too."""
+    """One image on its way.
+
+    Results of steps are files in `work`, so that each step runs alone, too.
+    """
 
     settings: Settings
     image: Image
@@ -59,8 +62,12 @@ class Bench:
             client = docker.from_env(timeout=BUILD_TIMEOUT_S)
             client.ping()
         except (docker.errors.DockerException, OSError) as error:
-            raise EngineError("no_build_engine", "No Docker Engine answers to build with.",
-                              "Start one, or set DOCKER_HOST.", str(error)) from error  # fmt: skip
+            raise EngineError(
+                "no_build_engine",
+                "No Docker Engine answers to build with.",
+                "Start one, or set DOCKER_HOST.",
+                str(error),
+            ) from error
         return client
 
     @cached_property
@@ -70,7 +77,11 @@ class Bench:
         for path in sorted(self.folder.rglob("*")):
             inside = path.relative_to(self.folder)
             if path.is_file() and inside.parts[0] not in NOT_CONTENT:
-                digest.update(f"{inside}\0{path.stat().st_mode & 0o111}\0".encode() + path.read_bytes() + b"\0")
+                digest.update(
+                    f"{inside}\0{path.stat().st_mode & 0o111}\0".encode()
+                    + path.read_bytes()
+                    + b"\0"
+                )
         return digest.hexdigest()
 
     def built(self) -> dict[str, Any]:
@@ -78,8 +89,11 @@ class Bench:
         try:
             return dict(self.engine.images.get(self.local).attrs)
         except docker.errors.ImageNotFound as error:
-            raise Conflict("not_built", f"{self.local} is not built yet.",
-                           f"Run admin.py image build {self.image.name} first.") from error  # fmt: skip
+            raise Conflict(
+                "not_built",
+                f"{self.local} is not built yet.",
+                f"Run admin.py image build {self.image.name} first.",
+            ) from error
 
     @property
     def id(self) -> str:
@@ -88,7 +102,7 @@ class Bench:
 
     @property
     def created_at(self) -> datetime:
-        """What the image's label says: the day of the release, so that the same inputs give the same image."""
+        """The day of the release, for the label: the same inputs give the same image."""
         return datetime.combine(self.image.released, datetime.min.time(), UTC)
 
     @property
@@ -99,8 +113,11 @@ class Bench:
         return path
 
     def tidy(self) -> None:
-        """Forget results about images of this folder that the engine no longer has, and what a kill left behind."""
-        there = {str(image.id).removeprefix("sha256:")[:16] for image in self.engine.images.list(all=True)}
+        """Forget results about images that the engine no longer has, and a kill's leftovers."""
+        there = {
+            str(image.id).removeprefix("sha256:")[:16]
+            for image in self.engine.images.list(all=True)
+        }
         for path in (self.settings.publish_dir / self.image.name).glob("*"):
             if path.name not in there:
                 shutil.rmtree(path, ignore_errors=True)
@@ -127,8 +144,11 @@ class Bench:
         """An earlier step's result. Raises Conflict naming the step that is missing."""
         path = self.work / f"{name}.json"
         if not path.exists():
-            raise Conflict("step_missing", f"{self.image.name} has no {step} result yet.",
-                           f"Run admin.py image {step} {self.image.name} first.")  # fmt: skip
+            raise Conflict(
+                "step_missing",
+                f"{self.image.name} has no {step} result yet.",
+                f"Run admin.py image {step} {self.image.name} first.",
+            )
         return model.model_validate(json.loads(path.read_text()))
 
 

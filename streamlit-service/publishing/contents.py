@@ -1,4 +1,4 @@
-"""What is inside a built image: its final files' modes, secrets in any layer, its distribution, its configuration."""
+"""What is inside a built image: file modes, secrets in any layer, distribution, configuration."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,15 +23,19 @@ DPKG_STATUS = "var/lib/dpkg/status"
 UBUNTU_KEYRING = "usr/share/keyrings/ubuntu-archive-keyring.gpg"
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 SECRETS = {
-    "private-key": re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----\s+[A-Za-z0-9+/=\s]{64,}"),
+    "private-key": re.compile(
+        rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----\s+[A-Za-z0-9+/=\s]{64,}"
+    ),
     "aws-access-key": re.compile(rb"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
     "github-token": re.compile(rb"\bgh[pousr]_[A-Za-z0-9]{36}\b"),
     "slack-token": re.compile(rb"\bxox[baprs]-[0-9A-Za-z-]{20,}\b"),
-    "password-in-address": re.compile(rb"\bhttps?://[A-Za-z0-9._%-]{1,64}:[^\s/@'\"$<>{}]{6,64}@[a-z0-9.-]+\.[a-z]{2,}"),
-}  # fmt: skip
+    "password-in-address": re.compile(
+        rb"\bhttps?://[A-Za-z0-9._%-]{1,64}:[^\s/@'\"$<>{}]{6,64}@[a-z0-9.-]+\.[a-z]{2,}"
+    ),
+}
 LIBRARY = re.compile(r"/(site|dist)-packages/")
 IN_EXAMPLES = {"password-in-address"}
-"""Libraries' own documentation shows addresses with passwords; what a library ships is known to its advisories."""
+"""Libraries' own documentation shows addresses with passwords; those are no secrets."""
 SECRET_FILES = re.compile(
     r"(^|/)(\.netrc|\.pypirc|\.git-credentials|\.docker/config\.json|id_rsa|id_ed25519|id_ecdsa)$"
 )
@@ -49,7 +54,7 @@ class Contents(BaseModel):
     dpkg_status: str
     """Text of the final dpkg status file; "" where there is none."""
     ubuntu_keyring: str = ""
-    """Base64 of Ubuntu's archive keys, which Debian does not package: they come with the base, pinned by digest."""
+    """Base64 of Ubuntu's archive keys, which Debian does not package."""
 
 
 def save(bench: Bench) -> Path:
@@ -71,12 +76,23 @@ def read(archive: Path) -> Contents:
             with tarfile.open(fileobj=layer, mode="r|*") as files:
                 for member in files:
                     _member(files, member, modes, texts, secrets)
-    setuid = [Finding(kind=Kind.SETUID, id="setuid", subject=f"/{path}", text=f"/{path} raises privileges")
-              for path, mode in sorted(modes.items()) if mode & SETUID]  # fmt: skip
-    release = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', next((texts[p] for p in OS_RELEASE if texts.get(p)), ""), re.M))
-    return Contents(findings=(*secrets.values(), *setuid), os_id=release.get("ID", ""),
-                    os_codename=release.get("VERSION_CODENAME", ""), os_version=release.get("VERSION_ID", ""),
-                    dpkg_status=texts.get(DPKG_STATUS, ""), ubuntu_keyring=texts.get(UBUNTU_KEYRING, ""))  # fmt: skip
+    setuid = [
+        Finding(
+            kind=Kind.SETUID, id="setuid", subject=f"/{path}", text=f"/{path} raises privileges"
+        )
+        for path, mode in sorted(modes.items())
+        if mode & SETUID
+    ]
+    os_release = next((texts[path] for path in OS_RELEASE if texts.get(path)), "")
+    release = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', os_release, re.MULTILINE))
+    return Contents(
+        findings=(*secrets.values(), *setuid),
+        os_id=release.get("ID", ""),
+        os_codename=release.get("VERSION_CODENAME", ""),
+        os_version=release.get("VERSION_ID", ""),
+        dpkg_status=texts.get(DPKG_STATUS, ""),
+        ubuntu_keyring=texts.get(UBUNTU_KEYRING, ""),
+    )
 
 
 def _layers(tar: tarfile.TarFile) -> list[IO[bytes]]:
@@ -87,9 +103,12 @@ def _layers(tar: tarfile.TarFile) -> list[IO[bytes]]:
 
 
 def _member(
-    files: tarfile.TarFile, member: tarfile.TarInfo, modes: dict[str, int], texts: dict[str, str],
+    files: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    modes: dict[str, int],
+    texts: dict[str, str],
     secrets: dict[tuple[str, str], Finding],
-) -> None:  # fmt: skip
+) -> None:
     path = member.name.removeprefix("./").removeprefix("/")
     folder, _, base = path.rpartition("/")
     if base.startswith(WHITEOUT):
@@ -110,46 +129,94 @@ def _member(
     if path == UBUNTU_KEYRING:
         texts[path] = base64.b64encode(content).decode()
     for rule in _rules_of(path, content):
-        secrets[rule, path] = Finding(kind=Kind.SECRET, id=rule, subject=f"/{path}",
-                                      text=f"/{path} holds what looks like a secret ({rule})")  # fmt: skip
+        secrets[rule, path] = Finding(
+            kind=Kind.SECRET,
+            id=rule,
+            subject=f"/{path}",
+            text=f"/{path} holds what looks like a secret ({rule})",
+        )
 
 
 def _rules_of(path: str, content: bytes) -> list[str]:
     if b"\0" in content[:1024]:
         return []
-    found = [name for name, pattern in SECRETS.items()
-             if pattern.search(content) and not (name in IN_EXAMPLES and LIBRARY.search(path))]  # fmt: skip
+    found = [
+        name
+        for name, pattern in SECRETS.items()
+        if pattern.search(content) and not (name in IN_EXAMPLES and LIBRARY.search(path))
+    ]
     return [*found, "secret-file"] if SECRET_FILES.search(path) and content.strip() else found
+
+
+def _examine_labels(bench: Bench, labels: Mapping[str, str]) -> list[Finding]:
+    found = []
+    for name in NEEDED_LABELS:
+        key = f"{OCI}.{name}"
+        if not labels.get(key):
+            found.append(
+                Finding(
+                    kind=Kind.LABEL,
+                    id=f"label-{name}",
+                    subject=key,
+                    text=f"the label {key} is missing",
+                )
+            )
+    for key, value in (
+        ("org.container-portal.image", bench.image.name),
+        (f"{OCI}.title", bench.image.name),
+        (f"{OCI}.version", bench.version),
+    ):
+        told = key.startswith(OCI) and key not in labels  # missing: above
+        if labels.get(key) != value and not told:
+            found.append(
+                Finding(
+                    kind=Kind.LABEL,
+                    id="label-differs",
+                    subject=key,
+                    text=f"the label {key} is {labels.get(key)!r}, not {value!r}",
+                )
+            )
+    return found
 
 
 def examine(bench: Bench, config: dict[str, Any], size_bytes: int) -> list[Finding]:
     """What the image's configuration says: its user, labels, variables, size and base."""
     labels = config.get("Labels") or {}
+    found = _examine_labels(bench, labels)
     variables = dict(variable.partition("=")[::2] for variable in config.get("Env") or [])
-    found = []
     if str(config.get("User") or "0").partition(":")[0] in ("0", "root"):
         found.append(Finding(kind=Kind.ROOT_USER, id="root-user", text="it runs as root"))
-    for name in NEEDED_LABELS:
-        key = f"{OCI}.{name}"
-        if not labels.get(key):
-            found.append(Finding(kind=Kind.LABEL, id=f"label-{name}", subject=key, text=f"the label {key} is missing"))
-    for key, value in (("org.container-portal.image", bench.image.name), (f"{OCI}.title", bench.image.name),
-                       (f"{OCI}.version", bench.version)):  # fmt: skip
-        told = key.startswith(OCI) and key not in labels  # missing: above
-        if labels.get(key) != value and not told:
-            found.append(Finding(kind=Kind.LABEL, id="label-differs", subject=key,
-                                 text=f"the label {key} is {labels.get(key)!r}, not {value!r}"))  # fmt: skip
     cuda, wanted = variables.get("CUDA_VERSION", ""), bench.build.cuda or bench.image.cuda
     if not cuda.startswith(wanted):
-        found.append(Finding(kind=Kind.LABEL, id="cuda-differs", subject="CUDA_VERSION",
-                             text=f"its base has CUDA {cuda or 'none'}, image.yaml says {wanted}"))  # fmt: skip
+        found.append(
+            Finding(
+                kind=Kind.LABEL,
+                id="cuda-differs",
+                subject="CUDA_VERSION",
+                text=f"its base has CUDA {cuda or 'none'}, image.yaml says {wanted}",
+            )
+        )
     budget = bench.build.size_budget_mb
     if size_bytes > budget * 10**6:
-        found.append(Finding(kind=Kind.SIZE, id="over-budget", text=f"{size_bytes / 1e6:.0f} MB is over {budget} MB"))
+        found.append(
+            Finding(
+                kind=Kind.SIZE,
+                id="over-budget",
+                text=f"{size_bytes / 1e6:.0f} MB is over {budget} MB",
+            )
+        )
     if labels.get("org.container-portal.standin") == "true":
-        found.append(Finding(kind=Kind.STANDIN_BASE, id="standin-base", text="its base is a stand-in"))
+        found.append(
+            Finding(kind=Kind.STANDIN_BASE, id="standin-base", text="its base is a stand-in")
+        )
     for name, value in variables.items():
         if value and SECRET_NAME.search(name):
-            found.append(Finding(kind=Kind.SECRET, id="secret-in-environment", subject=name,
-                                 text=f"the variable {name} is set in the image"))  # fmt: skip
+            found.append(
+                Finding(
+                    kind=Kind.SECRET,
+                    id="secret-in-environment",
+                    subject=name,
+                    text=f"the variable {name} is set in the image",
+                )
+            )
     return found

@@ -1,4 +1,4 @@
-"""Copy images between registries by digest, signatures and attestations included: into a closed network, say."""
+"""Copy images between registries by digest, with signatures and attestations."""
 
 from __future__ import annotations
 
@@ -18,8 +18,13 @@ def bases(catalog: Iterable[Image]) -> Iterator[str]:
     yield from dict.fromkeys(build.base for image in catalog for build in image.builds)
 
 
-def copy_bases(settings: Settings, catalog: Iterable[Image], target: str, say: Callable[[str], None]) -> int:
-    """Copy every base to target/NAME:TAG. Raises EngineError at the first that fails; the others are there."""
+def copy_bases(
+    settings: Settings, catalog: Iterable[Image], target: str, say: Callable[[str], None]
+) -> int:
+    """Copy every base to target/NAME:TAG.
+
+    Raises EngineError at the first that fails; the others are there.
+    """
     count = 0
     for base in bases(catalog):
         parts = PINNED.fullmatch(base)
@@ -32,16 +37,29 @@ def copy_bases(settings: Settings, catalog: Iterable[Image], target: str, say: C
 
 
 def copy_releases(
-    settings: Settings, releases: Iterable[Release], target: str, say: Callable[[str], None], source: str = ""
+    settings: Settings,
+    releases: Iterable[Release],
+    target: str,
+    say: Callable[[str], None],
+    source: str = "",
 ) -> list[str]:
-    """Copy releases to target/IMAGE:VERSION; returns their references there. `source` replaces this registry."""
+    """Copy releases to target/IMAGE:VERSION; returns their references there.
+
+    `source` replaces this registry.
+    """
     made = []
     for release in releases:
         if release.state not in COPIED:
             continue
-        name = f"{source}/{release.image}" if source else settings.seen_here(release.reference).partition("@")[0]
+        name = (
+            f"{source}/{release.image}"
+            if source
+            else settings.seen_here(release.reference).partition("@")[0]
+        )
         say(f"{release.image} {release.version} -> {target}")
-        cosign.copy(settings, f"{name}@{release.digest}", f"{target}/{release.image}:{release.version}")
+        cosign.copy(
+            settings, f"{name}@{release.digest}", f"{target}/{release.image}:{release.version}"
+        )
         made.append(f"{target}/{release.image}@{release.digest}")
     return made
 
@@ -50,12 +68,16 @@ def check_target(target: str) -> str:
     """host[:port][/prefix]. Raises Invalid."""
     text = target.rstrip("/")
     if not text or "://" in text or "@" in text or " " in text:
-        raise Invalid("bad_registry", f"{target!r} is not host[:port][/prefix].", "For example: registry.local:5000/ml")
+        raise Invalid(
+            "bad_registry",
+            f"{target!r} is not host[:port][/prefix].",
+            "For example: registry.local:5000/ml",
+        )
     return text
 
 
 def full_name(name: str) -> str:
-    """With its registry, as Docker completes it: a first part with a dot or a port, or localhost, is one."""
+    """The full name, as Docker completes it: a first part with a dot or port is the registry."""
     host, slash, _ = name.partition("/")
     if slash and ("." in host or ":" in host or host == "localhost"):
         return name

@@ -1,4 +1,4 @@
-"""`admin.py image publish`: from a folder to a candidate release, in named steps that also run alone."""
+"""`admin.py image publish`: from a folder to a candidate release, in named steps."""
 
 from __future__ import annotations
 
@@ -31,13 +31,21 @@ STEPS = 8
 
 
 def bench_for(
-    portal: Portal, name: str, variant: str, version: str, say: Callable[[str], None], *, fresh: bool = False
+    portal: Portal,
+    name: str,
+    variant: str,
+    version: str,
+    say: Callable[[str], None],
+    *,
+    fresh: bool = False,
 ) -> Bench:
     """The workbench of an image. Raises PortalError when it is not in the catalogue."""
     image = portal.catalog.get(name)
     if image is None:
         known = ", ".join(portal.catalog)
-        raise Conflict("unknown_image", f"{name} is not in the catalogue.", f"Known images: {known}.")
+        raise Conflict(
+            "unknown_image", f"{name} is not in the catalogue.", f"Known images: {known}."
+        )
     build = image.build(variant)
     wanted = version or "-".join(part for part in (image.version, variant) if part)
     return Bench(portal.settings, image, build, wanted, say, fresh)
@@ -59,7 +67,7 @@ def publish(portal: Portal, actor: str, bench: Bench) -> Release:
     step("scan and policy")
     report = scan(bench, packages)
     step("push")
-    reference = push(portal, bench)
+    reference = push(bench)
     step("sign")
     sign(bench, reference)
     step("record")
@@ -73,18 +81,25 @@ class _Counter:
 
     def __call__(self, title: str) -> None:
         self.done += 1
-        self._bench.say(f"[{self.done}/{STEPS}] {self._bench.image.name} {self._bench.version}: {title}")
+        self._bench.say(
+            f"[{self.done}/{STEPS}] {self._bench.image.name} {self._bench.version}: {title}"
+        )
 
 
 def build(portal: Portal, bench: Bench) -> Bench:
-    """Build on the pinned base. In a demo a version that is taken gets the content's hash appended."""
+    """Build on the pinned base.
+
+    In a demo a version that is taken gets the content's hash appended.
+    """
     building.build(bench, building.ensure_base(bench))
     if not _taken(portal, bench):
         return bench
     if not bench.settings.allow_standins:
         raise images.taken(bench.image.name, bench.version)
     other = replace(bench, version=f"{bench.version}-{bench.content[:8]}")
-    bench.say(f"{bench.version} was published with other content; in a demo this becomes {other.version}")
+    bench.say(
+        f"{bench.version} was published with other content; in a demo this becomes {other.version}"
+    )
     building.build(other, building.ensure_base(other))
     if _taken(portal, other):  # the same files on another base, or other security updates
         other = replace(bench, version=f"{bench.version}-{bench.id.removeprefix('sha256:')[:8]}")
@@ -102,7 +117,7 @@ def _taken(portal: Portal, bench: Bench) -> bool:
 
 
 def _is(bench: Bench, digest: str) -> bool:
-    """Whether a digest in the registry is the image that was built: the engine knows it, or their ids are equal."""
+    """Whether a digest in the registry is the image that was built, by the engine or by id."""
     built = bench.built()
     if digest in {name.partition("@")[2] for name in built.get("RepoDigests") or []}:
         return True
@@ -140,7 +155,9 @@ def materials(bench: Bench) -> Packages:
     return packages
 
 
-def scan(bench: Bench, packages: Packages | None = None, *, strict: bool = True, published: bool = False) -> Report:
+def scan(
+    bench: Bench, packages: Packages | None = None, *, strict: bool = True, published: bool = False
+) -> Report:
     """Scan with today's data and judge. Raises Refused with every finding, when `strict`."""
     packages = packages or bench.needed("packages", Packages, "sbom")
     inside = bench.needed("contents", Contents, "sbom")
@@ -149,21 +166,45 @@ def scan(bench: Bench, packages: Packages | None = None, *, strict: bool = True,
     built = bench.built()
     about = contents.examine(bench, built["Config"], int(built["Size"]))
     findings += [*inside.findings, *(one for one in about if not (published and one.kind in ONCE))]
-    findings += [_stale(bench, one) for one in scanners if not one.standin and _age_days(one, now) >
-                 bench.settings.scan_data_max_age_days]  # fmt: skip
-    findings += [Finding(kind=Kind.STANDIN_DATA, id="standin-data", subject=one.name, text=f"{one.name} is made up")
-                 for one in scanners if one.standin]  # fmt: skip
+    findings += [
+        _stale(bench, one)
+        for one in scanners
+        if not one.standin and _age_days(one, now) > bench.settings.scan_data_max_age_days
+    ]
+    findings += [
+        Finding(
+            kind=Kind.STANDIN_DATA,
+            id="standin-data",
+            subject=one.name,
+            text=f"{one.name} is made up",
+        )
+        for one in scanners
+        if one.standin
+    ]
     if bench.image.end_of_life < now.date():
-        findings.append(Finding(kind=Kind.END_OF_LIFE, id="image-end-of-life", subject=bench.image.name,
-                                text=f"{bench.image.name} reached its end on {bench.image.end_of_life}"))  # fmt: skip
-    found = Report(image=bench.image.name, scanned_at=now, scanners=tuple(scanners), findings=tuple(findings))
+        findings.append(
+            Finding(
+                kind=Kind.END_OF_LIFE,
+                id="image-end-of-life",
+                subject=bench.image.name,
+                text=f"{bench.image.name} reached its end on {bench.image.end_of_life}",
+            )
+        )
+    found = Report(
+        image=bench.image.name, scanned_at=now, scanners=tuple(scanners), findings=tuple(findings)
+    )
     report = judge(
-        found, load_waivers(bench.settings.images_dir / WAIVERS), allow_standins=bench.settings.allow_standins
+        found,
+        load_waivers(bench.settings.images_dir / WAIVERS),
+        allow_standins=bench.settings.allow_standins,
     )
     bench.keep("report", report)
     for one in scanners:
         bench.say(f"{one.name} {one.version}, data of {one.data_date:%Y-%m-%d %H:%M} UTC")
-    bench.say(f"{len(report.findings)} findings, {len(report.accepted)} waived, {len(report.refused)} refused")
+    bench.say(
+        f"{len(report.findings)} findings, {len(report.accepted)} "
+        f"waived, {len(report.refused)} refused"
+    )
     if strict and not report.passed:
         raise refusal(report)
     return report
@@ -172,12 +213,17 @@ def scan(bench: Bench, packages: Packages | None = None, *, strict: bool = True,
 def refusal(report: Report) -> Refused:
     """What the policy refuses, in words, each with its kind."""
     lines = [f"  {one.kind}: {one.text}" for one in report.refused]
-    return Refused(f"refused_{report.refused[0].kind}", "The policy refuses the image:\n" + "\n".join(lines[:40]),
-                   "Mend it (a rebuild with --fresh brings security updates), or add a waiver with owner, reason and "
-                   f"expiry to images/{WAIVERS}.")  # fmt: skip
+    return Refused(
+        f"refused_{report.refused[0].kind}",
+        "The policy refuses the image:\n" + "\n".join(lines[:40]),
+        "Mend it (a rebuild with --fresh brings security updates), or add a waiver with owner,"
+        f" reason and expiry to images/{WAIVERS}.",
+    )
 
 
-def _scanners(bench: Bench, packages: Packages, inside: Contents, now: datetime) -> tuple[list[Scanner], list[Finding]]:
+def _scanners(
+    bench: Bench, packages: Packages, inside: Contents, now: datetime
+) -> tuple[list[Scanner], list[Finding]]:
     if trivy.installed():
         archive = contents.save(bench)
         try:
@@ -198,18 +244,30 @@ def _age_days(scanner: Scanner, now: datetime) -> float:
 
 
 def _stale(bench: Bench, scanner: Scanner) -> Finding:
-    return Finding(kind=Kind.STALE_DATA, id="stale-data", subject=scanner.name,
-                   text=f"the data of {scanner.name} is of {scanner.data_date:%Y-%m-%d}, older than "
-                        f"{bench.settings.scan_data_max_age_days:g} days")  # fmt: skip
+    return Finding(
+        kind=Kind.STALE_DATA,
+        id="stale-data",
+        subject=scanner.name,
+        text=(
+            f"the data of {scanner.name} is of {scanner.data_date:%Y-%m-%d}, older than "
+            f"{bench.settings.scan_data_max_age_days:g} days"
+        ),
+    )
 
 
-def push(portal: Portal, bench: Bench) -> str:
-    """Push, and give back name@digest as engines pull it. Raises Conflict when the tag names something else."""
+def push(bench: Bench) -> str:
+    """Push, and give back name@digest as engines pull it.
+
+    Raises Conflict when the tag names something else.
+    """
     repository = bench.settings.repository(bench.image.name)
     there = Registry(bench.settings).digest_of(f"{repository}@", bench.version)
     if there is not None and not _is(bench, there):
-        raise Conflict("tag_taken", f"{repository}:{bench.version} is in the registry, with other content.",
-                       f"Raise version in images/{bench.image.name}/image.yaml.")  # fmt: skip
+        raise Conflict(
+            "tag_taken",
+            f"{repository}:{bench.version} is in the registry, with other content.",
+            f"Raise version in images/{bench.image.name}/image.yaml.",
+        )
     if there is not None:
         bench.say("unchanged: in the registry")
         return f"{repository}@{there}"
@@ -217,14 +275,24 @@ def push(portal: Portal, bench: Bench) -> str:
     settings = bench.settings
     auth = {"username": settings.registry_username, "password": settings.registry_password}
     try:
-        for line in bench.engine.api.push(bench.local.rpartition(":")[0], bench.version, stream=True, decode=True,
-                                          auth_config=auth if settings.registry_username else None):  # fmt: skip
+        for line in bench.engine.api.push(
+            bench.local.rpartition(":")[0],
+            bench.version,
+            stream=True,
+            decode=True,
+            auth_config=auth if settings.registry_username else None,
+        ):
             if "error" in line:
-                raise EngineError("push_failed", f"The registry refuses the push: {line['error']}",
-                                  "Check the registry's address, authority and credentials.")  # fmt: skip
+                raise EngineError(
+                    "push_failed",
+                    f"The registry refuses the push: {line['error']}",
+                    "Check the registry's address, authority and credentials.",
+                )
             digest = (line.get("aux") or {}).get("Digest", digest)
     except docker.errors.APIError as error:
-        raise EngineError("push_failed", f"The push failed: {error.explanation}", "Check the registry.") from error
+        raise EngineError(
+            "push_failed", f"The push failed: {error.explanation}", "Check the registry."
+        ) from error
     bench.say(f"pushed {repository}@{digest}")
     return f"{repository}@{digest}"
 
@@ -243,47 +311,74 @@ def sign(bench: Bench, reference: str) -> None:
     cosign.attest(bench.settings, reference, REPORT_TYPE, bench.work / "report.json")
 
 
-def record(portal: Portal, actor: str, bench: Bench, reference: str, packages: Packages, report: Report) -> Release:
+def record(
+    portal: Portal, actor: str, bench: Bench, reference: str, packages: Packages, report: Report
+) -> Release:
     """Register the candidate."""
     tested = (bench.work / "tests.json").exists()  # not what was adopted
     shown = bench.needed("tests", Tests, "test").seen if tested else {}
     built = bench.built()
     labels = built["Config"].get("Labels") or {}
-    return images.register(portal, actor, Candidate(
-        image=bench.image.name, version=bench.version, reference=reference, size_bytes=int(built["Size"]),
-        download_bytes=Registry(bench.settings).download_bytes(reference),
-        standin=labels.get(building.LABEL_STANDIN) == "true", created_at=bench.created_at, packages=packages.all(),
-        shown=shown, report=report,
-    ))  # fmt: skip
+    return images.register(
+        portal,
+        actor,
+        Candidate(
+            image=bench.image.name,
+            version=bench.version,
+            reference=reference,
+            size_bytes=int(built["Size"]),
+            download_bytes=Registry(bench.settings).download_bytes(reference),
+            standin=labels.get(building.LABEL_STANDIN) == "true",
+            created_at=bench.created_at,
+            packages=packages.all(),
+            shown=shown,
+            report=report,
+        ),
+    )
 
 
 def require_passed(bench: Bench) -> Report:
-    """The report about exactly this built image, not older than a day, its tests passed. Raises Conflict."""
+    """The report about exactly this built image, not older than a day, its tests passed.
+
+    Raises Conflict.
+    """
     bench.needed("tests", Tests, "test")
     report = bench.needed("report", Report, "check")
     if datetime.now(UTC) - report.scanned_at > REPORT_HOLDS:
-        raise Conflict("report_old", "The last check is older than a day.", "Run admin.py image check again.")
+        raise Conflict(
+            "report_old", "The last check is older than a day.", "Run admin.py image check again."
+        )
     if not report.passed:
         raise refusal(report)
     return report
 
 
 def pushed(bench: Bench) -> str:
-    """name@digest of exactly this built image in the registry. Raises Conflict when it is not there."""
+    """name@digest of exactly this built image in the registry.
+
+    Raises Conflict when it is not there.
+    """
     repository = bench.settings.repository(bench.image.name)
     there = Registry(bench.settings).digest_of(f"{repository}@", bench.version)
     if there is None or not _is(bench, there):
-        raise Conflict("not_pushed", f"{repository}:{bench.version} is not in the registry as it was built here.",
-                       f"Run admin.py image push {bench.image.name} first.")  # fmt: skip
+        raise Conflict(
+            "not_pushed",
+            f"{repository}:{bench.version} is not in the registry as it was built here.",
+            f"Run admin.py image push {bench.image.name} first.",
+        )
     return f"{repository}@{there}"
 
 
 def adopt(portal: Portal, actor: str, bench: Bench) -> Release:
-    """Take over what another portal published and `image mirror` brought: verify, scan with today's data, register."""
+    """Adopt what another portal published and `image mirror` brought: verify, scan, register."""
     repository = bench.settings.repository(bench.image.name)
     digest = Registry(bench.settings).digest_of(f"{repository}@", bench.version)
     if digest is None:
-        raise Conflict("not_there", f"{repository}:{bench.version} is not in the registry.", "Mirror it there first.")
+        raise Conflict(
+            "not_there",
+            f"{repository}:{bench.version} is not in the registry.",
+            "Mirror it there first.",
+        )
     reference = f"{repository}@{digest}"
     cosign.verify(bench.settings, reference, bench.image.name, bench.version)
     _ensure_local(bench, digest)
@@ -294,12 +389,16 @@ def adopt(portal: Portal, actor: str, bench: Bench) -> Release:
 def rescan(portal: Portal, actor: str, release: Release, say: Callable[[str], None]) -> Release:
     """Scan a published release again with today's data; what it finds counts at the next launch.
 
-    What was right when it was published (labels, size) is not asked again: image.yaml may be about a newer one by now.
+    What was right when it was published (labels, size) is not asked again: image.yaml may be about
+    a newer one by now.
     """
     image = portal.catalog.get(release.image)
     if image is None:
-        raise Conflict("unknown_image", f"{release.image} is not in the catalogue any more.",
-                       "Withdraw its releases, or put its folder back.")  # fmt: skip
+        raise Conflict(
+            "unknown_image",
+            f"{release.image} is not in the catalogue any more.",
+            "Withdraw its releases, or put its folder back.",
+        )
     bench = Bench(portal.settings, image, image.builds[0], release.version, say)
     _ensure_local(bench, release.digest)
     packages = materials(bench)
@@ -318,9 +417,14 @@ def _ensure_local(bench: Bench, digest: str) -> None:
     except docker.errors.ImageNotFound:
         bench.say(f"pulling {reference}")
         try:
-            bench.engine.api.pull(reference, auth_config=auth if settings.registry_username else None)
+            bench.engine.api.pull(
+                reference, auth_config=auth if settings.registry_username else None
+            )
             bench.engine.images.get(reference)
         except docker.errors.APIError as error:
-            raise EngineError("not_pulled", f"{reference} cannot be pulled: {error.explanation}",
-                              "Check the registry.") from error  # fmt: skip
+            raise EngineError(
+                "not_pulled",
+                f"{reference} cannot be pulled: {error.explanation}",
+                "Check the registry.",
+            ) from error
     bench.engine.images.get(reference).tag(name, bench.version)

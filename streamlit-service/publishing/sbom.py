@@ -19,7 +19,10 @@ PYTHON, DEBIAN = "pkg:pypi/", "pkg:deb/"
 
 
 class Packages(BaseModel):
-    """What is in an image, taken from its bill of materials: name → versions. There may be several copies of one."""
+    """What is in an image, taken from its bill of materials: name → versions.
+
+    There may be several copies of one.
+    """
 
     python: dict[str, tuple[str, ...]]
     system: dict[str, tuple[str, ...]]
@@ -35,15 +38,33 @@ def make(bench: Bench, archive: Path) -> Packages:
     target, draft = bench.work / "sbom.json", bench.work / ".sbom.new"
     environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
     try:
-        done = subprocess.run(  # noqa: S603
-            ["syft", "scan", f"docker-archive:{archive}", "--quiet", "-o", f"cyclonedx-json={draft}",  # noqa: S607
-             "--source-name", bench.image.name, "--source-version", bench.version],
-            capture_output=True, text=True, timeout=DEADLINE_S, check=False, env=environment,
-        )  # fmt: skip
+        done = subprocess.run(
+            [
+                "syft",
+                "scan",
+                f"docker-archive:{archive}",
+                "--quiet",
+                "-o",
+                f"cyclonedx-json={draft}",
+                "--source-name",
+                bench.image.name,
+                "--source-version",
+                bench.version,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+            env=environment,
+        )
     except FileNotFoundError as error:
-        raise EngineError("no_syft", "syft is not installed.", "Use the publisher's own image.") from error
+        raise EngineError(
+            "no_syft", "syft is not installed.", "Use the publisher's own image."
+        ) from error
     if done.returncode:
-        raise EngineError("sbom_failed", f"syft failed: {done.stderr[-300:]}", "Run it again.", done.stderr)
+        raise EngineError(
+            "sbom_failed", f"syft failed: {done.stderr[-300:]}", "Run it again.", done.stderr
+        )
     packages = read(draft)
     shutil.move(draft, target)
     return packages

@@ -1,4 +1,7 @@
-"""REST v1: thin; every rule is in portal. Route functions only, their contract is the OpenAPI description."""
+"""REST v1: thin; every rule is in portal.
+
+Route functions only, their contract is the OpenAPI description.
+"""
 
 from fastapi import APIRouter, FastAPI
 

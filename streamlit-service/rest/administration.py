@@ -31,7 +31,9 @@ def fleet(portal: Product, _: Admin) -> list[FleetVmView]:
 
 
 @router.post("/vms/{name}/{action}", status_code=204)
-def change_vm(name: str, action: Literal["drain", "activate"], portal: Product, user: Admin) -> None:
+def change_vm(
+    name: str, action: Literal["drain", "activate"], portal: Product, user: Admin
+) -> None:
     {"drain": inventory.drain, "activate": inventory.activate}[action](portal, user, name)
 
 
@@ -52,25 +54,36 @@ def users(portal: Product, _: Admin) -> list[UserView]:
 
 
 @router.put("/users/{subject}/group", status_code=204)
-def set_group(subject: str, group: Annotated[str, Query(max_length=60)], portal: Product, user: Admin) -> None:
+def set_group(
+    subject: str, group: Annotated[str, Query(max_length=60)], portal: Product, user: Admin
+) -> None:
     quotas.set_group(portal, user, subject, group)
 
 
 @router.get("/quotas")
 def all_quotas(portal: Product, _: Admin) -> list[dict[str, str | int | float | None]]:
     with portal.store.reading() as tx:
-        return [{"scope": scope, "key": key, **vars(row)} for (scope, key), row in ledger.all_quotas(tx).items()]
+        return [
+            {"scope": scope, "key": key, **vars(row)}
+            for (scope, key), row in ledger.all_quotas(tx).items()
+        ]
 
 
 @router.put("/quotas/{scope}", status_code=204)
 def set_quota(
-    scope: Literal["default", "group", "user"], body: QuotaBody, portal: Product, user: Admin, key: str = ""
+    scope: Literal["default", "group", "user"],
+    body: QuotaBody,
+    portal: Product,
+    user: Admin,
+    key: str = "",
 ) -> None:
     quotas.set_quota(portal, user, scope, key, Quota(**body.model_dump()))
 
 
 @router.delete("/quotas/{scope}", status_code=204)
-def clear_quota(scope: Literal["default", "group", "user"], portal: Product, user: Admin, key: str = "") -> None:
+def clear_quota(
+    scope: Literal["default", "group", "user"], portal: Product, user: Admin, key: str = ""
+) -> None:
     quotas.set_quota(portal, user, scope, key, None)
 
 
@@ -82,11 +95,16 @@ def read_usage(
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
     everybody: bool = False,
-    format: Literal["json", "csv"] = "json",
+    form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
 ) -> list[UsageView] | Response:
     end = until or datetime.now(UTC)
-    found = usage.report(portal, user, by, since or end - timedelta(days=30), end, everybody=everybody)
-    if format == "json":
+    found = usage.report(
+        portal, user, by, since or end - timedelta(days=30), end, everybody=everybody
+    )
+    if form == "json":
         return [UsageView.of(by, one) for one in found]
-    return Response(usage.as_csv(by, found), media_type="text/csv",
-                    headers={"Content-Disposition": "attachment; filename=usage.csv"})  # fmt: skip
+    return Response(
+        usage.as_csv(by, found),
+        media_type="text/csv",
+        headers={"Content-Disposition": "attachment; filename=usage.csv"},
+    )

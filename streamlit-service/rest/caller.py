@@ -45,9 +45,13 @@ Caller = Annotated[User, Depends(_caller)]
 
 
 def _check_same_origin(request: Request, origin: str) -> None:
-    """A card signs in for every site at once, so a change must come from our own pages or no browser."""
+    """Cards sign in for every site: a change must come from our own pages or no browser."""
     if request.method not in UNSAFE:
         return
     given, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
     if (given is not None and given != origin) or site not in ("same-origin", "none"):
-        raise Forbidden("foreign_origin", "The request came from another site's page.", "Use the portal's own pages.")
+        raise Forbidden(
+            "foreign_origin",
+            "The request came from another site's page.",
+            "Use the portal's own pages.",
+        )

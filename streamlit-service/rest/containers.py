@@ -58,7 +58,9 @@ def act(
 @router.get("/{deployment_id}/events", response_class=StreamingResponse)
 def events(deployment_id: str, portal: Product, user: Caller) -> StreamingResponse:
     first = deployments.get(portal, user, deployment_id)
-    return StreamingResponse(_follow(portal, first), media_type="text/event-stream", headers=UNBUFFERED)
+    return StreamingResponse(
+        _follow(portal, first), media_type="text/event-stream", headers=UNBUFFERED
+    )
 
 
 @router.get("/{deployment_id}/logs", response_class=StreamingResponse)
@@ -71,7 +73,8 @@ def logs(
 ) -> StreamingResponse:
     portal = services.portal
     found = deployments.get(portal, user, deployment_id)
-    first = services.worker.logs(found.id, tail=tail)  # errors become a problem document, before the first byte
+    # Errors become a problem document, before the first byte.
+    first = services.worker.logs(found.id, tail=tail)
     lines = _follow_log(services, found, first) if follow else _once(first)
     return StreamingResponse(lines, media_type="text/plain; charset=utf-8", headers=UNBUFFERED)
 
@@ -80,19 +83,28 @@ async def _once(text: bytes) -> AsyncIterator[bytes]:
     yield text
 
 
-async def _follow_log(services: Services, deployment: Deployment, first: bytes) -> AsyncIterator[bytes]:
-    """New lines until the container ends. Asks again and again: no thread and no connection waits for a line."""
+async def _follow_log(
+    services: Services, deployment: Deployment, first: bytes
+) -> AsyncIterator[bytes]:
+    """New lines until the container ends.
+
+    Asks again and again: no thread and no connection waits for a line.
+    """
     text, stamp = first, ""
     while True:
         if text:
             yield text
-            stamp = text.rsplit(b"\n", 2)[-2 if text.endswith(b"\n") else -1].split(b" ", 1)[0].decode()
+            stamp = (
+                text.rsplit(b"\n", 2)[-2 if text.endswith(b"\n") else -1].split(b" ", 1)[0].decode()
+            )
         await asyncio.sleep(LOG_POLL_S)
         latest = await asyncio.to_thread(_again, services.portal, deployment.id)
         if latest is None or (latest.state in ENDED and not text):
             return
         try:
-            text = await asyncio.to_thread(services.worker.logs, deployment.id, tail=MAX_TAIL, since=stamp)
+            text = await asyncio.to_thread(
+                services.worker.logs, deployment.id, tail=MAX_TAIL, since=stamp
+            )
         except PortalError:
             return
 
@@ -123,7 +135,9 @@ def _again(portal: Portal, deployment_id: str) -> Deployment | None:
 
 def _event(portal: Portal, deployment: Deployment) -> str:
     name = deployment.state if deployment.state in (State.RUNNING, State.FAILED) else "progress"
-    return f"event: {name}\ndata: {json.dumps(_view(portal, deployment).model_dump(mode='json'))}\n\n"
+    return (
+        f"event: {name}\ndata: {json.dumps(_view(portal, deployment).model_dump(mode='json'))}\n\n"
+    )
 
 
 def _view(portal: Portal, deployment: Deployment) -> DeploymentView:

@@ -12,7 +12,9 @@ router = APIRouter()
 @router.get("/me")
 def me(portal: Product, user: Caller) -> Me:
     with portal.store.reading() as tx:
-        return Me.of(user, quotas.allowance(portal, tx, user), quotas.group_allowance(tx, user.group))
+        return Me.of(
+            user, quotas.allowance(portal, tx, user), quotas.group_allowance(tx, user.group)
+        )
 
 
 @router.get("/images")
@@ -21,7 +23,9 @@ def images(portal: Product, user: Caller) -> list[ImageView]:
         approved = releases.approved(tx)
     ready = shelf.ready(portal, user)
     return [
-        ImageView.of(image, approved[name], ready[name]) for name, image in portal.catalog.items() if name in approved
+        ImageView.of(image, approved[name], ready[name])
+        for name, image in portal.catalog.items()
+        if name in approved
     ]
 
 

@@ -1,4 +1,7 @@
-"""Releases: what is in them for everybody; decisions, findings and who runs what for curators. SSH keys."""
+"""Releases: what is in them for everybody; decisions, findings and who runs what for curators.
+
+SSH keys.
+"""
 
 from typing import Annotated, Literal
 
@@ -54,9 +57,12 @@ def who_runs(release_id: int, portal: Product, user: Caller) -> list[RunView]:
 
 @router.post("/releases/{release_id}/{action}")
 def decide(
-    release_id: int, action: Literal["approve", "deprecate", "withdraw"], portal: Product, user: Caller,
+    release_id: int,
+    action: Literal["approve", "deprecate", "withdraw"],
+    portal: Product,
+    user: Caller,
     body: ReasonBody | None = None,
-) -> ReleaseView:  # fmt: skip
+) -> ReleaseView:
     if action == "approve":
         return ReleaseView.of(images.approve(portal, user, release_id))
     act = {"deprecate": images.deprecate, "withdraw": images.withdraw}[action]

@@ -1,10 +1,9 @@
-"""The command line where it decides something itself: setting a VM up again, removing it, and backups that fail."""
+"""The command line's own decisions: setting a VM up again, removing it, failing backups."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import admin
@@ -22,11 +21,10 @@ RETRIES = 4
 
 
 @pytest.fixture(autouse=True)
-def wired(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def wired(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wiring, "portal", lambda *_: portal)
     monkeypatch.setattr(wiring, "settings", lambda: portal.settings)
     monkeypatch.setattr(admin, "vm_prove", lambda name: None)
-    yield
 
 
 def run(*arguments: str) -> str:
@@ -40,7 +38,9 @@ def vm(portal: Portal, name: str) -> Vm | None:
 
 
 def test_a_vm_that_is_set_up_again_keeps_what_is_not_said(portal: Portal, jane: User) -> None:
-    assert "takes containers" in run("vm", "setup", "vm-07", *ENGINE, "--address", "10.0.0.7", "--owner", jane.subject)
+    assert "takes containers" in run(
+        "vm", "setup", "vm-07", *ENGINE, "--address", "10.0.0.7", "--owner", jane.subject
+    )
     assert "is in the fleet" in run("vm", "setup", "vm-07", *ENGINE)
     inventory.assign(portal, "test", "vm-07", pool="vision")
     assert "is in the fleet" in run("vm", "setup", "vm-07", *ENGINE)

@@ -9,7 +9,8 @@ import pki
 import pytest
 from auth import Authenticator, identity_of
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from portal.config import Settings
 from portal.errors import NotAuthenticated
 
@@ -37,7 +38,9 @@ def headers(certificate: x509.Certificate) -> dict[str, str]:
     }
 
 
-def test_a_cac_like_certificate_becomes_an_identity(authenticator: Authenticator, authority: pki.Authority) -> None:
+def test_a_cac_like_certificate_becomes_an_identity(
+    authenticator: Authenticator, authority: pki.Authority
+) -> None:
     jane = authenticator.authenticate(headers(authority.person(*JANE).certificate))
     assert (jane.subject, jane.display_name) == ("edipi:1234567890", "Jane Q Doe")
     assert (jane.edipi, jane.upn) == ("1234567890", "1234567890@mil")
@@ -47,7 +50,10 @@ def test_a_certificate_without_edipi_is_known_by_its_upn(
     authenticator: Authenticator, authority: pki.Authority
 ) -> None:
     person = authority.person("Jane Doe", "Jane.Doe@corp.example")
-    assert authenticator.authenticate(headers(person.certificate)).subject == "upn:jane.doe@corp.example"
+    assert (
+        authenticator.authenticate(headers(person.certificate)).subject
+        == "upn:jane.doe@corp.example"
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,16 +67,28 @@ def test_a_certificate_without_edipi_is_known_by_its_upn(
         lambda own: own.server(["localhost"]),
         lambda own: own.issuing,
     ],
-    ids=["another authority", "expired", "not yet valid", "server usage", "no usage", "a server's", "the CA itself"],
+    ids=[
+        "another authority",
+        "expired",
+        "not yet valid",
+        "server usage",
+        "no usage",
+        "a server's",
+        "the CA itself",
+    ],
 )
 def test_a_certificate_that_proves_nothing_is_refused(
-    authenticator: Authenticator, authority: pki.Authority, issue: Callable[[pki.Authority], pki.Issued]
+    authenticator: Authenticator,
+    authority: pki.Authority,
+    issue: Callable[[pki.Authority], pki.Issued],
 ) -> None:
     with pytest.raises(NotAuthenticated, match="not accepted"):
         authenticator.authenticate(headers(issue(authority).certificate))
 
 
-def test_a_required_policy_is_required(settings: Settings, authority: pki.Authority, tmp_path: Path) -> None:
+def test_a_required_policy_is_required(
+    settings: Settings, authority: pki.Authority, tmp_path: Path
+) -> None:
     bundle = tmp_path / "client_ca"
     bundle.write_bytes(authority.bundle)
     for policy, accepted in ((pki.HARDWARE_POLICY.dotted_string, True), ("1.2.3", False)):
@@ -104,19 +122,21 @@ def test_no_header_is_believed_without_nginx(
 
 @pytest.mark.parametrize("upn", [None])
 @pytest.mark.parametrize(
-    "name", ["web server", "DOE.JANE.123", "CN=DOE.JANE.Q.1234567890,OU=x", "DOE.JANE.Q.12345678901"]
+    "name",
+    ["web server", "DOE.JANE.123", "CN=DOE.JANE.Q.1234567890,OU=x", "DOE.JANE.Q.12345678901"],
 )
-def test_a_name_that_only_looks_like_one_is_nobody(authority: pki.Authority, name: str, upn: str | None) -> None:
+def test_a_name_that_only_looks_like_one_is_nobody(
+    authority: pki.Authority, name: str, upn: str | None
+) -> None:
     with pytest.raises(NotAuthenticated, match="names no person"):
         identity_of(authority.person(name, upn).certificate)
 
 
 def test_two_common_names_are_ambiguous(authority: pki.Authority) -> None:
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.x509.oid import NameOID
-
     jane = authority.person(*JANE)
-    two = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, n) for n in (JANE[0], "ROE.JOHN.A.2345678901")])
+    two = x509.Name(
+        [x509.NameAttribute(NameOID.COMMON_NAME, n) for n in (JANE[0], "ROE.JOHN.A.2345678901")]
+    )
     built = (
         x509.CertificateBuilder()
         .subject_name(two)

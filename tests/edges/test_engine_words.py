@@ -14,7 +14,10 @@ from portal.models import LayerProgress
         ("write /var/lib/docker/tmp/x: no space left on device", "disk_full"),
         ('Head "https://registry:5000/v2/x": no basic auth credentials', "registry_refused"),
         ("unauthorized: authentication required", "registry_refused"),
-        ("manifest for registry:5000/x@sha256:aa not found: manifest unknown: manifest unknown", "image_gone"),
+        (
+            "manifest for registry:5000/x@sha256:aa not found: manifest unknown: manifest unknown",
+            "image_gone",
+        ),
         ("dial tcp 10.0.0.9:5000: connect: connection refused", "registry_unreachable"),
         ("x509: certificate signed by unknown authority", "registry_unreachable"),
         ("something new", "pull_failed"),

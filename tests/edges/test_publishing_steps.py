@@ -1,4 +1,4 @@
-"""Steps of publishing whose real run needs hardware or another machine: the build engine here is a stand-in."""
+"""Publishing steps that need other hardware: the build engine here is a stand-in."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ from publishing.sbom import Packages
 from samples import image
 
 GOOD_LABELS = {f"org.opencontainers.image.{name}": "x" for name in contents.NEEDED_LABELS} | {
-    "org.opencontainers.image.title": "gpu", "org.opencontainers.image.version": "1.0.0",
+    "org.opencontainers.image.title": "gpu",
+    "org.opencontainers.image.version": "1.0.0",
     "org.container-portal.image": "gpu",
-}  # fmt: skip
+}
 
 
 class Engine:
     """STAND-IN for a build engine, with or without a GPU; what runs in it answers as told."""
 
-    def __init__(self, runtimes: tuple[str, ...] = (), answer: tuple[int, bytes] = (0, b"")) -> None:
+    def __init__(
+        self, runtimes: tuple[str, ...] = (), answer: tuple[int, bytes] = (0, b"")
+    ) -> None:
         self.made: list[dict[str, Any]] = []
         self.removed = 0
-        self._box = SimpleNamespace(start=lambda: None, remove=self._remove, exec_run=lambda command: answer)
+        self._box = SimpleNamespace(
+            start=lambda: None, remove=self._remove, exec_run=lambda command: answer
+        )
         self.containers = SimpleNamespace(create=self._create)
         self.info = lambda: {"Runtimes": dict.fromkeys(runtimes)}
 
@@ -41,8 +46,13 @@ class Engine:
 
 def bench(settings: Settings, engine: Engine, tmp_path: Path, **changes: Any) -> Bench:
     described = image("gpu", gpu=True, gpu_check="import torch", cuda="12.2", **changes)
-    made = Bench(settings.model_copy(update={"images_dir": tmp_path, "publish_dir": tmp_path / "work"}), described,
-                 described.builds[0], "1.0.0", lambda text: None)  # fmt: skip
+    made = Bench(
+        settings.model_copy(update={"images_dir": tmp_path, "publish_dir": tmp_path / "work"}),
+        described,
+        described.builds[0],
+        "1.0.0",
+        lambda text: None,
+    )
     made.__dict__["engine"] = engine
     return made
 
@@ -59,7 +69,9 @@ def test_where_there_is_a_gpu_the_framework_must_see_it(settings: Settings, tmp_
     assert (made["read_only"], made["cap_drop"], engine.removed) == (True, ["ALL"], 1)
 
 
-def test_a_framework_that_does_not_see_the_gpu_is_refused(settings: Settings, tmp_path: Path) -> None:
+def test_a_framework_that_does_not_see_the_gpu_is_refused(
+    settings: Settings, tmp_path: Path
+) -> None:
     engine = Engine(("nvidia",), (1, b"AssertionError"))
     with pytest.raises(Refused, match="AssertionError"):
         testing._gpu(bench(settings, engine, tmp_path), spec())
@@ -78,14 +90,32 @@ def test_without_a_gpu_it_says_that_it_was_not_tested(settings: Settings, tmp_pa
         ({"User": "root", "Labels": GOOD_LABELS, "Env": ["CUDA_VERSION=12.2.2"]}, {"root-user"}),
         ({"User": "1000", "Labels": GOOD_LABELS, "Env": ["CUDA_VERSION=11.8.0"]}, {"cuda-differs"}),
         ({"User": "1000", "Labels": GOOD_LABELS, "Env": []}, {"cuda-differs"}),
-        ({"User": "1000", "Labels": {**GOOD_LABELS, "org.container-portal.standin": "true"},
-          "Env": ["CUDA_VERSION=12.2.2"]}, {"standin-base"}),
-        ({"User": "1000", "Labels": {**GOOD_LABELS, "org.opencontainers.image.version": "0.9"},
-          "Env": ["CUDA_VERSION=12.2.2"]}, {"label-differs"}),
-        ({"User": "1000", "Labels": None, "Env": ["CUDA_VERSION=12.2.2", "API_KEY=abc"]},
-         {"label-differs", "secret-in-environment", *(f"label-{name}" for name in contents.NEEDED_LABELS)}),
+        (
+            {
+                "User": "1000",
+                "Labels": {**GOOD_LABELS, "org.container-portal.standin": "true"},
+                "Env": ["CUDA_VERSION=12.2.2"],
+            },
+            {"standin-base"},
+        ),
+        (
+            {
+                "User": "1000",
+                "Labels": {**GOOD_LABELS, "org.opencontainers.image.version": "0.9"},
+                "Env": ["CUDA_VERSION=12.2.2"],
+            },
+            {"label-differs"},
+        ),
+        (
+            {"User": "1000", "Labels": None, "Env": ["CUDA_VERSION=12.2.2", "API_KEY=abc"]},
+            {
+                "label-differs",
+                "secret-in-environment",
+                *(f"label-{name}" for name in contents.NEEDED_LABELS),
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_the_configuration_says(
     settings: Settings, tmp_path: Path, config: dict[str, Any], found: set[str]
 ) -> None:

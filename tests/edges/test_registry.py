@@ -1,4 +1,4 @@
-"""What the portal asks registries: passwords go to their own registry, tokens are fetched where they are wanted."""
+"""What the portal asks registries: passwords go to their own registry, tokens are fetched."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ REFERENCE = f"ghcr.io/your-org/ml-cpu@{DIGEST}"
 def settled(settings: Settings, tmp_path: Path) -> Settings:
     password = tmp_path / "password"
     password.write_text("secret-word")
-    return settings.model_copy(update={"registry_host": "ghcr.io", "registry_prefix": "your-org",
-                                       "registry_username": "mei", "registry_password_file": password})  # fmt: skip
+    return settings.model_copy(
+        update={
+            "registry_host": "ghcr.io",
+            "registry_prefix": "your-org",
+            "registry_username": "mei",
+            "registry_password_file": password,
+        }
+    )
 
 
 def asked(settings: Settings, answer: Callable[[httpx.Request], httpx.Response]) -> Registry:
@@ -42,16 +48,24 @@ def test_a_registry_that_wants_a_token_gets_one_for_the_password(settled: Settin
             return httpx.Response(200, json={"token": "short-lived"})
         if given == "Bearer short-lived":
             return httpx.Response(
-                200, headers={"Docker-Content-Digest": DIGEST}, json={"layers": [{"size": 5}, {"size": 7}]}
+                200,
+                headers={"Docker-Content-Digest": DIGEST},
+                json={"layers": [{"size": 5}, {"size": 7}]},
             )
-        challenge = 'Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:your-org/ml-cpu:pull"'
+        challenge = (
+            "Bearer"
+            ' realm="https://ghcr.io/token",service="ghcr.io",scope="repository:your-org/ml-cpu:pull"'
+        )
         return httpx.Response(401, headers={"WWW-Authenticate": challenge})
 
     registry = asked(settled, answer)
     assert registry.digest_of(REFERENCE, "1.0.0") == DIGEST
     assert registry.download_bytes(REFERENCE) == 12
-    assert seen[:3] == ["ghcr.io/v2/your-org/ml-cpu/manifests/1.0.0 Basic", "ghcr.io/token Basic",
-                        "ghcr.io/v2/your-org/ml-cpu/manifests/1.0.0 Bearer"]  # fmt: skip
+    assert seen[:3] == [
+        "ghcr.io/v2/your-org/ml-cpu/manifests/1.0.0 Basic",
+        "ghcr.io/token Basic",
+        "ghcr.io/v2/your-org/ml-cpu/manifests/1.0.0 Bearer",
+    ]
 
 
 def test_the_password_goes_to_no_other_registry(settled: Settings) -> None:
@@ -72,7 +86,9 @@ def test_the_password_goes_to_no_other_registry(settled: Settings) -> None:
         (httpx.ReadTimeout("silent"), "registry_unreachable"),
     ],
 )
-def test_what_goes_wrong_is_told_apart(settled: Settings, answer: httpx.Response | Exception, code: str) -> None:
+def test_what_goes_wrong_is_told_apart(
+    settled: Settings, answer: httpx.Response | Exception, code: str
+) -> None:
     def say(_: httpx.Request) -> httpx.Response:
         if isinstance(answer, Exception):
             raise answer

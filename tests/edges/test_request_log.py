@@ -1,4 +1,4 @@
-"""One id from the gateway to the log line and back; what is no id of the gateway's is not believed."""
+"""One id from the gateway to the log line and back; ids of others are not believed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def test_the_gateways_id_is_in_the_line_and_in_the_answer(http: TestClient) -> N
     assert "request_id" not in structlog.contextvars.get_contextvars()
 
 
-@pytest.mark.parametrize("given", ["", "short", GIVEN + "0", GIVEN.upper(), 'x","level":"forged' + "0" * 20])
+@pytest.mark.parametrize(
+    "given", ["", "short", GIVEN + "0", GIVEN.upper(), 'x","level":"forged' + "0" * 20]
+)
 def test_another_form_is_replaced(http: TestClient, given: str) -> None:
     answer = http.get("/", headers={HEADER: given})
     assert answer.headers[HEADER] != given
@@ -59,12 +61,19 @@ except ZeroDivisionError:
 
 
 def test_every_line_is_one_json_object_whoever_says_it() -> None:
-    done = subprocess.run([sys.executable, "-c", SAY], capture_output=True, text=True, check=True,
-                          env={**os.environ, "PYTHONPATH": ":".join(sys.path)})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", SAY],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+    )
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [(line["event"], line["level"]) for line in lines] == [
-        ("state", "info"), ('a "quoted" word\nand a line', "warning"), ("broke", "error"),
-    ]  # fmt: skip
+        ("state", "info"),
+        ('a "quoted" word\nand a line', "warning"),
+        ("broke", "error"),
+    ]
     assert lines[0]["deployment"] == "0123456789ab"
     assert "ZeroDivisionError" in lines[2]["exception"] and lines[2]["logger"] == "somebody.else"
     assert done.stdout == ""

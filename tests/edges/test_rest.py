@@ -1,4 +1,7 @@
-"""REST v1 over the real store: who may do what, and how refusals look. The certificate's part is test_auth's."""
+"""REST v1 over the real store: who may do what, and how refusals look.
+
+The certificate's part is test_auth's.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +55,17 @@ def ask(portal: Portal, jane: User) -> Callable[..., Any]:
 
 
 ADMIN_ONLY = [
-    ("GET", "/fleet", None), ("GET", "/users", None), ("GET", "/quotas", None), ("DELETE", "/vms/vm-01", None),
-    ("POST", "/vms/vm-01/drain", None), ("PUT", "/vms/vm-01/assignment", {}), ("PUT", "/quotas/default", {"gpus": 9}),
-    ("DELETE", "/quotas/default", None), ("PUT", "/users/x/group?group=g", None),
+    ("GET", "/fleet", None),
+    ("GET", "/users", None),
+    ("GET", "/quotas", None),
+    ("DELETE", "/vms/vm-01", None),
+    ("POST", "/vms/vm-01/drain", None),
+    ("PUT", "/vms/vm-01/assignment", {}),
+    ("PUT", "/quotas/default", {"gpus": 9}),
+    ("DELETE", "/quotas/default", None),
+    ("PUT", "/users/x/group?group=g", None),
     ("GET", "/usage?everybody=true", None),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ADMIN_ONLY)
@@ -74,7 +83,11 @@ def test_an_administrator_sets_quotas_and_groups(ask: Callable[..., Any]) -> Non
     assert ask("ray", "PUT", "/users/edipi:1234567890/group?group=vision")[0] == 204
     assert ask("ray", "PUT", "/quotas/group?key=vision", json={"memory_gb": 64})[0] == 204
     _, me = ask("jane", "GET", "/me")
-    assert (me["limits"]["gpus"], me["group"], me["group_quota"]["limits"]["memory_gb"]) == (7, "vision", 64)
+    assert (me["limits"]["gpus"], me["group"], me["group_quota"]["limits"]["memory_gb"]) == (
+        7,
+        "vision",
+        64,
+    )
     assert {row["scope"] for row in ask("ray", "GET", "/quotas")[1]} == {"user", "group"}
     assert ask("ray", "DELETE", "/quotas/user?key=edipi:1234567890")[0] == 204
     assert ask("jane", "GET", "/me")[1]["limits"]["gpus"] == 2
@@ -121,14 +134,19 @@ def test_usage_is_ones_own_and_exported(
     period = {"since": since, "until": clock.at.isoformat(), "by": ["user", "image"]}
     [row] = ask("jane", "GET", "/usage", params=period)[1]
     assert (row["key"], row["cpu_hours"]) == ({"user": JANE_IS, "image": "ml-cpu"}, 4.0)
-    status, text = ask("ray", "GET", "/usage", params={**period, "everybody": True, "format": "csv"})
+    status, text = ask(
+        "ray", "GET", "/usage", params={**period, "everybody": True, "format": "csv"}
+    )
     assert (status, text.splitlines()[0]) == (200, "user,image,gpu_hours,cpu_hours,memory_gb_hours")
     assert text.splitlines()[1] == f"{JANE_IS},ml-cpu,0.0000,4.0000,4.0000"
     assert ask("ray", "GET", "/usage", params=period)[1] == []
-    assert ask("jane", "GET", "/usage", params={"since": "2026-01-01T00:00:00"})[0] == 422  # whose midnight?
+    # Whose midnight?
+    assert ask("jane", "GET", "/usage", params={"since": "2026-01-01T00:00:00"})[0] == 422
 
 
-def test_a_change_from_another_sites_page_is_refused(ask: Callable[..., Any], portal: Portal, jane: User) -> None:
+def test_a_change_from_another_sites_page_is_refused(
+    ask: Callable[..., Any], portal: Portal, jane: User
+) -> None:
     made = deployments.request(portal, jane, Order("ml-cpu", "mine"))
     app_headers = {"Origin": "https://evil.example", "X-Person": "jane"}
     app = FastAPI()

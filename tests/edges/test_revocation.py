@@ -1,4 +1,4 @@
-"""Revoked cards: lists in a folder, what each speaks for, what happens without one, and fetching new ones."""
+"""Revoked cards: lists in a folder, what each covers, what happens without, fetching."""
 
 from __future__ import annotations
 
@@ -69,8 +69,12 @@ def bundle(authority: pki.Authority) -> list[x509.Certificate]:
     return [authority.root.certificate, authority.issuing.certificate]
 
 
-def a_list(authority: pki.Authority, *extensions: tuple[x509.ExtensionType, bool], signed_by: str = "issuing",
-           revoked: tuple[x509.Certificate, ...] = ()) -> bytes:  # fmt: skip
+def a_list(
+    authority: pki.Authority,
+    *extensions: tuple[x509.ExtensionType, bool],
+    signed_by: str = "issuing",
+    revoked: tuple[x509.Certificate, ...] = (),
+) -> bytes:
     """A list with extensions of its own."""
     ca = getattr(authority, signed_by)
     now = datetime.now(UTC)
@@ -83,16 +87,23 @@ def a_list(authority: pki.Authority, *extensions: tuple[x509.ExtensionType, bool
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
     for one in revoked:
-        entry = x509.RevokedCertificateBuilder().serial_number(one.serial_number).revocation_date(now)
+        entry = (
+            x509.RevokedCertificateBuilder().serial_number(one.serial_number).revocation_date(now)
+        )
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(ca.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
 def scope(**limits: object) -> tuple[x509.IssuingDistributionPoint, bool]:
     whole: dict[str, object] = {
-        "full_name": None, "relative_name": None, "only_contains_user_certs": False, "only_contains_ca_certs": False,
-        "only_some_reasons": None, "indirect_crl": False, "only_contains_attribute_certs": False,
-    }  # fmt: skip
+        "full_name": None,
+        "relative_name": None,
+        "only_contains_user_certs": False,
+        "only_contains_ca_certs": False,
+        "only_some_reasons": None,
+        "indirect_crl": False,
+        "only_contains_attribute_certs": False,
+    }
     return x509.IssuingDistributionPoint(**whole | limits), True  # type: ignore[arg-type]
 
 
@@ -106,7 +117,10 @@ def refused(lists: RevocationLists, certificate: x509.Certificate) -> str:
 
 
 def test_a_revoked_card_stays_out_from_the_moment_that_the_list_says_so(
-    strict: RevocationLists, put: Callable[..., None], authority: pki.Authority, jane: x509.Certificate
+    strict: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
 ) -> None:
     put(authority.revocation_list())
     assert refused(strict, jane) == ""
@@ -117,14 +131,21 @@ def test_a_revoked_card_stays_out_from_the_moment_that_the_list_says_so(
 
 
 def test_an_identity_that_is_remembered_is_checked_all_the_same(
-    settings: Settings, tmp_path: Path, strict: RevocationLists, put: Callable[..., None], authority: pki.Authority,
+    settings: Settings,
+    tmp_path: Path,
+    strict: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
     jane: x509.Certificate,
-) -> None:  # fmt: skip
+) -> None:
     ca = tmp_path / "client_ca"
     ca.write_bytes(authority.bundle)
     door = Authenticator(settings.model_copy(update={"client_ca_file": ca}), strict)
-    headers = {"X-Proxy-Secret": "only-nginx-knows", "X-Client-Verify": "SUCCESS",
-               "X-Client-Cert": quote(pki.pem(jane).decode())}  # fmt: skip
+    headers = {
+        "X-Proxy-Secret": "only-nginx-knows",
+        "X-Client-Verify": "SUCCESS",
+        "X-Client-Cert": quote(pki.pem(jane).decode()),
+    }
     put(authority.revocation_list())
     assert door.authenticate(headers).edipi == "1234567890"
     put(authority.revocation_list(jane))
@@ -139,9 +160,12 @@ def test_without_a_list_strict_lets_nobody_in_and_soft_everybody(
 
 
 def test_a_list_that_is_too_old_still_revokes_but_vouches_for_nobody(
-    strict: RevocationLists, soft: RevocationLists, put: Callable[..., None], authority: pki.Authority,
+    strict: RevocationLists,
+    soft: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
     jane: x509.Certificate,
-) -> None:  # fmt: skip
+) -> None:
     other = authority.person("ROE.JOHN.A.2345678901", None).certificate
     put(authority.revocation_list(jane, days=1, starts=timedelta(days=-2)))
     assert (refused(strict, other), refused(soft, other)) == ("revocation_unknown", "")
@@ -153,10 +177,18 @@ def test_a_list_that_is_too_old_still_revokes_but_vouches_for_nobody(
     [
         (lambda own: b"<html>404</html>", "no certificate revocation list"),
         (lambda own: pki.Authority("Test").revocation_list(), "no accepted authority signed it"),
-        (lambda own: own.revocation_list()[:400] + b"\n-----END X509 CRL-----\n", "no certificate revocation list"),
+        (
+            lambda own: own.revocation_list()[:400] + b"\n-----END X509 CRL-----\n",
+            "no certificate revocation list",
+        ),
         (lambda own: a_list(own, (x509.DeltaCRLIndicator(7), True)), "changes only"),
         (lambda own: a_list(own, scope(indirect_crl=True)), "indirect or partial"),
-        (lambda own: a_list(own, scope(only_some_reasons=frozenset([x509.ReasonFlags.superseded]))), "partial"),
+        (
+            lambda own: a_list(
+                own, scope(only_some_reasons=frozenset([x509.ReasonFlags.superseded]))
+            ),
+            "partial",
+        ),
         (lambda own: a_list(own, (UNKNOWN, True)), "critical extension that is unknown"),
         (lambda own: own.revocation_list(starts=timedelta(hours=1)), "from the future"),
     ],
@@ -172,9 +204,13 @@ def test_a_list_that_is_too_old_still_revokes_but_vouches_for_nobody(
     ],
 )
 def test_what_is_no_whole_list_of_our_authorities_counts_for_nothing_and_is_named(
-    strict: RevocationLists, put: Callable[..., None], authority: pki.Authority, jane: x509.Certificate,
-    content: Callable[[pki.Authority], bytes], why: str,
-) -> None:  # fmt: skip
+    strict: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
+    content: Callable[[pki.Authority], bytes],
+    why: str,
+) -> None:
     put(content(authority))
     assert refused(strict, jane) == "revocation_unknown"
     [(name, said)] = strict.held().unusable
@@ -182,7 +218,10 @@ def test_what_is_no_whole_list_of_our_authorities_counts_for_nothing_and_is_name
 
 
 def test_a_list_speaks_for_those_it_is_made_for_only(
-    strict: RevocationLists, put: Callable[..., None], authority: pki.Authority, jane: x509.Certificate
+    strict: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
 ) -> None:
     put(a_list(authority, scope(only_contains_ca_certs=True), revoked=(jane,)))
     assert refused(strict, jane) == "revocation_unknown"
@@ -194,14 +233,21 @@ def test_a_list_speaks_for_those_it_is_made_for_only(
 
 
 def test_an_authority_that_its_root_revoked_lets_nobody_in(
-    soft: RevocationLists, put: Callable[..., None], authority: pki.Authority, jane: x509.Certificate
+    soft: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
 ) -> None:
     put(a_list(authority, signed_by="root", revoked=(authority.issuing.certificate,)), "root.crl")
     assert refused(soft, jane) == "revoked"
 
 
 def test_a_link_that_leads_nowhere_is_one_list_missing_not_all(
-    soft: RevocationLists, put: Callable[..., None], folder: Path, authority: pki.Authority, jane: x509.Certificate
+    soft: RevocationLists,
+    put: Callable[..., None],
+    folder: Path,
+    authority: pki.Authority,
+    jane: x509.Certificate,
 ) -> None:
     (folder / "old.crl").symlink_to(folder / "gone")
     put(authority.revocation_list(jane))
@@ -209,9 +255,13 @@ def test_a_link_that_leads_nowhere_is_one_list_missing_not_all(
 
 
 def test_a_list_that_becomes_readable_counts(
-    soft: RevocationLists, put: Callable[..., None], folder: Path, authority: pki.Authority, jane: x509.Certificate,
+    soft: RevocationLists,
+    put: Callable[..., None],
+    folder: Path,
+    authority: pki.Authority,
+    jane: x509.Certificate,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     read = Path.read_bytes
 
     def denied(path: Path) -> bytes:
@@ -236,7 +286,7 @@ def test_the_folder_is_not_read_for_every_request(
     assert refused(strict, jane) == ""  # within LOOK_S
 
 
-# --- fetching ------------------------------------------------------------------------------------------
+# --- fetching -------------------------------------------------------------------------------------
 
 
 class Distribution(HTTPServer):
@@ -251,7 +301,7 @@ class Distribution(HTTPServer):
             self.end_headers()
             self.wfile.write(self.server.body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             """Quiet."""
 
 
@@ -265,15 +315,22 @@ def web() -> Iterator[Distribution]:
 
 @pytest.fixture
 def configured(
-    folder: Path, tmp_path: Path, authority: pki.Authority, web: Distribution, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    tmp_path: Path,
+    authority: pki.Authority,
+    web: Distribution,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     ca, secret = tmp_path / "client_ca", tmp_path / "proxy_secret"
     ca.write_bytes(authority.bundle)
     secret.write_text("x")
     for name, value in {
-        "PORTAL_CLIENT_CA_FILE": ca, "PORTAL_PROXY_SECRET_FILE": secret, "PORTAL_CRL_DIR": folder,
-        "PORTAL_REVOCATION": "strict", "PORTAL_CRL_URLS": f"http://127.0.0.1:{web.server_port}/people.crl",
-    }.items():  # fmt: skip
+        "PORTAL_CLIENT_CA_FILE": ca,
+        "PORTAL_PROXY_SECRET_FILE": secret,
+        "PORTAL_CRL_DIR": folder,
+        "PORTAL_REVOCATION": "strict",
+        "PORTAL_CRL_URLS": f"http://127.0.0.1:{web.server_port}/people.crl",
+    }.items():
         monkeypatch.setenv(name, str(value))
     return folder
 
@@ -287,9 +344,14 @@ def test_new_lists_are_fetched_and_a_bad_one_replaces_nothing(
     assert (done.exit_code, "1 revoked, counts until" in done.output) == (0, True), done.output
     web.body = b"<html>Please sign in</html>"
     done = run(admin_crl.app, ["fetch"])
-    assert (done.exit_code, "the list that was there stays" in done.output) == (1, True), done.output
+    assert (done.exit_code, "the list that was there stays" in done.output) == (
+        1,
+        True,
+    ), done.output
     assert "1 revoked" in run(admin_crl.app, ["list"]).output
-    assert [path.name for path in configured.iterdir()] == [admin_crl.file_name(os.environ["PORTAL_CRL_URLS"])]
+    assert [path.name for path in configured.iterdir()] == [
+        admin_crl.file_name(os.environ["PORTAL_CRL_URLS"])
+    ]
 
 
 def test_an_older_list_from_somebody_on_the_way_replaces_nothing(
@@ -304,7 +366,9 @@ def test_an_older_list_from_somebody_on_the_way_replaces_nothing(
     assert "1 revoked" in run(admin_crl.app, ["list"]).output
 
 
-def test_an_address_that_does_not_answer_is_said(configured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_does_not_answer_is_said(
+    configured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PORTAL_CRL_URLS", "http://127.0.0.1:9/people.crl")
     done = CliRunner().invoke(admin_crl.app, ["fetch"])
     assert (done.exit_code, "refused" in done.output) == (1, True), done.output
@@ -315,14 +379,26 @@ def test_an_address_that_does_not_answer_is_said(configured: Path, monkeypatch: 
     [
         (None, "critical", "There is no revocation list"),
         (lambda own: own.revocation_list(days=1, starts=timedelta(days=-2)), "critical", "ended"),
-        (lambda own: own.revocation_list(days=100, starts=timedelta(days=-95)), "warning", "no newer one came"),
+        (
+            lambda own: own.revocation_list(days=100, starts=timedelta(days=-95)),
+            "warning",
+            "no newer one came",
+        ),
         (lambda own: own.revocation_list(), "ok", "counts until"),
     ],
 )
 def test_the_health_check_names_lists_that_are_missing_or_end(
-    configured: Path, authority: pki.Authority, content: Callable[[pki.Authority], bytes] | None, state: str, says: str
+    configured: Path,
+    authority: pki.Authority,
+    content: Callable[[pki.Authority], bytes] | None,
+    state: str,
+    says: str,
 ) -> None:
     if content:
         (configured / "people.crl").write_bytes(content(authority))
     [found] = admin_health.revocation_of(Settings())
-    assert (found.state, says in found.says, "Test ID CA-1" in found.says) == (state, True, True), found
+    assert (found.state, says in found.says, "Test ID CA-1" in found.says) == (
+        state,
+        True,
+        True,
+    ), found

@@ -1,4 +1,4 @@
-"""Verified signatures are remembered, and hold on while the registry is away; bad news is never remembered."""
+"""Verified signatures are cached and outlast the registry's absence; failures never are."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def code_of(act: Callable[[], None]) -> str:
     return refused.value.code
 
 
-def test_a_good_signature_is_asked_for_once_per_interval(world: World, verify: Verifier, release: Release) -> None:
+def test_a_good_signature_is_asked_for_once_per_interval(
+    world: World, verify: Verifier, release: Release
+) -> None:
     for _ in range(5):
         verify(release)
     assert world.asked == 1
@@ -73,7 +75,9 @@ def test_a_good_signature_is_asked_for_once_per_interval(world: World, verify: V
     assert world.asked == 2
 
 
-def test_a_tag_that_moved_or_went_is_told_apart(world: World, verify: Verifier, release: Release) -> None:
+def test_a_tag_that_moved_or_went_is_told_apart(
+    world: World, verify: Verifier, release: Release
+) -> None:
     world.digest = "sha256:other"
     assert code_of(lambda: verify(release)) == "tag_moved"
     world.digest = None
@@ -93,7 +97,9 @@ def test_while_the_registry_is_away_a_good_answer_holds_for_a_day_whatever_resta
     assert code_of(lambda: verify(release)) == "registry_unreachable"
 
 
-def test_a_registry_that_is_away_is_not_asked_by_everybody(world: World, verify: Verifier, release: Release) -> None:
+def test_a_registry_that_is_away_is_not_asked_by_everybody(
+    world: World, verify: Verifier, release: Release
+) -> None:
     world.failure = EngineError("registry_unreachable", "It does not answer.", "")
     for _ in range(5):
         assert code_of(lambda: verify(release)) == "registry_unreachable"
@@ -102,7 +108,9 @@ def test_a_registry_that_is_away_is_not_asked_by_everybody(world: World, verify:
     verify(release)
 
 
-def test_bad_news_ends_what_was_remembered(world: World, verify: Verifier, release: Release) -> None:
+def test_bad_news_ends_what_was_remembered(
+    world: World, verify: Verifier, release: Release
+) -> None:
     verify(release)
     world.now, world.digest = 700, "sha256:other"
     assert code_of(lambda: verify(release)) == "tag_moved"
@@ -116,7 +124,9 @@ def test_without_a_key_nothing_is_good(settings: Settings) -> None:
 
 
 def test_credentials_are_for_their_own_registry_only(settings: Settings, tmp_path: object) -> None:
-    changed = settings.model_copy(update={"registry_host": "registry:5000", "registry_endpoint": "inside:5000"})
+    changed = settings.model_copy(
+        update={"registry_host": "registry:5000", "registry_endpoint": "inside:5000"}
+    )
     assert changed.seen_here("registry:5000/ml-cpu@x") == "inside:5000/ml-cpu@x"
     assert changed.seen_here("registry:50001/ml-cpu@x") == "registry:50001/ml-cpu@x"
     prefixed = changed.model_copy(update={"registry_prefix": "your-org"})

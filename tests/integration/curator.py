@@ -16,7 +16,8 @@ LABELS = ("title", "description", "version", "revision", "created", "licenses", 
 DOCKERFILE = """ARG BASE_IMAGE={base}
 FROM ${{BASE_IMAGE}}
 ARG VERSION
-RUN apt-get update && apt-get upgrade -y --no-install-recommends && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \\
+RUN apt-get update && apt-get upgrade -y --no-install-recommends \\
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \\
  && find / -xdev -type f -perm /6000 -exec chmod a-s {{}} +
 {labels}
 LABEL org.container-portal.image="tiny"
@@ -33,14 +34,22 @@ class Curator:
         self.folder = folder
         folder.chmod(0o755)
 
-    def tiny(self, more: str = "", *, user: str = "1000", drop_label: str = "", **changes: Any) -> None:
-        """An image of few files: each refusal is found in seconds. `more` are lines of its Dockerfile."""
+    def tiny(
+        self, more: str = "", *, user: str = "1000", drop_label: str = "", **changes: Any
+    ) -> None:
+        """An image of few files: each refusal is found in seconds.
+
+        `more` are lines of its Dockerfile.
+        """
         home = self.folder / "tiny"
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir()
         values = {"title": "tiny", "version": "${VERSION}"}
-        labels = "\n".join(f'LABEL org.opencontainers.image.{one}="{values.get(one, "x")}"'
-                           for one in LABELS if one != drop_label)  # fmt: skip
+        labels = "\n".join(
+            f'LABEL org.opencontainers.image.{one}="{values.get(one, "x")}"'
+            for one in LABELS
+            if one != drop_label
+        )
         text = DOCKERFILE.format(base=BASE, labels=labels, more=more, user=user)
         (home / "Dockerfile").write_text(text)
         described = yaml.safe_load((ROOT / "images" / "ml-cpu" / "image.yaml").read_text())
@@ -53,7 +62,9 @@ class Curator:
 
     def admin(self, *words: str, **settings: str) -> str:
         """admin.py image …; returns what it said."""
-        return self.stack.publisher("image", *words, settings={"PORTAL_IMAGES": str(self.folder), **settings})
+        return self.stack.publisher(
+            "image", *words, settings={"PORTAL_IMAGES": str(self.folder), **settings}
+        )
 
     def checked(self, **settings: str) -> str:
         """Build, read and check the tiny image, each step alone."""
@@ -72,7 +83,9 @@ class Curator:
 
 def copy_of_images(folder: Path) -> Path:
     """All images, to change one of them."""
-    shutil.copytree(ROOT / "images", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.crt"))
+    shutil.copytree(
+        ROOT / "images", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.crt")
+    )
     folder.chmod(0o755)
     return folder
 

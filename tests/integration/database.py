@@ -1,4 +1,4 @@
-"""The two databases the portal runs on, for tests that race: SQLite in a file, PostgreSQL in a container."""
+"""The two databases of the portal, for races: SQLite in a file, PostgreSQL in a container."""
 
 from __future__ import annotations
 

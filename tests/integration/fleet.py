@@ -20,12 +20,19 @@ IMAGE = "container-portal-test-vm:dev"
 CDI_IMAGE = "container-portal-test-vm-cdi:dev"
 GATE = stacks.ROOT / "scripts" / "vm" / "portal-gate.sh"
 BOOT_S = 40.0
-START_ENGINE = "rm -f /var/run/docker.pid; exec dockerd --storage-driver=overlay2 > /var/log/dockerd.log 2>&1"
+START_ENGINE = (
+    "rm -f /var/run/docker.pid; exec dockerd --storage-driver=overlay2 > /var/log/dockerd.log 2>&1"
+)
 # Where a sandbox lacks CAP_SYS_RESOURCE, --privileged fails; this is enough for a nested engine.
 UNPRIVILEGED = (
-    "--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined", "--cgroupns=private",
-    "--security-opt=apparmor=unconfined", "--security-opt=systempaths=unconfined", "--device-cgroup-rule=a *:* rwm",
-)  # fmt: skip
+    "--cap-add=ALL",
+    "--cap-drop=SYS_RESOURCE",
+    "--security-opt=seccomp=unconfined",
+    "--cgroupns=private",
+    "--security-opt=apparmor=unconfined",
+    "--security-opt=systempaths=unconfined",
+    "--device-cgroup-rule=a *:* rwm",
+)
 
 
 @dataclass
@@ -62,7 +69,9 @@ class TestVm:
         deadline = time.monotonic() + BOOT_S
         while self.container.exec_run(["docker", "info"])[0]:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.name}: {self.run('tail', '-20', '/var/log/dockerd.log')}")
+                raise TimeoutError(
+                    f"{self.name}: {self.run('tail', '-20', '/var/log/dockerd.log')}"
+                )
             time.sleep(0.2)  # polling a boot, not waiting for luck
 
     def stop_engine(self) -> None:
@@ -103,14 +112,22 @@ class Fleet:
     def add(self, name: str, *options: str, image: str = IMAGE) -> TestVm:
         """Boot a VM, trust its host key, and give its engine the registry's CA."""
         key = (self.stack.home / "secrets" / "ssh_key.pub").read_text().strip()
-        known = docker.from_env().containers.list(filters={"name": f"^{self.stack.project}-{name}$"})
+        known = docker.from_env().containers.list(
+            filters={"name": f"^{self.stack.project}-{name}$"}
+        )
         if known:  # from a run that kept its stack
             self.vms[name] = TestVm(name, known[0])
             return self.vms[name]
         container = boot(
-            f"--name={self.stack.project}-{name}", f"--hostname={name}", f"--network={self.stack.project}_portal",
-            f"--network-alias={name}", f"--env=PORTAL_PUBLIC_KEY={key}", "--init", *options, image=image,
-        )  # fmt: skip
+            f"--name={self.stack.project}-{name}",
+            f"--hostname={name}",
+            f"--network={self.stack.project}_portal",
+            f"--network-alias={name}",
+            f"--env=PORTAL_PUBLIC_KEY={key}",
+            "--init",
+            *options,
+            image=image,
+        )
         vm = TestVm(name, container)
         self.vms[name] = vm
         vm.wait_for_engine()
@@ -134,14 +151,19 @@ class Fleet:
 
 
 def boot(*arguments: str, image: str) -> Container:
-    """Start a VM, privileged where that is possible. The command line: the API library lacks two of these options."""
+    """Start a VM, privileged where that is possible.
+
+    The command line: the API library lacks two of these options.
+    """
     for rights in (("--privileged",), UNPRIVILEGED):
         command = ["docker", "run", "--detach", *rights, *arguments, image]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return docker.from_env().containers.get(done.stdout.strip())
         name = next(a.removeprefix("--name=") for a in arguments if a.startswith("--name="))
-        subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
+        subprocess.run(
+            ["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False
+        )
     raise RuntimeError(f"the VM could not be started: {done.stderr}")
 
 

@@ -1,4 +1,4 @@
-"""Machines fresh from their installer, for setup-vm.sh: systemd, sshd, an administrator with sudo, no Docker."""
+"""Machines fresh from their installer: systemd, sshd, an administrator with sudo, no Docker."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ class Machine:
     container: Container
 
     def run(self, script: str, *, check: bool = True) -> str:
-        """Run a shell script on it as root, and return what it said. RuntimeError with it when it fails."""
+        """Run a shell script on it as root, and return what it said.
+
+        RuntimeError with it when it fails.
+        """
         code, raw = self.container.exec_run(["bash", "-c", script])
         said = bytes(raw).decode(errors="replace") if isinstance(raw, bytes) else ""
         if code and check:
@@ -46,7 +49,10 @@ class Machine:
         self.container.put_archive(folder, buffer.getvalue())
 
     def power_cycle(self) -> None:
-        """The plug is pulled and put in again. Returns when SSH and, where it is there, the engine answer."""
+        """The plug is pulled and put in again.
+
+        Returns when SSH and, where it is there, the engine answer.
+        """
         self.container.kill()
         self.container.start()
         self.wait()
@@ -58,13 +64,15 @@ class Machine:
         up = f"systemctl is-active --quiet ssh && {{ {engine}; }}"
         while self.container.exec_run(["bash", "-c", f"({up}) >/dev/null 2>&1"])[0]:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.name}: {self.run('journalctl --no-pager | tail -60', check=False)}")
+                raise TimeoutError(
+                    f"{self.name}: {self.run('journalctl --no-pager | tail -60', check=False)}"
+                )
             time.sleep(0.2)  # polling a boot
 
 
 @dataclass
 class Hall:
-    """The machines of one test session, and setup-vm.sh as an administrator of the portal runs it."""
+    """The machines of one session, and setup-vm.sh run on them as an administrator would."""
 
     stack: Stack
     machines: dict[str, Machine] = field(default_factory=dict)
@@ -73,13 +81,21 @@ class Hall:
         """Boot a machine of BASES, at the address that ends in `host`."""
         image = f"container-portal-test-machine:{release}"
         stacks.ensure_images(BASES[release])
-        stacks.build(Path(__file__).parent / "machine", image, "--build-arg", f"BASE_IMAGE={BASES[release]}")
+        stacks.build(
+            Path(__file__).parent / "machine", image, "--build-arg", f"BASE_IMAGE={BASES[release]}"
+        )
         name, address = f"vm-{release}", f"{self.stack.subnet}.{host}"
         container = boot(
-            f"--name={self.stack.project}-{name}", f"--hostname={name}", f"--network={self.stack.project}_portal",
-            f"--ip={address}", f"--network-alias={name}", f"--env=ADMIN_KEY={self._key()}", "--tmpfs=/run",
-            "--tmpfs=/tmp:exec", image=image,
-        )  # fmt: skip
+            f"--name={self.stack.project}-{name}",
+            f"--hostname={name}",
+            f"--network={self.stack.project}_portal",
+            f"--ip={address}",
+            f"--network-alias={name}",
+            f"--env=ADMIN_KEY={self._key()}",
+            "--tmpfs=/run",
+            "--tmpfs=/tmp:exec",
+            image=image,
+        )
         machine = self.machines[name] = Machine(name, address, container)
         machine.wait()
         host_key = machine.run("cat /etc/ssh/ssh_host_ed25519_key.pub").split()
@@ -92,7 +108,7 @@ class Hall:
         return [str(SETUP), "--login", "ray", *arguments]
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """What an administrator has set: the portal's addresses, and how to reach machines and admin.py."""
+        """What an administrator sets: the portal's addresses, ways to machines and admin.py."""
         return {
             **self.stack.variables(),
             "PORTAL_SSH": f"ssh -F {self._config()}",
@@ -101,12 +117,19 @@ class Hall:
             "PORTAL_EGRESS_DENY": f"{self.stack.subnet}.0/24",
             "PORTAL_VM_MIN_DISK_GB": "2",
             **settings,
-        }  # fmt: skip
+        }
 
     def setup(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run setup-vm.sh to its end; what it said is standard output and error in one."""
-        return subprocess.run(self.command(*arguments), env=self.environment(**settings), text=True, check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)  # fmt: skip
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.environment(**settings),
+            text=True,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=900,
+        )
 
     def vms(self) -> list[dict[str, Any]]:
         """The fleet, as admin.py lists it."""
@@ -136,6 +159,8 @@ class Hall:
 
     def _config(self) -> Path:
         config = self._folder / "config"
-        config.write_text(f"Host *\n  IdentityFile {self._folder}/ray\n  IdentitiesOnly yes\n"
-                          f"  UserKnownHostsFile {self._folder}/known_hosts\n  LogLevel ERROR\n")  # fmt: skip
+        config.write_text(
+            f"Host *\n  IdentityFile {self._folder}/ray\n  IdentitiesOnly yes\n"
+            f"  UserKnownHostsFile {self._folder}/known_hosts\n  LogLevel ERROR\n"
+        )
         return config

@@ -18,7 +18,10 @@ from stack import ROOT
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 ARTIFACTS = ROOT / "artifacts"
 SCREENSHOTS = ROOT / "docs" / "screenshots"
-GUIDES = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("USER_GUIDE.md", "ADMIN_GUIDE.md"))
+GUIDES = "".join(
+    (ROOT / "docs" / name).read_text(encoding="utf-8")
+    for name in ("USER_GUIDE.md", "ADMIN_GUIDE.md")
+)
 SETTLE_S = 180
 STILL = """() => new Promise(done => {
   let last = '', same = 0, frames = 0;
@@ -56,7 +59,9 @@ class Person:
 
     def settled(self, deployment_id: str) -> dict[str, Any]:
         """Follow the events until the deployment settles; returns it."""
-        with self.http.stream("GET", f"/api/v1/deployments/{deployment_id}/events", timeout=SETTLE_S) as events:
+        with self.http.stream(
+            "GET", f"/api/v1/deployments/{deployment_id}/events", timeout=SETTLE_S
+        ) as events:
             for _ in events.iter_lines():
                 pass
         found: dict[str, Any] = self.http.get(f"/api/v1/deployments/{deployment_id}").json()
@@ -78,7 +83,7 @@ def wait_until(so: Callable[[], object], what: str, limit_s: float = 40) -> None
 
 
 def photograph(page: Page, name: str, *, wait: bool = True) -> Path:
-    """Keep a screenshot as a CI artifact; those that the guides show are renewed by `make screenshots`."""
+    """Keep a screenshot as an artifact; `make screenshots` renews those of the guides."""
     ARTIFACTS.mkdir(exist_ok=True)
     path = ARTIFACTS / f"{name}.png"
     if wait:

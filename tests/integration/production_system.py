@@ -25,10 +25,17 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The production portal with ml-cpu approved and one VM. Gone afterwards."""
     say: Callable[[str], None] = lambda text: print(text, flush=True)  # noqa: E731
     system = Stack(
-        home=tmp_path_factory.mktemp("production"), project="portal-prod", host=BIND, bind=BIND, registry_port=5643,
-        registry_host="registry:5000", subnet="172.30.97", environment="production",
-        settings={"PORTAL_PREPULL": "false"}, files=("docker-compose.yml", "docker-compose.prod.yml"),
-    )  # fmt: skip
+        home=tmp_path_factory.mktemp("production"),
+        project="portal-prod",
+        host=BIND,
+        bind=BIND,
+        registry_port=5643,
+        registry_host="registry:5000",
+        subnet="172.30.97",
+        environment="production",
+        settings={"PORTAL_PREPULL": "false"},
+        files=("docker-compose.yml", "docker-compose.prod.yml"),
+    )
     clear(system)
     system.make_secrets()
     stacks.build_services(say)
@@ -48,7 +55,10 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def containers(system: Stack, service: str) -> list[Container]:
-    labels = [f"com.docker.compose.project={system.project}", f"com.docker.compose.service={service}"]
+    labels = [
+        f"com.docker.compose.project={system.project}",
+        f"com.docker.compose.service={service}",
+    ]
     found: list[Container] = docker.from_env().containers.list(filters={"label": labels})
     return found
 

@@ -1,4 +1,4 @@
-"""The real system once per session: nginx, api, ui, worker, registry, and VMs over SSH; people with browsers."""
+"""The real system once per session: nginx, services, registry, VMs over SSH, browsers."""
 
 from __future__ import annotations
 
@@ -22,23 +22,41 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from stack import ROOT, Stack
 
 NEWER_DRIVER = "540.10"  # than one of the GPU VMs has, older than the other's
-# A second loopback address, so that the tests run beside a demo. On macOS set it to 127.0.0.1 and stop the demo.
+# A second loopback address, so that the tests run beside a demo. On macOS set it to 127.0.0.1 and
+# stop the demo.
 BIND = os.environ.get("PORTAL_TEST_BIND", "127.0.0.2")
-PORTS = (8443, *range(10000, 10003), *range(10010, 10012), *range(10100, 10102), *range(10200, 10202))
+PORTS = (
+    8443,
+    *range(10000, 10003),
+    *range(10010, 10012),
+    *range(10100, 10102),
+    *range(10200, 10202),
+)
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The running portal with ml-cpu approved. Gone afterwards, with its data."""
     say: Callable[[str], None] = lambda text: print(text, flush=True)  # noqa: E731
-    kept = bool(os.environ.get("PORTAL_TEST_KEEP"))  # while writing tests: the next run starts at once
+    # While writing tests: the next run starts at once.
+    kept = bool(os.environ.get("PORTAL_TEST_KEEP"))
     home = ROOT / ".cache" / "test-stack" if kept else tmp_path_factory.mktemp("portal")
     system = Stack(
-        home=home, project="portal-test", host=BIND, bind=BIND, registry_port=5543,
-        registry_host="registry:5000", subnet="172.30.98", environment="test",
-        settings={"PORTAL_IMAGES": str(_images(home)), "PORTAL_GPU_INTERVAL_S": "1", "PORTAL_PREPULL": "false",
-                  "PORTAL_SIGNATURE_TTL_S": "1"},
-    )  # fmt: skip
+        home=home,
+        project="portal-test",
+        host=BIND,
+        bind=BIND,
+        registry_port=5543,
+        registry_host="registry:5000",
+        subnet="172.30.98",
+        environment="test",
+        settings={
+            "PORTAL_IMAGES": str(_images(home)),
+            "PORTAL_GPU_INTERVAL_S": "1",
+            "PORTAL_PREPULL": "false",
+            "PORTAL_SIGNATURE_TTL_S": "1",
+        },
+    )
     if not kept:
         clear(system)
     system.make_secrets()
@@ -59,7 +77,9 @@ def _images(home: Path) -> Path:
     """The images, gpu-jupyter asking for a driver that only one of the GPU VMs has."""
     home.mkdir(parents=True, exist_ok=True)
     folder = home / "images"
-    shutil.copytree(ROOT / "images", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.crt"))
+    shutil.copytree(
+        ROOT / "images", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.crt")
+    )
     path = folder / "gpu-jupyter" / "image.yaml"
     path.write_text(re.sub(r'min_driver: ".*"', f'min_driver: "{NEWER_DRIVER}"', path.read_text()))
     folder.chmod(0o755)
@@ -68,7 +88,9 @@ def _images(home: Path) -> Path:
 
 def clear(system: Stack) -> None:
     """Remove what an interrupted session left."""
-    for container in docker.from_env().containers.list(all=True, filters={"name": f"{system.project}-vm"}):
+    for container in docker.from_env().containers.list(
+        all=True, filters={"name": f"{system.project}-vm"}
+    ):
         container.remove(force=True, v=True)
     if (system.home / "secrets").exists():
         system.down(volumes=True)
@@ -126,7 +148,7 @@ def person(stack: Stack) -> Iterator[Callable[[str], Person]]:
 
 @pytest.fixture
 def jane(person: Callable[[str], Person]) -> Iterator[Person]:
-    """Jane, known to the portal first so that her ports are 10000-10099; afterwards without containers."""
+    """Jane, the first user: her ports are 10000-10099; without containers afterwards."""
     one = person("jane")
     assert one.http.get("/api/v1/me").json()["ports"] == [10000, 10099]
     yield one
@@ -156,23 +178,40 @@ def browser() -> Iterator[Browser]:
     names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
     path = next(found for name in names if name and (found := shutil.which(name)))
     with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        arguments = [
+            "--no-sandbox",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ]
         chromium = playwright.chromium.launch(executable_path=path, args=arguments)
         yield chromium
         chromium.close()
 
 
 @pytest.fixture
-def browser_of(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
+def browser_of(
+    browser: Browser, stack: Stack, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Page]]:
     """A page in a fresh browser of a person, whose card is in (or nobody's, for "")."""
     contexts: list[BrowserContext] = []
 
     def open_browser(name: str, **options: Any) -> Page:
-        certificates: list[Any] = [
-            {"origin": f"https://{stack.host}:{port}", "certPath": stack.certs / f"{name}.crt",
-             "keyPath": stack.certs / f"{name}.key"} for port in PORTS
-        ] if name else []  # fmt: skip
-        context = browser.new_context(ignore_https_errors=True, client_certificates=certificates, **options)
+        certificates: list[Any] = (
+            [
+                {
+                    "origin": f"https://{stack.host}:{port}",
+                    "certPath": stack.certs / f"{name}.crt",
+                    "keyPath": stack.certs / f"{name}.key",
+                }
+                for port in PORTS
+            ]
+            if name
+            else []
+        )
+        context = browser.new_context(
+            ignore_https_errors=True, client_certificates=certificates, **options
+        )
         context.set_default_timeout(30_000)
         contexts.append(context)
         return context.new_page()
@@ -192,11 +231,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     report = yield
     if report.failed:
         item.failed = True  # type: ignore[attr-defined]
-        done = subprocess.run(["docker", "ps", "-aq", "--filter", "label=com.docker.compose.project=portal-test"],
-                              capture_output=True, text=True, check=False)  # fmt: skip
+        done = subprocess.run(
+            ["docker", "ps", "-aq", "--filter", "label=com.docker.compose.project=portal-test"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         for container in done.stdout.split():
             said = subprocess.run(
-                ["docker", "logs", "--tail", "25", container], capture_output=True, text=True, check=False
+                ["docker", "logs", "--tail", "25", container],
+                capture_output=True,
+                text=True,
+                check=False,
             )
             report.sections.append((f"container {container}", said.stdout + said.stderr))
     return report

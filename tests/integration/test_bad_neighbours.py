@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -18,21 +18,33 @@ DEADLINE_S = 40
 
 
 @pytest.fixture
-def fragile(fleet: Fleet, stack: Stack, ray: Person) -> Iterator[TestVm]:
+def fragile(fleet: Fleet, stack: Stack, ray: Person) -> TestVm:
     """A VM of Ray's own with a small disk for images, so that his deployments go there."""
     vm = fleet.vms.get("vm-c") or fleet.add("vm-c", "--tmpfs=/var/lib/docker:size=96m,exec")
-    stack.admin("vm", "add", "vm-c", "--engine", vm.engine_url, "--address", vm.address, "--owner", "edipi:3456789012")
-    yield vm
+    stack.admin(
+        "vm",
+        "add",
+        "vm-c",
+        "--engine",
+        vm.engine_url,
+        "--address",
+        vm.address,
+        "--owner",
+        "edipi:3456789012",
+    )
+    return vm
 
 
 def nothing_left(stack: Stack, vm: TestVm, deployment: dict[str, Any]) -> None:
     """No container, and no lease: counted in the database itself."""
     assert vm.run("docker", "ps", "-aq") == ""
     assert deployment["urls"] == {}
-    count = ("import wiring; from portal import ledger\n"
-             "with wiring.portal(wiring.settings()).store.reading() as tx:\n"
-             "    held = ledger.live_leases(tx)\n"
-             f"print(sum(one['deployment_id'] == {deployment['id']!r} for one in held))")  # fmt: skip
+    count = (
+        "import wiring; from portal import ledger\n"
+        "with wiring.portal(wiring.settings()).store.reading() as tx:\n"
+        "    held = ledger.live_leases(tx)\n"
+        f"print(sum(one['deployment_id'] == {deployment['id']!r} for one in held))"
+    )
     assert stack.compose("exec", "-T", "api", "python3", "-c", count, capture=True).strip() == "0"
 
 
@@ -55,7 +67,9 @@ def eventually(look: Callable[[], bool]) -> None:
 
 def reachable(ray: Person, name: str) -> bool:
     """What the portal thinks of a VM."""
-    return bool(next(vm["reachable"] for vm in ray.http.get("/api/v1/vms").json() if vm["name"] == name))
+    return bool(
+        next(vm["reachable"] for vm in ray.http.get("/api/v1/vms").json() if vm["name"] == name)
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,8 +105,12 @@ def test_disk_full_while_pulling(stack: Stack, fragile: TestVm, ray: Person) -> 
     nothing_left(stack, fragile, fails(ray, "disk_full"))
 
 
-def test_a_release_that_is_gone_from_the_registry(stack: Stack, fragile: TestVm, ray: Person) -> None:
-    registry = httpx.Client(verify=False, auth=httpx.BasicAuth(**stack.registry_auth()), timeout=10, trust_env=False)
+def test_a_release_that_is_gone_from_the_registry(
+    stack: Stack, fragile: TestVm, ray: Person
+) -> None:
+    registry = httpx.Client(
+        verify=False, auth=httpx.BasicAuth(**stack.registry_auth()), timeout=10, trust_env=False
+    )
     image = next(one for one in ray.http.get("/api/v1/images").json() if one["name"] == "ml-cpu")
     manifests = f"https://127.0.0.1:{stack.registry_port}/v2/ml-cpu/manifests"
     url = f"{manifests}/{image['digest']}"
@@ -103,7 +121,9 @@ def test_a_release_that_is_gone_from_the_registry(stack: Stack, fragile: TestVm,
         nothing_left(stack, fragile, fails(ray, "image_gone"))
     finally:
         again = registry.put(
-            f"{manifests}/{image['release']}", content=manifest.content, headers={"Content-Type": media}
+            f"{manifests}/{image['release']}",
+            content=manifest.content,
+            headers={"Content-Type": media},
         )
         again.raise_for_status()
 
@@ -132,7 +152,9 @@ def test_ssh_refused_and_back(stack: Stack, fragile: TestVm, ray: Person) -> Non
     eventually(lambda: reachable(ray, "vm-c"))
 
 
-def test_an_engine_that_is_down_is_seen_and_said(stack: Stack, fragile: TestVm, ray: Person) -> None:
+def test_an_engine_that_is_down_is_seen_and_said(
+    stack: Stack, fragile: TestVm, ray: Person
+) -> None:
     fragile.stop_engine()
     try:
         eventually(lambda: not reachable(ray, "vm-c"))
@@ -144,7 +166,9 @@ def test_an_engine_that_is_down_is_seen_and_said(stack: Stack, fragile: TestVm, 
     eventually(lambda: reachable(ray, "vm-c"))
 
 
-def test_a_worker_killed_in_the_middle_loses_nothing(stack: Stack, vm_a: TestVm, john: Person) -> None:
+def test_a_worker_killed_in_the_middle_loses_nothing(
+    stack: Stack, vm_a: TestVm, john: Person
+) -> None:
     made = john.deploy("survivor")
     path = f"/api/v1/deployments/{made['id']}"
     eventually(lambda: john.http.get(path).json()["state"] in ("pulling", "starting"))
@@ -157,12 +181,17 @@ def test_a_worker_killed_in_the_middle_loses_nothing(stack: Stack, vm_a: TestVm,
     assert [e["action"] for e in events].count("deployment.running") == 1
 
 
-def test_many_who_follow_logs_hold_nobody_up(stack: Stack, vm_a: TestVm, jane: Person, john: Person) -> None:
+def test_many_who_follow_logs_hold_nobody_up(
+    stack: Stack, vm_a: TestVm, jane: Person, john: Person
+) -> None:
     made = john.settled(john.deploy("watched")["id"])
     path = f"/api/v1/deployments/{made['id']}/logs?tail=1&follow=true"
     with ExitStack() as following:
         for _ in range(60):
             next(following.enter_context(john.http.stream("GET", path)).iter_lines())
         assert jane.http.get("/api/v1/me", timeout=5).status_code == 200
-        assert john.http.get(f"/api/v1/deployments/{made['id']}/logs?tail=5", timeout=10).status_code == 200
+        assert (
+            john.http.get(f"/api/v1/deployments/{made['id']}/logs?tail=5", timeout=10).status_code
+            == 200
+        )
     assert jane.http.get("/api/v1/me", timeout=5).status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from collections.abc import Callable
@@ -54,13 +55,15 @@ def test_johns_certificate_on_janes_port_gets_a_page_that_says_so(
 
 
 def upgrade(stack: Stack, who: str, path: str) -> int:
-    """Ask for a WebSocket on Jane's port (RFC 6455, 4.1) from the port's own page; the status of the answer."""
+    """Ask for a WebSocket on Jane's port (RFC 6455, 4.1); the status of the answer."""
     context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
     context.load_cert_chain(stack.certs / f"{who}.crt", stack.certs / f"{who}.key")
     host = f"{stack.host}:{JANES_PORT}"
-    asked = (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: https://{host}\r\nUpgrade: websocket\r\n"
-             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")  # fmt: skip
+    asked = (
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: https://{host}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
     with (
         socket.create_connection((stack.host, JANES_PORT), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname=stack.host) as secure,
@@ -69,7 +72,9 @@ def upgrade(stack: Stack, who: str, path: str) -> int:
         return int(secure.recv(64).split(b" ")[1])
 
 
-def test_without_a_certificate_there_is_a_page_in_plain_words(stack: Stack, browser_of: OpenBrowser) -> None:
+def test_without_a_certificate_there_is_a_page_in_plain_words(
+    stack: Stack, browser_of: OpenBrowser
+) -> None:
     with client(stack, None) as nobody:
         for port in (stack.port, JANES_PORT):
             answer = nobody.get(f"https://{stack.host}:{port}/api/v1/me")
@@ -82,15 +87,21 @@ def test_without_a_certificate_there_is_a_page_in_plain_words(stack: Stack, brow
 
 
 @pytest.mark.parametrize(
-    "kind", ["another authority", "expired", "not yet valid", "server usage", "no usage", "no person"]
+    "kind",
+    ["another authority", "expired", "not yet valid", "server usage", "no usage", "no person"],
 )
-def test_a_certificate_that_proves_nothing_here_is_refused(stack: Stack, tmp_path: Path, kind: str) -> None:
+def test_a_certificate_that_proves_nothing_here_is_refused(
+    stack: Stack, tmp_path: Path, kind: str
+) -> None:
     authority = pki.Authority("Other") if kind == "another authority" else _authority(stack)
-    name, upn = ("web server", None) if kind == "no person" else ("DOE.JANE.Q.1234567890", "1234567890@mil")
-    usages = {"server usage": [ExtendedKeyUsageOID.SERVER_AUTH], "no usage": []}.get(kind)
-    days, starts = {"expired": (1, timedelta(days=-2)), "not yet valid": (9, timedelta(days=2))}.get(
-        kind, (9, timedelta(minutes=-5))
+    name, upn = (
+        ("web server", None) if kind == "no person" else ("DOE.JANE.Q.1234567890", "1234567890@mil")
     )
+    usages = {"server usage": [ExtendedKeyUsageOID.SERVER_AUTH], "no usage": []}.get(kind)
+    days, starts = {
+        "expired": (1, timedelta(days=-2)),
+        "not yet valid": (9, timedelta(days=2)),
+    }.get(kind, (9, timedelta(minutes=-5)))
     authority.person(name, upn, usages=usages, days=days, starts=starts).write(tmp_path, "x")
     with client(stack, tmp_path / "x") as somebody:
         api = somebody.get(f"{stack.url}/api/v1/me")
@@ -109,10 +120,16 @@ def test_a_card_that_is_revoked_opens_nothing_any_more_and_the_new_one_does(
     lost.write(tmp_path, "lost")
     port = f"https://{stack.host}:{JANES_PORT}/api"
     with client(stack, tmp_path / "lost") as finder:
-        assert [finder.get(url).status_code for url in (f"{stack.url}/api/v1/me", port)] == [200, 200]
+        assert [finder.get(url).status_code for url in (f"{stack.url}/api/v1/me", port)] == [
+            200,
+            200,
+        ]
         stack.revoke(authority, lost.certificate)
         try:
-            wait_until(lambda: finder.get(f"{stack.url}/api/v1/me").status_code == 401, "the new list counts")
+            wait_until(
+                lambda: finder.get(f"{stack.url}/api/v1/me").status_code == 401,
+                "the new list counts",
+            )
             wait_until(lambda: finder.get(port).status_code == 401, "at the gateway, too")
             assert "revoked by its authority" in finder.get(f"{stack.url}/api/v1/me").text
             assert "revoked by its authority" in finder.get(port).text
@@ -137,24 +154,29 @@ FORGED = {
 }
 
 
-def test_forged_identity_headers_change_nothing(stack: Stack, running: dict[str, object], john: Person) -> None:
+def test_forged_identity_headers_change_nothing(
+    stack: Stack, running: dict[str, object], john: Person
+) -> None:
     janes = (stack.certs / "jane.crt").read_text().replace("\n", "%0A")
     forged = {**FORGED, "X-Client-Cert": janes}
     me = john.http.get("/api/v1/me", headers=forged).json()
     assert me["subject"] == "edipi:2345678901"
     assert john.http.get(f"/api/v1/deployments/{running['id']}", headers=forged).status_code == 404
-    assert john.http.get(f"https://{stack.host}:{JANES_PORT}/api", headers=forged).status_code == 403
+    assert (
+        john.http.get(f"https://{stack.host}:{JANES_PORT}/api", headers=forged).status_code == 403
+    )
     with client(stack, None) as nobody:
         assert nobody.get(f"{stack.url}/api/v1/me", headers=forged).status_code in (400, 403)
 
 
 @pytest.mark.parametrize(
-    ("service", "path"), [("api:8000", "/api/v1/me"), ("api:8000", "/authz"), ("worker:9000", "/logs/x")]
+    ("service", "path"),
+    [("api:8000", "/api/v1/me"), ("api:8000", "/authz"), ("worker:9000", "/logs/x")],
 )
 def test_the_services_believe_nobody_who_comes_past_the_gateway(
     stack: Stack, vm_a: TestVm, service: str, path: str
 ) -> None:
-    """A VM is on the same network here, as bad as it gets; headers as nginx would send them, but for the secret."""
+    """A hostile VM on the same network; headers as nginx sends them, but for the secret."""
     script = (
         "import sys, urllib.request, urllib.error\n"
         f"r = urllib.request.Request('http://{service}{path}', headers={FORGED!r})\n"
@@ -168,21 +190,37 @@ def test_the_services_believe_nobody_who_comes_past_the_gateway(
     assert said.decode().strip() in ("401", "403")
 
 
-def test_a_foreign_page_cannot_use_janes_card(stack: Stack, running: dict[str, object], jane: Person) -> None:
-    foreign = {"Origin": f"https://{stack.host}:10100"}  # a notebook of John's, say: same site, other origin
+def test_a_foreign_page_cannot_use_janes_card(
+    stack: Stack, running: dict[str, object], jane: Person
+) -> None:
+    # A notebook of John's, say: same site, other origin.
+    foreign = {"Origin": f"https://{stack.host}:10100"}
     order = {"image": "ml-cpu", "name": "planted"}
     assert jane.http.post("/api/v1/deployments", json=order, headers=foreign).status_code == 403
     planted = {"type": "file", "format": "text", "content": "x"}
     url = f"https://{stack.host}:{JANES_PORT}/api/contents/planted.txt"
     assert jane.http.put(url, json=planted, headers=foreign).status_code == 403
-    assert jane.http.put(url, json=planted, headers={"Origin": f"https://{stack.host}:{JANES_PORT}"}).status_code == 201
+    assert (
+        jane.http.put(
+            url, json=planted, headers={"Origin": f"https://{stack.host}:{JANES_PORT}"}
+        ).status_code
+        == 201
+    )
 
 
 def test_the_jupyter_token_never_reaches_the_browser(
     stack: Stack, running: dict[str, object], jane: Person, vm_a: TestVm
 ) -> None:
-    token = vm_a.run("docker", "inspect", "-f", "{{range .Config.Env}}{{println .}}{{end}}", f"portal-{running['id']}")
-    secret = next(line for line in token.splitlines() if line.startswith("PORTAL_TOKEN=")).split("=")[1]
+    token = vm_a.run(
+        "docker",
+        "inspect",
+        "-f",
+        "{{range .Config.Env}}{{println .}}{{end}}",
+        f"portal-{running['id']}",
+    )
+    secret = next(line for line in token.splitlines() if line.startswith("PORTAL_TOKEN=")).split(
+        "="
+    )[1]
     pages = [jane.http.get(u) for u in (running["urls"]["jupyter"] + "lab", "/api/v1/deployments")]  # type: ignore[index]
     assert all(secret not in page.text and secret not in str(page.headers) for page in pages)
 
@@ -190,12 +228,19 @@ def test_the_jupyter_token_never_reaches_the_browser(
 def test_the_container_is_hardened_and_published_on_the_internal_address_only(
     running: dict[str, object], vm_a: TestVm
 ) -> None:
-    import json
-
     box = json.loads(vm_a.run("docker", "inspect", f"portal-{running['id']}"))[0]
     host = box["HostConfig"]
-    assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and host["SecurityOpt"] == ["no-new-privileges"]
-    assert host["Memory"] == 2**30 and host["NanoCpus"] == 10**9 and host["PidsLimit"] > 0 and not host["Privileged"]
+    assert (
+        host["ReadonlyRootfs"]
+        and host["CapDrop"] == ["ALL"]
+        and host["SecurityOpt"] == ["no-new-privileges"]
+    )
+    assert (
+        host["Memory"] == 2**30
+        and host["NanoCpus"] == 10**9
+        and host["PidsLimit"] > 0
+        and not host["Privileged"]
+    )
     assert box["Config"]["User"] == "1000:1000"
     assert "@sha256:" in box["Config"]["Image"]
     addresses = {b["HostIp"] for bindings in host["PortBindings"].values() for b in bindings}

@@ -1,6 +1,7 @@
-"""The framework images, built for real on stand-in bases and tested in their containers; and the seed's own commands.
+"""The framework images, built for real on stand-in bases and tested in their containers.
 
-NVIDIA's registry cannot be reached where this runs. What differs from the real thing is the base alone.
+NVIDIA's registry cannot be reached where this runs. What differs from the real thing is the base
+alone.
 """
 
 from __future__ import annotations
@@ -19,13 +20,22 @@ WITH_FRAMEWORK = {"gpu-pytorch": "torch", "gpu-tensorflow": "tensorflow"}
 
 
 @pytest.mark.parametrize("name", WITH_FRAMEWORK)
-def test_a_framework_image_goes_through_the_whole_pipeline(stack: Stack, name: str, ray: Person) -> None:
+def test_a_framework_image_goes_through_the_whole_pipeline(
+    stack: Stack, name: str, ray: Person
+) -> None:
     said: list[str] = []
     stack.publish(name, say=said.append)
     text = "\n".join(said)
-    for tested in ("Jupyter Server", "answers on 6006", "the owner's key opens it", "read-only root", "0 refused"):
+    for tested in (
+        "Jupyter Server",
+        "answers on 6006",
+        "the owner's key opens it",
+        "read-only root",
+        "0 refused",
+    ):
         assert tested in text
-    assert ("loss" in text) if name == "gpu-pytorch" else ("losses" in text)  # its example notebook ran
+    # Its example notebook ran.
+    assert ("loss" in text) if name == "gpu-pytorch" else ("losses" in text)
     release = next(one for one in ray.http.get("/api/v1/releases").json() if one["image"] == name)
     packages = ray.http.get(f"/api/v1/releases/{release['id']}/packages").json()
     assert WITH_FRAMEWORK[name] in {package.partition("-")[0] for package in packages}
@@ -34,17 +44,26 @@ def test_a_framework_image_goes_through_the_whole_pipeline(stack: Stack, name: s
 
 @pytest.mark.parametrize("name", ["gpu-jupyter", "ml-cpu"])
 def test_the_seeds_own_command_builds_from_the_images_folder(stack: Stack, name: str) -> None:
-    """`cd images/NAME && docker build -t ghcr.io/your-org/NAME:latest .`, with the base that is here."""
+    """`docker build -t ghcr.io/your-org/NAME:latest .` in images/NAME, on the base at hand."""
     stacks.ensure_base(name)
     folder = ROOT / "images" / name
     pinned = yaml.safe_load((folder / "image.yaml").read_text())["builds"][0]["base"]
     engine = docker.from_env()
-    here = [] if _present(engine, pinned) else ["--build-arg", f"BASE_IMAGE={pinned.partition('@')[0]}"]
+    here = (
+        []
+        if _present(engine, pinned)
+        else ["--build-arg", f"BASE_IMAGE={pinned.partition('@')[0]}"]
+    )
     for certificate in stacks.HOST_CAS.glob("*.crt"):
         (folder / "certs" / certificate.name).write_bytes(certificate.read_bytes())
     tag = f"ghcr.io/your-org/{name}:latest"
-    done = subprocess.run(["docker", "build", "-t", tag, *here, "."], cwd=folder, capture_output=True, text=True,
-                          check=False)  # fmt: skip
+    done = subprocess.run(
+        ["docker", "build", "-t", tag, *here, "."],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-2000:]
     engine.images.remove(tag)
 
@@ -57,7 +76,9 @@ def _present(engine: docker.DockerClient, reference: str) -> bool:
     return True
 
 
-def test_approved_images_come_to_a_vm_ahead_and_deploy_says_so(stack: Stack, vm_a: TestVm, jane: Person) -> None:
+def test_approved_images_come_to_a_vm_ahead_and_deploy_says_so(
+    stack: Stack, vm_a: TestVm, jane: Person
+) -> None:
     version = {one["name"]: one["digest"] for one in jane.http.get("/api/v1/images").json()}
     vm_a.run("docker", "image", "prune", "--all", "--force")
     stack.settings["PORTAL_PREPULL"] = "true"
@@ -67,7 +88,12 @@ def test_approved_images_come_to_a_vm_ahead_and_deploy_says_so(stack: Stack, vm_
     finally:
         stack.settings["PORTAL_PREPULL"] = "false"
         stack.compose("up", "-d", "--wait", "--no-deps", "worker", capture=True)
-    assert "vm-a" in next(one for one in jane.http.get("/api/v1/images").json() if one["name"] == "ml-cpu")["ready_on"]
+    assert (
+        "vm-a"
+        in next(one for one in jane.http.get("/api/v1/images").json() if one["name"] == "ml-cpu")[
+            "ready_on"
+        ]
+    )
     made = jane.settled(jane.deploy("at-once")["id"])
     assert made["state"] == "running"
     assert made["progress"] == []  # nothing was left to download
@@ -75,4 +101,8 @@ def test_approved_images_come_to_a_vm_ahead_and_deploy_says_so(stack: Stack, vm_
 
 
 def _until_there(vm: TestVm, digest: str) -> None:
-    wait_until(lambda: digest in vm.run("docker", "images", "--digests"), "the image is downloaded ahead", 150)
+    wait_until(
+        lambda: digest in vm.run("docker", "images", "--digests"),
+        "the image is downloaded ahead",
+        150,
+    )

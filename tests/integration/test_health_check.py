@@ -1,4 +1,4 @@
-"""health-check.sh against a portal that is well and against broken ones: each is diagnosed by name, with a way out."""
+"""health-check.sh against a healthy portal and broken ones: each named, with a way out."""
 
 from __future__ import annotations
 
@@ -19,12 +19,22 @@ from production_system import VM, containers
 from stack import ROOT, Stack
 
 CHECK = ROOT / "scripts" / "health-check.sh"
-SECTIONS = set(re.findall(r'<a id="([^"]+)"></a>', (ROOT / "docs" / "TROUBLESHOOTING.md").read_text(encoding="utf-8")))
+SECTIONS = set(
+    re.findall(
+        r'<a id="([^"]+)"></a>', (ROOT / "docs" / "TROUBLESHOOTING.md").read_text(encoding="utf-8")
+    )
+)
 
 
 def check(system: Stack, *arguments: str, **settings: str) -> tuple[int, dict[str, Any]]:
-    done = subprocess.run([CHECK, "--json", *arguments], env={**system.variables(), **settings}, text=True,
-                          capture_output=True, check=False, timeout=120)  # fmt: skip
+    done = subprocess.run(
+        [CHECK, "--json", *arguments],
+        env={**system.variables(), **settings},
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
     found: dict[str, Any] = json.loads(done.stdout)
     return done.returncode, found
 
@@ -60,46 +70,86 @@ def changed(production: Stack) -> Iterator[Callable[[str, bytes], None]]:
 
 def certificate(days: int) -> bytes:
     """Of nobody, good for so many days."""
-    made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "/dev/null", "-subj",
-                           "/CN=test", "-days", str(days)], capture_output=True, check=False)  # fmt: skip
+    made = subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ed25519",
+            "-nodes",
+            "-keyout",
+            "/dev/null",
+            "-subj",
+            "/CN=test",
+            "-days",
+            str(days),
+        ],
+        capture_output=True,
+        check=False,
+    )
     return made.stdout
 
 
 def test_a_portal_that_is_well_says_so(production: Stack) -> None:
-    production.compose("exec", "-T", "backup", "python3", "admin.py", "backup", "/backups", capture=True)
-    code, found = check(production, PORTAL_CERTIFICATE_WARNING_DAYS="1", PORTAL_DISK_WARNING_PERCENT="101",
-                        PORTAL_DISK_CRITICAL_PERCENT="101")  # fmt: skip
+    production.compose(
+        "exec", "-T", "backup", "python3", "admin.py", "backup", "/backups", capture=True
+    )
+    code, found = check(
+        production,
+        PORTAL_CERTIFICATE_WARNING_DAYS="1",
+        PORTAL_DISK_WARNING_PERCENT="101",
+        PORTAL_DISK_CRITICAL_PERCENT="101",
+    )
     told = {(one["check"], one["subject"]) for one in found["findings"]}
-    assert {("services", "api"), ("database", "database"), ("registry", "registry"), ("proxy", "127.0.0.3:8443"),
-            ("certificate", "the server"), ("backup", "backup")} <= told  # fmt: skip
+    assert {
+        ("services", "api"),
+        ("database", "database"),
+        ("registry", "registry"),
+        ("proxy", "127.0.0.3:8443"),
+        ("certificate", "the server"),
+        ("backup", "backup"),
+    } <= told
+    # A VM of the tests, without a firewall.
     assert wrong(found) <= {
         ("firewall", VM),
         ("ports", VM),
         ("clock", "this machine"),
-    }  # a VM of the tests, without a firewall
+    }
     assert code in (1, 2)
 
 
 @pytest.mark.parametrize(
     ("service", "check_name", "subject"),
-    [("postgres", "database", "database"), ("registry", "registry", "registry"), ("proxy", "services", "proxy"),
-     ("worker", "services", "worker"), ("ui", "services", "ui")],
-)  # fmt: skip
-def test_a_service_that_is_down(production: Stack, service: str, check_name: str, subject: str) -> None:
+    [
+        ("postgres", "database", "database"),
+        ("registry", "registry", "registry"),
+        ("proxy", "services", "proxy"),
+        ("worker", "services", "worker"),
+        ("ui", "services", "ui"),
+    ],
+)
+def test_a_service_that_is_down(
+    production: Stack, service: str, check_name: str, subject: str
+) -> None:
     with stopped(production, service):
         code, found = check(production)
     assert code == 2
     assert {(check_name, subject), ("services", service)} <= wrong(found)
 
 
-def test_a_certificate_that_expires_soon(production: Stack, changed: Callable[[str, bytes], None]) -> None:
+def test_a_certificate_that_expires_soon(
+    production: Stack, changed: Callable[[str, bytes], None]
+) -> None:
     changed("server_cert", certificate(5))
     found = check(production)[1]
     says = next(one["says"] for one in found["findings"] if one["subject"] == "the server")
     assert re.fullmatch(r"The certificate of the server expires in [45] days\.", says)
 
 
-def test_something_that_is_no_certificate(production: Stack, changed: Callable[[str, bytes], None]) -> None:
+def test_something_that_is_no_certificate(
+    production: Stack, changed: Callable[[str, bytes], None]
+) -> None:
     changed("registry_ca", b"not a certificate")
     code, found = check(production)
     assert code == 2
@@ -136,7 +186,9 @@ def test_a_vm_that_was_not_proven(production: Stack) -> None:
     address = containers(production, "registry")[0].attrs["NetworkSettings"]["Networks"]
     host = next(iter(address.values()))["IPAddress"]
     with pytest.raises(Exception, match="cannot be used"):
-        production.admin("vm", "setup", "vm-none", "--engine", "ssh://portal@registry", "--address", host)
+        production.admin(
+            "vm", "setup", "vm-none", "--engine", "ssh://portal@registry", "--address", host
+        )
     try:
         wait_until(lambda: ("vm", "vm-none") in wrong(check(production)[1]), "it is named", 60)
     finally:
@@ -149,25 +201,51 @@ def test_a_compose_file_that_cannot_be_read(production: Stack) -> None:
     assert ("services", "compose") in wrong(found)
 
 
-def test_it_works_from_anywhere_with_the_settings_in_an_env_file(production: Stack, tmp_path: Path) -> None:
+def test_it_works_from_anywhere_with_the_settings_in_an_env_file(
+    production: Stack, tmp_path: Path
+) -> None:
     for part in ("deployment", "scripts"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns(".env"))
     shutil.copytree(production.home / "secrets", tmp_path / "deployment" / "secrets")
-    settings = {name: value for name, value in production.variables().items() if os.environ.get(name) != value}
+    settings = {
+        name: value
+        for name, value in production.variables().items()
+        if os.environ.get(name) != value
+    }
     settings |= {"COMPOSE_FILE": ":".join(production.files), "PORTAL_SECRETS": "./secrets"}
-    lines = [f'{name}="{value}"  # as an administrator may write it' for name, value in settings.items()]
+    lines = [
+        f'{name}="{value}"  # as an administrator may write it' for name, value in settings.items()
+    ]
     (tmp_path / "deployment" / ".env").write_text("\n".join(lines))
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("PORTAL_", "COMPOSE_"))}
-    done = subprocess.run([tmp_path / "scripts" / "health-check.sh", "--json"], env=plain, cwd="/", text=True,
-                          capture_output=True, check=False, timeout=120)  # fmt: skip
+    plain = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PORTAL_", "COMPOSE_"))
+    }
+    done = subprocess.run(
+        [tmp_path / "scripts" / "health-check.sh", "--json"],
+        env=plain,
+        cwd="/",
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
     found: dict[str, Any] = json.loads(done.stdout)
     told = {(one["check"], one["subject"]): one["state"] for one in found["findings"]}
-    assert told["services", "api"] == told["services", "postgres"] == told["proxy", "127.0.0.3:8443"] == "ok", found
+    assert (
+        told["services", "api"]
+        == told["services", "postgres"]
+        == told["proxy", "127.0.0.3:8443"]
+        == "ok"
+    ), found
     assert told["certificate", "the server"] in ("ok", "warning")
 
 
-def test_a_proof_on_request_tries_no_container_where_it_would_not_be_kept_apart(production: Stack) -> None:
-    """This VM of the tests has no firewall; on prepared ones setup-vm.sh's own tests run the same proof to its end."""
+def test_a_proof_on_request_tries_no_container_where_it_would_not_be_kept_apart(
+    production: Stack,
+) -> None:
+    """This VM has no firewall; setup-vm.sh's own tests run the verification to its end."""
     found = check(production, "--deploy", VM)[1]
     said = [one["says"] for one in found["findings"] if one["check"] == "deploy"]
     assert any(text.startswith("Docker Engine ") for text in said), said
@@ -175,8 +253,14 @@ def test_a_proof_on_request_tries_no_container_where_it_would_not_be_kept_apart(
 
 
 def test_every_finding_leads_to_a_section_and_every_text_is_readable(production: Stack) -> None:
-    done = subprocess.run([CHECK], env={**production.variables(), "PORTAL_DISK_CRITICAL_PERCENT": "1"}, text=True,
-                          capture_output=True, check=False, timeout=120)  # fmt: skip
+    done = subprocess.run(
+        [CHECK],
+        env={**production.variables(), "PORTAL_DISK_CRITICAL_PERCENT": "1"},
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 2
     assert "run:  docker system df" in done.stdout
     assert re.search(r"critical: \d+ critical, \d+ warnings, \d+ well", done.stdout)

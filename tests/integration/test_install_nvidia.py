@@ -1,4 +1,4 @@
-"""install-nvidia.sh, alone and as a part of setup-vm.sh, on a machine with a STAND-IN GPU and package repository."""
+"""install-nvidia.sh, alone and within setup-vm.sh, with a STAND-IN GPU and repository."""
 
 from __future__ import annotations
 
@@ -37,10 +37,16 @@ def bare(hall: Hall) -> Machine:
 
 @pytest.fixture(scope="module")
 def machine(bare: Machine) -> Machine:
-    """The same after somebody put a GPU in, and its driver; a mirror of NVIDIA's repository is at hand."""
-    bare.run(f"mount -t tmpfs none {PCI} && mkdir {PCI}/0000:01:00.0 && echo 0x10de > {PCI}/0000:01:00.0/vendor")
+    """The same after a GPU and its driver were added; a mirror of NVIDIA's repository exists."""
+    bare.run(
+        f"mount -t tmpfs none {PCI} && mkdir {PCI}/0000:01:00.0 && echo 0x10de >"
+        f" {PCI}/0000:01:00.0/vendor"
+    )
     bare.copy(HERE / "nvidia-smi", "/usr/bin")
-    bare.run(f"chmod 0755 /usr/bin/nvidia-smi; echo 'GPU 0: NVIDIA L4 (UUID: {GPU})' > /etc/standin-gpus.list")
+    bare.run(
+        f"chmod 0755 /usr/bin/nvidia-smi; echo 'GPU 0: NVIDIA L4 (UUID: {GPU})' >"
+        " /etc/standin-gpus.list"
+    )
     set_driver(bare, DRIVER)
     stacks.build(HERE, REPOSITORY)
     box = docker.from_env().containers.create(REPOSITORY)
@@ -62,7 +68,9 @@ def install(machine: Machine, environment: str = "") -> tuple[int, str]:
 
 
 def set_up(hall: Hall, machine: Machine) -> str:
-    done = hall.setup("--name", machine.name, machine.address, PORTAL_NVIDIA_REPOSITORY="file:///opt/repository")
+    done = hall.setup(
+        "--name", machine.name, machine.address, PORTAL_NVIDIA_REPOSITORY="file:///opt/repository"
+    )
     assert done.returncode == 0, done.stdout
     return done.stdout
 
@@ -77,14 +85,23 @@ def test_without_a_gpu_it_says_so_and_ends_well(bare: Machine) -> None:
     [
         ("mkdir -p /opt/modules/nouveau", "KERNEL_MODULES=/opt/modules", "nouveau holds the GPU"),
         ("", "PORTAL_MIN_DRIVER=999.0", f"The driver {DRIVER} is older than 999.0"),
-        ("mkdir /opt/nothing; for one in bash find head cat grep sed awk id tr od tail dirname sort; do "
-         "ln -sf $(command -v $one) /opt/nothing/; done", "PATH=/opt/nothing", "no NVIDIA driver"),
+        (
+            (
+                "mkdir /opt/nothing; for one in bash find head cat grep sed awk id tr od tail"
+                " dirname sort; do ln -sf $(command -v $one) /opt/nothing/; done"
+            ),
+            "PATH=/opt/nothing",
+            "no NVIDIA driver",
+        ),
         ("mv /etc/standin-gpus.csv /opt/", "", "The driver does not answer"),
-        ("mkdir -p /opt/efi; printf '\\6\\0\\0\\0\\1' > /opt/efi/SecureBoot-8be4df61", "EFI_VARIABLES=/opt/efi",
-         "secure boot is on"),
+        (
+            "mkdir -p /opt/efi; printf '\\6\\0\\0\\0\\1' > /opt/efi/SecureBoot-8be4df61",
+            "EFI_VARIABLES=/opt/efi",
+            "secure boot is on",
+        ),
     ],
     ids=["nouveau", "old driver", "no driver", "silent driver", "secure boot"],
-)  # fmt: skip
+)
 def test_what_keeps_a_gpu_from_working_is_named_before_anything_is_installed(
     machine: Machine, prepare: str, environment: str, words: str
 ) -> None:
@@ -94,7 +111,9 @@ def test_what_keeps_a_gpu_from_working_is_named_before_anything_is_installed(
     assert "no toolkit" in machine.run("command -v nvidia-ctk || echo no toolkit")
 
 
-def test_setup_vm_installs_the_toolkit_and_proves_a_container_with_a_gpu(hall: Hall, machine: Machine) -> None:
+def test_setup_vm_installs_the_toolkit_and_proves_a_container_with_a_gpu(
+    hall: Hall, machine: Machine
+) -> None:
     machine.run("[ -e /etc/standin-gpus.csv ] || mv /opt/standin-gpus.csv /etc/")
     said = set_up(hall, machine)
     assert f"driver {DRIVER}, 1 GPUs" in said
@@ -109,7 +128,9 @@ def test_again_it_changes_nothing(hall: Hall, machine: Machine) -> None:
     assert machine.run("cat /etc/docker/daemon.json; systemctl show -p MainPID docker") == before
 
 
-def test_an_update_of_the_driver_renews_the_cdi_specification_at_boot_and_by_hand(machine: Machine) -> None:
+def test_an_update_of_the_driver_renews_the_cdi_specification_at_boot_and_by_hand(
+    machine: Machine,
+) -> None:
     set_driver(machine, "560.35.03")
     code, said = install(machine, "PORTAL_NVIDIA_REPOSITORY=file:///opt/repository")
     assert (code, "doing   the CDI specification is of driver 560.35.03" in said) == (0, True), said

@@ -1,4 +1,4 @@
-"""Who can reach what: measured from every place to every place, and compared with the table in docs/SECURITY.md."""
+"""Who can reach what: measured everywhere, and compared with docs/SECURITY.md's table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORKSTATION = "container-portal-test-workstation:dev"
 
 @dataclass
 class World:
-    """Two machines that setup-vm.sh prepared: Jane and John on the first, John on the second; a workstation."""
+    """Two machines prepared by setup-vm.sh: Jane and John on the first, John on the second."""
 
     stack: Stack
     first: Machine
@@ -39,17 +39,22 @@ class World:
     def knock(self, place: str, host: str, port: int) -> str:
         """ "open" or "closed", as it is from a place."""
         script = KNOCK.format(host=host, port=port)
-        if place.startswith("a container of"):  # from its network; the VM's own shell, the image need not have one
+        # From its network; the VM's own shell, the image need not have one.
+        if place.startswith("a container of"):
             machine = self.second if place.endswith("another VM") else self.first
             process = f"$(docker inspect -f '{{{{.State.Pid}}}}' {self.containers[place]})"
             return machine.run(f"nsenter --net --target {process} {script}").strip()
-        box = self.workstation if place == "a workstation" else docker.from_env().containers.get("portal-test-proxy-1")
+        box = (
+            self.workstation
+            if place == "a workstation"
+            else docker.from_env().containers.get("portal-test-proxy-1")
+        )
         said = box.exec_run(["bash", "-c", script])[1]
         assert isinstance(said, bytes)
         return said.decode().strip()
 
     def inner(self) -> str:
-        """The address of A's container on its VM; other machines are told that the way to it leads over the VM."""
+        """The address of A's container on its VM, with a route to it over the VM."""
         found = self.first.run(
             "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "
             + self.containers["a container of A"]
@@ -63,9 +68,15 @@ class World:
     def targets(self) -> dict[str, list[tuple[str, int]]]:
         """What the columns of the table mean: one door of each closes the cell for good."""
         inner = self.inner()
-        [api], [worker], [proxy] = (self.stack.addresses(name) for name in ("api", "worker", "proxy"))
+        [api], [worker], [proxy] = (
+            self.stack.addresses(name) for name in ("api", "worker", "proxy")
+        )
         return {
-            "A's notebook and TensorBoard": [(self.first.address, 10000), (self.first.address, 10001), (inner, 8888)],
+            "A's notebook and TensorBoard": [
+                (self.first.address, 10000),
+                (self.first.address, 10001),
+                (inner, 8888),
+            ],
             "A's SSH": [(self.first.address, 10002)],
             "the VM's SSH": [(self.first.address, 22)],
             "the VM's engine": [(self.first.address, 2375), (self.first.address, 2376)],
@@ -82,9 +93,12 @@ class World:
                 if promised()[place][column] == NOT_OURS:
                     found[place][column] = NOT_OURS
                     continue
-                if place == "a container of A" and column.startswith("A's"):
-                    doors = [door for door in doors if door[0] == self.first.address]  # itself it reaches, of course
-                states = {self.knock(place, *door) for door in doors}
+                itself = place == "a container of A" and column.startswith("A's")
+                states = {
+                    self.knock(place, *door)
+                    for door in doors
+                    if not itself or door[0] == self.first.address
+                }
                 found[place][column] = "open" if "open" in states else "closed"
         return found
 
@@ -107,13 +121,16 @@ def promised() -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def world(stack: Stack, person: Callable[[str], Person], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(
+    stack: Stack, person: Callable[[str], Person], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
     hall = Hall(stack)
     stacks.build(Path(__file__).parent / "workstation", WORKSTATION)
     network = f"{stack.project}_portal"
+    # To set a route.
     desk = docker.from_env().containers.run(
         WORKSTATION, detach=True, network=network, init=True, cap_add=["NET_ADMIN"]
-    )  # to set a route
+    )
     database = database_on(network, tmp_path_factory.mktemp("database"))
     people = {name: person(name) for name in ("jane", "john")}
     for one in people.values():
@@ -124,16 +141,28 @@ def world(stack: Stack, person: Callable[[str], Person], tmp_path_factory: pytes
         for machine in (first, second):
             done = hall.setup("--name", machine.name, machine.address)
             assert done.returncode == 0, done.stdout
-        made = World(stack, first, second, desk, database.attrs["NetworkSettings"]["Networks"][network]["IPAddress"])
-        # B first: each VM gives the first network to whoever comes first, and A's must not be B's on the other VM.
-        orders = (("john", "a container of B", first), ("jane", "a container of A", first),
-                  ("john", "a container of B on another VM", second))  # fmt: skip
+        made = World(
+            stack,
+            first,
+            second,
+            desk,
+            database.attrs["NetworkSettings"]["Networks"][network]["IPAddress"],
+        )
+        # B first: each VM gives the first network to whoever comes first, and A's must not be B's
+        # on the other VM.
+        orders = (
+            ("john", "a container of B", first),
+            ("jane", "a container of A", first),
+            ("john", "a container of B on another VM", second),
+        )
         for name in active:
             stack.admin("vm", "drain", name)
         for who, place, machine in orders:
             other = second if machine is first else first
             stack.admin("vm", "drain", other.name)
-            deployed = people[who].deploy(place.replace("a container of ", "").replace(" ", "-").lower(), ssh=True)
+            deployed = people[who].deploy(
+                place.replace("a container of ", "").replace(" ", "-").lower(), ssh=True
+            )
             settled = people[who].settled(deployed["id"])
             assert (settled["state"], settled["vm"]) == ("running", machine.name), settled
             made.containers[place] = f"portal-{deployed['id']}"
@@ -152,9 +181,17 @@ def world(stack: Stack, person: Callable[[str], Person], tmp_path_factory: pytes
 
 
 def settled_again(world: World, machine: Machine) -> None:
-    """After the machine's engine was away: containers are up (their restart is the portal's or the engine's)."""
-    wait_until(lambda: "10000" in machine.run("docker ps --format '{{.Ports}}'", check=False), "containers run", 60)
-    wait_until(lambda: world.knock("the gateway", machine.address, 10000) == "open", "A's notebook answers", 60)
+    """After the engine was away: containers are up again, by the portal or the engine."""
+    wait_until(
+        lambda: "10000" in machine.run("docker ps --format '{{.Ports}}'", check=False),
+        "containers run",
+        60,
+    )
+    wait_until(
+        lambda: world.knock("the gateway", machine.address, 10000) == "open",
+        "A's notebook answers",
+        60,
+    )
 
 
 def test_the_matrix_after_setup(world: World) -> None:
@@ -179,9 +216,13 @@ def test_containers_reach_no_cloud_metadata_and_no_internal_network(world: World
 def test_who_may_use_ssh_is_a_setting(world: World) -> None:
     hall = Hall(world.stack, {world.first.name: world.first})
     world.workstation.reload()
-    address = world.workstation.attrs["NetworkSettings"]["Networks"][f"{world.stack.project}_portal"]["IPAddress"]
+    address = world.workstation.attrs["NetworkSettings"]["Networks"][
+        f"{world.stack.project}_portal"
+    ]["IPAddress"]
     for networks, state in ((f"{address}/32", "open"), ("", "closed")):
-        done = hall.setup("--name", world.first.name, world.first.address, PORTAL_SSH_NETWORKS=networks)
+        done = hall.setup(
+            "--name", world.first.name, world.first.address, PORTAL_SSH_NETWORKS=networks
+        )
         assert done.returncode == 0, done.stdout
         assert world.knock("a workstation", world.first.address, 10002) == state
         assert world.knock("a workstation", world.first.address, 10000) == "closed"
@@ -189,16 +230,24 @@ def test_who_may_use_ssh_is_a_setting(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("egress", "doors"),
-    [("none", {9: "dropped", 10: "dropped"}), ("proxy", {9: "let out", 10: "dropped"}),
-     ("open", {9: "let out", 10: "let out"})],
-)  # fmt: skip
+    [
+        ("none", {9: "dropped", 10: "dropped"}),
+        ("proxy", {9: "let out", 10: "dropped"}),
+        ("open", {9: "let out", 10: "let out"}),
+    ],
+)
 def test_the_way_out_is_a_setting(world: World, egress: str, doors: dict[int, str]) -> None:
-    """To an address that is not of the internal network: this host's, on Docker's own bridge; 9 is the proxy's port."""
+    """An address outside the internal network: this host's on Docker's own bridge."""
     subnet = docker.from_env().networks.get("bridge").attrs["IPAM"]["Config"][0]["Subnet"]
     outside = str(next(ip_network(subnet).hosts()))
     hall = Hall(world.stack, {world.first.name: world.first})
-    done = hall.setup("--name", world.first.name, world.first.address, PORTAL_EGRESS=egress,
-                      PORTAL_EGRESS_PROXY=f"{outside}:9" if egress == "proxy" else "")  # fmt: skip
+    done = hall.setup(
+        "--name",
+        world.first.name,
+        world.first.address,
+        PORTAL_EGRESS=egress,
+        PORTAL_EGRESS_PROXY=f"{outside}:9" if egress == "proxy" else "",
+    )
     assert done.returncode == 0, done.stdout
     found = {}
     for port in doors:
@@ -209,7 +258,9 @@ def test_the_way_out_is_a_setting(world: World, egress: str, doors: dict[int, st
     assert found == doors
 
 
-def test_the_portals_key_reaches_the_engines_socket_and_nothing_else_through_a_vm(world: World) -> None:
+def test_the_portals_key_reaches_the_engines_socket_and_nothing_else_through_a_vm(
+    world: World,
+) -> None:
     script = (
         "import asyncio, asyncssh, sys\n"
         "async def main():\n"
@@ -236,11 +287,17 @@ def test_a_firewall_that_somebody_took_away_is_an_alarm_and_goes_when_it_is_back
     page.goto(f"{world.stack.url}/vms")
 
     def firewall() -> str:
-        return next(str(vm["firewall"]) for vm in Hall(world.stack).vms() if vm["name"] == world.first.name)
+        return next(
+            str(vm["firewall"]) for vm in Hall(world.stack).vms() if vm["name"] == world.first.name
+        )
 
     wait_until(lambda: firewall() == "missing", "the worker notices", 60)
     page.reload()
-    alarm = page.get_by_test_id("stAlert").filter(has_text="has no firewall").filter(has_text=world.first.name)
+    alarm = (
+        page.get_by_test_id("stAlert")
+        .filter(has_text="has no firewall")
+        .filter(has_text=world.first.name)
+    )
     expect(alarm).to_be_visible()
     photograph(page, "vm-alarm")
     world.first.run("systemctl reload container-portal-firewall")
@@ -251,11 +308,13 @@ def test_a_firewall_that_somebody_took_away_is_an_alarm_and_goes_when_it_is_back
 
 
 def test_the_matrix_after_a_power_cut(world: World, person: Callable[[str], Person]) -> None:
-    """The rules are there before Docker is; people start their containers again, and it is as before."""
+    """The rules are there before Docker is; people start their containers again."""
     world.first.power_cycle()
     assert world.first.run("portal-firewall check").strip() == "ok"
-    when = world.first.run("for unit in container-portal-firewall docker; do "
-                           "systemctl show -p ActiveEnterTimestampMonotonic --value $unit; done")  # fmt: skip
+    when = world.first.run(
+        "for unit in container-portal-firewall docker; do "
+        "systemctl show -p ActiveEnterTimestampMonotonic --value $unit; done"
+    )
     firewall, engine = (int(line) for line in when.split())
     assert firewall < engine
     for who, place in (("jane", "a container of A"), ("john", "a container of B")):

@@ -1,4 +1,4 @@
-"""The main job in a real browser: card, image, Deploy, progress, JupyterLab, a cell, TensorBoard."""
+"""The main job in a real browser: card, image, Deploy, progress, JupyterLab, TensorBoard."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def run_a_cell(lab: Page) -> None:
     lab.locator('.jp-LauncherCard[data-category="Notebook"]').first.click(timeout=60_000)
     cell = lab.locator(".jp-Notebook .jp-Cell .cm-content").first
     cell.click(timeout=60_000)
-    expect(lab.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)  # the kernel is connected
+    # The kernel is connected.
+    expect(lab.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
     lab.keyboard.type("import numpy; print('answer', int(numpy.arange(13).sum()) - 36)")
     lab.keyboard.press("Shift+Enter")
     expect(lab.locator(".jp-OutputArea-output").first).to_have_text("answer 42\n", timeout=60_000)
@@ -73,7 +74,9 @@ def test_logs_can_be_read_searched_and_followed(
     assert jane.settled(made["id"])["state"] == "running"
     text = jane.http.get(f"/api/v1/deployments/{made['id']}/logs?tail=50").text
     assert "Jupyter Server" in text
-    with jane.http.stream("GET", f"/api/v1/deployments/{made['id']}/logs?tail=1&follow=true") as following:
+    with jane.http.stream(
+        "GET", f"/api/v1/deployments/{made['id']}/logs?tail=1&follow=true"
+    ) as following:
         assert next(following.iter_lines())
 
     page = browser_of("jane")
@@ -132,7 +135,12 @@ def test_removal_names_what_is_lost_and_the_home_folder_comes_back(
 ) -> None:
     made = jane.settled(jane.deploy("first")["id"])
     file = {"type": "file", "format": "text", "content": json.dumps({"precious": 1})}
-    assert jane.http.put(f"{made['urls']['jupyter']}api/contents/work/precious.json", json=file).status_code == 201
+    assert (
+        jane.http.put(
+            f"{made['urls']['jupyter']}api/contents/work/precious.json", json=file
+        ).status_code
+        == 201
+    )
     page = browser_of("jane")
     page.goto(stack.url)
     page.get_by_role("button", name="More").click()
@@ -143,24 +151,39 @@ def test_removal_names_what_is_lost_and_the_home_folder_comes_back(
     expect(page.get_by_text("first", exact=True)).to_have_count(0)
     expect(page.get_by_role("button", name="Deploy your first container")).to_be_visible()
     again = jane.settled(jane.deploy("second")["id"])
-    assert jane.http.get(f"{again['urls']['jupyter']}api/contents/work/precious.json").status_code == 200
+    assert (
+        jane.http.get(f"{again['urls']['jupyter']}api/contents/work/precious.json").status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize("pip", ["pip", "pip3"])
 def test_what_a_user_installs_stays_and_cannot_break_the_server(
     stack: Stack, vm_a: TestVm, jane: Person, tmp_path: Path, pip: str
 ) -> None:
-    """An old tornado, which this Jupyter cannot run with. Its wheel is made here: the VM has no way to PyPI."""
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, OLD_TORNADO], check=True)
+    """An old tornado, which this Jupyter cannot run with.
+
+    Its wheel is made here: the VM has no way to PyPI.
+    """
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, OLD_TORNADO],
+        check=True,
+    )
     [wheel] = tmp_path.glob("*.whl")
     first = jane.settled(jane.deploy("installer")["id"])
     url = f"{first['urls']['jupyter']}api/contents/{wheel.name}"
     content = base64.b64encode(wheel.read_bytes()).decode()
-    jane.http.put(url, json={"type": "file", "format": "base64", "content": content}).raise_for_status()
-    in_container(vm_a, first["id"], f"{pip} install --no-deps --no-index --force-reinstall ~/{wheel.name}")
+    jane.http.put(
+        url, json={"type": "file", "format": "base64", "content": content}
+    ).raise_for_status()
+    in_container(
+        vm_a, first["id"], f"{pip} install --no-deps --no-index --force-reinstall ~/{wheel.name}"
+    )
     site = in_container(vm_a, first["id"], "echo $NOTEBOOK_ENV/lib/python3*/site-packages").strip()
     assert site.startswith("/home/scientist/.venv-ml-cpu/")
-    shown = in_container(vm_a, first["id"], "python -c 'import tornado; print(tornado.version)'").strip()
+    shown = in_container(
+        vm_a, first["id"], "python -c 'import tornado; print(tornado.version)'"
+    ).strip()
     assert shown == OLD_TORNADO.partition("==")[2]
     jane.http.delete(f"/api/v1/deployments/{first['id']}").raise_for_status()
     jane.settled(first["id"])

@@ -1,4 +1,4 @@
-"""The pages for everyone: WCAG 2.1 AA by axe, narrow and wide, light and dark, empty and full, keyboard only."""
+"""The pages for everyone: axe (WCAG 2.1 AA), widths, light and dark, keyboard only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 LOOKS = [("light", WIDE), ("dark", WIDE), ("light", NARROW), ("dark", NARROW)]
 
 
-def test_deploy_and_my_containers_meet_wcag(stack: Stack, vm_a: TestVm, jane: Person, browser_of: OpenBrowser) -> None:
+def test_deploy_and_my_containers_meet_wcag(
+    stack: Stack, vm_a: TestVm, jane: Person, browser_of: OpenBrowser
+) -> None:
     made = jane.deploy("for-everyone")
     assert jane.settled(made["id"])["state"] == "running"
     problems = {}
@@ -54,8 +56,13 @@ def test_the_other_pages_meet_wcag_for_an_administrator(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_refusals_meet_wcag(stack: Stack, vm_a: TestVm, jane: Person, browser_of: OpenBrowser, scheme: str) -> None:
-    for who, where, name in (("", stack.url, "no-certificate"), ("jane", f"https://{stack.host}:10001/", "nothing")):
+def test_refusals_meet_wcag(
+    stack: Stack, vm_a: TestVm, jane: Person, browser_of: OpenBrowser, scheme: str
+) -> None:
+    for who, where, name in (
+        ("", stack.url, "no-certificate"),
+        ("jane", f"https://{stack.host}:10001/", "nothing"),
+    ):
         page = browser_of(who, color_scheme=scheme, viewport=NARROW)
         page.goto(where)
         photograph(page, f"{name}-{scheme}-narrow")
@@ -69,14 +76,17 @@ def test_a_keyboard_is_enough_to_deploy_and_to_stop(
     page.goto(stack.url)
     expect(page.get_by_role("button", name="Deploy", exact=True)).to_be_enabled()
     tab_to(page, "button", "Deploy")
-    expect(page.get_by_role("button", name="Deploy", exact=True)).not_to_have_css("box-shadow", "none")
+    expect(page.get_by_role("button", name="Deploy", exact=True)).not_to_have_css(
+        "box-shadow", "none"
+    )
     photograph(page, "focus")
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="Open JupyterLab")).to_be_visible(timeout=60_000)
     tab_to(page, "button", "More")
     page.keyboard.press("Enter")
     expect(page.locator("[role=menu]:focus-within")).to_be_visible()
-    page.keyboard.press("End")  # Streamlit 1.67 marks the first entry, and gives it the focus only after a move
+    # Streamlit 1.67 marks the first entry, and gives it the focus only after a move.
+    page.keyboard.press("End")
     page.keyboard.press("Home")
     expect(page.get_by_role("menuitem", name="Stop")).to_be_focused()
     page.keyboard.press("Enter")

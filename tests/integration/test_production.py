@@ -1,4 +1,4 @@
-"""Production for real: both compose files, PostgreSQL, two pages and two APIs; killed, upgraded, lost and restored."""
+"""Production for real: PostgreSQL, two pages, two APIs; killed, upgraded, lost, restored."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from stack import Stack
 
 SERVICES = ("api", "ui", "worker", "proxy", "registry", "postgres", "backup")
 TO_0003 = """
-ALTER TABLE vms DROP COLUMN firewall, DROP COLUMN disk_free_gb, DROP COLUMN clock_skew_s, DROP COLUMN checked_at,
-  DROP COLUMN synchronised, DROP COLUMN ports_reserved;
+ALTER TABLE vms DROP COLUMN firewall, DROP COLUMN disk_free_gb, DROP COLUMN clock_skew_s,
+  DROP COLUMN checked_at, DROP COLUMN synchronised, DROP COLUMN ports_reserved;
 UPDATE alembic_version SET version_num = '0003';
 """
 
@@ -55,13 +55,17 @@ def test_services_have_no_rights_that_they_do_not_need(production: Stack, servic
         assert host["Memory"] > 0 and host["NanoCpus"] > 0 and host["PidsLimit"] > 0, service
         uid = one.exec_run(["id", "-u"])[1]
         assert isinstance(uid, bytes) and uid.strip() not in (b"", b"0"), service
-        assert not any("docker.sock" in (mount.get("Source") or "") for mount in one.attrs["Mounts"]), service
+        assert not any(
+            "docker.sock" in (mount.get("Source") or "") for mount in one.attrs["Mounts"]
+        ), service
         secrets = (production.home / "secrets" / "postgres_password").read_text()
         assert secrets not in json.dumps(one.attrs), service
 
 
 def test_a_person_stays_with_one_page_and_people_are_spread(production: Stack) -> None:
-    found = production.compose("exec", "-T", "proxy", "cat", "/run/nginx/upstreams.conf", capture=True)
+    found = production.compose(
+        "exec", "-T", "proxy", "cat", "/run/nginx/upstreams.conf", capture=True
+    )
     assert found.count(":8501 ") == 2
     assert found.count(":8000 ") == 2
     assert "hash $ssl_client_fingerprint" in found
@@ -74,7 +78,14 @@ def test_the_main_job_on_postgresql(production: Stack, jane: Person) -> None:
 
 @pytest.mark.parametrize(
     ("service", "signal"),
-    [("api", "TERM"), ("ui", "TERM"), ("worker", "KILL"), ("proxy", "TERM"), ("registry", "TERM"), ("postgres", "INT")],
+    [
+        ("api", "TERM"),
+        ("ui", "TERM"),
+        ("worker", "KILL"),
+        ("proxy", "TERM"),
+        ("registry", "TERM"),
+        ("postgres", "INT"),
+    ],
 )
 def test_a_service_that_dies_comes_back_and_loses_nothing(
     production: Stack, jane: Person, service: str, signal: str
@@ -89,9 +100,14 @@ def test_a_service_that_dies_comes_back_and_loses_nothing(
     def back() -> bool:
         victim.reload()
         state = victim.attrs["State"]
-        return bool(state["StartedAt"] != started and state["Running"] and state["Health"]["Status"] == "healthy")
+        return bool(
+            state["StartedAt"] != started
+            and state["Running"]
+            and state["Health"]["Status"] == "healthy"
+        )
 
-    wait_until(back, f"{service} is back", 120)  # the engine starts a process for each of the published ports
+    # The engine starts a process for each of the published ports.
+    wait_until(back, f"{service} is back", 120)
     wait_until(lambda: notebook_answers(production, jane), "the notebook answers")
 
     def still_running() -> bool:
@@ -106,7 +122,7 @@ def test_a_service_that_dies_comes_back_and_loses_nothing(
 
 
 def me(production: Stack) -> int:
-    """On a connection of its own: nginx's reload may close an idle one, and only browsers then ask again."""
+    """On a connection of its own: nginx's reload may close an idle one."""
     with client(production, "jane") as http:
         return http.get("/api/v1/me").status_code
 
@@ -126,8 +142,21 @@ def test_one_replica_is_enough(production: Stack, jane: Person) -> None:
 def test_an_upgrade_leaves_containers_running(production: Stack, jane: Person) -> None:
     made = runs(jane)
     production.compose("stop", "proxy", "api", "ui", "worker", "backup", capture=True)
-    production.compose("exec", "-T", "postgres", "/usr/lib/postgresql/15/bin/psql", "-q", "-h", "/tmp", "-U", "portal",
-                       "-c", TO_0003, "portal", capture=True)  # fmt: skip
+    production.compose(
+        "exec",
+        "-T",
+        "postgres",
+        "/usr/lib/postgresql/15/bin/psql",
+        "-q",
+        "-h",
+        "/tmp",
+        "-U",
+        "portal",
+        "-c",
+        TO_0003,
+        "portal",
+        capture=True,
+    )
     production.up()
     found = jane.http.get(f"/api/v1/deployments/{made['id']}").json()
     assert (found["state"], found["started_at"]) == ("running", made["started_at"])
@@ -137,7 +166,9 @@ def test_an_upgrade_leaves_containers_running(production: Stack, jane: Person) -
 
 def test_everything_lost_and_restored(production: Stack, jane: Person, tmp_path: Path) -> None:
     made = runs(jane)
-    said = production.compose("exec", "-T", "backup", "python3", "admin.py", "backup", "/backups", capture=True)
+    said = production.compose(
+        "exec", "-T", "backup", "python3", "admin.py", "backup", "/backups", capture=True
+    )
     assert "restoring it was tried and works" in said
     name = next(word for word in said.split() if word.startswith("/backups/"))
     production.compose("stop", "proxy", "api", "ui", "worker", "backup", capture=True)
@@ -145,7 +176,16 @@ def test_everything_lost_and_restored(production: Stack, jane: Person, tmp_path:
     docker.from_env().volumes.get(f"{production.project}_postgres").remove()
     production.compose("up", "-d", "--wait", "postgres", capture=True)
     said = production.compose(
-        "run", "--rm", "-T", "--no-deps", "backup", "python3", "admin.py", "restore", name, capture=True
+        "run",
+        "--rm",
+        "-T",
+        "--no-deps",
+        "backup",
+        "python3",
+        "admin.py",
+        "restore",
+        name,
+        capture=True,
     )
     assert "The audit trail is whole" in said
     production.up()
@@ -157,5 +197,10 @@ def test_everything_lost_and_restored(production: Stack, jane: Person, tmp_path:
 
 
 def test_backups_are_made_by_themselves(production: Stack) -> None:
-    wait_until(lambda: "portal-backup" in production.compose("exec", "-T", "backup", "ls", "/backups", capture=True),
-               "the first backup")  # fmt: skip
+    wait_until(
+        lambda: (
+            "portal-backup"
+            in production.compose("exec", "-T", "backup", "ls", "/backups", capture=True)
+        ),
+        "the first backup",
+    )

@@ -73,7 +73,9 @@ def portal(url: str) -> Iterator[Portal]:
 def last_one(portal: Portal) -> None:
     """All GPUs but the last are somebody's."""
     early = users.user_of(portal, identity("6000000001", "Early Bird"))
-    deployments.request(portal, early, Order("ml-cpu", "early", GPUS - LEFT, memory_gb=0.5, cpus=0.1))
+    deployments.request(
+        portal, early, Order("ml-cpu", "early", GPUS - LEFT, memory_gb=0.5, cpus=0.1)
+    )
 
 
 def want(url: str, first: int, count: int) -> None:
@@ -85,7 +87,9 @@ def want(url: str, first: int, count: int) -> None:
     def ask(number: int) -> None:
         start.wait()
         try:
-            deployments.request(made, people[number], Order("ml-cpu", "wish", 1, memory_gb=0.5, cpus=0.1))
+            deployments.request(
+                made, people[number], Order("ml-cpu", "wish", 1, memory_gb=0.5, cpus=0.1)
+            )
         except PortalError as refused:
             print("refused", refused.code)
 
@@ -115,10 +119,23 @@ def test_a_hundred_threads_want_the_last_gpu(portal: Portal, url: str, last_one:
 
 
 def test_four_processes_want_the_last_gpu(portal: Portal, url: str, last_one: None) -> None:
-    script, where = f"import test_races; test_races.want({url!r}, ", {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    running = [subprocess.Popen([sys.executable, "-c", f"{script}{1000 + number * PEOPLE}, {PEOPLE})"], env=where,
-                                text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-               for number in range(PROCESSES)]  # fmt: skip
+    script, where = (
+        f"import test_races; test_races.want({url!r}, ",
+        {
+            **os.environ,
+            "PYTHONPATH": ":".join(sys.path),
+        },
+    )
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", f"{script}{1000 + number * PEOPLE}, {PEOPLE})"],
+            env=where,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for number in range(PROCESSES)
+    ]
     for process in running:
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
@@ -148,7 +165,9 @@ def test_a_quota_is_never_exceeded_however_many_ask_at_once(portal: Portal) -> N
     def ask(number: int) -> str:
         start.wait()
         try:
-            deployments.request(portal, jane, Order("ml-cpu", f"n{number}", 1, memory_gb=0.5, cpus=0.1))
+            deployments.request(
+                portal, jane, Order("ml-cpu", f"n{number}", 1, memory_gb=0.5, cpus=0.1)
+            )
         except PortalError as refused:
             return refused.code
         return "granted"
@@ -161,7 +180,9 @@ def test_a_quota_is_never_exceeded_however_many_ask_at_once(portal: Portal) -> N
 def test_who_waits_is_served_once_however_many_look(portal: Portal) -> None:
     jane, john = (users.user_of(portal, identity(f"700000000{n}")) for n in (2, 3))
     held = deployments.request(portal, jane, Order("ml-cpu", "all", 2, memory_gb=0.5, cpus=0.1))
-    waiting = deployments.request(portal, john, Order("ml-cpu", "later", 2, memory_gb=0.5, cpus=0.1))
+    waiting = deployments.request(
+        portal, john, Order("ml-cpu", "later", 2, memory_gb=0.5, cpus=0.1)
+    )
     assert waiting.state is State.WAITING
     with portal.store.transaction() as tx:
         ledger.release(tx, held.id, portal.now(), ledger.RUN)

@@ -1,7 +1,7 @@
-"""GPUs for real up to the hardware: real engines, the real device request, the gate over SSH; STAND-IN GPUs.
+"""GPUs for real up to the hardware: engines, device request, gate over SSH; STAND-IN GPUs.
 
-One VM hands GPUs out by NVIDIA's hook (Engine 20.10), the other by CDI (Engine 26). Both are in the pool of
-group "lab", to which Jane and John belong while these tests run.
+One VM hands GPUs out by NVIDIA's hook (Engine 20.10), the other by CDI (Engine 26). Both are in the
+pool of group "lab", to which Jane and John belong while these tests run.
 """
 
 from __future__ import annotations
@@ -19,19 +19,31 @@ from stack import Stack
 
 OpenBrowser = Callable[..., Page]
 PEOPLE = ("edipi:1234567890", "edipi:2345678901")
-WHOLE, PARENT = "GPU-aaaaaaaa-0000-4000-8000-000000000001", "GPU-bbbbbbbb-0000-4000-8000-000000000002"
+WHOLE, PARENT = (
+    "GPU-aaaaaaaa-0000-4000-8000-000000000001",
+    "GPU-bbbbbbbb-0000-4000-8000-000000000002",
+)
 SLICES = ("MIG-cccccccc-0000-4000-8000-000000000003", "MIG-dddddddd-0000-4000-8000-000000000004")
 CDI_GPU = "GPU-eeeeeeee-0000-4000-8000-000000000005"
-NVIDIA_CSV = (f"0, {WHOLE}, NVIDIA A100-SXM4-40GB, 40960, 512, 3, 41, 535.104.05, Disabled\n"
-              f"1, {PARENT}, NVIDIA A100-SXM4-40GB, 40960, [N/A], [N/A], 39, 535.104.05, Enabled\n")  # fmt: skip
-NVIDIA_LIST = (f"GPU 0: NVIDIA A100-SXM4-40GB (UUID: {WHOLE})\nGPU 1: NVIDIA A100-SXM4-40GB (UUID: {PARENT})\n"
-               + "".join(f"  MIG 3g.20gb     Device  {n}: (UUID: {uuid})\n"
-                         for n, uuid in enumerate(SLICES)))  # fmt: skip
+NVIDIA_CSV = (
+    f"0, {WHOLE}, NVIDIA A100-SXM4-40GB, 40960, 512, 3, 41, 535.104.05, Disabled\n"
+    f"1, {PARENT}, NVIDIA A100-SXM4-40GB, 40960, [N/A], [N/A], 39, 535.104.05, Enabled\n"
+)
+NVIDIA_LIST = (
+    f"GPU 0: NVIDIA A100-SXM4-40GB (UUID: {WHOLE})\nGPU 1: NVIDIA A100-SXM4-40GB (UUID: {PARENT})\n"
+    + "".join(f"  MIG 3g.20gb     Device  {n}: (UUID: {uuid})\n" for n, uuid in enumerate(SLICES))
+)
 CDI_CSV = f"0, {CDI_GPU}, NVIDIA L4, 23034, 0, 0, [N/A], 550.54.15, [N/A]\n"
 CDI_SPEC = {
-    "cdiVersion": "0.6.0", "kind": "nvidia.com/gpu",
-    "devices": [{"name": CDI_GPU, "containerEdits": {"deviceNodes": [{"path": f"/dev/nvidia-standin-{CDI_GPU}"}]}}],
-}  # fmt: skip
+    "cdiVersion": "0.6.0",
+    "kind": "nvidia.com/gpu",
+    "devices": [
+        {
+            "name": CDI_GPU,
+            "containerEdits": {"deviceNodes": [{"path": f"/dev/nvidia-standin-{CDI_GPU}"}]},
+        }
+    ],
+}
 A100, SLICE, L4 = "NVIDIA A100-SXM4-40GB", "NVIDIA A100-SXM4-40GB MIG 3g.20gb", "NVIDIA L4"
 
 
@@ -59,8 +71,12 @@ def vm_nvidia(lab: Stack, fleet: Fleet) -> Iterator[TestVm]:
 @pytest.fixture(scope="module")
 def vm_cdi(lab: Stack, fleet: Fleet) -> Iterator[TestVm]:
     fleets.build_cdi_image()
-    vm = fleet.add("vm-cdi", "--env=PORTAL_STANDIN_TOOLS=nvidia-smi", "--env=PORTAL_STANDIN_CDI=1",
-                   image=fleets.CDI_IMAGE)  # fmt: skip
+    vm = fleet.add(
+        "vm-cdi",
+        "--env=PORTAL_STANDIN_TOOLS=nvidia-smi",
+        "--env=PORTAL_STANDIN_CDI=1",
+        image=fleets.CDI_IMAGE,
+    )
     vm.run("rm", "-f", f"/dev/nvidia-standin-{CDI_GPU}")
     vm.run("mknod", "-m", "0666", f"/dev/nvidia-standin-{CDI_GPU}", "c", "1", "3")
     vm.write("/etc/standin-gpus.csv", CDI_CSV)
@@ -71,7 +87,9 @@ def vm_cdi(lab: Stack, fleet: Fleet) -> Iterator[TestVm]:
 
 def in_lab(stack: Stack, vm: TestVm) -> Iterator[TestVm]:
     """In the lab's pool while the tests run, and until the portal knows its GPUs."""
-    stack.admin("vm", "add", vm.name, "--engine", vm.engine_url, "--address", vm.address, "--pool", "lab")
+    stack.admin(
+        "vm", "add", vm.name, "--engine", vm.engine_url, "--address", vm.address, "--pool", "lab"
+    )
     stack.admin("vm", "activate", vm.name)
     wait_until(lambda: facts(stack, vm)["driver"], "the portal sees the GPUs")
     yield vm
@@ -85,7 +103,11 @@ def facts(stack: Stack, vm: TestVm) -> dict[str, Any]:
 def devices(vm: TestVm, deployment: dict[str, Any]) -> list[str]:
     """The GPU devices that a container has, asked of the container itself."""
     listing = vm.run("docker", "exec", f"portal-{deployment['id']}", "ls", "/dev")
-    return sorted(name.removeprefix("nvidia-standin-") for name in listing.split() if name.startswith("nvidia"))
+    return sorted(
+        name.removeprefix("nvidia-standin-")
+        for name in listing.split()
+        if name.startswith("nvidia")
+    )
 
 
 def test_two_people_see_exactly_their_own_devices_mig_instances_included(
@@ -108,7 +130,11 @@ def test_a_cdi_engine_is_asked_by_cdi(vm_cdi: TestVm, lab: Stack, jane: Person) 
     assert made["state"] == "running", made["error"]
     assert devices(vm_cdi, made) == made["gpu_uuids"] == [CDI_GPU]
     known = facts(lab, vm_cdi)
-    assert (known["gpu_access"], known["driver"], known["gpu_problem"]) == ("cdi", "550.54.15", None)
+    assert (known["gpu_access"], known["driver"], known["gpu_problem"]) == (
+        "cdi",
+        "550.54.15",
+        None,
+    )
 
 
 def test_a_driver_older_than_the_image_needs_keeps_the_image_off_that_vm(
@@ -117,7 +143,10 @@ def test_a_driver_older_than_the_image_needs_keeps_the_image_off_that_vm(
     order = {"image": "gpu-jupyter", "gpus": 1, "gpu_model": A100, "memory_gb": 1, "cpus": 1}
     refused = jane.http.post("/api/v1/deployments", json=order)
     assert refused.status_code == 409
-    assert "vm-nvidia: has NVIDIA driver 535.104.05, the image needs 540.10" in refused.json()["message"]
+    assert (
+        "vm-nvidia: has NVIDIA driver 535.104.05, the image needs 540.10"
+        in refused.json()["message"]
+    )
     placed = jane.http.post("/api/v1/deployments", json={**order, "gpu_model": ""})
     assert placed.json()["vm"] == "vm-cdi"
 
@@ -127,8 +156,13 @@ def test_an_engine_without_toolkit_is_told_apart_and_gets_no_gpu_work(
 ) -> None:
     vm_nvidia.run("rm", "/usr/bin/nvidia-container-runtime-hook")
     try:
-        wait_until(lambda: facts(lab, vm_nvidia)["gpu_problem"] == "no_toolkit", "the missing toolkit is noticed")
-        refused = jane.http.post("/api/v1/deployments", json={"image": "ml-cpu", "gpus": 1, "gpu_model": A100})
+        wait_until(
+            lambda: facts(lab, vm_nvidia)["gpu_problem"] == "no_toolkit",
+            "the missing toolkit is noticed",
+        )
+        refused = jane.http.post(
+            "/api/v1/deployments", json={"image": "ml-cpu", "gpus": 1, "gpu_model": A100}
+        )
         assert refused.status_code == 409
         assert "vm-nvidia: cannot use its GPUs (no toolkit)" in refused.json()["message"]
     finally:

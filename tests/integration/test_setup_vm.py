@@ -1,4 +1,4 @@
-"""setup-vm.sh on machines fresh from their installer: first run, again, after a power cut, removal, and bad input."""
+"""setup-vm.sh on fresh machines: first run, again, after a power cut, removal, bad input."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def set_up(hall: Hall, machine: Machine, *arguments: str, **settings: str) -> st
     return done.stdout
 
 
-def test_a_dry_run_says_what_it_would_do_and_changes_nothing(hall: Hall, debian_12: Machine) -> None:
+def test_a_dry_run_says_what_it_would_do_and_changes_nothing(
+    hall: Hall, debian_12: Machine
+) -> None:
     before = debian_12.run("dpkg -l | sha256sum; ls -R /etc | sha256sum")
     said = set_up(hall, debian_12, "--dry-run")
     assert "would   Docker Engine is installed" in said
@@ -63,23 +65,34 @@ def test_a_dry_run_says_what_it_would_do_and_changes_nothing(hall: Hall, debian_
     ids=lambda value: str(value)[:40],
 )
 def test_what_cannot_work_is_said_before_anything_is_touched(
-    hall: Hall, debian_12: Machine, settings: dict[str, str], arguments: tuple[str, ...], code: int, words: str
+    hall: Hall,
+    debian_12: Machine,
+    settings: dict[str, str],
+    arguments: tuple[str, ...],
+    code: int,
+    words: str,
 ) -> None:
     debian_12.run(
-        "id omar 2>/dev/null || { useradd -m omar; cp -r /home/ray/.ssh /home/omar/; chown -R omar: /home/omar; }"
+        "id omar 2>/dev/null || { useradd -m omar; cp -r /home/ray/.ssh "
+        "/home/omar/; chown -R omar: /home/omar; }"
     )
     done = hall.setup("--name", debian_12.name, *arguments, debian_12.address, **settings)
     assert (done.returncode, words in done.stdout) == (code, True), done.stdout
     assert "no Docker" in debian_12.run("command -v dockerd || echo no Docker")
 
 
-def test_a_registry_authority_that_expired_is_given_to_no_vm(hall: Hall, debian_12: Machine, tmp_path: Path) -> None:
+def test_a_registry_authority_that_expired_is_given_to_no_vm(
+    hall: Hall, debian_12: Machine, tmp_path: Path
+) -> None:
     secrets = shutil.copytree(hall.stack.home / "secrets", tmp_path / "secrets")
     old = pki.Authority("Old").person("old", None, days=1, starts=timedelta(days=-2))
     (secrets / "registry_ca").unlink()
     (secrets / "registry_ca").write_bytes(pki.pem(old.certificate))
     done = hall.setup("--name", debian_12.name, debian_12.address, PORTAL_SECRETS=str(secrets))
-    assert (done.returncode, "is expired or no certificate" in done.stdout) == (2, True), done.stdout
+    assert (done.returncode, "is expired or no certificate" in done.stdout) == (
+        2,
+        True,
+    ), done.stdout
 
 
 def test_a_name_that_does_not_resolve(hall: Hall, debian_12: Machine) -> None:
@@ -89,7 +102,8 @@ def test_a_name_that_does_not_resolve(hall: Hall, debian_12: Machine) -> None:
 
 def test_a_distribution_that_is_not_supported(hall: Hall, debian_12: Machine) -> None:
     debian_12.run(
-        "cp -L /etc/os-release /root/kept; sed 's/^VERSION_ID=.*/VERSION_ID=10/' /root/kept > /etc/os-release"
+        "cp -L /etc/os-release /root/kept; sed 's/^VERSION_ID=.*/VERSION_ID=10/' "
+        "/root/kept > /etc/os-release"
     )
     try:
         done = hall.setup("--name", debian_12.name, debian_12.address)
@@ -98,17 +112,29 @@ def test_a_distribution_that_is_not_supported(hall: Hall, debian_12: Machine) ->
     assert (done.returncode, "debian 10 is not supported" in done.stdout) == (3, True), done.stdout
 
 
-def test_the_plug_is_pulled_half_way_and_the_next_run_finishes(hall: Hall, debian_12: Machine) -> None:
+def test_the_plug_is_pulled_half_way_and_the_next_run_finishes(
+    hall: Hall, debian_12: Machine
+) -> None:
     command = hall.command("--name", debian_12.name, debian_12.address)
-    with subprocess.Popen(command, env=hall.environment(), text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, start_new_session=True) as running:  # fmt: skip
+    with subprocess.Popen(
+        command,
+        env=hall.environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as running:
         assert running.stdout is not None
         said = ""
         for line in running.stdout:
             said += line
             if "Docker Engine is installed ..." in line:
                 wait_until(
-                    lambda: "docker.io" in debian_12.run("ls /var/lib/dpkg/info /var/cache/apt/archives"), "it began"
+                    lambda: (
+                        "docker.io"
+                        in debian_12.run("ls /var/lib/dpkg/info /var/cache/apt/archives")
+                    ),
+                    "it began",
                 )
                 break
         debian_12.container.kill()
@@ -144,11 +170,16 @@ def test_a_fresh_machine_becomes_a_vm_that_runs_a_notebook(
 def test_again_it_has_nothing_to_do(hall: Hall, request: pytest.FixtureRequest, which: str) -> None:
     machine: Machine = request.getfixturevalue(which)
     set_up(hall, machine)
-    before = machine.run("find /etc /usr/local -type f -newermt '-1 hour' -printf '%p %T@\\n' | sort | sha256sum")
+    before = machine.run(
+        "find /etc /usr/local -type f -newermt '-1 hour' -printf '%p %T@\\n' | sort | sha256sum"
+    )
     said = set_up(hall, machine)
     assert "nothing to do" in said
     assert (
-        machine.run("find /etc /usr/local -type f -newermt '-1 hour' -printf '%p %T@\\n' | sort | sha256sum") == before
+        machine.run(
+            "find /etc /usr/local -type f -newermt '-1 hour' -printf '%p %T@\\n' | sort | sha256sum"
+        )
+        == before
     )
 
 
@@ -157,8 +188,11 @@ def test_what_was_set_up_is_undone_and_docker_stays(hall: Hall, debian_13: Machi
     said = set_up(hall, debian_13, "--remove")
     assert "removed the gate" in said
     assert debian_13.name not in [vm["name"] for vm in hall.vms()]
-    left = debian_13.run("getent passwd portal; ls /usr/local/bin /usr/local/sbin /etc/container-portal; "
-                         "nft list tables | grep portal; docker version --format up", check=False)  # fmt: skip
+    left = debian_13.run(
+        "getent passwd portal; ls /usr/local/bin /usr/local/sbin /etc/container-portal; "
+        "nft list tables | grep portal; docker version --format up",
+        check=False,
+    )
     assert "portal" not in left.replace("/etc/container-portal': No such", "")
     assert "up" in left
     assert "nothing to do" in set_up(hall, debian_13, "--remove")

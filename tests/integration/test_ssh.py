@@ -1,4 +1,4 @@
-"""SSH into a container: with the key of the card that signed in, through PKCS#11 too, and with keys that were added."""
+"""SSH into a container: with the card's key, through PKCS#11 too, and with added keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ chmod 700 /root/pin
 
 @pytest.fixture(scope="module")
 def workstation(stack: Stack) -> Iterator[Container]:
-    """On the portal's network, with Jane's and John's keys as files and Jane's also on a (software) card."""
+    """On the portal's network, with keys as files, Jane's also on a (software) card."""
     stacks.build(Path(__file__).parent / "workstation", WORKSTATION)
     network = f"{stack.project}_portal"
     box = docker.from_env().containers.run(WORKSTATION, detach=True, network=network, init=True)
@@ -54,8 +54,12 @@ def run(box: Container, script: str, **environment: str) -> str:
 
 def ssh(box: Container, made: dict[str, Any], options: str, command: str) -> str:
     always = " ".join(f"-o {option}" for option in OPTIONS)
-    return run(box, made["ssh"].replace("ssh ", f"ssh {always} {options} ", 1) + f" {command}",
-               SSH_ASKPASS="/root/pin", SSH_ASKPASS_REQUIRE="force")  # fmt: skip
+    return run(
+        box,
+        made["ssh"].replace("ssh ", f"ssh {always} {options} ", 1) + f" {command}",
+        SSH_ASKPASS="/root/pin",
+        SSH_ASKPASS_REQUIRE="force",
+    )
 
 
 @pytest.fixture
@@ -71,38 +75,62 @@ def wait_for_sshd(box: Container, vm: TestVm) -> None:
     wait_until(lambda: box.exec_run(knock)[0] == 0, "sshd answers", 20)
 
 
-def test_the_cards_key_opens_it_and_another_persons_does_not(made: dict[str, Any], workstation: Container) -> None:
+def test_the_cards_key_opens_it_and_another_persons_does_not(
+    made: dict[str, Any], workstation: Container
+) -> None:
     assert "-p 10002" in made["ssh"]
     assert ssh(workstation, made, "-i /root/jane", "hostname") == "shell\n"
     with pytest.raises(AssertionError, match="Permission denied"):
         ssh(workstation, made, "-i /root/john -o BatchMode=yes", "true")
 
 
-def test_the_card_itself_opens_it_through_pkcs11(made: dict[str, Any], workstation: Container) -> None:
+def test_the_card_itself_opens_it_through_pkcs11(
+    made: dict[str, Any], workstation: Container
+) -> None:
     assert ssh(workstation, made, f"-I {MODULE}", "hostname") == "shell\n"
 
 
-def test_a_session_has_the_notebooks_python_and_no_secret(made: dict[str, Any], workstation: Container) -> None:
-    assert ssh(workstation, made, "-i /root/jane", "'python -c \"import numpy, sys; print(sys.prefix)\"'") == (
-        "/home/scientist/.venv-ml-cpu\n"
+def test_a_session_has_the_notebooks_python_and_no_secret(
+    made: dict[str, Any], workstation: Container
+) -> None:
+    assert (
+        ssh(
+            workstation,
+            made,
+            "-i /root/jane",
+            "'python -c \"import numpy, sys; print(sys.prefix)\"'",
+        )
+        == "/home/scientist/.venv-ml-cpu\n"
     )
     assert "PORTAL" not in ssh(workstation, made, "-i /root/jane", "env")
 
 
 def test_files_go_in_and_out(made: dict[str, Any], workstation: Container, vm_a: TestVm) -> None:
     config = words.ssh_config("shell", made["ssh"], MODULE)
-    run(workstation, f"mkdir -p /root/.ssh; cat > /root/.ssh/config <<'X'\n{config}\nX\nchmod 600 /root/.ssh/config")
+    run(
+        workstation,
+        f"mkdir -p /root/.ssh; cat > /root/.ssh/config <<'X'\n{config}\nX\nchmod 600"
+        " /root/.ssh/config",
+    )
     options = " ".join(f"-o {option}" for option in OPTIONS)
     pin = {"SSH_ASKPASS": "/root/pin", "SSH_ASKPASS_REQUIRE": "force"}
-    run(workstation, f"echo data > /tmp/in; scp {options} /tmp/in shell:work/in; scp {options} shell:work/in /tmp/out; "
-                     "cmp /tmp/in /tmp/out", **pin)  # fmt: skip
+    run(
+        workstation,
+        f"echo data > /tmp/in; scp {options} /tmp/in shell:work/in; scp {options} shell:work/in"
+        " /tmp/out; cmp /tmp/in /tmp/out",
+        **pin,
+    )
 
 
 def test_a_key_that_is_added_counts_from_the_next_start(
     made: dict[str, Any], workstation: Container, jane: Person, vm_a: TestVm
 ) -> None:
     public = run(workstation, "cat /root/laptop.pub").strip()
-    keys = jane.http.post("/api/v1/ssh-keys", json={"name": "Laptop", "key": public}).raise_for_status().json()
+    keys = (
+        jane.http.post("/api/v1/ssh-keys", json={"name": "Laptop", "key": public})
+        .raise_for_status()
+        .json()
+    )
     assert [(key["name"], key["card"]) for key in keys] == [("Your card", True), ("Laptop", False)]
     try:
         with pytest.raises(AssertionError, match="Permission denied"):
@@ -110,9 +138,13 @@ def test_a_key_that_is_added_counts_from_the_next_start(
         jane.act(made["id"], "restart")
         assert jane.settled(made["id"])["state"] == "running"
         wait_for_sshd(workstation, vm_a)
-        assert ssh(workstation, made, "-i /root/laptop -o IdentitiesOnly=yes", "hostname") == "shell\n"
+        assert (
+            ssh(workstation, made, "-i /root/laptop -o IdentitiesOnly=yes", "hostname") == "shell\n"
+        )
     finally:
-        jane.http.delete("/api/v1/ssh-keys", params={"fingerprint": keys[1]["fingerprint"]}).raise_for_status()
+        jane.http.delete(
+            "/api/v1/ssh-keys", params={"fingerprint": keys[1]["fingerprint"]}
+        ).raise_for_status()
 
 
 def test_without_asking_there_is_no_ssh(jane: Person, vm_a: TestVm, workstation: Container) -> None:

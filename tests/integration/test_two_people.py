@@ -29,8 +29,17 @@ def test_each_on_their_own_vm_with_the_same_container_port(
     stack: Stack, fleet: Fleet, vm_a: TestVm, jane: Person, john: Person
 ) -> None:
     vm_b = fleet.add("vm-b")
-    stack.admin("vm", "add", "vm-b", "--engine", vm_b.engine_url, "--address", vm_b.address,
-                "--owner", "edipi:2345678901")  # fmt: skip
+    stack.admin(
+        "vm",
+        "add",
+        "vm-b",
+        "--engine",
+        vm_b.engine_url,
+        "--address",
+        vm_b.address,
+        "--owner",
+        "edipi:2345678901",
+    )
     orders = [(one, one.deploy("own")["id"]) for one in (jane, john)]
     made = {one.name: one.settled(deployment_id) for one, deployment_id in orders}
     assert (made["jane"]["vm"], made["john"]["vm"]) == ("vm-a", "vm-b")
@@ -41,13 +50,22 @@ def test_each_on_their_own_vm_with_the_same_container_port(
 
 
 def test_this_machines_own_engine_is_a_vm_too(stack: Stack, vm_a: TestVm, ray: Person) -> None:
-    """Over the local socket, as in `make demo`; its containers publish on the portal network's gateway."""
+    """Over the local socket, as in `make demo`, published on the portal network's gateway."""
     engine = docker.from_env()
     for vm in ray.http.get("/api/v1/vms").json():  # of their own, from other tests
         if vm["dedicated"]:
             stack.admin("vm", "assign", vm["name"], "--pool", "nobody")
-    stack.admin("vm", "add", "this-machine", "--engine", "unix:///var/run/docker.sock", "--address", stack.gateway,
-                "--owner", "edipi:3456789012")  # fmt: skip
+    stack.admin(
+        "vm",
+        "add",
+        "this-machine",
+        "--engine",
+        "unix:///var/run/docker.sock",
+        "--address",
+        stack.gateway,
+        "--owner",
+        "edipi:3456789012",
+    )
     made = ray.settled(ray.deploy("local")["id"])
     assert (made["state"], made["vm"]) == ("running", "this-machine"), made["error"]
     assert ray.http.get(made["urls"]["jupyter"] + "api").status_code == 200
@@ -61,5 +79,7 @@ def test_this_machines_own_engine_is_a_vm_too(stack: Stack, vm_a: TestVm, ray: P
 def rays_number(stack: Stack) -> int:
     """Ray's number among the users: part of the name of his home volume."""
     return next(
-        int(one["id"]) for one in json.loads(stack.admin("user", "list")) if one["subject"].endswith("3456789012")
+        int(one["id"])
+        for one in json.loads(stack.admin("user", "list"))
+        if one["subject"].endswith("3456789012")
     )

@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from portal import audit
 from portal.context import Portal
-from portal.schema import audit_events
+from portal.schema import audit_events, metadata
 
 
 @pytest.fixture
@@ -46,9 +48,5 @@ def test_tampering_is_found_where_it_happened(
 
 
 def test_the_migrations_make_exactly_the_declared_tables(portal: Portal) -> None:
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
-    from portal.schema import metadata
-
     with portal.store.reading() as tx:
         assert compare_metadata(MigrationContext.configure(tx), metadata) == []

@@ -29,11 +29,18 @@ def lived(portal: Portal, jane: User, work_off: Callable[[str], Deployment]) -> 
 
 def everything(records: Store) -> dict[str, list[tuple[object, ...]]]:
     with records.reading() as tx:
-        return {table.name: [tuple(row) for row in tx.execute(table.select().order_by(*table.primary_key.columns))]
-                for table in metadata.sorted_tables}  # fmt: skip
+        return {
+            table.name: [
+                tuple(row)
+                for row in tx.execute(table.select().order_by(*table.primary_key.columns))
+            ]
+            for table in metadata.sorted_tables
+        }
 
 
-def test_what_was_backed_up_comes_back_row_by_row(lived: Portal, clock: FakeClock, tmp_path: Path) -> None:
+def test_what_was_backed_up_comes_back_row_by_row(
+    lived: Portal, clock: FakeClock, tmp_path: Path
+) -> None:
     path = tmp_path / f"one{backup.SUFFIX}"
     manifest = backup.write(lived.store, path, clock())
     with closing(Store(f"sqlite:///{tmp_path}/new.db")) as fresh:
@@ -44,11 +51,15 @@ def test_what_was_backed_up_comes_back_row_by_row(lived: Portal, clock: FakeCloc
     assert manifest.rows == sum(len(rows) for rows in everything(lived.store).values())
 
 
-def test_a_backup_is_for_its_owner_only_and_leaves_no_part(lived: Portal, clock: FakeClock, tmp_path: Path) -> None:
+def test_a_backup_is_for_its_owner_only_and_leaves_no_part(
+    lived: Portal, clock: FakeClock, tmp_path: Path
+) -> None:
     folder = tmp_path / "backups"
     folder.mkdir()
     backup.write(lived.store, folder / f"a{backup.SUFFIX}", clock())
-    assert [(one.name, stat.S_IMODE(one.stat().st_mode)) for one in folder.iterdir()] == [(f"a{backup.SUFFIX}", 0o600)]
+    assert [(one.name, stat.S_IMODE(one.stat().st_mode)) for one in folder.iterdir()] == [
+        (f"a{backup.SUFFIX}", 0o600)
+    ]
 
 
 def test_what_happens_meanwhile_is_in_it_whole_or_not_at_all(
@@ -72,7 +83,9 @@ def test_what_happens_meanwhile_is_in_it_whole_or_not_at_all(
             assert audit.verify(tx).broken_at is None
 
 
-def test_a_database_with_records_is_not_overwritten_unasked(lived: Portal, clock: FakeClock, tmp_path: Path) -> None:
+def test_a_database_with_records_is_not_overwritten_unasked(
+    lived: Portal, clock: FakeClock, tmp_path: Path
+) -> None:
     path = tmp_path / f"one{backup.SUFFIX}"
     backup.write(lived.store, path, clock())
     before = everything(lived.store)
@@ -115,13 +128,17 @@ def test_an_audit_trail_that_was_changed_is_found_when_the_backup_is_proven(
         backup.prove(path)
 
 
-def test_a_backup_of_an_older_schema_is_brought_to_the_newest(clock: FakeClock, tmp_path: Path) -> None:
+def test_a_backup_of_an_older_schema_is_brought_to_the_newest(
+    clock: FakeClock, tmp_path: Path
+) -> None:
     path = tmp_path / f"one{backup.SUFFIX}"
     with closing(Store(f"sqlite:///{tmp_path}/old.db")) as old:
         old.migrate("0003")
         with old.transaction() as tx:
-            tx.exec_driver_sql("INSERT INTO vms (name, engine_url, address, state, reachable) "
-                               "VALUES ('vm-old', 'unix:///s', '10.0.0.9', 'active', 1)")  # fmt: skip
+            tx.exec_driver_sql(
+                "INSERT INTO vms (name, engine_url, address, state, reachable) "
+                "VALUES ('vm-old', 'unix:///s', '10.0.0.9', 'active', 1)"
+            )
         backup.write(old, path, clock())
     with closing(Store(f"sqlite:///{tmp_path}/new.db")) as fresh:
         assert backup.restore(fresh, path).revision == "0003"
@@ -129,7 +146,9 @@ def test_a_backup_of_an_older_schema_is_brought_to_the_newest(clock: FakeClock, 
             assert [(vm.name, vm.firewall) for vm in store.all_vms(tx)] == [("vm-old", None)]
 
 
-def test_a_backup_of_a_newer_portal_is_refused(lived: Portal, clock: FakeClock, tmp_path: Path) -> None:
+def test_a_backup_of_a_newer_portal_is_refused(
+    lived: Portal, clock: FakeClock, tmp_path: Path
+) -> None:
     path = tmp_path / f"one{backup.SUFFIX}"
     with lived.store.transaction() as tx:
         tx.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")

@@ -49,7 +49,10 @@ def test_the_home_volume_survives_removal_and_is_found_again(
 
 
 def test_ten_side_by_side_and_the_eleventh_is_refused(portal: Portal, jane: User) -> None:
-    slots = [deployments.request(portal, jane, Order("ml-cpu", f"n{i}", memory_gb=0.5)).slot for i in range(10)]
+    slots = [
+        deployments.request(portal, jane, Order("ml-cpu", f"n{i}", memory_gb=0.5)).slot
+        for i in range(10)
+    ]
     assert slots == list(range(10))
     with pytest.raises(Forbidden, match="You have 10 containers"):
         deployments.request(portal, jane, Order("ml-cpu", "n10", memory_gb=0.5))
@@ -60,7 +63,9 @@ def test_concurrent_requests_never_share_a_port(portal: Portal) -> None:
 
     def ask(number: int) -> None:
         with suppress(PortalError):  # more than ten each: some must be refused
-            deployments.request(portal, people[number % 3], Order("ml-cpu", f"c{number}", memory_gb=0.5, cpus=0.1))
+            deployments.request(
+                portal, people[number % 3], Order("ml-cpu", f"c{number}", memory_gb=0.5, cpus=0.1)
+            )
 
     with ThreadPoolExecutor(32) as pool:
         list(pool.map(ask, range(60)))
@@ -72,16 +77,21 @@ def test_concurrent_requests_never_share_a_port(portal: Portal) -> None:
 @hypothesis_settings(max_examples=60, deadline=None)
 @given(
     st.builds(
-        Order, image=st.just("ml-cpu"), name=st.text(max_size=60), gpus=st.integers(-3, 0),
-        memory_gb=st.floats(allow_nan=True), cpus=st.floats(allow_nan=True),
+        Order,
+        image=st.just("ml-cpu"),
+        name=st.text(max_size=60),
+        gpus=st.integers(-3, 0),
+        memory_gb=st.floats(allow_nan=True),
+        cpus=st.floats(allow_nan=True),
     )
-)  # fmt: skip
+)
 def test_an_order_within_the_limits_or_a_clear_refusal(order: Order) -> None:
     try:
         policy.check_order(order)
         policy.check_quota(order, policy.Allowance("you", 0, 16, 8, 10))
-    except (Invalid, Forbidden) as error:
-        assert error.message and error.hint and error.code
+    except (Invalid, Forbidden) as refusal:
+        words = refusal.message, refusal.hint, refusal.code
+        assert all(words)
     else:
         assert policy.NAME.fullmatch(order.name)
         assert 0 < order.memory_gb <= 16 and 0 < order.cpus <= 8 and order.gpus == 0
@@ -105,7 +115,9 @@ def test_an_order_within_the_limits_or_a_clear_refusal(order: Order) -> None:
         (Order("ml-cpu", "a", gpus=1), "no_gpu"),
     ],
 )
-def test_bad_orders_are_refused_and_leave_nothing(portal: Portal, jane: User, order: Order, code: str) -> None:
+def test_bad_orders_are_refused_and_leave_nothing(
+    portal: Portal, jane: User, order: Order, code: str
+) -> None:
     with pytest.raises(PortalError) as refused:
         deployments.request(portal, jane, order)
     assert refused.value.code == code
@@ -131,7 +143,9 @@ def test_somebody_elses_deployment_does_not_exist(portal: Portal, jane: User, jo
         deployments.get(portal, john, "000000000000")
 
 
-def test_a_dedicated_vm_is_used_and_a_pool_only_without_one(portal: Portal, jane: User, john: User) -> None:
+def test_a_dedicated_vm_is_used_and_a_pool_only_without_one(
+    portal: Portal, jane: User, john: User
+) -> None:
     inventory.add(portal, "test", "vm-jane", "ssh://portal@vm-jane", "10.0.0.2", JANE.subject)
     vms = [deployments.request(portal, who, Order("ml-cpu", "mine")).vm for who in (jane, john)]
     assert [vm.name for vm in vms if vm] == ["vm-jane", "vm-01"]

@@ -48,7 +48,9 @@ def test_a_stopped_container_says_what_to_do(
         gateway.route(portal, JANE, 10000)
 
 
-def test_activity_is_noted_but_not_at_every_request(portal: Portal, running: Deployment, clock: FakeClock) -> None:
+def test_activity_is_noted_but_not_at_every_request(
+    portal: Portal, running: Deployment, clock: FakeClock
+) -> None:
     assert not gateway.route(portal, JANE, 10000).touch
     clock.forward(31)
     assert gateway.route(portal, JANE, 10000).touch

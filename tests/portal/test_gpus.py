@@ -75,7 +75,9 @@ def test_a_container_that_gets_other_gpus_than_before_is_made_anew(
     assert engine.boxes[f"portal-{mine.id}"].spec.gpus == ("GPU-1",)
 
 
-def test_a_restart_keeps_the_gpus(portal: Portal, jane: User, gpu_vm: Vm, work_off: WorkOff) -> None:
+def test_a_restart_keeps_the_gpus(
+    portal: Portal, jane: User, gpu_vm: Vm, work_off: WorkOff
+) -> None:
     mine = ask(portal, jane, "mine", 2)
     work_off(mine.id)
     deployments.act(portal, jane, mine.id, "restart")
@@ -157,10 +159,14 @@ def test_the_board_shows_each_what_concerns_them(
 ) -> None:
     work_off(ask(portal, jane, "mine").id)
     assert [(t.gpu.index, t.hold, t.holder) for t in board.tiles(portal, jane)] == [
-        (0, "yours", "Jane Q Doe"), (1, "free", "")]  # fmt: skip
+        (0, "yours", "Jane Q Doe"),
+        (1, "free", ""),
+    ]
     his_view = board.tiles(portal, john)[0]
     assert (his_view.hold, his_view.holder, his_view.deployment) == ("taken", "", None)
-    assert [(offer.model, offer.free, offer.most) for offer in board.offers(portal, john)] == [("A100", 1, 2)]
+    assert [(offer.model, offer.free, offer.most) for offer in board.offers(portal, john)] == [
+        ("A100", 1, 2)
+    ]
 
 
 def test_a_vm_that_became_somebody_elses_is_not_started_on_again(
@@ -201,7 +207,10 @@ def test_what_has_become_impossible_ends_after_a_while_with_the_reason(
     see(portal, report(1))
     assert serve(portal) == []
     waiting = deployments.get(portal, john, his.id)
-    assert (waiting.state, waiting.waits_for) == (State.WAITING, "vm-01: has 1 GPU of one model, 2 asked for")
+    assert (waiting.state, waiting.waits_for) == (
+        State.WAITING,
+        "vm-01: has 1 GPU of one model, 2 asked for",
+    )
     clock.forward(601)
     serve(portal)
     failed = deployments.get(portal, john, his.id)
@@ -225,12 +234,15 @@ def test_a_gpu_that_comes_back_in_time_ends_the_worry(
     assert serve(portal) == [his.id]
 
 
-def test_the_use_cases_themselves_refuse_who_is_no_administrator(portal: Portal, jane: User, gpu_vm: Vm) -> None:
+def test_the_use_cases_themselves_refuse_who_is_no_administrator(
+    portal: Portal, jane: User, gpu_vm: Vm
+) -> None:
     for change in (
-        lambda: inventory.drain(portal, jane, "vm-01"), lambda: inventory.remove(portal, jane, "vm-01"),
+        lambda: inventory.drain(portal, jane, "vm-01"),
+        lambda: inventory.remove(portal, jane, "vm-01"),
         lambda: inventory.assign(portal, jane, "vm-01", owner=jane.subject),
         lambda: quotas.set_quota(portal, jane, "user", jane.subject, Quota(gpus=99)),
         lambda: quotas.set_group(portal, jane, jane.subject, "vision"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(Forbidden, match="Only an administrator"):
             change()

@@ -1,4 +1,4 @@
-"""What the records tell health-check.sh: each trouble by name, with a command and a section that exists."""
+"""What the records tell health-check.sh: each problem by name, with command and section."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ SECTIONS = set(re.findall(r'<a id="([^"]+)"></a>', GUIDE.read_text(encoding="utf
 
 
 def troubles(portal: Portal) -> dict[tuple[str, str], health.Finding]:
-    found = {(one.check, one.subject): one for one in health.of_records(portal) if one.state != "ok"}
+    found = {
+        (one.check, one.subject): one for one in health.of_records(portal) if one.state != "ok"
+    }
     assert all(one.next_step and one.section in SECTIONS for one in found.values()), found
     return found
 
@@ -48,7 +50,11 @@ def test_a_portal_that_is_well_has_no_troubles(well: Portal) -> None:
 
 @pytest.mark.parametrize(
     ("report", "check"),
-    [({"firewall": "missing"}, "firewall"), ({"disk_free_gb": 0.5}, "disk"), ({"clock_skew_s": 90.0}, "clock")],
+    [
+        ({"firewall": "missing"}, "firewall"),
+        ({"disk_free_gb": 0.5}, "disk"),
+        ({"clock_skew_s": 90.0}, "clock"),
+    ],
 )
 def test_a_vm_that_says_it_is_ill(well: Portal, report: dict[str, object], check: str) -> None:
     seen(well, **report)

@@ -11,18 +11,24 @@ import pytest
 from fakes import FakeClock, FakeEngine
 from portal import admission, audit, deployments, images, launch, releases, shelf, store, users
 from portal.context import Portal
+from portal.convergence import converge
 from portal.errors import Conflict, EngineError, Forbidden, Invalid, NotFound, PortalError
 from portal.models import Deployment, Order, ReleaseState, Role, State, User
 from portal.report import Finding, Kind, Waiver, judge
+from portal.work import Work
 from samples import CURATOR, JANE, approved, candidate, identity, report
 
-SECRET = Finding(kind=Kind.SECRET, id="private-key", subject="/k", text="/k holds what looks like a secret")
+SECRET = Finding(
+    kind=Kind.SECRET, id="private-key", subject="/k", text="/k holds what looks like a secret"
+)
 
 
 @pytest.fixture
 def mei(portal: Portal) -> User:
     """A curator, by the setting."""
-    curating = replace(portal, settings=portal.settings.model_copy(update={"curators": "4567890123"}))
+    curating = replace(
+        portal, settings=portal.settings.model_copy(update={"curators": "4567890123"})
+    )
     return users.user_of(curating, identity("4567890123", "Mei T Lin"))
 
 
@@ -32,7 +38,9 @@ def code_of(act: Callable[[], object]) -> str:
     return refused.value.code
 
 
-def test_a_candidate_is_not_offered_until_somebody_else_approves_it(portal: Portal, jane: User, mei: User) -> None:
+def test_a_candidate_is_not_offered_until_somebody_else_approves_it(
+    portal: Portal, jane: User, mei: User
+) -> None:
     made = images.register(portal, mei, candidate(portal, 1))
     assert made.state is ReleaseState.CANDIDATE
     assert deployments.request(portal, jane, Order("ml-cpu", "a")).release.version == "1.0.0"
@@ -43,16 +51,21 @@ def test_a_candidate_is_not_offered_until_somebody_else_approves_it(portal: Port
 
 
 def test_the_setting_lets_one_person_do_both(portal: Portal, mei: User) -> None:
-    alone = replace(portal, settings=portal.settings.model_copy(update={"approval_by_another": False}))
+    alone = replace(
+        portal, settings=portal.settings.model_copy(update={"approval_by_another": False})
+    )
     made = images.register(alone, mei, candidate(alone, 1))
     assert images.approve(alone, mei, made.id).approved_by == mei.subject
 
 
 def test_only_curators_decide(portal: Portal, jane: User, mei: User) -> None:
     made = images.register(portal, mei, candidate(portal, 1))
-    for act in (lambda: images.approve(portal, jane, made.id), lambda: images.withdraw(portal, jane, made.id, "reason"),
-                lambda: images.who_runs(portal, jane, made.id),
-                lambda: images.register(portal, jane, candidate(portal, 2))):  # fmt: skip
+    for act in (
+        lambda: images.approve(portal, jane, made.id),
+        lambda: images.withdraw(portal, jane, made.id, "reason"),
+        lambda: images.who_runs(portal, jane, made.id),
+        lambda: images.register(portal, jane, candidate(portal, 2)),
+    ):
         assert code_of(act) == "not_curator"
 
 
@@ -78,8 +91,10 @@ def test_a_withdrawn_release_is_marked_and_starts_no_more(
     images.withdraw(portal, mei, newer.id, "CVE-2026-1")
     now = deployments.get(portal, jane, made.id)
     assert (now.state, now.release.state, now.release.reason) == (
-        State.RUNNING, ReleaseState.WITHDRAWN, "CVE-2026-1"
-    )  # fmt: skip
+        State.RUNNING,
+        ReleaseState.WITHDRAWN,
+        "CVE-2026-1",
+    )
     assert [one.id for one in images.who_runs(portal, mei, newer.id)] == [made.id]
     assert code_of(lambda: deployments.act(portal, jane, made.id, "restart")) == "release_withdrawn"
     deployments.act(portal, jane, made.id, "stop")
@@ -134,14 +149,21 @@ def test_a_decision_needs_a_reason(portal: Portal, mei: User) -> None:
         ({"standin": True}, "refused_standin_base"),
     ],
 )
-def test_the_launch_check_refuses_for_each_reason(portal: Portal, changes: dict[str, Any], code: str) -> None:
+def test_the_launch_check_refuses_for_each_reason(
+    portal: Portal, changes: dict[str, Any], code: str
+) -> None:
     with portal.store.reading() as tx:
         release = releases.approved(tx)["ml-cpu"]
     launch.check(portal.settings, release, portal.now())
-    assert code_of(lambda: launch.check(portal.settings, replace(release, **changes), portal.now())) == code
+    assert (
+        code_of(lambda: launch.check(portal.settings, replace(release, **changes), portal.now()))
+        == code
+    )
 
 
-def test_a_stale_scan_stops_new_starts_until_it_is_scanned_again(portal: Portal, jane: User, clock: FakeClock) -> None:
+def test_a_stale_scan_stops_new_starts_until_it_is_scanned_again(
+    portal: Portal, jane: User, clock: FakeClock
+) -> None:
     clock.forward(31 * 86_400)
     with pytest.raises(Conflict, match="last scanned 31 days ago; 30 are allowed"):
         deployments.request(portal, jane, Order("ml-cpu", "a"))
@@ -151,18 +173,27 @@ def test_a_stale_scan_stops_new_starts_until_it_is_scanned_again(portal: Portal,
 
 def test_what_a_new_scan_finds_stops_new_starts(portal: Portal, jane: User) -> None:
     images.scanned(portal, "cli:mei", 1, {"numpy": "2"}, report(portal.now(), SECRET))
-    with pytest.raises(Conflict, match="does not pass the policy: /k holds what looks like a secret"):
+    with pytest.raises(
+        Conflict, match="does not pass the policy: /k holds what looks like a secret"
+    ):
         deployments.request(portal, jane, Order("ml-cpu", "a"))
 
 
 def test_a_waiver_that_expired_counts_at_once(portal: Portal, jane: User, clock: FakeClock) -> None:
-    waiver = Waiver(image="ml-cpu", finding="private-key", owner="mei", reason="A test key only.",
-                    expires=date(2026, 1, 6))  # fmt: skip
+    waiver = Waiver(
+        image="ml-cpu",
+        finding="private-key",
+        owner="mei",
+        reason="A test key only.",
+        expires=date(2026, 1, 6),
+    )
     waived = judge(report(portal.now(), SECRET), (waiver,), allow_standins=False)
     images.scanned(portal, "cli:mei", 1, {}, waived)
     deployments.request(portal, jane, Order("ml-cpu", "a"))
     clock.forward(2 * 86_400)
-    assert code_of(lambda: deployments.request(portal, jane, Order("ml-cpu", "b"))) == "waiver_expired"
+    assert (
+        code_of(lambda: deployments.request(portal, jane, Order("ml-cpu", "b"))) == "waiver_expired"
+    )
 
 
 def test_the_command_line_approves_only_where_one_person_may_do_both(portal: Portal) -> None:
@@ -174,7 +205,9 @@ def test_mei_finds_who_has_the_flawed_package(portal: Portal, jane: User, mei: U
     approved(portal, 1, packages={"numpy": "2.5.0"})
     deployments.request(portal, jane, Order("ml-cpu", "a"))
     found = shelf.search(portal, mei, "NumPy 2.5")
-    assert [(hit.release.version, hit.what, hit.people) for hit in found] == [("1.1.0", "numpy 2.5.0", ("Jane Q Doe",))]
+    assert [(hit.release.version, hit.what, hit.people) for hit in found] == [
+        ("1.1.0", "numpy 2.5.0", ("Jane Q Doe",))
+    ]
     assert [hit.release.version for hit in shelf.search(portal, mei, "openssl")] == ["1.0.0"]
     images.scanned(portal, "cli:mei", 1, {}, report(portal.now(), SECRET))
     assert [hit.release.version for hit in shelf.search(portal, mei, "private-key")] == ["1.0.0"]
@@ -182,7 +215,9 @@ def test_mei_finds_who_has_the_flawed_package(portal: Portal, jane: User, mei: U
     assert code_of(lambda: shelf.search(portal, jane, "x")) == "not_curator"
 
 
-def test_curators_are_warned_before_a_scan_is_too_old(portal: Portal, mei: User, clock: FakeClock) -> None:
+def test_curators_are_warned_before_a_scan_is_too_old(
+    portal: Portal, mei: User, clock: FakeClock
+) -> None:
     assert shelf.ageing(portal, mei) == (0, 0.0)
     clock.forward(25 * 86_400)
     assert shelf.ageing(portal, mei) == (1, 5.0)
@@ -193,7 +228,9 @@ def test_a_version_names_one_digest_for_ever(portal: Portal) -> None:
     assert code_of(lambda: images.register(portal, "publisher", other)) == "version_taken"
 
 
-def test_the_same_digest_again_gets_the_new_report_and_keeps_its_state(portal: Portal, clock: FakeClock) -> None:
+def test_the_same_digest_again_gets_the_new_report_and_keeps_its_state(
+    portal: Portal, clock: FakeClock
+) -> None:
     clock.forward(3600)
     made = images.register(portal, "publisher", candidate(portal))
     assert (made.state, made.scanned_at) == (ReleaseState.APPROVED, portal.now())
@@ -203,9 +240,15 @@ def test_a_report_that_does_not_pass_registers_nothing(portal: Portal) -> None:
     bad = candidate(portal, 1, report=report(portal.now(), SECRET))
     assert code_of(lambda: images.register(portal, "publisher", bad)) == "refused"
     assert (
-        code_of(lambda: images.register(portal, "p", candidate(portal, 2, reference="r/ml-cpu:latest"))) == "no_digest"
+        code_of(
+            lambda: images.register(portal, "p", candidate(portal, 2, reference="r/ml-cpu:latest"))
+        )
+        == "no_digest"
     )
-    assert code_of(lambda: images.register(portal, "p", candidate(portal, 3, image="nothing"))) == "unknown_image"
+    assert (
+        code_of(lambda: images.register(portal, "p", candidate(portal, 3, image="nothing")))
+        == "unknown_image"
+    )
     with pytest.raises(NotFound, match="no release"):
         images.find(portal, "ml-cpu", "1.1.0")
 
@@ -217,15 +260,17 @@ def test_every_decision_is_audited(portal: Portal, mei: User) -> None:
     with portal.store.reading() as tx:
         actions = [event.action for event in audit.events(tx, "image:ml-cpu")]
         assert audit.verify(tx).broken_at is None
-    assert actions[2:] == ["release.candidate", "release.approved", "release.deprecated", "release.withdrawn"]
+    assert actions[2:] == [
+        "release.candidate",
+        "release.approved",
+        "release.deprecated",
+        "release.withdrawn",
+    ]
 
 
 def test_an_unverified_signature_fails_the_deployment_and_leaves_nothing(
     portal: Portal, jane: User, engine: FakeEngine
 ) -> None:
-    from portal.convergence import converge
-    from portal.work import Work
-
     def refuse(_: object) -> None:
         raise EngineError("unsigned", "It is not signed.", "Tell somebody.")
 
@@ -238,7 +283,9 @@ def test_an_unverified_signature_fails_the_deployment_and_leaves_nothing(
     assert (engine.pulled, engine.boxes) == ([], {})
 
 
-def test_others_than_curators_see_what_runs_and_what_is_in_it(portal: Portal, jane: User, mei: User) -> None:
+def test_others_than_curators_see_what_runs_and_what_is_in_it(
+    portal: Portal, jane: User, mei: User
+) -> None:
     made = images.register(portal, "publisher", candidate(portal, 1))
     assert [one.version for one in shelf.all_releases(portal, jane)] == ["1.0.0"]
     assert [one.version for one in shelf.all_releases(portal, mei)] == ["1.1.0", "1.0.0"]
@@ -251,8 +298,10 @@ def test_others_than_curators_see_what_runs_and_what_is_in_it(portal: Portal, ja
 def test_what_changed_between_two_releases() -> None:
     before, after = {"a": "1", "b": "1", "c": "1"}, {"a": "1", "b": "2", "d": "1"}
     assert [(c.name, c.before, c.after) for c in shelf.changes(before, after)] == [
-        ("b", "1", "2"), ("c", "1", ""), ("d", "", "1"),
-    ]  # fmt: skip
+        ("b", "1", "2"),
+        ("c", "1", ""),
+        ("d", "", "1"),
+    ]
 
 
 def test_roles_can_be_changed(portal: Portal, jane: User) -> None:

@@ -34,14 +34,18 @@ def test_a_smaller_request_does_not_take_gpus_that_the_head_waits_for() -> None:
 def test_work_without_gpus_passes_where_the_memory_of_those_ahead_is_kept() -> None:
     ahead = wait("big", 4, memory_gb=32)
     rooms = {1: room(leased=2)}
-    assert started(line.decide([ahead, wait("cpu", 0, memory_gb=16)], {"pool": [1]}, rooms)) == ["cpu"]
+    assert started(line.decide([ahead, wait("cpu", 0, memory_gb=16)], {"pool": [1]}, rooms)) == [
+        "cpu"
+    ]
     assert started(line.decide([ahead, wait("cpu", 0, memory_gb=40)], {"pool": [1]}, rooms)) == []
 
 
 def test_memory_is_kept_for_each_of_those_ahead_also_when_they_ask_for_the_same() -> None:
     ahead = [wait("a", 4, memory_gb=24), wait("b", 4, memory_gb=24)]
     rooms = {1: room(leased=2)}
-    assert started(line.decide([*ahead, wait("cpu", 0, memory_gb=16)], {"pool": [1]}, rooms)) == ["cpu"]
+    assert started(line.decide([*ahead, wait("cpu", 0, memory_gb=16)], {"pool": [1]}, rooms)) == [
+        "cpu"
+    ]
     assert started(line.decide([*ahead, wait("cpu", 0, memory_gb=17)], {"pool": [1]}, rooms)) == []
 
 
@@ -59,7 +63,9 @@ def test_a_request_passes_on_a_vm_that_nobody_ahead_could_use() -> None:
 
 def test_lines_of_vms_that_have_nothing_in_common_do_not_count_each_other() -> None:
     rooms = {1: room(1, leased=4), 2: room(2, leased=4)}
-    verdicts = line.decide([wait("a", 1, reach="one"), wait("b", 1, reach="two")], {"one": [1], "two": [2]}, rooms)
+    verdicts = line.decide(
+        [wait("a", 1, reach="one"), wait("b", 1, reach="two")], {"one": [1], "two": [2]}, rooms
+    )
     assert [v.position for v in verdicts] == [1, 1]
 
 
@@ -77,10 +83,16 @@ class Line(RuleBasedStateMachine):
     def rooms(self) -> dict[int, Room]:
         rooms = {}
         for number, gpus in ((1, 4), (2, 2)):
-            held = [(w, v.placement) for w, v in self.running.values() if v.placement and v.placement.vm.id == number]
+            held = [
+                (w, v.placement)
+                for w, v in self.running.values()
+                if v.placement and v.placement.vm.id == number
+            ]
             leased = {uuid for _, placed in held if placed for uuid in placed.gpus}
             cards = [gpu(number, index) for index in range(gpus)]
-            rooms[number] = placement.room_of(vm(number), cards, leased, sum(w.need.memory_gb for w, _ in held))
+            rooms[number] = placement.room_of(
+                vm(number), cards, leased, sum(w.need.memory_gb for w, _ in held)
+            )
         return rooms
 
     def serve(self) -> None:
@@ -133,7 +145,9 @@ class Line(RuleBasedStateMachine):
     @invariant()
     def who_passed_left_the_memory_of_all_those_ahead(self) -> None:
         for passer, ahead, rooms, vm_id in self.passed_with:
-            could = [one.need.memory_gb for one in ahead if not placement.never(one.need, rooms[vm_id])]
+            could = [
+                one.need.memory_gb for one in ahead if not placement.never(one.need, rooms[vm_id])
+            ]
             assert passer.need.memory_gb <= rooms[vm_id].free_memory_gb - sum(could)
 
     def teardown(self) -> None:

@@ -16,10 +16,15 @@ WorkOff = Callable[..., Deployment]
 MONITORING = Path(__file__).parents[2] / "deployment" / "monitoring"
 
 
-def test_prometheus_reads_gpus_by_state_waiting_and_utilisation(portal: Portal, jane: User, john: User) -> None:
+def test_prometheus_reads_gpus_by_state_waiting_and_utilisation(
+    portal: Portal, jane: User, john: User
+) -> None:
     with portal.store.reading() as tx:
         vm = store.all_vms(tx)[0]
-    gpus = tuple(SeenGpu(f"GPU-{n}", n, "A100", None, 40, 1, 37, 50, "gpu_error" if n == 2 else None) for n in range(3))
+    gpus = tuple(
+        SeenGpu(f"GPU-{n}", n, "A100", None, 40, 1, 37, 50, "gpu_error" if n == 2 else None)
+        for n in range(3)
+    )
     inventory.saw_gpus(portal, vm, GpuReport(gpus, "535.1", "12.2", "nvidia"))
     made = deployments.request(portal, jane, Order("ml-cpu", "mine", 2))
     deployments.request(portal, john, Order("ml-cpu", "later", 1))
@@ -33,7 +38,9 @@ def test_prometheus_reads_gpus_by_state_waiting_and_utilisation(portal: Portal, 
     assert value("portal_gpus", vm="vm-01", state="out_of_order") == 1
     assert value("portal_deployments", state="waiting") == 1
     assert value("portal_deployments", state="pending") == 1
-    assert value("portal_gpu_utilisation_ratio", vm="vm-01", gpu="GPU-0", deployment=made.id) == 0.37
+    assert (
+        value("portal_gpu_utilisation_ratio", vm="vm-01", gpu="GPU-0", deployment=made.id) == 0.37
+    )
     assert value("portal_vms", reachable="true") == 1
 
 
@@ -48,12 +55,16 @@ def test_how_long_somebody_waited_is_measured_when_they_start(
     deployments.act(portal, jane, first.id, "remove")
     work_off(first.id)
     before = REGISTRY.get_sample_value("portal_wait_seconds_sum") or 0.0
-    for job in Reconciler(portal, lambda vm: engine, lambda vm, port: True, lambda release: None).dispatch():
+    for job in Reconciler(
+        portal, lambda vm: engine, lambda vm, port: True, lambda release: None
+    ).dispatch():
         job.result(timeout=10)
     assert (REGISTRY.get_sample_value("portal_wait_seconds_sum") or 0.0) - before == 300
 
 
-def test_alerts_and_dashboard_ask_only_for_what_is_told(portal: Portal, jane: User, engine: FakeEngine) -> None:
+def test_alerts_and_dashboard_ask_only_for_what_is_told(
+    portal: Portal, jane: User, engine: FakeEngine
+) -> None:
     with portal.store.transaction() as tx:
         audit.append(tx, portal.now(), "test", "database.backed_up", "database")
         vm = store.all_vms(tx)[0]
@@ -61,7 +72,9 @@ def test_alerts_and_dashboard_ask_only_for_what_is_told(portal: Portal, jane: Us
     registry = CollectorRegistry()
     registry.register(metrics.Records(portal, lambda: {"ID CA-1": portal.now()}))
     families = [*registry.collect(), *REGISTRY.collect()]
-    told = {family.name for family in families} | {sample.name for family in families for sample in family.samples}
+    told = {family.name for family in families} | {
+        sample.name for family in families for sample in family.samples
+    }
     told |= {"portal_deployment_failures_total"}  # has no sample before the first failure
     told |= {f"{name}_bucket" for name in told}
     for name in ("alerts.yml", "dashboard.json"):
@@ -71,6 +84,8 @@ def test_alerts_and_dashboard_ask_only_for_what_is_told(portal: Portal, jane: Us
 
 def test_every_alert_leads_to_a_section_of_the_guide() -> None:
     guide = (MONITORING.parents[1] / "docs" / "TROUBLESHOOTING.md").read_text(encoding="utf-8")
-    named = re.findall(r"section: ([\w-]+)", (MONITORING / "alerts.yml").read_text(encoding="utf-8"))
+    named = re.findall(
+        r"section: ([\w-]+)", (MONITORING / "alerts.yml").read_text(encoding="utf-8")
+    )
     assert named
     assert [section for section in named if f'<a id="{section}">' not in guide] == []

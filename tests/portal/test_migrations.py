@@ -1,4 +1,4 @@
-"""An installation that is brought from an older schema keeps its records, and what runs keeps its place."""
+"""An upgrade from an older schema keeps the records, and running containers their place."""
 
 from __future__ import annotations
 
@@ -16,16 +16,25 @@ from portal.store import Store
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD_ROWS = [
     "INSERT INTO users VALUES (1, 'edipi:1', 'Jane', 'user', 0, '2026-01-01')",
-    "INSERT INTO vms VALUES (1, 'vm-01', 'ssh://p@vm', '10.0.0.1', NULL, 'active', 1, NULL, 8, 32.0, NULL)",
-    "INSERT INTO releases VALUES (1, 'ml-cpu', '1', 'r/m@sha256:0', 'sha256:0', 1, 'approved', 0, '2026-01-01')",
+    (
+        "INSERT INTO vms VALUES (1, 'vm-01', 'ssh://p@vm', '10.0.0.1', "
+        "NULL, 'active', 1, NULL, 8, 32.0, NULL)"
+    ),
+    (
+        "INSERT INTO releases VALUES (1, 'ml-cpu', '1', 'r/m@sha256:0', "
+        "'sha256:0', 1, 'approved', 0, '2026-01-01')"
+    ),
     *(
-        "INSERT INTO deployments (id, name, state, owner_id, vm_id, release_id, slot, gpus, memory_gb, cpus, "
-        "jupyter_token, restart_after_stop, created_at, updated_at, started_at) "
-        f"VALUES ('{name}', '{name}', '{state}', 1, 1, 1, {slot}, 0, 4.0, 1.0, 't', 0, '2026-01-01', '2026-01-01', "
-        "'2026-01-01')"
+        "INSERT INTO deployments (id, name, state, owner_id, vm_id, release_id, slot, gpus,"
+        " memory_gb, cpus, jupyter_token, restart_after_stop, created_at, updated_at, started_at)"
+        f" VALUES ('{name}', '{name}', '{state}', 1, 1, 1, {slot}, 0, 4.0, 1.0, 't', 0,"
+        " '2026-01-01', '2026-01-01', '2026-01-01')"
         for slot, (name, state) in enumerate([("runs", "running"), ("rests", "stopped")])
     ),
-    "INSERT INTO leases (kind, resource, deployment_id, acquired_at) VALUES ('port', '10000', 'runs', '2026-01-01')",
+    (
+        "INSERT INTO leases (kind, resource, deployment_id, acquired_at) VALUES ('port', '10000',"
+        " 'runs', '2026-01-01')"
+    ),
 ]
 
 

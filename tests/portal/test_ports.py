@@ -18,7 +18,9 @@ def test_jane_and_john_have_the_promised_ports() -> None:
 
 
 @given(ranges, slots, services)
-def test_a_port_lies_in_its_users_range_and_leads_back_to_it(index: int, slot: int, service: ports.Service) -> None:
+def test_a_port_lies_in_its_users_range_and_leads_back_to_it(
+    index: int, slot: int, service: ports.Service
+) -> None:
     port = ports.port_of(index, slot, service)
     assert port in ports.range_of(index)
     assert ports.range_index_of(port) == index

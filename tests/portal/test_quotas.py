@@ -15,7 +15,9 @@ from samples import JANE
 WorkOff = Callable[..., Deployment]
 
 
-def test_a_users_own_quota_beats_the_default_which_beats_the_settings(portal: Portal, jane: User) -> None:
+def test_a_users_own_quota_beats_the_default_which_beats_the_settings(
+    portal: Portal, jane: User
+) -> None:
     def limit() -> int:
         with portal.store.reading() as tx:
             return quotas.allowance(portal, tx, jane).gpus
@@ -29,7 +31,9 @@ def test_a_users_own_quota_beats_the_default_which_beats_the_settings(portal: Po
     assert limit() == 3
 
 
-def test_waiting_counts_against_the_quota_too(portal: Portal, jane: User, john: User, gpu_vm: Vm) -> None:
+def test_waiting_counts_against_the_quota_too(
+    portal: Portal, jane: User, john: User, gpu_vm: Vm
+) -> None:
     ask(portal, john, "all", 2)
     ask(portal, jane, "one", 2)
     with pytest.raises(Forbidden, match="more than the 0 left"):
@@ -73,7 +77,10 @@ def test_a_quota_lowered_while_somebody_waits_keeps_them_waiting(
     work_off(mine.id)
     assert serve(portal) == []
     waiting = deployments.get(portal, john, his.id)
-    assert (waiting.state, waiting.waits_for) == (State.WAITING, "your quota: 1 GPUs, 0 held, 2 asked for")
+    assert (waiting.state, waiting.waits_for) == (
+        State.WAITING,
+        "your quota: 1 GPUs, 0 held, 2 asked for",
+    )
     quotas.set_quota(portal, "test", "user", john.subject, None)
     assert serve(portal) == [his.id]
 

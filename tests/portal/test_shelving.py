@@ -26,7 +26,9 @@ def vm(portal: Portal) -> Vm:
         return store.all_vms(tx)[0]
 
 
-def look(portal: Portal, vm: Vm, engine: FakeEngine, turns: threading.Semaphore | None = None) -> dict[int, str]:
+def look(
+    portal: Portal, vm: Vm, engine: FakeEngine, turns: threading.Semaphore | None = None
+) -> dict[int, str]:
     shelve(portal, vm, engine, good, turns or threading.Semaphore(1))
     with portal.store.reading() as tx:
         return releases.on_vm(tx, vm.id)
@@ -44,7 +46,9 @@ def test_an_approved_release_is_downloaded_ahead_and_shown_as_ready(
     assert engine.pulled == [REFERENCE]
 
 
-def test_no_more_vms_download_at_once_than_allowed(portal: Portal, vm: Vm, engine: FakeEngine) -> None:
+def test_no_more_vms_download_at_once_than_allowed(
+    portal: Portal, vm: Vm, engine: FakeEngine
+) -> None:
     turns = threading.Semaphore(1)
     assert turns.acquire()
     assert look(portal, vm, engine, turns) == {}
@@ -70,7 +74,9 @@ def test_images_that_are_not_ours_stay(portal: Portal, vm: Vm, engine: FakeEngin
     assert len(engine.on_disk) == 2
 
 
-def test_gpu_images_are_not_sent_to_vms_without_gpus(portal: Portal, vm: Vm, engine: FakeEngine) -> None:
+def test_gpu_images_are_not_sent_to_vms_without_gpus(
+    portal: Portal, vm: Vm, engine: FakeEngine
+) -> None:
     both = replace(portal, catalog={**CATALOG, "gpu": image("gpu", gpu=True)})
     approved(both, 1, image="gpu")
     assert look(both, vm, engine) == {1: "ready"}
@@ -92,7 +98,9 @@ def test_what_is_not_signed_is_not_downloaded(portal: Portal, vm: Vm, engine: Fa
     assert engine.pulled == []
 
 
-def test_one_that_cannot_be_downloaded_keeps_no_other_from_coming(portal: Portal, vm: Vm, engine: FakeEngine) -> None:
+def test_one_that_cannot_be_downloaded_keeps_no_other_from_coming(
+    portal: Portal, vm: Vm, engine: FakeEngine
+) -> None:
     both = replace(portal, catalog={**CATALOG, "another": image("another")})
     approved(both, 1, image="another")
 
@@ -116,7 +124,9 @@ def test_a_download_that_fails_leaves_no_trace_and_gives_its_turn_back(
 
 def test_a_release_withdrawn_while_it_downloads_is_not_kept(portal: Portal, vm: Vm) -> None:
     class Withdrawing(FakeEngine):
-        def pull(self, reference: str, on_progress: Callable[[tuple[LayerProgress, ...]], None]) -> None:
+        def pull(
+            self, reference: str, on_progress: Callable[[tuple[LayerProgress, ...]], None]
+        ) -> None:
             images.withdraw(portal, "mei", 1, "CVE-2026-1")
             super().pull(reference, on_progress)
 

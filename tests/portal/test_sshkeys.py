@@ -20,7 +20,8 @@ OTHER = KEY.replace("AAAAIJ2a", "AAAAIJ2b")
 def test_a_line_of_a_pub_file_is_taken_without_its_comment() -> None:
     key = sshkeys.parse("", f"{KEY} jane@laptop\n", SEEN)
     assert (key.name, key.key) == ("jane@laptop", KEY)
-    assert key.fingerprint == "SHA256:WFsLOvhE5N9meKzvCRNIJ46928DensdUDHASdHJdEHE"  # as ssh-keygen -lf prints it
+    # As ssh-keygen -lf prints it.
+    assert key.fingerprint == "SHA256:WFsLOvhE5N9meKzvCRNIJ46928DensdUDHASdHJdEHE"
     assert len(sshkeys.parse("", f"{KEY} {'x' * 100}", SEEN).name) == 60
 
 
@@ -34,9 +35,21 @@ def test_a_line_of_a_pub_file_is_taken_without_its_comment() -> None:
         (f"{KEY}\n{KEY}", "bad_key"),
         (KEY.replace("ssh-ed25519", "ssh-rsa"), "bad_key"),
         ("ssh-dss AAAAB3NzaC1kc3MAAACBAP", "bad_key"),
-        ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn\n-----END OPENSSH PRIVATE KEY-----", "private_key"),
+        (
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn\n-----END OPENSSH PRIVATE KEY-----",
+            "private_key",
+        ),
     ],
-    ids=["nothing", "a word", "cut off", "with options", "two", "another kind", "too old", "private"],
+    ids=[
+        "nothing",
+        "a word",
+        "cut off",
+        "with options",
+        "two",
+        "another kind",
+        "too old",
+        "private",
+    ],
 )
 def test_what_is_no_public_key_is_refused(text: str, code: str) -> None:
     with pytest.raises(Invalid) as refused:
@@ -59,7 +72,9 @@ def test_keys_come_and_go_and_are_audited(portal: Portal, jane: User) -> None:
 def test_a_page_that_was_open_for_long_brings_no_key_back(portal: Portal, jane: User) -> None:
     open_page = users.add_key(portal, jane, "Laptop", KEY)
     users.remove_key(portal, open_page, open_page.ssh_keys[0].fingerprint)
-    assert [key.name for key in users.add_key(portal, open_page, "Other", OTHER).ssh_keys] == ["Other"]
+    assert [key.name for key in users.add_key(portal, open_page, "Other", OTHER).ssh_keys] == [
+        "Other"
+    ]
 
 
 def test_a_card_whose_key_ssh_does_not_know_takes_the_old_cards_key_away(portal: Portal) -> None:

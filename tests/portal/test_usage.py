@@ -21,15 +21,31 @@ WorkOff = Callable[..., Deployment]
 T0 = datetime(2026, 3, 1, 22, 0, tzinfo=UTC)
 
 
-def lease(kind: str = "gpu", start: datetime = T0, hours: float | None = 4, **more: Any) -> dict[str, Any]:
+def lease(
+    kind: str = "gpu", start: datetime = T0, hours: float | None = 4, **more: Any
+) -> dict[str, Any]:
     end = None if hours is None else start + timedelta(hours=hours)
-    return {"kind": kind, "acquired_at": start, "released_at": end, "memory_gb": 8.0, "cpus": 2.0, "subject": "s",
-            "display_name": "Jane", "group": "", "image": "ml", "vm": "vm-1", **more}  # fmt: skip
+    return {
+        "kind": kind,
+        "acquired_at": start,
+        "released_at": end,
+        "memory_gb": 8.0,
+        "cpus": 2.0,
+        "subject": "s",
+        "display_name": "Jane",
+        "group": "",
+        "image": "ml",
+        "vm": "vm-1",
+        **more,
+    }
 
 
 def test_an_interval_is_cut_at_midnight() -> None:
     found = usage.total([lease()], ["day"], T0 - timedelta(days=1), T0 + timedelta(days=2))
-    assert [(one.key, one.gpu_hours) for one in found] == [(("2026-03-01",), 2.0), (("2026-03-02",), 2.0)]
+    assert [(one.key, one.gpu_hours) for one in found] == [
+        (("2026-03-01",), 2.0),
+        (("2026-03-02",), 2.0),
+    ]
 
 
 def test_a_lease_that_is_still_held_counts_until_the_end_of_the_period() -> None:

@@ -1,4 +1,4 @@
-"""What VMs say of themselves, the proof that a VM works, and the gateway's leave that must run out first."""
+"""What VMs report, their verification, and the authorization that must expire first."""
 
 from __future__ import annotations
 
@@ -58,12 +58,18 @@ def test_problems_come_with_the_command_that_mends_them(report: VmReport, kinds:
     assert all(one.hint and "vm-01" in one.says for one in found)
 
 
-def test_a_firewall_that_changes_is_recorded_once_and_audited(portal: Portal, engine: FakeEngine) -> None:
+def test_a_firewall_that_changes_is_recorded_once_and_audited(
+    portal: Portal, engine: FakeEngine
+) -> None:
     for word in ("ok", "ok", "missing", "missing", "ok"):
         engine.vm_report = VmReport(word, 500, 1000, 0.0)
         observe_health(portal, vm_of(portal), engine)
     with portal.store.reading() as tx:
-        said = [event.details["firewall"] for event in audit.events(tx, "vm:vm-01") if event.action == "vm.firewall"]
+        said = [
+            event.details["firewall"]
+            for event in audit.events(tx, "vm:vm-01")
+            if event.action == "vm.firewall"
+        ]
     assert said == ["ok", "missing", "ok"]
     assert vmhealth.of_vm(vm_of(portal), portal.now()) == []
 
@@ -90,7 +96,10 @@ def test_a_vm_whose_gate_was_taken_away_is_an_alarm(portal: Portal, engine: Fake
     engine.vm_report = None
     observe_health(portal, vm_of(portal, "vm-02"), engine)
     [problem] = vmhealth.of_vm(vm_of(portal, "vm-02"), portal.now())
-    assert (problem.hint, problem.from_portal) == ("scripts/setup-vm.sh --name vm-02 host.example", True)
+    assert (problem.hint, problem.from_portal) == (
+        "scripts/setup-vm.sh --name vm-02 host.example",
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,11 +112,15 @@ def test_a_vm_whose_gate_was_taken_away_is_an_alarm(portal: Portal, engine: Fake
         ("", False),
     ],
 )
-def test_ports_that_are_not_kept_are_a_problem(portal: Portal, engine: FakeEngine, reserved: str, kept: bool) -> None:
+def test_ports_that_are_not_kept_are_a_problem(
+    portal: Portal, engine: FakeEngine, reserved: str, kept: bool
+) -> None:
     remote(portal)
     engine.vm_report = VmReport("ok", 500, 1000, 0.0, True, reserved)
     observe_health(portal, vm_of(portal, "vm-02"), engine)
-    assert [one.kind for one in vmhealth.of_vm(vm_of(portal, "vm-02"), portal.now())] == ([] if kept else ["ports"])
+    assert [one.kind for one in vmhealth.of_vm(vm_of(portal, "vm-02"), portal.now())] == (
+        [] if kept else ["ports"]
+    )
 
 
 def remote(portal: Portal) -> None:
@@ -118,13 +131,20 @@ def remote(portal: Portal) -> None:
 
 def test_one_machine_is_not_added_twice(portal: Portal) -> None:
     remote(portal)
-    for engine_url, address in (("ssh://portal@host.example:2222", "10.0.0.3"), ("ssh://portal@other", "10.0.0.2")):
+    for engine_url, address in (
+        ("ssh://portal@host.example:2222", "10.0.0.3"),
+        ("ssh://portal@other", "10.0.0.2"),
+    ):
         with pytest.raises(Conflict, match="vm-02 is the same machine"):
             inventory.add(portal, "test", "vm-03", engine_url, address)
 
 
 def test_networks_of_people_who_have_nothing_left_go(
-    portal: Portal, jane: User, john: User, engine: FakeEngine, work_off: Callable[[str], Deployment]
+    portal: Portal,
+    jane: User,
+    john: User,
+    engine: FakeEngine,
+    work_off: Callable[[str], Deployment],
 ) -> None:
     for user in (jane, john):
         work_off(deployments.request(portal, user, Order("ml-cpu", name="mine")).id)
@@ -137,11 +157,19 @@ def test_networks_of_people_who_have_nothing_left_go(
     assert engine.networks == {box.spec.network for box in engine.boxes.values()}
 
 
-def prove(portal: Portal, engine: FakeEngine, *, answers: bool = True, vm: str = "vm-01") -> list[proving.Check]:
-    return list(proving.prove(portal, vm_of(portal, vm), engine, lambda vm, port: answers, lambda release: None))
+def prove(
+    portal: Portal, engine: FakeEngine, *, answers: bool = True, vm: str = "vm-01"
+) -> list[proving.Check]:
+    return list(
+        proving.prove(
+            portal, vm_of(portal, vm), engine, lambda vm, port: answers, lambda release: None
+        )
+    )
 
 
-def test_a_good_vm_is_proven_with_a_container_that_is_gone_afterwards(portal: Portal, engine: FakeEngine) -> None:
+def test_a_good_vm_is_proven_with_a_container_that_is_gone_afterwards(
+    portal: Portal, engine: FakeEngine
+) -> None:
     engine.vm_report = VmReport("ok", 500, 1000, 0.0)
     checks = prove(portal, engine)
     assert {one.state for one in checks} == {"ok"}
@@ -149,19 +177,25 @@ def test_a_good_vm_is_proven_with_a_container_that_is_gone_afterwards(portal: Po
     assert not engine.boxes
 
 
-def test_a_new_vms_gpus_are_tried_although_nobody_looked_before(portal: Portal, engine: FakeEngine) -> None:
+def test_a_new_vms_gpus_are_tried_although_nobody_looked_before(
+    portal: Portal, engine: FakeEngine
+) -> None:
     inventory.remove(portal, "test", "vm-01")
     inventory.add(portal, "test", "vm-02", "ssh://portal@vm-02", "10.0.0.2", state=VmState.NEW)
     engine.vm_report, engine.report = VmReport("ok", 500, 1000, 0.0), gpu_world.report(1)
     checks = prove(portal, engine, vm="vm-02")
     assert checks[-1].says.startswith("A container with A100 answered"), checks
-    engine.report = GpuReport((replace(gpu_world.report(1).gpus[0], problem="gpu_error"),), "535", "12.2", "nvidia")
+    engine.report = GpuReport(
+        (replace(gpu_world.report(1).gpus[0], problem="gpu_error"),), "535", "12.2", "nvidia"
+    )
     last = prove(portal, engine, vm="vm-02")[-1]
     assert (last.name, last.state, "out of order" in last.says) == ("gpus", "failed", True)
 
 
 @pytest.mark.parametrize("step", ["info", "check", "pull", "create", "start"])
-def test_a_proof_that_fails_says_why_and_leaves_nothing(portal: Portal, engine: FakeEngine, step: str) -> None:
+def test_a_proof_that_fails_says_why_and_leaves_nothing(
+    portal: Portal, engine: FakeEngine, step: str
+) -> None:
     engine.vm_report = VmReport("ok", 500, 1000, 0.0)
     engine.failing[step] = EngineError("disk_full", "The VM's disk is full.", "Tell somebody.")
     assert prove(portal, engine)[-1].says == "The VM's disk is full."
@@ -197,7 +231,9 @@ def test_networks_that_cannot_be_pruned_do_not_take_the_firewalls_word_back(
     assert vm_of(portal, "vm-02").firewall == "ok"
 
 
-def test_a_port_that_cannot_be_reached_points_to_the_gateways_address(portal: Portal, engine: FakeEngine) -> None:
+def test_a_port_that_cannot_be_reached_points_to_the_gateways_address(
+    portal: Portal, engine: FakeEngine
+) -> None:
     engine.vm_report = VmReport("ok", 500, 1000, 0.0)
     assert "PORTAL_GATEWAYS" in prove(portal, engine, answers=False)[-1].hint
 
@@ -213,7 +249,11 @@ def test_a_new_vm_takes_no_containers_before_it_is_activated(portal: Portal, jan
 
 
 def test_a_port_that_was_anothers_a_moment_ago_outwaits_the_gateways_leave(
-    portal: Portal, jane: User, clock: FakeClock, work_off: Callable[[str], Deployment], monkeypatch: pytest.MonkeyPatch
+    portal: Portal,
+    jane: User,
+    clock: FakeClock,
+    work_off: Callable[[str], Deployment],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waited: list[float] = []
     monkeypatch.setattr(time, "sleep", waited.append)

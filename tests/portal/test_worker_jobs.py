@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from fakes import FakeClock, FakeEngine
-from portal import audit, deployments, ledger, store
+from portal import audit, deployments, inventory, ledger, store
 from portal.context import Portal
 from portal.convergence import converge
 from portal.errors import EngineError, VmUnreachable
@@ -34,7 +35,9 @@ def running(portal: Portal, jane: User, work_off: WorkOff) -> Deployment:
 def test_a_failure_anywhere_leaves_nothing_behind(
     portal: Portal, jane: User, engine: FakeEngine, work_off: WorkOff, step: str
 ) -> None:
-    engine.failing[step] = EngineError("disk_full", "The VM's disk is full.", "Tell your administrator.")
+    engine.failing[step] = EngineError(
+        "disk_full", "The VM's disk is full.", "Tell your administrator."
+    )
     made = work_off(deployments.request(portal, jane, Order("ml-cpu", "first")).id)
     assert made.state is State.FAILED
     assert made.failure and made.failure.message == "The VM's disk is full."
@@ -61,13 +64,18 @@ def test_what_nobody_foresaw_is_tried_again_and_then_said(
         states.append(found.state)
         clock.forward(portal.settings.lock_ttl_s + 1)
     assert states == [State.PENDING, State.PENDING, State.FAILED]
-    assert found.failure and (found.failure.code, made.id in found.failure.hint) == ("internal", True)
+    assert found.failure and (found.failure.code, made.id in found.failure.hint) == (
+        "internal",
+        True,
+    )
 
 
 def test_a_failed_deployment_can_be_started_again(
     portal: Portal, jane: User, engine: FakeEngine, work_off: WorkOff
 ) -> None:
-    engine.failing["pull"] = EngineError("registry_unreachable", "The VM cannot reach the registry.")
+    engine.failing["pull"] = EngineError(
+        "registry_unreachable", "The VM cannot reach the registry."
+    )
     made = work_off(deployments.request(portal, jane, Order("ml-cpu", "first")).id)
     engine.failing.clear()
     deployments.act(portal, jane, made.id, "start")
@@ -93,12 +101,16 @@ def test_restart_stops_and_starts_the_same_container(
     assert engine.boxes[f"portal-{running.id}"].id == running.container_id
 
 
-def test_removing_while_pulling_wins_and_leaves_no_container(portal: Portal, jane: User, engine: FakeEngine) -> None:
+def test_removing_while_pulling_wins_and_leaves_no_container(
+    portal: Portal, jane: User, engine: FakeEngine
+) -> None:
     engine.pull_gate = threading.Event()
     made = deployments.request(portal, jane, Order("ml-cpu", "first"))
     work = Work.claim(portal, made.id)
     assert work
-    job = threading.Thread(target=converge, args=(work, engine, lambda vm, port: True, lambda release: None))
+    job = threading.Thread(
+        target=converge, args=(work, engine, lambda vm, port: True, lambda release: None)
+    )
     job.start()
     deployments.act(portal, jane, made.id, "remove")
     engine.pull_gate.set()
@@ -121,7 +133,12 @@ def test_a_crashed_workers_claim_expires_and_another_finishes(
 
 
 def test_stopping_on_a_lost_vm_is_kept_as_intent(
-    portal: Portal, jane: User, engine: FakeEngine, clock: FakeClock, work_off: WorkOff, running: Deployment
+    portal: Portal,
+    jane: User,
+    engine: FakeEngine,
+    clock: FakeClock,
+    work_off: WorkOff,
+    running: Deployment,
 ) -> None:
     engine.failing["stop"] = VmUnreachable("vm_unreachable", "The VM vm-01 does not answer.")
     deployments.act(portal, jane, running.id, "stop")
@@ -143,9 +160,16 @@ def test_a_lost_vm_stops_nothing_and_is_shown(
     assert not deployments.get(portal, jane, running.id).unreachable
 
 
-@pytest.mark.parametrize(("oom", "reason"), [(True, StopReason.OUT_OF_MEMORY), (False, StopReason.EXIT_CODE)])
+@pytest.mark.parametrize(
+    ("oom", "reason"), [(True, StopReason.OUT_OF_MEMORY), (False, StopReason.EXIT_CODE)]
+)
 def test_a_container_that_ends_by_itself_is_stopped_with_the_reason(
-    portal: Portal, jane: User, engine: FakeEngine, running: Deployment, oom: bool, reason: StopReason
+    portal: Portal,
+    jane: User,
+    engine: FakeEngine,
+    running: Deployment,
+    oom: bool,
+    reason: StopReason,
 ) -> None:
     box = engine.boxes[f"portal-{running.id}"]
     box.running, box.exit_code, box.out_of_memory = False, 137, oom
@@ -157,10 +181,14 @@ def test_a_container_that_ends_by_itself_is_stopped_with_the_reason(
 def test_orphans_are_removed_and_others_left(
     portal: Portal, jane: User, engine: FakeEngine, running: Deployment
 ) -> None:
-    from dataclasses import replace
-
     spec = engine.boxes[f"portal-{running.id}"].spec
-    engine.create(replace(spec, name="portal-nobody", labels={**spec.labels, "org.container-portal.deployment": "x"}))
+    engine.create(
+        replace(
+            spec,
+            name="portal-nobody",
+            labels={**spec.labels, "org.container-portal.deployment": "x"},
+        )
+    )
     look(portal, engine)
     assert list(engine.boxes) == [f"portal-{running.id}"]
 
@@ -171,17 +199,19 @@ def test_every_change_of_state_has_exactly_one_audit_event(
     deployments.act(portal, jane, running.id, "stop")
     work_off(running.id)
     with portal.store.reading() as tx:
-        told = [event.action.split(".")[1] for event in audit.events(tx, f"deployment:{running.id}")]
+        told = [
+            event.action.split(".")[1] for event in audit.events(tx, f"deployment:{running.id}")
+        ]
     assert told == ["pending", "pulling", "starting", "running", "stopping", "stopped"]
 
 
 def test_a_vm_that_hangs_delays_no_other(portal: Portal, jane: User, john: User) -> None:
-    from portal import inventory
-
     inventory.add(portal, "test", "vm-hung", "ssh://portal@hung", "10.0.0.9", jane.subject)
     hung, good = FakeEngine(pull_gate=threading.Event()), FakeEngine()
     engines = {"vm-hung": hung, "vm-01": good}
-    reconciler = Reconciler(portal, lambda vm: engines[vm.name], lambda vm, port: True, lambda release: None)
+    reconciler = Reconciler(
+        portal, lambda vm: engines[vm.name], lambda vm, port: True, lambda release: None
+    )
     for number in range(8):
         deployments.request(portal, jane, Order("ml-cpu", f"h{number}", memory_gb=0.5))
     made = deployments.request(portal, john, Order("ml-cpu", "good"))

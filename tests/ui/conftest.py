@@ -34,7 +34,7 @@ def _with_role(portal: Portal, role: Role, edipi: str, name: str) -> User:
 
 @pytest.fixture
 def page_of(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> Callable[[User, str], AppTest]:
-    """The app on a page, signed in as somebody: the certificate's part is shown in test_pages.py."""
+    """The app on a page, signed in as somebody; test_pages.py covers certificates."""
 
     def open_page(user: User, page: str) -> AppTest:
         def sign_in() -> User:

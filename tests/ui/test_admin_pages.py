@@ -31,7 +31,11 @@ def test_the_board_counts_and_names(
     page = page_of(ray, "gpus")
     assert not page.exception
     assert [(metric.label, metric.value) for metric in page.metric] == [
-        ("Free", "1"), ("Yours", "0"), ("Taken", "1"), ("Out of order", "0")]  # fmt: skip
+        ("Free", "1"),
+        ("Yours", "0"),
+        ("Taken", "1"),
+        ("Out of order", "0"),
+    ]
 
 
 def test_an_ill_vm_is_on_top_with_the_command(
@@ -49,17 +53,26 @@ def test_the_same_trouble_of_many_vms_is_told_once(
     portal: Portal, ray: User, page_of: Callable[[User, str], AppTest]
 ) -> None:
     for number in range(2, 22):
-        vm = inventory.add(portal, "test", f"vm-{number:02}", f"ssh://portal@vm-{number:02}", f"10.0.0.{number}")
+        vm = inventory.add(
+            portal, "test", f"vm-{number:02}", f"ssh://portal@vm-{number:02}", f"10.0.0.{number}"
+        )
         inventory.seen(portal, vm, EngineInfo("28.0.0", 8, 32.0))
-        inventory.checked(portal, vm, VmReport("ok" if number > 3 else "missing", 500, 1000, 0.0, False))
+        inventory.checked(
+            portal, vm, VmReport("ok" if number > 3 else "missing", 500, 1000, 0.0, False)
+        )
     page = page_of(ray, "vms")
     assert not page.exception
     assert len(page.error) == 2  # the firewalls, one by one
     [clock] = page.warning
-    assert "vm-02's clock is not synchronised" in clock.value and "**19 more VMs**, vm-03," in clock.value
+    assert (
+        "vm-02's clock is not synchronised" in clock.value
+        and "**19 more VMs**, vm-03," in clock.value
+    )
 
 
-def test_a_vm_is_drained_and_activated(portal: Portal, ray: User, page_of: Callable[[User, str], AppTest]) -> None:
+def test_a_vm_is_drained_and_activated(
+    portal: Portal, ray: User, page_of: Callable[[User, str], AppTest]
+) -> None:
     page = page_of(ray, "vms")
     page.selectbox(key="vm").set_value("vm-01").run()
     page.button(key="drain").click().run()
@@ -89,9 +102,13 @@ def test_a_quota_is_set_and_cleared(
 
 
 def test_usage_is_drawn_and_totalled(
-    portal: Portal, jane: User, gpu_vm: Vm, clock: FakeClock, work_off: WorkOff,
+    portal: Portal,
+    jane: User,
+    gpu_vm: Vm,
+    clock: FakeClock,
+    work_off: WorkOff,
     page_of: Callable[[User, str], AppTest],
-) -> None:  # fmt: skip
+) -> None:
     made = deployments.request(portal, jane, Order("ml-cpu", "mine", 2, cpus=4))
     work_off(made.id)
     clock.forward(timedelta(hours=3).total_seconds())
@@ -99,7 +116,10 @@ def test_usage_is_drawn_and_totalled(
     assert work_off(made.id).state is State.STOPPED
     page = page_of(jane, "usage")
     assert not page.exception
-    assert [(metric.label, metric.value) for metric in page.metric][:2] == [("GPU-hours", "6.0"), ("CPU-hours", "12.0")]
+    assert [(metric.label, metric.value) for metric in page.metric][:2] == [
+        ("GPU-hours", "6.0"),
+        ("CPU-hours", "12.0"),
+    ]
 
 
 def test_the_order_offers_no_more_than_quotas_and_vms_allow(

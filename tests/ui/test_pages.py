@@ -11,6 +11,7 @@ import pytest
 from app_pages import session
 from apptest import APP, texts
 from auth import Authenticator
+from fakes import FakeEngine
 from portal import deployments
 from portal.context import Portal
 from portal.errors import EngineError
@@ -25,14 +26,19 @@ class Logs:
 
 
 @pytest.fixture
-def janes_page(portal: Portal, jane: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+def janes_page(
+    portal: Portal, jane: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AppTest:
     authority = pki.Authority("Test")
     bundle = tmp_path / "client_ca"
     bundle.write_bytes(authority.bundle)
     door = Authenticator(portal.settings.model_copy(update={"client_ca_file": bundle}))
     card = authority.person("DOE.JANE.Q.1234567890", None).certificate
-    headers = {"X-Proxy-Secret": "only-nginx-knows", "X-Client-Verify": "SUCCESS",
-               "X-Client-Cert": quote(pki.pem(card).decode())}  # fmt: skip
+    headers = {
+        "X-Proxy-Secret": "only-nginx-knows",
+        "X-Client-Verify": "SUCCESS",
+        "X-Client-Cert": quote(pki.pem(card).decode()),
+    }
     monkeypatch.setattr(session, "_wired", lambda: (portal, door, Logs()))
     monkeypatch.setattr(session, "request_headers", lambda: headers)
     return AppTest.from_file(APP, default_timeout=20)
@@ -72,9 +78,11 @@ def test_with_a_container_home_is_my_containers(
 
 
 def test_a_failure_says_what_happened_why_and_what_next(
-    janes_page: AppTest, portal: Portal, jane: User, work_off: WorkOff, engine: object
+    janes_page: AppTest, portal: Portal, jane: User, work_off: WorkOff, engine: FakeEngine
 ) -> None:
-    engine.failing["pull"] = EngineError("disk_full", "The VM's disk is full.", "Tell your administrator.", "ENOSPC 7f")  # type: ignore[attr-defined]
+    engine.failing["pull"] = EngineError(
+        "disk_full", "The VM's disk is full.", "Tell your administrator.", "ENOSPC 7f"
+    )
     work_off(deployments.request(portal, jane, Order("ml-cpu", "big")).id)
     page = janes_page.run()
     assert "The VM's disk is full." in texts(page)

@@ -11,9 +11,17 @@ NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(-5, "just now"), (3, "just now"), (42, "42 s ago"), (60, "1 min ago"), (725, "12 min ago"), (7200, "2 h ago"),
-     (86_400, "1 day ago"), (200_000, "2 days ago")],
-)  # fmt: skip
+    [
+        (-5, "just now"),
+        (3, "just now"),
+        (42, "42 s ago"),
+        (60, "1 min ago"),
+        (725, "12 min ago"),
+        (7200, "2 h ago"),
+        (86_400, "1 day ago"),
+        (200_000, "2 days ago"),
+    ],
+)
 def test_times_are_relative(seconds: int, said: str) -> None:
     assert words.ago(NOW - timedelta(seconds=seconds), NOW) == said
 
@@ -24,7 +32,10 @@ def test_every_state_and_stop_reason_has_words() -> None:
 
 
 def test_a_download_is_told_in_bytes() -> None:
-    layers = (LayerProgress("a", 250_000_000, 1_000_000_000, ""), LayerProgress("b", 0, 500_000_000, ""))
+    layers = (
+        LayerProgress("a", 250_000_000, 1_000_000_000, ""),
+        LayerProgress("b", 0, 500_000_000, ""),
+    )
     share, said = words.download(layers, 1)
     assert share == pytest.approx(1 / 6)
     assert said == "250 MB of 1.5 GB"
@@ -41,7 +52,9 @@ def test_a_download_that_has_gone_on_for_a_while_says_how_long_it_still_takes() 
 def test_a_layer_that_the_vm_has_already_is_done() -> None:
     assert words.layer(LayerProgress("a", 0, 0, "Already exists")) == (1.0, "a · Already exists")
     assert words.layer(LayerProgress("b", 0, 0, "")) == (0.0, "b · waiting")
-    assert words.layer(LayerProgress("c", 5_000_000, 10_000_000, "Downloading"))[1].endswith("5 MB of 10 MB")
+    assert words.layer(LayerProgress("c", 5_000_000, 10_000_000, "Downloading"))[1].endswith(
+        "5 MB of 10 MB"
+    )
 
 
 def test_log_lines_are_searched_and_lose_their_stamps_on_request() -> None:

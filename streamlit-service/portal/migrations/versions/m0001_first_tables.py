@@ -87,7 +87,12 @@ def upgrade() -> None:
     op.create_index("ix_leases_deployment_id", "leases", ["deployment_id"])
     op.create_table(
         "audit_events",
-        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+        sa.Column(
+            "seq",
+            sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+            primary_key=True,
+            autoincrement=False,
+        ),
         sa.Column("at", UtcDateTime, nullable=False),
         sa.Column("actor", sa.Text, nullable=False),
         sa.Column("action", sa.Text, nullable=False),
@@ -105,12 +110,20 @@ def upgrade() -> None:
     )
     not_removed = sa.text("state != 'removed'")
     op.create_index(
-        "one_live_name_per_owner", "deployments", ["owner_id", "name"], unique=True,
-        sqlite_where=not_removed, postgresql_where=not_removed,
-    )  # fmt: skip
+        "one_live_name_per_owner",
+        "deployments",
+        ["owner_id", "name"],
+        unique=True,
+        sqlite_where=not_removed,
+        postgresql_where=not_removed,
+    )
     unreleased = sa.text("released_at IS NULL")
     op.create_index(
-        "one_live_lease", "leases", ["kind", "resource"], unique=True,
-        sqlite_where=unreleased, postgresql_where=unreleased,
-    )  # fmt: skip
+        "one_live_lease",
+        "leases",
+        ["kind", "resource"],
+        unique=True,
+        sqlite_where=unreleased,
+        postgresql_where=unreleased,
+    )
     op.execute("INSERT INTO audit_head (id, seq, hash) VALUES (1, 0, '')")

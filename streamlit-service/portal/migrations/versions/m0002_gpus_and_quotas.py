@@ -43,7 +43,8 @@ def upgrade() -> None:
         sa.Column("deployments", sa.Integer),
     )
     _deployments()
-    # Usage is counted from leases; who holds memory and CPUs now has held them since the last start.
+    # Usage is counted from leases; who holds memory and CPUs now has held them since the last
+    # start.
     op.execute(
         "INSERT INTO leases (kind, resource, deployment_id, acquired_at) "
         "SELECT 'compute', id, id, COALESCE(started_at, updated_at) FROM deployments "
@@ -53,7 +54,8 @@ def upgrade() -> None:
 
 def _deployments() -> None:
     not_removed = sa.text("state != 'removed'")
-    op.drop_index("one_live_name_per_owner", "deployments")  # SQLite copies the table, and not this index's condition
+    # SQLite copies the table, and not this index's condition.
+    op.drop_index("one_live_name_per_owner", "deployments")
     with op.batch_alter_table("deployments") as table:
         table.alter_column("vm_id", existing_type=sa.Integer, nullable=True)
         table.add_column(sa.Column("gpu_model", sa.Text, nullable=False, server_default=""))
@@ -63,6 +65,10 @@ def _deployments() -> None:
         table.add_column(sa.Column("position", sa.Integer))
         table.add_column(sa.Column("impossible_since", UtcDateTime))
     op.create_index(
-        "one_live_name_per_owner", "deployments", ["owner_id", "name"], unique=True,
-        sqlite_where=not_removed, postgresql_where=not_removed,
-    )  # fmt: skip
+        "one_live_name_per_owner",
+        "deployments",
+        ["owner_id", "name"],
+        unique=True,
+        sqlite_where=not_removed,
+        postgresql_where=not_removed,
+    )
