@@ -224,7 +224,7 @@ def _signed(crl: CertificateRevocationList, ca: Certificate) -> bool:
 
 
 def _newest(lists: Iterable[RevocationList]) -> list[RevocationList]:
-    """What changes when a list comes, goes or becomes readable; links are followed."""
+    """The newest list of each authority's key and scope: an older one must not count beside it."""
     kept: dict[object, RevocationList] = {}
     for one in sorted(lists, key=lambda one: one.this_update):
         kept[one.issuer, one.signer, one.points, one.people, one.authorities] = one
@@ -232,7 +232,7 @@ def _newest(lists: Iterable[RevocationList]) -> list[RevocationList]:
 
 
 def _state(folder: Path) -> tuple[object, ...]:
-    """The newest list of each authority's key and scope: an older one must not count beside it."""
+    """What changes when a list comes, goes or becomes readable; links are followed."""
     try:
         with os.scandir(folder) as entries:
             return tuple(sorted(_entry(one) for one in entries))

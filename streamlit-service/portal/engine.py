@@ -164,10 +164,10 @@ class Engine(Protocol):
         """All containers this portal made on the VM, running or not."""
 
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
-        """Remove this portal's networks on the VM that are not in `keep` and hold no container."""
+        """The last lines, each after its RFC 3339 time stamp; with `since`, only those after it."""
 
     def prune_networks(self, keep: Collection[str]) -> None:
-        """The last lines, each after its RFC 3339 time stamp; with `since`, only those after it."""
+        """Remove this portal's networks on the VM that are not in `keep` and hold no container."""
 
     def close(self) -> None:
         """Give back the connection."""
