@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
 SHELL := /bin/bash
 PY := .venv/bin/python
-export PYTHONPATH := scripts/dev:streamlit-service
+export PYTHONPATH := scripts/dev:deployment/quickstart:streamlit-service
 
 .PHONY: help demo demo-down demo-clean test check lint screenshots bench share lock venv engine browser
 help: ## Show this list
@@ -19,7 +19,7 @@ demo-clean: venv engine ## Stop the demo and delete its data
 	@scripts/dev/engine.sh down
 
 check: lint ## The quick part: linters, types, unit tests
-	@$(PY) -m pytest tests --ignore tests/integration
+	@$(PY) -m pytest tests/unit
 
 lint: venv ## Linters and types alone
 	@.venv/bin/ruff check .
@@ -32,10 +32,10 @@ test: lint engine browser ## Everything, on a bare machine too
 	@$(PY) -m pytest tests
 
 screenshots: engine browser venv ## Take the pictures of the guides anew
-	@PORTAL_SCREENSHOTS=1 $(PY) -m pytest $$(grep -lE 'photograph\(' tests/integration/test_*.py)
+	@PORTAL_SCREENSHOTS=1 $(PY) -m pytest $$(grep -lE 'photograph\(' tests/system/test_*.py)
 
 bench: venv engine ## Speed, as ratios in one run (needs a running `make demo`)
-	@$(PY) scripts/dev/bench.py
+	@$(PY) scripts/dev/benchmarks/bench.py
 
 share: ## Copy what all images share (images/shared) into each image's folder
 	@scripts/dev/share.sh

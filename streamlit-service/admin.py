@@ -7,17 +7,16 @@ import json
 from dataclasses import replace
 from typing import Annotated, Any
 
-import admin_backup
-import admin_crl
-import admin_health
-import admin_image
+import bootstrap
 import typer
-import wiring
-from portal import audit, inventory, ledger, quotas, store, users, vmhealth
+from cli import backup, crl, health, images
+from portal import db, users, vms
 from portal.context import Portal
-from portal.errors import Conflict, PortalError
-from portal.models import Quota, Role, VmState
-from portal.placement import SHARED_POOL
+from portal.core.errors import Conflict, PortalError
+from portal.core.models import Quota, Role, VmState
+from portal.scheduling import quotas
+from portal.scheduling.placement import SHARED_POOL
+from portal.vms import health as vm_health
 
 OWNER_HELP = "user (edipi:… or upn:…) it is dedicated to; default: a pool"
 POOL_HELP = "shared, or the name of a group whose members alone may use it"
@@ -31,18 +30,18 @@ quota_app = typer.Typer(no_args_is_help=True, help="What users and groups may ho
 audit_app = typer.Typer(no_args_is_help=True, help="The audit trail.")
 PARTS = {
     "vm": vm_app,
-    "image": admin_image.app,
+    "image": images.app,
     "user": user_app,
     "quota": quota_app,
     "audit": audit_app,
-    "crl": admin_crl.app,
+    "crl": crl.app,
 }
 for name, sub in PARTS.items():
     app.add_typer(sub, name=name)
 
 
 def _portal() -> Portal:
-    return wiring.portal(wiring.settings())
+    return bootstrap.portal(bootstrap.settings())
 
 
 def _actor() -> str:
@@ -60,9 +59,9 @@ def init() -> None:
     typer.echo("The database is ready.")
 
 
-app.command("backup")(admin_backup.make)
-app.command("restore")(admin_backup.restore)
-app.command("health")(admin_health.check)
+app.command("backup")(backup.make)
+app.command("restore")(backup.restore)
+app.command("health")(health.check)
 
 
 @vm_app.command("add")
@@ -78,7 +77,7 @@ def vm_add(
     pool: Annotated[str, typer.Option(help=POOL_HELP)] = SHARED_POOL,
 ) -> None:
     """Add a VM at once and unchecked; setup-vm.sh is the way to an isolated, verified one."""
-    inventory.add(_portal(), _actor(), name, engine, address, owner, pool)
+    vms.add(_portal(), _actor(), name, engine, address, owner, pool)
     typer.echo(f"VM {name} is in the fleet.")
 
 
@@ -101,12 +100,12 @@ def vm_setup(
     A VM that is known keeps address, owner and pool where none is given.
     """
     portal = _portal()
-    vm = inventory.set_up(portal, _actor(), name, engine, address, owner, pool)
+    vm = vms.set_up(portal, _actor(), name, engine, address, owner, pool)
     if vm.state is not VmState.NEW:
         typer.echo(f"VM {name} is in the fleet.")
         return
     vm_prove(name)
-    inventory.activate(portal, _actor(), name)
+    vms.activate(portal, _actor(), name)
     typer.echo(f"VM {name} takes containers.")
 
 
@@ -117,7 +116,7 @@ def vm_prove(name: str) -> None:
     Exit code 1: it failed.
     """
     failed = 0
-    for check in wiring.worker_client(wiring.settings()).prove(name):
+    for check in bootstrap.worker_client(bootstrap.settings()).prove(name):
         failed += check["state"] == "failed"
         typer.echo(f"  {check['state']:8} {check['says']}")
         if check["hint"] and check["state"] != "ok":
@@ -131,7 +130,7 @@ def vm_prove(name: str) -> None:
 def vm_list() -> None:
     """Every VM, as JSON."""
     with _portal().store.reading() as tx:
-        _print([vars(vm) for vm in store.all_vms(tx)])
+        _print([vars(vm) for vm in db.store.all_vms(tx)])
 
 
 @vm_app.command("assign")
@@ -141,21 +140,21 @@ def vm_assign(
     pool: Annotated[str, typer.Option(help=POOL_HELP)] = SHARED_POOL,
 ) -> None:
     """Dedicate a VM to a user, or put it into a pool. What runs on it goes on."""
-    inventory.assign(_portal(), _actor(), name, owner=owner, pool=pool)
+    vms.assign(_portal(), _actor(), name, owner=owner, pool=pool)
     typer.echo(f"VM {name} is {f'dedicated to {owner}' if owner else f'in pool {pool}'}.")
 
 
 @vm_app.command("drain")
 def vm_drain(name: str) -> None:
     """No new containers on a VM; what runs goes on."""
-    inventory.drain(_portal(), _actor(), name)
+    vms.drain(_portal(), _actor(), name)
     typer.echo(f"VM {name} takes no new containers. Undo: admin.py vm activate {name}")
 
 
 @vm_app.command("activate")
 def vm_activate(name: str) -> None:
     """A drained VM takes new containers again."""
-    inventory.activate(_portal(), _actor(), name)
+    vms.activate(_portal(), _actor(), name)
     typer.echo(f"VM {name} takes new containers.")
 
 
@@ -168,8 +167,8 @@ def vm_remove(
 ) -> None:
     """Take a VM out of the fleet; refused while containers run on it."""
     with _portal().store.reading() as tx:
-        known = store.vm_by_name(tx, name)
-        others = [vm.name for vm in store.all_vms(tx) if vmhealth.host(vm) == name]
+        known = db.store.vm_by_name(tx, name)
+        others = [vm.name for vm in db.store.all_vms(tx) if vm_health.host(vm) == name]
     if known is None and others:
         raise Conflict(
             "other_name",
@@ -178,7 +177,7 @@ def vm_remove(
         )
     if known is None and if_there:
         return
-    inventory.remove(_portal(), _actor(), name)
+    vms.remove(_portal(), _actor(), name)
     typer.echo(f"VM {name} is no longer in the fleet. Its disk was not touched.")
 
 
@@ -186,7 +185,7 @@ def vm_remove(
 def user_list() -> None:
     """Every user, as JSON."""
     with _portal().store.reading() as tx:
-        _print([vars(user) for user in store.all_users(tx)])
+        _print([vars(user) for user in db.store.all_users(tx)])
 
 
 @user_app.command("role")
@@ -219,7 +218,7 @@ def quota_set(
     scope, key = _scope(user, group)
     portal = _portal()
     with portal.store.reading() as tx:
-        before = ledger.quota(tx, scope, key) or Quota()
+        before = db.ledger.quota(tx, scope, key) or Quota()
     given: dict[str, Any] = {
         "gpus": gpus,
         "memory_gb": memory_gb,
@@ -249,7 +248,7 @@ def quota_list() -> None:
         _print(
             [
                 {"scope": scope, "key": key, **vars(row)}
-                for (scope, key), row in ledger.all_quotas(tx).items()
+                for (scope, key), row in db.ledger.all_quotas(tx).items()
             ]
         )
 
@@ -268,7 +267,7 @@ def _scope(user: str | None, group: str | None) -> tuple[str, str]:
 def audit_verify() -> None:
     """Walk the hash chain; exit code 1 when an event was changed or deleted."""
     with _portal().store.reading() as tx:
-        verdict = audit.verify(tx)
+        verdict = db.audit.verify(tx)
     if verdict.broken_at is not None:
         typer.echo(
             f"The audit trail is broken at event {verdict.broken_at}: {verdict.problem}.", err=True
@@ -283,12 +282,12 @@ def audit_list(
 ) -> None:
     """Audit events in order, as JSON."""
     with _portal().store.reading() as tx:
-        _print([vars(event) for event in audit.events(tx, subject)])
+        _print([vars(event) for event in db.audit.events(tx, subject)])
 
 
 def main() -> None:
     """Run; a PortalError becomes two lines and exit code 1, never a traceback."""
-    wiring.configure_logging()
+    bootstrap.configure_logging()
     try:
         app()
     except PortalError as error:

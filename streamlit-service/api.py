@@ -8,22 +8,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import authz
-import http_errors
+import bootstrap
 import rest
-import wiring
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from portal import store
-from request_log import RequestLog
-from rest.caller import Services
+from portal import db
+from rest import authz, errors
+from rest.dependencies import Services
+from rest.request_log import RequestLog
 
 
 def create_app() -> FastAPI:
     """The application. Run with `uvicorn --factory api:create_app`."""
-    wiring.configure_logging()
-    settings = wiring.settings()
-    portal = wiring.portal(settings)
+    bootstrap.configure_logging()
+    settings = bootstrap.settings()
+    portal = bootstrap.portal(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -39,17 +38,17 @@ def create_app() -> FastAPI:
         static_url="/api/docs-assets",
         lifespan=lifespan,
     )
-    http_errors.install(app)
+    errors.install(app)
     app.add_middleware(RequestLog)
     rest.install(
-        app, Services(portal, wiring.authenticator(settings), wiring.worker_client(settings))
+        app, Services(portal, bootstrap.authenticator(settings), bootstrap.worker_client(settings))
     )
     app.include_router(authz.router)
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:
         with portal.store.reading() as tx:
-            store.ping(tx)
+            db.store.ping(tx)
         return {"status": "ok"}
 
     return app

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
-from app_pages import frame, session
+from app_pages.parts import frame, session
 from portal import deployments
-from portal.errors import PortalError
-from portal.models import Role
+from portal.core.errors import PortalError
+from portal.core.models import Role
 
 ICON = Path(__file__).parent / "icon.png"  # Streamlit would fetch a named icon from the internet
 

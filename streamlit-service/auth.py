@@ -16,16 +16,16 @@ from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import unquote
 
-from chain import verify_chain
+from certificates.chain import verify_chain
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ExtensionNotFound, ObjectIdentifier, verification
 from cryptography.x509.oid import NameOID
-from portal.config import Settings
-from portal.errors import NotAuthenticated
-from portal.models import Identity
+from portal.core.errors import NotAuthenticated
+from portal.core.models import Identity
+from portal.core.settings import Settings
 
 UPN = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")  # Microsoft's userPrincipalName otherName
 CAC_NAME = re.compile(

@@ -14,14 +14,13 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import docker
-import engine_errors
-import gpu_probe
-import vm_probe
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import DeviceRequest, Mount
-from portal.config import Settings
-from portal.engine import (
+from engine import errors as engine_errors
+from engine import gpu_probe, vm_probe
+from engine.ssh_tunnel import SshTunnel, TunnelError
+from portal.core.engine import (
     LABEL_DEPLOYMENT,
     LABEL_PORTAL,
     LABEL_SPEC,
@@ -32,10 +31,10 @@ from portal.engine import (
     OnProgress,
     VmReport,
 )
-from portal.errors import EngineError
-from portal.models import LayerProgress, Vm
+from portal.core.errors import EngineError
+from portal.core.models import LayerProgress, Vm
+from portal.core.settings import Settings
 from requests.exceptions import RequestException
-from ssh_tunnel import SshTunnel, TunnelError
 
 PULL_SILENCE_S = 120
 GPU_PROBE_S = 30.0  # nvidia-smi takes seconds where the driver is not kept loaded

@@ -10,28 +10,30 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import http_errors
-import wiring
+import bootstrap
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
-from portal import metrics, proving, store
+from portal import db
 from portal.context import Portal
-from portal.errors import NotFound
-from portal.reconciler import Reconciler
-from portal.spec import container_name
+from portal.core.errors import NotFound
+from portal.deployments.container_spec import container_name
+from portal.jobs import verify_vm
+from portal.jobs.reconciler import Reconciler
+from portal.monitoring import metrics
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
-from request_log import RequestLog
+from rest import errors
+from rest.request_log import RequestLog
 
 
 def create_app() -> FastAPI:
     """The worker. Run with `uvicorn --factory worker:create_app`, one process per database."""
-    wiring.configure_logging()
-    settings = wiring.settings()
+    bootstrap.configure_logging()
+    settings = bootstrap.settings()
     woken = threading.Event()
-    portal = wiring.portal(settings, wake=woken.set)
-    engines = wiring.Engines(settings)
-    reconciler = wiring.reconciler(portal, engines, woken)
-    authenticator = wiring.authenticator(settings)
+    portal = bootstrap.portal(settings, wake=woken.set)
+    engines = bootstrap.Engines(settings)
+    reconciler = bootstrap.reconciler(portal, engines, woken)
+    authenticator = bootstrap.authenticator(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -45,9 +47,9 @@ def create_app() -> FastAPI:
     def from_service(request: Request) -> None:
         authenticator.check_proxy(request.headers)
 
-    REGISTRY.register(metrics.Records(portal, lambda: wiring.revocation_ends(settings)))
+    REGISTRY.register(metrics.Records(portal, lambda: bootstrap.revocation_ends(settings)))
     app = FastAPI(title="Container Portal worker", openapi_url=None, lifespan=lifespan)
-    http_errors.install(app)
+    errors.install(app)
     app.add_middleware(RequestLog)
     app.include_router(_for_monitoring())
     app.include_router(
@@ -71,7 +73,7 @@ def _for_monitoring() -> APIRouter:
     return router
 
 
-def _for_services(portal: Portal, reconciler: Reconciler, engines: wiring.Engines) -> APIRouter:
+def _for_services(portal: Portal, reconciler: Reconciler, engines: bootstrap.Engines) -> APIRouter:
     """What pages and the API ask of the worker; they have checked who asks."""
     router = APIRouter()
 
@@ -82,7 +84,7 @@ def _for_services(portal: Portal, reconciler: Reconciler, engines: wiring.Engine
     @router.get("/logs/{deployment_id}")
     def logs(deployment_id: str, tail: int = 200, since: str = "") -> Response:
         with portal.store.reading() as tx:
-            deployment = store.deployment(tx, deployment_id)
+            deployment = db.store.deployment(tx, deployment_id)
         if deployment is None or deployment.vm is None:
             raise NotFound("no_such_deployment", "There is no such container.")
         engine, name = engines(deployment.vm), container_name(deployment_id)
@@ -98,10 +100,10 @@ def _for_services(portal: Portal, reconciler: Reconciler, engines: wiring.Engine
     def prove_vm(name: str) -> StreamingResponse:
         """Each check as a line of JSON, as it is done."""
         with portal.store.reading() as tx:
-            vm = store.vm_by_name(tx, name)
+            vm = db.store.vm_by_name(tx, name)
         if vm is None:
             raise NotFound("no_such_vm", f"There is no VM {name[:60]}.")
-        checks = proving.prove(portal, vm, engines(vm), reconciler.is_ready, reconciler.verify)
+        checks = verify_vm.prove(portal, vm, engines(vm), reconciler.is_ready, reconciler.verify)
         return StreamingResponse(
             (json.dumps(vars(check)) + "\n" for check in checks),
             media_type="application/x-ndjson",

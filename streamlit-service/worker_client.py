@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import structlog
-from portal.errors import EngineError, NotFound, PortalError
+from portal.core.errors import EngineError, NotFound, PortalError
 
 WAKE_TIMEOUT_S = 0.5
 LOG_TIMEOUT_S = 20.0

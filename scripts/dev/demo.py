@@ -12,6 +12,7 @@ import docker
 import httpx
 import pki
 import stack as stacks
+from demo_secrets import PEOPLE
 from stack import ROOT, Stack
 
 PROOF = "demo-notebook"
@@ -143,7 +144,7 @@ def down() -> None:
 
 def clean() -> None:
     """Stop the demo and delete what it made: certificates, database, registry, home folders."""
-    people = [subject.split("@")[0] for _, subject in stacks.PEOPLE.values()]
+    people = [subject.split("@")[0] for _, subject in PEOPLE.values()]
     print(
         "This deletes the demo's certificates, database, images and "
         "the home folders of Jane, John and Alex."

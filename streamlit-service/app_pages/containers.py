@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 
 import streamlit as st
-from portal import board, deployments, launch, lifecycle
-from portal.errors import PortalError
-from portal.models import Deployment, ReleaseState, State
-from views import ssh_command, urls
+from portal import deployments
+from portal.core.errors import PortalError
+from portal.core.models import Deployment, ReleaseState, State
+from portal.deployments import lifecycle
+from portal.images import launch_gate
+from portal.vms import gpus
+from rest.views.deployments import ssh_command, urls
 
-from app_pages import frame, logs, session, words
+from app_pages.parts import frame, log_dialog, session, wording
 
 REFRESH_S = 1.0
 LEAVE_LINE = ":material/cancel: Leave the line"
@@ -56,19 +59,19 @@ def _card(d: Deployment) -> None:
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
-        st.markdown(f"#### {d.name} {words.badge(d.state)}", width="content")
+        st.markdown(f"#### {d.name} {wording.badge(d.state)}", width="content")
         with st.container(horizontal=True, width="content"):
             _buttons(d)
     since = d.started_at if d.state is State.RUNNING and d.started_at else d.updated_at
     contact = session.portal().settings.help_contact
-    cpus = words.amount(d.cpus, "CPU")
-    gpus = f"{words.plural(d.gpus, 'GPU')} · " if d.gpus else ""
+    cpus = wording.amount(d.cpus, "CPU")
+    cards = f"{wording.plural(d.gpus, 'GPU')} · " if d.gpus else ""
     vm = f"{d.vm.name} · " if d.vm else ""
     verb = "started" if d.state is State.RUNNING else "changed"
     st.caption(
-        f"{d.release.image} {d.release.version} · {vm}{gpus}{d.memory_gb:g} GB · {cpus} · "
-        f"{verb} {words.ago(since, now)}",
-        help=words.absolute(since, zone),
+        f"{d.release.image} {d.release.version} · {vm}{cards}{d.memory_gb:g} GB · {cpus} · "
+        f"{verb} {wording.ago(since, now)}",
+        help=wording.absolute(since, zone),
     )
     if d.vm and d.unreachable:
         st.warning(
@@ -76,16 +79,16 @@ def _card(d: Deployment) -> None:
             " stopped. Administrators see this too.",
             icon=":material/cloud_off:",
         )
-    if d.state is State.RUNNING and (lost := board.lost_gpus(session.portal(), d)):
+    if d.state is State.RUNNING and (lost := gpus.lost_gpus(session.portal(), d)):
         st.warning(
-            f"**{words.plural(lost, 'GPU')} of this container cannot be used any more:** the VM"
+            f"**{wording.plural(lost, 'GPU')} of this container cannot be used any more:** the VM"
             " does not report it, or reports an error. Stop and start "
             "it to get another; save your work first.",
             icon=":material/memory:",
         )
     _about_its_release(d)
     if d.state is State.WAITING:
-        st.info(words.in_line(d), icon=":material/hourglass_top:")
+        st.info(wording.in_line(d), icon=":material/hourglass_top:")
     elif d.state in (State.PENDING, State.PULLING, State.STARTING):
         _progress(d)
     elif d.failure:
@@ -95,16 +98,16 @@ def _card(d: Deployment) -> None:
             icon=":material/error:",
         )
     elif d.state is State.STOPPED:
-        st.markdown(f"{words.why(d)} The home folder is kept.")
+        st.markdown(f"{wording.why(d)} The home folder is kept.")
     elif d.state in lifecycle.WORK:
-        st.progress(0.5, words.STATE_WORDS[d.state][0] + " …")
+        st.progress(0.5, wording.STATE_WORDS[d.state][0] + " …")
     if d.ssh and d.state is State.RUNNING:
         _ssh(d)
 
 
 def _problem(d: Deployment) -> str:
     """Why its release may not start now; "" when it may."""
-    return launch.problem(session.portal().settings, d.release, session.portal().now())
+    return launch_gate.problem(session.portal().settings, d.release, session.portal().now())
 
 
 def _about_its_release(d: Deployment) -> None:
@@ -135,14 +138,14 @@ def _deploy_anew(image: str) -> None:
 def _ssh(d: Deployment) -> None:
     """The commands to connect, for the card and for a key that was added."""
     command = ssh_command(d)
-    module = words.pkcs11_module(st.context.headers.get("User-Agent", ""))
+    module = wording.pkcs11_module(st.context.headers.get("User-Agent", ""))
     with st.expander("SSH", icon=":material/terminal:", key=f"ssh-{d.id}"):
         st.markdown("With your card (OpenSC installed):")
         st.code(command.replace("ssh ", f"ssh -I {module} ", 1), language="bash", wrap_lines=True)
         st.markdown("With a key that you added on the page *SSH keys*:")
         st.code(command, language="bash", wrap_lines=True)
         st.markdown("For `~/.ssh/config`; VS Code finds it under *Remote-SSH: Connect to Host*:")
-        st.code(words.ssh_config(d.name, command, module), language="text", wrap_lines=True)
+        st.code(wording.ssh_config(d.name, command, module), language="text", wrap_lines=True)
         st.caption(
             "At the first connection, compare the fingerprint with “SSH host key” in the log. No"
             " answer? Your administrators decide from which networks SSH is open."
@@ -150,19 +153,19 @@ def _ssh(d: Deployment) -> None:
 
 
 def _progress(d: Deployment) -> None:
-    st.markdown(words.steps(d.state))
+    st.markdown(wording.steps(d.state))
     if not d.progress:
         st.progress({State.PENDING: 0.05, State.PULLING: 0.1, State.STARTING: 0.9}[d.state])
         return
     # The move to pulling is the last change of state: its age is how long the download has taken,
     # on any screen.
-    share, text = words.download(
+    share, text = wording.download(
         d.progress, (session.portal().now() - d.updated_at).total_seconds()
     )
     st.progress(share, text)
     with st.expander("Layers", key=f"layers-{d.id}"):
         for layer in d.progress:
-            st.progress(*words.layer(layer))
+            st.progress(*wording.layer(layer))
 
 
 def _buttons(d: Deployment) -> None:
@@ -240,7 +243,7 @@ def _dialogs() -> None:
     if dialog is None:
         return
     deployment = deployments.get(session.portal(), session.user(), deployment_id)
-    {"logs": logs.show, "remove": _confirm_removal}[dialog](deployment)
+    {"logs": log_dialog.show, "remove": _confirm_removal}[dialog](deployment)
 
 
 @st.dialog("Remove this container?")

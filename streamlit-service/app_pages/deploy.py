@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import streamlit as st
-from portal import board, deployments, releases, shelf
-from portal.catalog import Image
-from portal.errors import PortalError
-from portal.models import Order, Release
+from portal import db, deployments, images
+from portal.core.catalog import Image
+from portal.core.errors import PortalError
+from portal.core.models import Order, Release
+from portal.vms import gpus
 
-from app_pages import frame, session, words
+from app_pages.parts import frame, session, wording
 
 MEMORY_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CPU_STEPS = (0.5, 1, 2, 4, 8, 16, 32, 64)
@@ -19,7 +20,7 @@ def page() -> None:
     """The page."""
     portal = session.portal()
     with portal.store.reading() as tx:
-        approved = releases.approved(tx)
+        approved = db.releases.approved(tx)
     offered = {name: image for name, image in portal.catalog.items() if name in approved}
     if not offered:
         st.info(
@@ -29,7 +30,7 @@ def page() -> None:
         )
         return
     chosen = _chosen(offered)
-    ready = shelf.ready(portal, session.user())
+    ready = images.ready(portal, session.user())
     cards, order = st.columns([3, 2], gap="large")
     with cards:
         st.subheader("Choose an image")
@@ -49,14 +50,16 @@ def _chosen(offered: dict[str, Image]) -> str:
     """The selected image; else the newest container's; else the first that the VMs can run."""
     if "image" not in st.session_state:
         mine = deployments.mine(session.portal(), session.user())
-        gpus = bool(board.offers(session.portal(), session.user()))
-        fitting = [name for name, image in offered.items() if image.gpu == gpus] or list(offered)
+        have_gpus = bool(gpus.offers(session.portal(), session.user()))
+        fitting = [name for name, image in offered.items() if image.gpu == have_gpus] or list(
+            offered
+        )
         st.session_state["image"] = mine[0].release.image if mine else fitting[0]
     chosen: str = st.session_state["image"]
     return chosen if chosen in offered else next(iter(offered))
 
 
-def _card(image: Image, release: Release, ready: shelf.Ready | None, *, selected: bool) -> None:
+def _card(image: Image, release: Release, ready: images.Ready | None, *, selected: bool) -> None:
     zone, now = session.zone(), session.portal().now()
     with st.container(border=True):
         gpu = (
@@ -71,15 +74,15 @@ def _card(image: Image, release: Release, ready: shelf.Ready | None, *, selected
         st.markdown(image.purpose)
         st.caption(" · ".join(release.highlights))
         st.caption(
-            f"{image.name} {release.version} · {words.size(release.size_bytes)} on disk · released "
-            f"{words.ago(release.created_at, now)}",
-            help=words.absolute(release.created_at, zone),
+            f"{image.name} {release.version} · {wording.size(release.size_bytes)} on disk"
+            f" · released {wording.ago(release.created_at, now)}",
+            help=wording.absolute(release.created_at, zone),
         )
         if release.scanned_at:
-            verdict = f"Scanned {words.ago(release.scanned_at, now)}, {words.verdict(release)}"
+            verdict = f"Scanned {wording.ago(release.scanned_at, now)}, {wording.verdict(release)}"
             st.caption(
-                f":material/verified_user: {verdict}  \n{words.shelf(ready, release)}",
-                help=words.absolute(release.scanned_at, zone),
+                f":material/verified_user: {verdict}  \n{wording.shelf(ready, release)}",
+                help=wording.absolute(release.scanned_at, zone),
             )
         with st.container(horizontal=True, vertical_alignment="center"):
             if selected:
@@ -99,7 +102,7 @@ def _choose(name: str) -> None:
 
 def _order(image: Image) -> None:
     portal, user = session.portal(), session.user()
-    most = board.reach(portal, user)
+    most = gpus.reach(portal, user)
     if most.short:
         st.warning(
             f"**Your containers hold all the {most.short} of your "
@@ -116,13 +119,13 @@ def _order(image: Image) -> None:
         key=f"name-{image.name}",
         help="Small letters, digits and hyphens.",
     )
-    gpus, model = _gpus(int(most.gpus)) if image.gpu else (0, "")
+    count, model = _gpus(int(most.gpus)) if image.gpu else (0, "")
     left, right = st.columns(2)
     with left:
         memory = _amount("Memory (GB)", MEMORY_STEPS, most.memory_gb, 2, "memory")
     with right:
         cpus = _amount("CPUs", CPU_STEPS, most.cpus, 1, "cpus")
-    st.caption(words.could_have(most))
+    st.caption(wording.could_have(most))
     with st.expander("Advanced", key="advanced"):
         ssh = st.checkbox(
             "SSH",
@@ -132,7 +135,7 @@ def _order(image: Image) -> None:
                 "for terminals, file transfer and VS Code."
             ),
         )
-    order = Order(image.name, name, gpus, memory, cpus, model, ssh)
+    order = Order(image.name, name, count, memory, cpus, model, ssh)
     try:
         ahead = deployments.preview(portal, user, order)
     except PortalError as error:
@@ -140,9 +143,9 @@ def _order(image: Image) -> None:
         st.button("Deploy", type="primary", disabled=True, key="deploy", width="stretch")
         return
     if ahead.vm is None:
-        st.info(words.would_wait(ahead), icon=":material/hourglass_top:")
+        st.info(wording.would_wait(ahead), icon=":material/hourglass_top:")
     else:
-        st.info(words.would_start(ahead, order), icon=":material/rocket_launch:")
+        st.info(wording.would_start(ahead, order), icon=":material/rocket_launch:")
     label = "Deploy" if ahead.vm is not None else "Get in line"
     if st.button(label, type="primary", key="deploy", width="stretch"):
         _deploy(order)
@@ -150,7 +153,7 @@ def _order(image: Image) -> None:
 
 def _gpus(allowed: int) -> tuple[int, str]:
     """How many GPUs, and of which model: only amounts that exist and would be granted."""
-    offers = board.offers(session.portal(), session.user())
+    offers = gpus.offers(session.portal(), session.user())
     if not offers:
         st.caption("None of your VMs has a GPU; this image also runs without one, slowly.")
         return 0, ""

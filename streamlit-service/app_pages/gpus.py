@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import streamlit as st
-from portal import board, store
-from portal.board import Hold
-from portal.models import Deployment, Role
+from portal import db
+from portal.core.models import Deployment, Role
+from portal.vms import gpus
+from portal.vms.gpus import Hold
 
-from app_pages import session, tiles, words
+from app_pages.parts import gpu_tiles, session, wording
 
 REFRESH_S = 3.0
 LINE_SHOWN = 200
@@ -19,7 +20,7 @@ LINE_SHOWN = 200
 def page() -> None:
     """The page, updated in place."""
     st.subheader("GPUs")
-    found = board.tiles(session.portal(), session.user())
+    found = gpus.tiles(session.portal(), session.user())
     _problems()
     if not found:
         st.info(
@@ -31,8 +32,8 @@ def page() -> None:
         return
     counts = Counter(tile.hold for tile in found)
     for column, hold in zip(st.columns(len(Hold)), Hold, strict=True):
-        column.metric(tiles.WORDS[hold][1], counts[hold])
-    st.html(tiles.board(found, st.context.theme.type or "light"))
+        column.metric(gpu_tiles.WORDS[hold][1], counts[hold])
+    st.html(gpu_tiles.board(found, st.context.theme.type or "light"))
     _line()
 
 
@@ -41,20 +42,20 @@ def _problems() -> None:
     if session.user().role is not Role.ADMIN:
         return
     with session.portal().store.reading() as tx:
-        vms = store.all_vms(tx)
+        vms = db.store.all_vms(tx)
     for vm in vms:
-        if problem := tiles.problem(vm):
+        if problem := gpu_tiles.problem(vm):
             st.warning(problem, icon=":material/build:")
 
 
 def _line() -> None:
     with session.portal().store.reading() as tx:
-        waiting = store.waiting(tx)
+        waiting = db.store.waiting(tx)
     everybody = session.user().role is Role.ADMIN
     shown = [one for one in waiting if everybody or one.owner.id == session.user().id][:LINE_SHOWN]
     if not shown:
         return
-    st.markdown(f"**In line** · {words.plural(len(waiting), 'request')} in all")
+    st.markdown(f"**In line** · {wording.plural(len(waiting), 'request')} in all")
     now = session.portal().now()
     st.dataframe(
         [
@@ -64,7 +65,7 @@ def _line() -> None:
                 "Container": one.name,
                 "Asks for": _asks(one),
                 "Waits for": one.waits_for,
-                "Since": words.ago(one.waiting_since or one.created_at, now),
+                "Since": wording.ago(one.waiting_since or one.created_at, now),
             }
             for one in shown
         ],
@@ -74,7 +75,7 @@ def _line() -> None:
 
 
 def _asks(one: Deployment) -> str:
-    gpus = f"{words.plural(one.gpus, 'GPU')} {one.gpu_model} · " if one.gpus else ""
+    gpus = f"{wording.plural(one.gpus, 'GPU')} {one.gpu_model} · " if one.gpus else ""
     return f"{gpus}{one.memory_gb:g} GB"
 
 

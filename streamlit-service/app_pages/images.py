@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 
 import streamlit as st
-from portal import images, launch, shelf
-from portal.models import Deployment, Release, ReleaseState
-from portal.report import Finding, Kind, Report, Severity
+from portal import images
+from portal.core.models import Deployment, Release, ReleaseState
+from portal.images import launch_gate
+from portal.images.report import Finding, Kind, Report, Severity
+from portal.images.service import DECIDED_FROM
 
-from app_pages import frame, session, words
+from app_pages.parts import frame, session, wording
 
 BADGES = {
     ReleaseState.CANDIDATE: ":blue-badge[:material/pending: Candidate]",
@@ -24,20 +26,20 @@ def page() -> None:
     """The page."""
     st.subheader("Images")
     portal, user = session.portal(), session.user()
-    every = shelf.all_releases(portal, user)
+    every = images.all_releases(portal, user)
     if not every:
         publish = " Publish one: `docker compose run --rm publisher image publish ml-cpu`"
         st.info(
             "Here you find every release of the curated images, and what is in it. There is none"
-            f" yet.{publish if shelf.curates(user) else ''}",
+            f" yet.{publish if images.curates(user) else ''}",
             icon=":material/inventory_2:",
         )
         return
-    if shelf.curates(user):
+    if images.curates(user):
         _ageing()
         _search()
-    counts = shelf.running(portal, user) if shelf.curates(user) else None
-    current = shelf.current(portal)
+    counts = images.running(portal, user) if images.curates(user) else None
+    current = images.current(portal)
     st.dataframe(
         [_row(one, counts, current) for one in every],
         hide_index=True,
@@ -65,11 +67,12 @@ def page() -> None:
 
 
 def _ageing() -> None:
-    count, days = shelf.ageing(session.portal(), session.user())
+    count, days = images.ageing(session.portal(), session.user())
     if count:
+        when = f"in {wording.plural(round(days), 'day')}" if days >= 1 else "today or has already"
         st.warning(
-            f"**{words.plural(count, 'release')} must be scanned again:** the first stops starting"
-            f" {'in ' + words.plural(round(days), 'day') if days >= 1 else 'today or has already'}."
+            f"**{wording.plural(count, 'release')} must be scanned again:** the first stops"
+            f" starting {when}."
             " Run `docker compose run --rm publisher image scan --all`, best every night.",
             icon=":material/schedule:",
         )
@@ -84,7 +87,7 @@ def _search() -> None:
     )
     if not text:
         return
-    hits = shelf.search(session.portal(), session.user(), text)
+    hits = images.search(session.portal(), session.user(), text)
     if not hits:
         st.info(f"No release has {text}, as far as it was scanned.", icon=":material/search_off:")
         return
@@ -116,9 +119,9 @@ def _row(release: Release, counts: dict[int, int] | None, current: set[int]) -> 
         "Image": release.image,
         "Release": release.version,
         "State": state,
-        "Scanned": words.ago(release.scanned_at, now) if release.scanned_at else "never",
-        "Policy": words.verdict(release),
-        "Size": words.size(release.size_bytes),
+        "Scanned": wording.ago(release.scanned_at, now) if release.scanned_at else "never",
+        "Policy": wording.verdict(release),
+        "Size": wording.size(release.size_bytes),
         "Packages": ", ".join(release.highlights),
     }
     if counts is not None:
@@ -137,30 +140,30 @@ def _release(release: Release, of_image: dict[int, Release], *, current: bool) -
         if image is not None:
             st.markdown(image.purpose)
         approved = (
-            f" · approved {words.ago(release.approved_at, now)} by {release.approved_by}"
+            f" · approved {wording.ago(release.approved_at, now)} by {release.approved_by}"
             if (release.approved_at and release.approved_by)
             else ""
         )
         st.caption(
-            f"{words.size(release.size_bytes)} on disk, {words.size(release.download_bytes)} to"
+            f"{wording.size(release.size_bytes)} on disk, {wording.size(release.download_bytes)} to"
             " download · published by"
             f" {release.published_by or 'an earlier version of the portal'}{approved}",
-            help=words.absolute(release.created_at, zone),
+            help=wording.absolute(release.created_at, zone),
         )
         if release.reason:
             st.warning(
                 f"**{release.state.capitalize()}:** {release.reason}", icon=":material/info:"
             )
-        if release.state in launch.RUNS and (
-            problem := launch.problem(session.portal().settings, release, now)
+        if release.state in launch_gate.RUNS and (
+            problem := launch_gate.problem(session.portal().settings, release, now)
         ):
             st.error(f"**It does not start:** {problem}", icon=":material/gpp_bad:")
         st.code(release.reference, language=None, wrap_lines=True)
-        if shelf.curates(session.user()):
+        if images.curates(session.user()):
             _decisions(release, current=current)
-    found = shelf.contents(session.portal(), session.user(), release.id)
+    found = images.contents(session.portal(), session.user(), release.id)
     titles = ["Packages", "What changed", "Findings"] + (
-        ["Who runs it"] if shelf.curates(session.user()) else []
+        ["Who runs it"] if images.curates(session.user()) else []
     )
     tabs = st.tabs(titles)
     if found is None:
@@ -176,14 +179,14 @@ def _release(release: Release, of_image: dict[int, Release], *, current: bool) -
             _changes(release, of_image, found.packages)
         with tabs[2]:
             _findings(found.report)
-    if shelf.curates(session.user()):
+    if images.curates(session.user()):
         with tabs[3]:
             _who(release)
 
 
 def _decisions(release: Release, *, current: bool) -> None:
     with st.container(horizontal=True):
-        if release.state in images.FROM[ReleaseState.APPROVED] and not current:
+        if release.state in DECIDED_FROM[ReleaseState.APPROVED] and not current:
             label = "Make current" if release.state is ReleaseState.APPROVED else "Approve"
             st.button(
                 label,
@@ -194,11 +197,11 @@ def _decisions(release: Release, *, current: bool) -> None:
                 args=(images.approve, session.portal(), session.user(), release.id),
                 help="New containers of this image run this release.",
             )
-        if release.state in images.FROM[ReleaseState.DEPRECATED] and st.button(
+        if release.state in DECIDED_FROM[ReleaseState.DEPRECATED] and st.button(
             "Deprecate …", icon=":material/schedule:", key="deprecate"
         ):
             _ask(release, ReleaseState.DEPRECATED)
-        if release.state in images.FROM[ReleaseState.WITHDRAWN] and st.button(
+        if release.state in DECIDED_FROM[ReleaseState.WITHDRAWN] and st.button(
             "Withdraw …", icon=":material/block:", key="withdraw"
         ):
             _ask(release, ReleaseState.WITHDRAWN)
@@ -211,13 +214,13 @@ def _ask(release: Release, after: ReleaseState) -> None:
     if after is ReleaseState.WITHDRAWN:
         st.markdown(
             f"**{release.image} {release.version}** starts no more, for nobody, and this cannot be"
-            f" undone. {words.plural(count, 'container')} of it {'is' if count == 1 else 'are'}"
+            f" undone. {wording.plural(count, 'container')} of it {'is' if count == 1 else 'are'}"
             " marked, and the owners read your reason. What runs is not stopped."
         )
     else:
         st.markdown(
             f"**{release.image} {release.version}** is not offered any more."
-            f" {words.plural(count, 'container')} of it may go on and "
+            f" {wording.plural(count, 'container')} of it may go on and "
             "start again. Approve it to undo this."
         )
     reason = st.text_input(
@@ -240,7 +243,7 @@ def _packages(packages: Mapping[str, str]) -> None:
         for name, version in packages.items()
     ]
     st.caption(
-        f"{words.plural(len(rows), 'package')}. Search and download with the icons above the table."
+        f"{wording.plural(len(rows), 'package')}. Search and download: icons above the table."
     )
     st.dataframe(rows, hide_index=True, width="stretch", key="packages")
 
@@ -262,8 +265,8 @@ def _changes(release: Release, of_image: dict[int, Release], packages: Mapping[s
             format_func=lambda key: _label(of_image[key]),
         )
     ]
-    before = shelf.contents(session.portal(), session.user(), other.id)
-    found = shelf.changes(before.packages if before else {}, packages)
+    before = images.contents(session.portal(), session.user(), other.id)
+    found = images.changes(before.packages if before else {}, packages)
     if not found:
         st.success("The packages are the same.", icon=":material/check:")
         return
@@ -280,7 +283,7 @@ def _changes(release: Release, of_image: dict[int, Release], packages: Mapping[s
     st.dataframe(rows, hide_index=True, width="stretch", key="changes")
 
 
-def _what(change: shelf.Change) -> str:
+def _what(change: images.Change) -> str:
     return "added" if not change.before else "removed" if not change.after else "changed"
 
 
@@ -288,11 +291,12 @@ def _findings(report: Report) -> None:
     now, zone = session.portal().now(), session.zone()
     for scanner in report.scanners:
         st.caption(
-            f"{scanner.name} {scanner.version} · data of {words.ago(scanner.data_date, now)}",
-            help=words.absolute(scanner.data_date, zone),
+            f"{scanner.name} {scanner.version} · data of {wording.ago(scanner.data_date, now)}",
+            help=wording.absolute(scanner.data_date, zone),
         )
     st.caption(
-        f"Scanned {words.ago(report.scanned_at, now)}", help=words.absolute(report.scanned_at, zone)
+        f"Scanned {wording.ago(report.scanned_at, now)}",
+        help=wording.absolute(report.scanned_at, zone),
     )
     rated = Counter(one.severity for one in report.findings if one.kind is Kind.VULNERABILITY)
     for column, severity in zip(st.columns(len(Severity)), Severity, strict=True):
@@ -335,7 +339,7 @@ def _who(release: Release) -> None:
 
 
 def _container(one: Deployment) -> dict[str, object]:
-    since = words.absolute(one.started_at, session.zone()) if one.started_at else "–"
+    since = wording.absolute(one.started_at, session.zone()) if one.started_at else "–"
     return {
         "Person": one.owner.display_name,
         "Subject": one.owner.subject,

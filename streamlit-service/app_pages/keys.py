@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import streamlit as st
-from portal import sshkeys, users
-from portal.models import SshKey
+from portal import users
+from portal.core.models import SshKey
+from portal.users import ssh_keys
 
-from app_pages import frame, session, words
+from app_pages.parts import frame, session, wording
 
 
 def page() -> None:
@@ -23,7 +24,8 @@ def page() -> None:
                 ":green-badge[:material/badge: Your card] opens them by itself, with its PIN."
             )
             st.code(
-                f"{sshkeys.fingerprint(user.certificate_key)}  ({user.certificate_key.split()[0]})",
+                f"{ssh_keys.fingerprint(user.certificate_key)} "
+                f" ({user.certificate_key.split()[0]})",
                 language=None,
                 wrap_lines=True,
             )
@@ -49,7 +51,7 @@ def _key(key: SshKey) -> None:
         border=True, horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
         st.markdown(
-            f"**{key.name}** · added {words.added(key.added_at, session.portal().now())}  \n"
+            f"**{key.name}** · added {wording.added(key.added_at, session.portal().now())}  \n"
             f":small[`{key.fingerprint}`]",
             width="content",
         )

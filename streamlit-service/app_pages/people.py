@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import streamlit as st
-from portal import ledger, quotas, store
-from portal.models import Quota, User
-from portal.policy import Allowance
+from portal import db
+from portal.core.models import Quota, User
+from portal.scheduling import quotas
+from portal.users.permissions import Allowance
 
-from app_pages import frame, session
+from app_pages.parts import frame, session
 
 KINDS = {"gpus": "GPUs", "memory_gb": "Memory (GB)", "cpus": "CPUs", "deployments": "Containers"}
 
@@ -17,9 +18,9 @@ def page() -> None:
     st.subheader("Users and quotas")
     portal = session.portal()
     with portal.store.reading() as tx:
-        users = store.all_users(tx)
+        users = db.store.all_users(tx)
         allowances = [quotas.allowance(portal, tx, user) for user in users]
-        rows = ledger.all_quotas(tx)
+        rows = db.ledger.all_quotas(tx)
         groups = sorted(
             {user.group for user in users} - {""}
             | {key for scope, key in rows if scope == quotas.GROUP}

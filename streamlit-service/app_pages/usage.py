@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 
 import streamlit as st
-from portal import board, usage
-from portal.usage import Dimension, Usage
+from portal.users import usage
+from portal.users.usage import Dimension, Usage
+from portal.vms import gpus
 
-from app_pages import session, words
+from app_pages.parts import session, wording
 
 PERIODS = {"7 days": 7, "30 days": 30, "90 days": 90}
 KINDS = {
@@ -25,7 +26,7 @@ def page() -> None:
     """The page."""
     user, portal = session.user(), session.portal()
     st.subheader("Usage")
-    first_kind = "GPU-hours" if board.tiles(portal, user) else "CPU-hours"
+    first_kind = "GPU-hours" if gpus.tiles(portal, user) else "CPU-hours"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         everybody = usage.can_see_everybody(user) and WHOSE[0] == st.segmented_control(
             "Whose", WHOSE, default=WHOSE[0], required=True, key="whose"
@@ -68,7 +69,7 @@ def page() -> None:
 
 def _totals(found: list[Usage]) -> None:
     for column, (label, kind) in zip(st.columns(len(KINDS)), KINDS.items(), strict=True):
-        column.metric(label, words.hours(sum(getattr(one, kind) for one in found)))
+        column.metric(label, wording.hours(sum(getattr(one, kind) for one in found)))
 
 
 def _rows(

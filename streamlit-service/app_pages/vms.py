@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 import streamlit as st
-from portal import inventory, ledger, store, vmhealth
-from portal.models import Gpu, Vm, VmState
-from portal.placement import SHARED_POOL
-from portal.vmhealth import Problem
+from portal import db
+from portal.core.models import Gpu, Vm, VmState
+from portal.scheduling.placement import SHARED_POOL
+from portal.vms import health as vm_health
+from portal.vms import service as fleet
+from portal.vms.health import Problem
 
-from app_pages import frame, session, tiles, words
+from app_pages.parts import frame, gpu_tiles, session, wording
 
 SHARED = "The shared pool"
 FIREWALL = {"ok": "● on", "": ""}
@@ -24,8 +26,16 @@ def page() -> None:
     st.subheader("VMs")
     portal = session.portal()
     with portal.store.reading() as tx:
-        vms, users, live = store.all_vms(tx), store.all_users(tx), store.live_deployments(tx)
-        gpus, leased, memory = ledger.all_gpus(tx), ledger.leased_gpus(tx), ledger.held_memory(tx)
+        vms, users, live = (
+            db.store.all_vms(tx),
+            db.store.all_users(tx),
+            db.store.live_deployments(tx),
+        )
+        gpus, leased, memory = (
+            db.ledger.all_gpus(tx),
+            db.ledger.leased_gpus(tx),
+            db.ledger.held_memory(tx),
+        )
     if not vms:
         st.info(
             "Here are the VMs on which containers run. There is none yet. Prepare the first, from"
@@ -60,7 +70,7 @@ def page() -> None:
 
 
 def _well(vm: Vm, now: datetime) -> bool:
-    return vm.reachable and not vm.gpu_problem and not vmhealth.of_vm(vm, now)
+    return vm.reachable and not vm.gpu_problem and not vm_health.of_vm(vm, now)
 
 
 def _ill(vms: list[Vm]) -> None:
@@ -68,7 +78,7 @@ def _ill(vms: list[Vm]) -> None:
     for vm in vms:
         if not vm.reachable:
             since = (
-                f" Last seen {words.ago(vm.last_seen_at, now)}."
+                f" Last seen {wording.ago(vm.last_seen_at, now)}."
                 if vm.last_seen_at
                 else " It was never seen."
             )
@@ -84,11 +94,11 @@ def _ill(vms: list[Vm]) -> None:
                 f" Try: `admin.py vm prove {vm.name}`",
                 icon=":material/pending:",
             )
-        if problem := tiles.problem(vm):
+        if problem := gpu_tiles.problem(vm):
             st.warning(problem, icon=":material/build:")
     groups: dict[tuple[object, ...], list[tuple[Vm, Problem]]] = {}
     for vm in (one for one in vms if one.reachable):
-        for one in vmhealth.of_vm(vm, now):
+        for one in vm_health.of_vm(vm, now):
             # The grave ones first, and what somebody broke before what was never prepared.
             key = (
                 not one.grave,
@@ -159,7 +169,7 @@ def _change(vms: list[Vm], names: dict[int | str, str]) -> None:
         with st.container(horizontal=True):
             if st.button("Assign", key="assign", icon=":material/person_add:"):
                 frame.carry_out(
-                    lambda: inventory.assign(
+                    lambda: fleet.assign(
                         session.portal(), session.user(), vm.name, owner=_subject(whose), pool=pool
                     )
                 )
@@ -169,13 +179,11 @@ def _change(vms: list[Vm], names: dict[int | str, str]) -> None:
                 icon=":material/do_not_disturb_on:",
                 help="No new containers; what runs goes on.",
             ):
-                frame.carry_out(lambda: inventory.drain(session.portal(), session.user(), vm.name))
+                frame.carry_out(lambda: fleet.drain(session.portal(), session.user(), vm.name))
             if vm.state is not VmState.ACTIVE and st.button(
                 "Activate", key="activate", icon=":material/play_circle:"
             ):
-                frame.carry_out(
-                    lambda: inventory.activate(session.portal(), session.user(), vm.name)
-                )
+                frame.carry_out(lambda: fleet.activate(session.portal(), session.user(), vm.name))
             if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
                 _confirm(vm.name)
 
@@ -184,7 +192,7 @@ def _subject(whose: object) -> str | None:
     if not isinstance(whose, int):
         return None
     with session.portal().store.reading() as tx:
-        return next(user.subject for user in store.all_users(tx) if user.id == whose)
+        return next(user.subject for user in db.store.all_users(tx) if user.id == whose)
 
 
 @st.dialog("Remove this VM from the fleet?")
@@ -194,7 +202,7 @@ def _confirm(name: str) -> None:
         " the portal. Nothing on its disk is deleted; adding it again brings them back."
     )
     if st.button("Remove", type="primary", key="confirm-remove-vm"):
-        frame.carry_out(lambda: inventory.remove(session.portal(), session.user(), name))
+        frame.carry_out(lambda: fleet.remove(session.portal(), session.user(), name))
 
 
 page()

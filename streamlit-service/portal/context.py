@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from portal.catalog import Image
-from portal.config import Settings
-from portal.store import Store
+from portal.core.catalog import Image
+from portal.core.settings import Settings
+from portal.db.store import Store
 
 
 @dataclass(frozen=True)

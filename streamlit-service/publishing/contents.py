@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from portal.report import Finding, Kind
+from portal.images.report import Finding, Kind
 from pydantic import BaseModel
 
-from publishing.bench import Bench
+from publishing.workspace import Bench
 
 SETUID = 0o6000
 LARGEST_TEXT = 512 * 1024

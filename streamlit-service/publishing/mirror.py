@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-import cosign
-from portal.catalog import PINNED, Image
-from portal.config import Settings
-from portal.errors import Invalid
-from portal.models import Release, ReleaseState
+from portal.core.catalog import PINNED, Image
+from portal.core.errors import Invalid
+from portal.core.models import Release, ReleaseState
+from portal.core.settings import Settings
+from registry import cosign
 
 COPIED = {ReleaseState.APPROVED, ReleaseState.DEPRECATED, ReleaseState.CANDIDATE}
 

@@ -9,10 +9,10 @@ import subprocess
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
-from portal.errors import EngineError
+from portal.core.errors import EngineError
 from pydantic import BaseModel
 
-from publishing.bench import Bench
+from publishing.workspace import Bench
 
 DEADLINE_S = 900
 PYTHON, DEBIAN = "pkg:pypi/", "pkg:deb/"

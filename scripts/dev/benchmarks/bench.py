@@ -1,0 +1,381 @@
+"""`make bench`: ratios in one run, medians.
+
+Needs a running `make demo`; uses John, leaves nothing behind.
+
+Each figure has its floor or peer measured in the same run, alternating, on the same machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from urllib.parse import quote
+
+import bench_fleet
+import bench_images
+import bench_operation
+import bench_page
+import docker
+import httpx
+from bench_images import timed
+from demo import client, demo_stack
+from docker.models.containers import Container
+from docker_manager import create_arguments
+from portal.core.engine import ContainerSpec
+from portal.deployments.container_spec import HOME, TMPFS
+from stack import Stack
+
+ROUNDS = 5
+JOHN = "edipi:2345678901"
+AUTHZ_CALLS = 1000
+# Times ROUNDS below 14,000: nginx opens a connection a request, and past half of the ephemeral
+# ports in TIME_WAIT the kernel's search for a free one, not the gateway, would be measured.
+AB_REQUESTS = 2000
+AB_CLIENTS = 8
+POLL_S = 0.01
+READY_S = 120.0
+BASELINE_PORT = 10990
+NGINX_TEMP = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+def main() -> None:
+    """Print the table."""
+    stack = demo_stack()
+    with client(stack, "john") as john:
+        images = john.get("/api/v1/images").raise_for_status().json()
+        digest = next(one["digest"] for one in images if one["name"] == "ml-cpu")
+        reference = f"{stack.registry_host}/ml-cpu@{digest}"
+        rows = [
+            deploy(stack, john, reference),
+            authz(stack),
+            gateway(stack, john),
+            handover(stack, john),
+            page(),
+            *bench_images.rows(stack, ROUNDS),
+            *bench_fleet.rows(ROUNDS),
+            *bench_operation.rows(stack, ROUNDS),
+        ]
+    print(f"\n{'what':<62}{'measured':>12}{'peer':>12}{'ratio':>8}  {'aim':<12}")
+    for row in rows:
+        print("{:<62}{:>12}{:>12}{:>8}  {:<12}".format(*row))
+
+
+def deploy(stack: Stack, john: httpx.Client, reference: str) -> tuple[str, ...]:
+    """POST → Jupyter through the gateway, against the same container by `docker run`."""
+    ours, plain = [], []
+    _portal_run(john, "bench-warm")  # brings the image
+    for number in range(ROUNDS):
+        plain.append(_plain_run(stack, reference))
+        ours.append(_portal_run(john, f"bench-{number}"))
+        print(
+            f"round {number + 1}: docker run {plain[-1]:.2f} s, portal {ours[-1]:.2f} s", flush=True
+        )
+    mine, peer = statistics.median(ours), statistics.median(plain)
+    return (
+        "POST to Jupyter answering / docker run to port answering",
+        f"{mine:.2f} s",
+        f"{peer:.2f} s",
+        f"{mine / peer:.2f}",
+        "<= 1.15",
+    )
+
+
+def _portal_run(john: httpx.Client, name: str) -> float:
+    started = time.perf_counter()
+    order = {"image": "ml-cpu", "name": name, "memory_gb": 2, "cpus": 1}
+    made = john.post("/api/v1/deployments", json=order).raise_for_status().json()
+    _until(lambda: john.get(f"{made['urls']['jupyter']}api").status_code == httpx.codes.OK)
+    took = time.perf_counter() - started
+    path = f"/api/v1/deployments/{made['id']}"
+    _until_state(john, path, "running")
+    john.delete(path).raise_for_status()
+    _until_state(john, path, "removed")
+    return took
+
+
+def _plain_run(stack: Stack, reference: str) -> float:
+    """The same container, with the same limits and hardening, by the same library."""
+    spec = ContainerSpec(
+        name="portal-bench-plain",
+        image=reference,
+        labels={},
+        environment={"PORTAL_TOKEN": "bench"},
+        publish={8888: (stack.gateway, BASELINE_PORT), 6006: (stack.gateway, BASELINE_PORT + 1)},
+        volumes={"portal-bench-home": HOME},
+        tmpfs={"/tmp": TMPFS},
+        memory_bytes=2 * 2**30,
+        shm_bytes=2**29,
+        cpus=1,
+        pids=2048,
+        hostname="bench",
+    )
+    engine = docker.from_env()
+    started = time.perf_counter()
+    container: Container = engine.containers.run(**create_arguments(spec))
+    try:
+        with httpx.Client(timeout=1, trust_env=False) as http:
+            _until(lambda: _answers(http, f"http://{stack.gateway}:{BASELINE_PORT}/api"))
+        return time.perf_counter() - started
+    finally:
+        container.remove(force=True)
+        engine.volumes.get("portal-bench-home").remove()
+
+
+def authz(stack: Stack) -> tuple[str, ...]:
+    """One /authz decision over one connection, against /healthz without a database."""
+    networks = (
+        docker.from_env()
+        .containers.get(f"{stack.project}-api-1")
+        .attrs["NetworkSettings"]["Networks"]
+    )
+    address = next(iter(networks.values()))["IPAddress"]
+    headers = {
+        "X-Proxy-Secret": (stack.home / "secrets" / "proxy_secret").read_text(),
+        "X-Client-Verify": "SUCCESS",
+        "X-Client-Cert": quote((stack.certs / "jane.crt").read_text()),
+        "X-Gateway-Port": "10000",
+    }
+    with httpx.Client(base_url=f"http://{address}:8000", headers=headers, trust_env=False) as http:
+        assert http.get("/authz").status_code == httpx.codes.NO_CONTENT, (
+            "start the demo's notebook first"
+        )
+        decided = [timed(lambda: http.get("/authz")) for _ in range(AUTHZ_CALLS)]
+        floor = [timed(lambda: http.get("/api/openapi.json.none")) for _ in range(AUTHZ_CALLS // 5)]
+    mine, peer = statistics.median(decided), statistics.median(floor)
+    return (
+        "/authz p50 / the same server answering 404",
+        f"{mine * 1e3:.2f} ms",
+        f"{peer * 1e3:.2f} ms",
+        f"{mine / peer:.2f}",
+        "< 2 ms",
+    )
+
+
+def gateway(stack: Stack, john: httpx.Client) -> tuple[str, ...]:
+    """Requests per second through a user's port, against the same nginx without authorization.
+
+    Behind both: an nginx in the deployment's place, since Jupyter itself (600/s) would hide the
+    difference.
+    """
+    order = {"image": "ml-cpu", "name": "bench-gateway", "memory_gb": 2, "cpus": 1}
+    made = john.post("/api/v1/deployments", json=order).raise_for_status().json()
+    path = f"/api/v1/deployments/{made['id']}"
+    _until_state(john, path, "running")
+    port = int(made["urls"]["jupyter"].rstrip("/").rsplit(":", 1)[1])
+    fast = _fast_upstream(stack, made["id"], port)
+    open_nginx = _nginx_without_authorization(stack, f"{stack.gateway}:{port}")
+    try:
+        ours_ip = _address(docker.from_env().containers.get(f"{stack.project}-proxy-1"))
+        open_ip = _address(open_nginx)
+        ours, peer = [], []
+        for _ in range(ROUNDS):
+            peer.append(_ab(stack, f"https://{open_ip}:{port}/"))
+            ours.append(_ab(stack, f"https://{ours_ip}:{port}/"))
+        assert john.get(path).json()["state"] == "running"
+    finally:
+        open_nginx.remove(force=True)
+        fast.remove(force=True)
+        john.delete(path).raise_for_status()
+    mine, floor = statistics.median(ours), statistics.median(peer)
+    return (
+        "gateway requests/s with authorization / without",
+        f"{mine:.0f}/s",
+        f"{floor:.0f}/s",
+        f"{mine / floor:.2f}",
+        ">= 0.80",
+    )
+
+
+def _address(container: Container) -> str:
+    container.reload()
+    return str(next(iter(container.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"])
+
+
+def _fast_upstream(stack: Stack, deployment_id: str, port: int) -> Container:
+    """An nginx that takes the place of a running deployment's container, under its labels.
+
+    On the host's own network: Docker's userland proxy resets connections at a few hundred a second.
+    """
+    engine = docker.from_env()
+    original = engine.containers.get(f"portal-{deployment_id}")
+    folders = " ".join(f"{kind}_temp_path /run/nginx/{kind};" for kind in NGINX_TEMP)
+    config = (
+        "events { worker_connections 8192; } http { access_log off; "
+        + folders
+        + " keepalive_requests 1000000; "
+        f"server {{ listen {stack.gateway}:{port}; "
+        "location / { return 200 '" + "x" * 1000 + "'; } } } pid /run/nginx/pid;"
+    )
+    script = f'echo "{config}" > /run/nginx/c && exec nginx -c /run/nginx/c -g "daemon off;"'
+    fast = engine.containers.create(
+        "container-portal-proxy:dev",
+        ["-c", script],
+        entrypoint="sh",
+        labels=original.labels,
+        network_mode="host",
+        tmpfs={
+            "/run/nginx": "mode=1777",
+            "/var/lib/nginx": "mode=1777",
+            "/var/log/nginx": "mode=1777",
+        },
+    )
+    original.remove(force=True)
+    fast.start()
+    with httpx.Client(timeout=1, trust_env=False) as http:
+        _until(lambda: _answers(http, f"http://{stack.gateway}:{port}/"))
+    return fast
+
+
+def _nginx_without_authorization(stack: Stack, upstream: str) -> Container:
+    script = (
+        "sed -e 's/auth_request .*_authz;//; s/auth_request_set.*//' -e"
+        f" 's|http://\\$portal_upstream;|http://{upstream};|' /etc/portal-nginx/nginx.conf.template"
+        " > /tmp/t && cd /etc/portal-nginx && mkdir -p /run/nginx && export PROXY_SECRET=none"
+        " PORTAL_PUBLIC_PORT=8443 PORTAL_USER_PORTS=10000-10299 && envsubst '$PORTAL_PUBLIC_PORT"
+        " $PORTAL_USER_PORTS' < /tmp/t > /run/nginx/nginx.conf && envsubst '$PROXY_SECRET' <"
+        " identity.conf.template > /run/nginx/identity.conf && sed"
+        " 's/\\$portal_authorization/\"\"/' port.conf > /run/nginx/port.conf && sed -i"
+        " 's|/etc/portal-nginx/port.conf|/run/nginx/port.conf|' /run/nginx/nginx.conf && exec"
+        " nginx -c /run/nginx/nginx.conf -g 'daemon off;'"
+    )
+    secrets = stack.home / "secrets"
+    names = ("client_ca", "server_cert", "server_key")
+    return docker.from_env().containers.run(
+        "container-portal-proxy:dev",
+        ["-c", script],
+        entrypoint="sh",
+        detach=True,
+        network=f"{stack.project}_portal",
+        tmpfs={"/run/nginx": "mode=1777", "/var/lib/nginx": "mode=1777"},
+        volumes={
+            str(secrets / name): {"bind": f"/run/secrets/{name}", "mode": "ro"} for name in names
+        },
+    )
+
+
+def _ab(stack: Stack, url: str) -> float:
+    """Requests per second by ApacheBench, keep-alive, with John's certificate."""
+    pem = stack.home / "john-ab.pem"
+    pem.write_text((stack.certs / "john.crt").read_text() + (stack.certs / "john.key").read_text())
+    pem.chmod(0o444)
+    command = [
+        "docker",
+        "run",
+        "--rm",
+        "--network",
+        f"{stack.project}_portal",
+        "-v",
+        f"{pem}:/tmp/john.pem:ro",
+        "--entrypoint",
+        "ab",
+        "container-portal-registry:dev",
+        "-q",
+        "-k",
+        "-n",
+        str(AB_REQUESTS),
+        "-c",
+        str(AB_CLIENTS),
+        "-E",
+        "/tmp/john.pem",
+        url,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    pem.unlink()
+    found = re.search(r"Requests per second:\s+([\d.]+)", done.stdout)
+    if not found or "Non-2xx" in done.stdout:
+        raise SystemExit(f"error: ab did not get through: {done.stdout[-800:]}{done.stderr[-400:]}")
+    return float(found[1])
+
+
+def handover(stack: Stack, john: httpx.Client) -> tuple[str, ...]:
+    """From one container's end to the next in the queue answering, against a start without a wait.
+
+    Both ask for more than half of this machine's memory, so that the second waits for the first.
+    """
+    vm = john.get("/api/v1/vms").raise_for_status().json()[0]
+    each = round(vm["memory_gb"] * 0.6)
+    stack.admin(
+        "quota",
+        "set",
+        "--user",
+        JOHN,
+        "--memory-gb",
+        str(each * 3),
+        "--cpus",
+        "16",
+        "--deployments",
+        "10",
+    )
+    waits, starts = [], []
+    try:
+        for number in range(ROUNDS):
+            first = _order(john, f"bench-first-{number}", each)
+            started = time.perf_counter()
+            _until_state(john, first, "running")
+            starts.append(time.perf_counter() - started)
+            second = _order(john, f"bench-second-{number}", each)
+            assert john.get(second).json()["state"] == "waiting"
+            john.delete(first).raise_for_status()
+            _until_state(john, first, "removed")
+            started = time.perf_counter()
+            _until_state(john, second, "running")
+            waits.append(time.perf_counter() - started)
+            john.delete(second).raise_for_status()
+            _until_state(john, second, "removed")
+    finally:
+        stack.admin("quota", "clear", "--user", JOHN)
+    mine, peer = statistics.median(waits), statistics.median(starts)
+    return (
+        "freed to the next in line running / a start without a wait",
+        f"{mine:.2f} s",
+        f"{peer:.2f} s",
+        f"{mine / peer:.2f}",
+        "<= start + 2 s",
+    )
+
+
+def _order(john: httpx.Client, name: str, memory_gb: float) -> str:
+    """Ask; the address of what was made."""
+    order = {"image": "ml-cpu", "name": name, "memory_gb": memory_gb, "cpus": 1}
+    answer = john.post("/api/v1/deployments", json=order).raise_for_status()
+    return f"/api/v1/deployments/{answer.json()['id']}"
+
+
+def page() -> tuple[str, ...]:
+    """One run of My containers with 5 containers on the server, against an empty page."""
+    mine, peer = (statistics.median(times) for times in bench_page.run(ROUNDS * 2))
+    return (
+        "My containers with 5 containers / an empty page",
+        f"{mine * 1e3:.0f} ms",
+        f"{peer * 1e3:.0f} ms",
+        f"{mine / peer:.2f}",
+        "< 200 ms",
+    )
+
+
+def _answers(http: httpx.Client, url: str) -> bool:
+    try:
+        return http.get(url).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _until_state(john: httpx.Client, path: str, state: str) -> None:
+    _until(lambda: john.get(path).json()["state"] == state)
+
+
+def _until(so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + READY_S
+    while not so():
+        if time.monotonic() > deadline:
+            raise SystemExit("error: it did not answer in time")
+        time.sleep(POLL_S)
+
+
+if __name__ == "__main__":
+    main()
+    print(json.dumps({"rounds": ROUNDS, "authz_calls": AUTHZ_CALLS, "ab_requests": AB_REQUESTS}))

@@ -1,0 +1,75 @@
+"""What every page needs of this session: the wired product, the person, the other pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from zoneinfo import ZoneInfo
+
+import bootstrap
+import streamlit as st
+import structlog
+from auth import Authenticator
+from portal import users
+from portal.context import Portal
+from portal.core.models import User
+from streamlit.navigation.page import StreamlitPage
+from worker_client import WorkerClient
+
+
+@st.cache_resource
+def _wired() -> tuple[Portal, Authenticator, WorkerClient]:
+    bootstrap.configure_logging()
+    settings = bootstrap.settings()
+    return (
+        bootstrap.portal(settings),
+        bootstrap.authenticator(settings),
+        bootstrap.worker_client(settings),
+    )
+
+
+def portal() -> Portal:
+    """The product."""
+    return _wired()[0]
+
+
+def worker() -> WorkerClient:
+    """Where logs come from."""
+    return _wired()[2]
+
+
+def request_headers() -> Mapping[str, str]:
+    """The headers nginx sent with this session's connection."""
+    return st.context.headers
+
+
+def sign_in() -> User:
+    """The person whose certificate this is, verified at every run of the app. Raises PortalError.
+
+    A fragment's own refreshes go on as the person of the last run; nginx verified their connection.
+    """
+    structlog.contextvars.clear_contextvars()  # Streamlit's threads serve one session after another
+    structlog.contextvars.bind_contextvars(request_id=request_headers().get("X-Request-Id", ""))
+    user = users.user_of(portal(), _wired()[1].authenticate(request_headers()))
+    st.session_state["user"] = user
+    return user
+
+
+def user() -> User:
+    """The person of this run, as sign_in() found it."""
+    found: User = st.session_state["user"]
+    return found
+
+
+def remember_pages(**pages: StreamlitPage) -> None:
+    """Let pages link to each other."""
+    st.session_state["pages"] = pages
+
+
+def go_to(name: str) -> None:
+    """Switch to a page."""
+    st.switch_page(st.session_state["pages"][name])
+
+
+def zone() -> ZoneInfo:
+    """The viewer's time zone, as the browser says; UTC when it does not."""
+    return ZoneInfo(st.context.timezone or "UTC")

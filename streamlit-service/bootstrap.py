@@ -1,0 +1,141 @@
+"""The one file that names concrete classes: Settings → Portal, Authenticator, Reconciler."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import httpx
+import structlog
+from auth import Authenticator
+from certificates import revocation
+from cryptography import x509
+from docker_manager import DockerEngine
+from portal.context import Portal
+from portal.core import catalog
+from portal.core.engine import Engine
+from portal.core.models import Vm
+from portal.core.settings import Settings
+from portal.db.store import Store
+from portal.jobs.reconciler import Reconciler
+from registry.client import Registry
+from registry.verifier import Verifier
+from worker_client import WorkerClient
+
+READY_PROBE_S = 1.0
+
+
+def settings() -> Settings:
+    """Settings from the environment; raises pydantic's ValidationError naming the variable."""
+    return Settings()
+
+
+def configure_logging() -> None:
+    """JSON lines on standard error: ours, uvicorn's, and warnings of the libraries."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    json = structlog.processors.JSONRenderer()
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, json],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in ("uvicorn", "uvicorn.error"):  # it has given them handlers of its own by now
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    structlog.configure(
+        processors=[*shared, json], logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+    )
+
+
+def portal(config: Settings, wake: Callable[[], None] | None = None) -> Portal:
+    """The product over the real database; waking goes to the worker process unless given."""
+    return Portal(
+        settings=config,
+        store=Store(config.database),
+        catalog=catalog.load(config.images_dir),
+        now=lambda: datetime.now(UTC),
+        wake=wake or worker_client(config).wake,
+    )
+
+
+def worker_client(config: Settings) -> WorkerClient:
+    """The way to the worker's own endpoint."""
+    return WorkerClient(config.worker_url, config.proxy_secret)
+
+
+def authenticator(config: Settings) -> Authenticator:
+    """Certificate verification with the configured authorities and their revocation lists."""
+    if config.revocation == revocation.OFF:
+        return Authenticator(config)
+    lists = revocation.RevocationLists(
+        config.crl_dir, client_authorities(config), config.revocation
+    )
+    return Authenticator(config, lists)
+
+
+def revocation_ends(config: Settings) -> dict[str, datetime]:
+    """Until when the list of each authority counts; the epoch for those without one."""
+    if config.revocation == revocation.OFF:
+        return {}
+    authorities = client_authorities(config)
+    lists = revocation.by_authority(authorities, revocation.load(config.crl_dir, authorities))
+    return {
+        who: newest.next_update if newest else datetime.fromtimestamp(0, UTC)
+        for who, newest in lists.items()
+    }
+
+
+def client_authorities(config: Settings) -> list[x509.Certificate]:
+    """Who issues people's certificates: roots and intermediates."""
+    return x509.load_pem_x509_certificates(config.client_ca_file.read_bytes())
+
+
+def ping_registry(config: Settings) -> None:
+    """Raise PortalError unless the registry answers with the configured credentials."""
+    Registry(config).ping()
+
+
+class Engines:
+    """One DockerEngine per VM, made anew when its address changes."""
+
+    def __init__(self, config: Settings) -> None:
+        self._config = config
+        self._engines: dict[int, tuple[str, DockerEngine]] = {}
+        self._guard = threading.Lock()
+
+    def __call__(self, vm: Vm) -> Engine:
+        """The engine of a VM. Does not connect."""
+        with self._guard:
+            known = self._engines.get(vm.id)
+            if known and known[0] == vm.engine_url:
+                return known[1]
+            engine = DockerEngine(vm, self._config)
+            self._engines[vm.id] = (vm.engine_url, engine)
+        if known:
+            known[1].close()
+        return engine
+
+
+def reconciler(product: Portal, engines: Engines, woken: threading.Event) -> Reconciler:
+    """The worker's loop on real engines."""
+    client = httpx.Client(timeout=READY_PROBE_S, trust_env=False)
+
+    def is_ready(vm: Vm, port: int) -> bool:
+        try:
+            return client.get(f"http://{vm.address}:{port}/api").status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    verify = Verifier(product.settings, product.store)
+    return Reconciler(product, engines, is_ready, verify, woken)

@@ -1,0 +1,1 @@
+"""Helpers of auth.py: certificate chains and revocation."""

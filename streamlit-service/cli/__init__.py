@@ -1,0 +1,1 @@
+"""The administrator's command line, one file a noun; admin.py mounts them."""

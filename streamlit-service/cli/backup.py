@@ -1,0 +1,130 @@
+"""Command line: backup and restore."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import bootstrap
+import typer
+from portal import db
+from portal.context import Portal
+from portal.core.errors import PortalError
+from sqlalchemy.exc import SQLAlchemyError
+
+HOUR_S = 3600.0
+RETRY_S = 300.0
+
+
+def make(
+    folder: Annotated[Path, typer.Argument(help="where backups are kept", file_okay=False)],
+    keep: Annotated[
+        int, typer.Option(min=0, help="delete all but so many of the newest; 0: delete none")
+    ] = 0,
+    every_hours: Annotated[
+        float, typer.Option(min=0, help="go on for ever, one each so many hours; 0: one now")
+    ] = 0,
+) -> None:
+    """Back up all records while everything runs, and prove that they can be restored."""
+    portal = bootstrap.portal(bootstrap.settings())
+    folder.mkdir(parents=True, exist_ok=True)
+    if not every_hours:
+        _one(portal, folder, keep)
+        return
+    _tidy(folder)
+    while True:
+        wait_s = _until_due(folder, every_hours * HOUR_S)
+        if wait_s <= 0:
+            try:
+                _one(portal, folder, keep)
+                continue
+            except (PortalError, OSError, SQLAlchemyError) as error:
+                typer.echo(
+                    f"The backup failed: {error}. Trying again in {RETRY_S / 60:.0f} min.", err=True
+                )
+                wait_s = RETRY_S
+        time.sleep(wait_s)
+
+
+def _until_due(folder: Path, every_s: float) -> float:
+    newest = max(
+        (path.stat().st_mtime for path in folder.glob(f"*{db.backup.SUFFIX}")), default=0.0
+    )
+    return newest + every_s - time.time()
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what runs that were killed left: it holds as many secrets as a backup does."""
+    for path in (*folder.glob("*.unproven"), *folder.glob(".*.part"), *folder.glob(".proof-*")):
+        if time.time() - path.stat().st_mtime > HOUR_S:  # not somebody's who is at it
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _one(portal: Portal, folder: Path, keep: int) -> None:
+    now = datetime.now(UTC)
+    path = folder / f"{now:%Y%m%dT%H%M%SZ}{db.backup.SUFFIX}"
+    unproven = path.with_suffix(".unproven")  # never taken for a backup
+    try:
+        manifest = db.backup.write(portal.store, unproven, now)
+        db.backup.prove(unproven)
+    except PortalError:
+        for old in folder.glob("*.broken"):
+            old.unlink()
+        unproven.rename(path.with_suffix(".broken"))  # the newest is kept as evidence
+        raise
+    except BaseException:
+        unproven.unlink(missing_ok=True)
+        raise
+    unproven.rename(path)
+    with portal.store.transaction() as tx:
+        db.audit.append(
+            tx,
+            now,
+            f"cli:{getpass.getuser()}",
+            "database.backed_up",
+            "database",
+            file=path.name,
+            rows=manifest.rows,
+            audit_hash=manifest.audit_hash,
+        )
+    for old in db.backup.keep_newest(folder, keep) if keep else ():
+        typer.echo(f"Deleted the old backup {old.name}.")
+    size = path.stat().st_size / 1e6
+    typer.echo(
+        f"Backed up {manifest.rows} rows to {path} ({size:.1f} MB); "
+        "restoring it was tried and works."
+    )
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="a backup", dir_okay=False)],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="destroy the records that are there")
+    ] = False,
+) -> None:
+    """Fill the database from a backup.
+
+    Stop api, ui and worker first; start them again afterwards.
+    """
+    portal = bootstrap.portal(bootstrap.settings())
+    manifest = db.backup.restore(portal.store, file, replace=replace)
+    with portal.store.transaction() as tx:
+        db.audit.append(
+            tx,
+            datetime.now(UTC),
+            f"cli:{getpass.getuser()}",
+            "database.restored",
+            "database",
+            file=file.name,
+            made_at=manifest.made_at,
+            audit_hash=manifest.audit_hash,
+        )
+    typer.echo(f"Restored {manifest.rows} rows as of {manifest.made_at}. The audit trail is whole.")
+    typer.echo(
+        "Containers made since then are unknown to the portal now: "
+        "the worker removes them; home folders stay."
+    )

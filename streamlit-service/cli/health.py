@@ -1,0 +1,164 @@
+"""Command line: what is wrong, seen from inside; health-check.sh adds what only the host sees."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+import bootstrap
+import typer
+from certificates import revocation
+from portal.core.errors import PortalError
+from portal.core.settings import Settings
+from portal.monitoring import health
+from portal.monitoring.health import Finding
+from sqlalchemy.exc import SQLAlchemyError
+
+SHOW = "docker compose exec api python3 admin.py crl list"
+FETCH = "docker compose run --rm crls python3 admin.py crl fetch"
+LATE = 0.9
+"""Of a list's time: after this it should long have been replaced."""
+RANK = {"critical": 0, "warning": 1, "ok": 2}
+
+
+def check(
+    lines: Annotated[
+        bool, typer.Option("--lines", help="tab separated, for health-check.sh")
+    ] = False,
+    deploy: Annotated[str | None, typer.Option(help="also prove this VM with a container")] = None,
+) -> None:
+    """Every finding as JSON, the worst first.
+
+    Ends well whatever it finds: the findings are the answer.
+    """
+    findings = sorted(_all(deploy), key=lambda one: RANK[one.state])
+    if lines:
+        for one in findings:
+            typer.echo(
+                "\t".join(
+                    str(value).replace("\t", " ").replace("\n", " ") for value in vars(one).values()
+                )
+            )
+    else:
+        typer.echo(json.dumps([vars(one) for one in findings], indent=2))
+
+
+def _all(deploy: str | None) -> list[Finding]:
+    config = bootstrap.settings()
+    found: list[Finding] = []
+    try:
+        found += health.of_records(bootstrap.portal(config))
+    except SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", error)).splitlines()[0]
+        found.append(
+            Finding(
+                "critical",
+                "database",
+                "database",
+                f"The database does not answer: {cause}",
+                "docker compose ps postgres; docker compose logs postgres",
+                "database-away",
+            )
+        )
+    found += revocation_of(config)
+    if config.registry_password_file:
+        found.append(_registry())
+    if deploy:
+        found += _proof(deploy)
+    return found
+
+
+def revocation_of(config: Settings) -> Iterator[Finding]:
+    """Whether each authority of users' certificates has a current revocation list."""
+    if config.revocation == revocation.OFF:
+        yield Finding(
+            "warning",
+            "revocation",
+            "people",
+            "Revocation is off: a card that was revoked still opens the portal.",
+            "set PORTAL_REVOCATION=strict in .env",
+            "revocation",
+        )
+        return
+    authorities = bootstrap.client_authorities(config)
+    held, now = revocation.load(config.crl_dir, authorities), datetime.now(UTC)
+    for name, why in held.unusable:
+        yield Finding(
+            "warning",
+            "revocation",
+            name,
+            f"The revocation list {name} is not used: {why}.",
+            SHOW,
+            "revocation",
+        )
+    for who, newest in revocation.by_authority(authorities, held).items():
+        yield _freshness(who, newest, now, config.revocation)
+
+
+def _freshness(
+    who: str, newest: revocation.RevocationList | None, now: datetime, mode: str
+) -> Finding:
+    late = "critical" if mode == revocation.STRICT else "warning"
+    consequence = (
+        "nobody of it gets in" if mode == revocation.STRICT else "whoever it revokes gets in"
+    )
+    if newest is None:
+        return Finding(
+            late,
+            "revocation",
+            who,
+            f"There is no revocation list of {who}: {consequence}.",
+            FETCH,
+            "revocation",
+        )
+    until = f"{newest.next_update:%Y-%m-%d %H:%M} UTC"
+    if newest.next_update <= now:
+        return Finding(
+            late,
+            "revocation",
+            who,
+            f"The revocation list of {who} ended {until}: {consequence}.",
+            FETCH,
+            "revocation",
+        )
+    if now - newest.this_update > (newest.next_update - newest.this_update) * LATE:
+        return Finding(
+            "warning",
+            "revocation",
+            who,
+            f"The revocation list of {who} counts until {until} only, and no newer one came.",
+            FETCH,
+            "revocation",
+        )
+    return Finding("ok", "revocation", who, f"The revocation list of {who} counts until {until}.")
+
+
+def _registry() -> Finding:
+    try:
+        bootstrap.ping_registry(bootstrap.settings())
+    except PortalError as error:
+        return Finding(
+            "critical",
+            "registry",
+            "registry",
+            f"{error.message} {error.cause}".strip(),
+            "docker compose ps registry; docker compose logs registry",
+            "registry-away",
+        )
+    return Finding("ok", "registry", "registry", "The registry answers and takes the password.")
+
+
+def _proof(vm: str) -> list[Finding]:
+    try:
+        checks = list(bootstrap.worker_client(bootstrap.settings()).prove(vm))
+    except PortalError as error:
+        return [Finding("critical", "deploy", vm, error.message, error.hint, "vm-new")]
+    states = {"failed": "critical"}
+    return [
+        Finding(
+            states.get(one["state"], one["state"]), "deploy", vm, one["says"], one["hint"], "vm-new"
+        )
+        for one in checks
+    ]

@@ -1,0 +1,287 @@
+"""`admin.py image …`: build, test, scan, publish, approve, withdraw and mirror curated images."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from typing import Annotated, Any
+
+import bootstrap
+import typer
+from portal import db, images
+from portal.context import Portal
+from portal.core.errors import PortalError
+from portal.core.models import Release, ReleaseState
+from publishing import build as building
+from publishing import mirror, pipeline
+from publishing.sbom import Packages
+from publishing.workspace import Bench, Stopwatch
+from registry import cosign
+
+app = typer.Typer(no_args_is_help=True, help="Curated images and their releases.")
+
+Name = Annotated[str, typer.Argument(help="a folder of images/, e.g. ml-cpu")]
+Variant = Annotated[str, typer.Option(help="one of image.yaml's builds, e.g. cuda")]
+Version = Annotated[str, typer.Option(help="default: image.yaml's, with the variant")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="use no cached layer and no earlier result")]
+Publisher = Annotated[
+    str, typer.Option(envvar="PORTAL_PUBLISHER", help="the curator who publishes, e.g. edipi:…")
+]
+Reason = Annotated[str, typer.Option(help="why; owners of containers read it")]
+
+
+def _portal() -> Portal:
+    return bootstrap.portal(bootstrap.settings())
+
+
+def _actor() -> str:
+    return f"cli:{getpass.getuser()}"
+
+
+def _publisher(portal: Portal, subject: str) -> str:
+    """Who publishes: a known curator where a second person has to approve."""
+    if not portal.settings.approval_by_another and not subject:
+        return _actor()
+    with portal.store.reading() as tx:
+        user = db.store.user_by_subject(tx, subject)
+    if user is None or not images.curates(user):
+        what = (
+            f"{subject} is not known as an image curator."
+            if subject
+            else "It is not said who publishes."
+        )
+        raise PortalError(
+            "no_publisher",
+            what,
+            "Say who publishes: --publisher edipi:…; they sign in once before.",
+        )
+    return user.subject
+
+
+def _bench(portal: Portal, name: str, variant: str, version: str, *, fresh: bool = False) -> Bench:
+    return pipeline.bench_for(portal, name, variant, version, Stopwatch(typer.echo), fresh=fresh)
+
+
+@app.command()
+def publish(
+    name: Name,
+    variant: Variant = "",
+    version: Version = "",
+    fresh: Fresh = False,
+    publisher: Publisher = "",
+    approve: Annotated[
+        bool, typer.Option("--approve", help="approve it too, where settings allow")
+    ] = False,
+) -> None:
+    """Lint, build, test, scan, push, sign and record as a candidate; each step may refuse."""
+    portal = _portal()
+    who = _publisher(portal, publisher)
+    release = pipeline.publish(portal, who, _bench(portal, name, variant, version, fresh=fresh))
+    if approve:
+        release = images.approve(portal, _actor(), release.id)
+    _tell(portal, release)
+
+
+@app.command()
+def lint(name: Name, variant: Variant = "") -> None:
+    """Run hadolint on the Dockerfile, and compare its base with image.yaml."""
+    building.lint(_bench(_portal(), name, variant, ""))
+
+
+@app.command()
+def build(name: Name, variant: Variant = "", version: Version = "", fresh: Fresh = False) -> None:
+    """Build on the pinned base."""
+    bench = _bench(_portal(), name, variant, version, fresh=fresh)
+    building.build(bench, building.ensure_base(bench))
+
+
+@app.command()
+def test(name: Name, variant: Variant = "", version: Version = "", fresh: Fresh = False) -> None:
+    """Run the tests in the built image's container."""
+    pipeline.test(_bench(_portal(), name, variant, version, fresh=fresh))
+
+
+@app.command()
+def sbom(name: Name, variant: Variant = "", version: Version = "", fresh: Fresh = False) -> None:
+    """Make the bill of materials, and read what else is inside."""
+    pipeline.materials(_bench(_portal(), name, variant, version, fresh=fresh))
+
+
+@app.command()
+def check(name: Name, variant: Variant = "", version: Version = "") -> None:
+    """Scan the built image and apply the policy."""
+    pipeline.scan(_bench(_portal(), name, variant, version))
+
+
+@app.command()
+def push(name: Name, variant: Variant = "", version: Version = "") -> None:
+    """Push the built image, if its tests and its last check passed."""
+    bench = _bench(_portal(), name, variant, version)
+    pipeline.require_passed(bench)
+    pipeline.push(bench)
+
+
+@app.command()
+def sign(name: Name, variant: Variant = "", version: Version = "") -> None:
+    """Sign what was pushed, and attach its bill of materials and report."""
+    bench = _bench(_portal(), name, variant, version)
+    pipeline.require_passed(bench)
+    pipeline.sign(bench, pipeline.pushed(bench))
+
+
+@app.command()
+def record(
+    name: Name, variant: Variant = "", version: Version = "", publisher: Publisher = ""
+) -> None:
+    """Record what was pushed and signed as a candidate."""
+    portal = _portal()
+    bench = _bench(portal, name, variant, version)
+    report = pipeline.require_passed(bench)
+    reference = pipeline.pushed(bench)
+    cosign.verify(portal.settings, reference, name, bench.version)
+    packages = bench.needed("packages", Packages, "sbom")
+    _tell(
+        portal,
+        pipeline.record(portal, _publisher(portal, publisher), bench, reference, packages, report),
+    )
+
+
+@app.command()
+def adopt(name: Name, version: Annotated[str, typer.Argument()], publisher: Publisher = "") -> None:
+    """Record what was mirrored into this portal's registry as a candidate, signed with our key."""
+    portal = _portal()
+    bench = _bench(portal, name, version.partition("-")[2], version)
+    _tell(portal, pipeline.adopt(portal, _publisher(portal, publisher), bench))
+
+
+def _tell(portal: Portal, release: Release) -> None:
+    typer.echo(f"{release.image} {release.version} is {release.state}: {release.reference}")
+    if release.state is ReleaseState.CANDIDATE:
+        command = (
+            f"Approve it on the Images page, or: admin.py image approve {release.image}"
+            f" {release.version}"
+        )
+        another = "Another curator approves it on the Images page."
+        typer.echo(another if portal.settings.approval_by_another else command)
+
+
+@app.command()
+def scan(
+    name: Annotated[str, typer.Argument(help="an image; or --all")] = "",
+    version: Annotated[str, typer.Option(help="default: every one that may run")] = "",
+    every: Annotated[bool, typer.Option("--all", help="every release of every image")] = False,
+) -> None:
+    """Scan published releases again; what is found counts at the next launch.
+
+    Goes on after a failure; exit code 1 when one does not pass or could not be scanned.
+    """
+    portal = _portal()
+    if bool(name) == every:
+        raise typer.BadParameter("give an image, or --all")
+    with portal.store.reading() as tx:
+        known = db.releases.every(tx)
+    chosen = (
+        [images.find(portal, name, version)]
+        if version
+        else [one for one in known if name in ("", one.image) and one.state in mirror.COPIED]
+    )
+    say = Stopwatch(typer.echo)
+    good = [_scan_one(portal, release, say) for release in chosen]
+    if not all(good):
+        raise typer.Exit(1)
+
+
+def _scan_one(portal: Portal, release: Release, say: Stopwatch) -> bool:
+    say(f"{release.image} {release.version}")
+    try:
+        after = pipeline.rescan(portal, _actor(), release, say)
+    except PortalError as error:
+        say(f"{release.image} {release.version} could not be scanned: {error.message} {error.hint}")
+        return False
+    say(
+        f"{after.image} {after.version}"
+        f" {f'does not pass: {after.problem}' if after.refused_for else 'passes'}"
+    )
+    return not after.refused_for
+
+
+@app.command()
+def verify(
+    name: Name,
+    version: Annotated[str, typer.Argument()],
+    at: Annotated[
+        str, typer.Option(help="host[:port][/prefix] of a mirror instead of the portal's registry")
+    ] = "",
+) -> None:
+    """Check a release's signature in the registry, or in a mirror."""
+    portal = _portal()
+    release = images.find(portal, name, version)
+    reference = f"{mirror.check_target(at)}/{name}@{release.digest}" if at else release.reference
+    cosign.verify(portal.settings, reference, name, version)
+    typer.echo(f"{reference} is signed as {name} {version}.")
+
+
+@app.command()
+def approve(name: Name, version: Annotated[str, typer.Argument()]) -> None:
+    """Make a release the one that new containers run."""
+    portal = _portal()
+    release = images.approve(portal, _actor(), images.find(portal, name, version).id)
+    typer.echo(f"{name} {release.version} is approved: {release.reference}")
+
+
+@app.command()
+def deprecate(name: Name, version: Annotated[str, typer.Argument()], reason: Reason) -> None:
+    """No new containers of a release; what exists may go on and start again."""
+    portal = _portal()
+    images.deprecate(portal, _actor(), images.find(portal, name, version).id, reason)
+    typer.echo(f"{name} {version} is deprecated. Undo: admin.py image approve {name} {version}")
+
+
+@app.command()
+def withdraw(name: Name, version: Annotated[str, typer.Argument()], reason: Reason) -> None:
+    """A release starts no more; prints who runs it."""
+    portal = _portal()
+    release = images.withdraw(portal, _actor(), images.find(portal, name, version).id, reason)
+    users = images.who_runs(portal, _actor(), release.id)
+    typer.echo(f"{name} {version} is withdrawn. {len(users)} containers of it are marked.")
+    for one in users:
+        typer.echo(f"  {one.owner.display_name} ({one.owner.subject}): {one.name}, {one.state}")
+
+
+@app.command("list")
+def list_releases() -> None:
+    """Every release, as JSON."""
+    with _portal().store.reading() as tx:
+        rows: list[dict[str, Any]] = [vars(one) for one in db.releases.every(tx)]
+    typer.echo(json.dumps(rows, indent=2, default=str))
+
+
+@app.command("mirror")
+def mirror_images(
+    target: Annotated[
+        str, typer.Argument(help="host[:port][/prefix]; log in with `docker login` before")
+    ],
+    source: Annotated[
+        str, typer.Option(help="host[:port][/prefix] instead of the portal's registry")
+    ] = "",
+    bases: Annotated[
+        bool, typer.Option("--bases", help="the pinned base images instead of releases")
+    ] = False,
+    name: Annotated[str, typer.Option(help="only this image")] = "",
+) -> None:
+    """Copy releases or bases to another registry by digest, with signatures and attestations."""
+    portal = _portal()
+    aim, say = mirror.check_target(target), Stopwatch(typer.echo)
+    if bases:
+        count = mirror.copy_bases(portal.settings, portal.catalog.values(), aim, say)
+        typer.echo(f"{count} bases are in {aim}.")
+        return
+    with portal.store.reading() as tx:
+        chosen = [one for one in db.releases.every(tx) if name in ("", one.image)]
+    made = mirror.copy_releases(
+        portal.settings, chosen, aim, say, mirror.check_target(source) if source else ""
+    )
+    if not made:
+        raise PortalError("nothing_to_copy", "There is no release to copy.", "Publish one first.")
+    for reference in made:
+        typer.echo(reference)

@@ -1,0 +1,147 @@
+"""Parse what portal-gate prints of a VM's GPUs, in every version of nvidia-smi in use.
+
+Fields are separated by ", " and a value that the GPU does not tell is "[N/A]" (or "N/A"): each is
+parsed on its own. MIG instances are told only by `nvidia-smi -L`, indented below their GPU; old
+drivers name them MIG-GPU-<uuid>/gi/ci. Source: nvidia-smi's manual page, and
+scripts/vm/portal-gate.sh.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import replace
+
+from portal.core.engine import GpuReport, SeenGpu
+
+COMMAND = "portal-gate gpu-probe"
+MIB_PER_GIB = 1024
+FIELDS = 9
+TIMED_OUT = {"124", "137", "143"}  # timeout(1), and ended by a signal
+_GPU_LINE = re.compile(r"GPU (\d+): .*\(UUID: (GPU-[^)]+)\)")
+_MIG_LINE = re.compile(r"\s+MIG (\S+)\s+Device\s+\d+: \(UUID: (MIG-[^)]+)\)")
+_MIG_MEMORY = re.compile(r"\.(\d+)gb")
+_CUDA = re.compile(r"Version *: *([\d.]+)")
+_BROKEN = re.compile(r"ERR!|Unknown Error|GPU is lost", re.IGNORECASE)
+
+
+class NotTold(Exception):
+    """nvidia-smi did not get to the end: nothing can be said of the GPUs this time."""
+
+
+CDI_KIND = "nvidia.com/gpu="
+
+
+def parse(text: str, *, cdi_engine: bool, cdi_devices: Collection[str] | None = None) -> GpuReport:
+    """The report of a VM.
+
+    `cdi_engine`: its Docker Engine can be asked for CDI devices; `cdi_devices`: those it
+    lists (Engine 28 and newer), None where it does not say.
+
+    Raises NotTold: a slow look must not make GPUs vanish. What one GPU says wrong hides no other.
+    """
+    parts = _sections(text)
+    gpus, driver = _gpus(parts.get("query", ""))
+    code = parts.get("exit", "0").strip()
+    if code in TIMED_OUT or (
+        any(mig for _, mig in gpus.values()) and "GPU " not in parts.get("list", "")
+    ):
+        raise NotTold(f"exit {code}: {parts.get('query', '')[:200]}")
+    if not gpus:
+        return GpuReport(problem=_no_driver(parts))
+    cuda = _CUDA.search(parts.get("cuda", ""))
+    access = "nvidia" if parts.get("toolkit", "").strip() else ""
+    seen = _with_instances(gpus, parts.get("list", ""))
+    if not access and cdi_devices is not None:
+        access = "cdi" if any(name.startswith(CDI_KIND) for name in cdi_devices) else ""
+        seen = [
+            gpu if CDI_KIND + gpu.uuid in cdi_devices else replace(gpu, problem="not_in_cdi")
+            for gpu in seen
+        ]
+    elif not access and cdi_engine and "nvidia" in parts.get("cdi", ""):
+        access = "cdi"
+    return GpuReport(
+        gpus=tuple(seen),
+        driver=driver,
+        cuda=cuda[1] if cuda else None,
+        access=access or None,
+        problem=None if access else "no_toolkit",
+    )
+
+
+def _sections(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for block in re.split(r"^== ", text, flags=re.MULTILINE)[1:]:
+        head, _, body = block.partition("\n")
+        name, _, value = head.partition(" ")
+        found[name] = value or body
+    return found
+
+
+def _no_driver(parts: dict[str, str]) -> str | None:
+    """None where there is simply no GPU."""
+    # It is installed, and cannot talk to its kernel module.
+    if "driver" in parts.get("query", "").lower():
+        return "driver_broken"
+    return "no_driver" if parts.get("pci", "0").strip() not in ("", "0") else None
+
+
+def _gpus(query: str) -> tuple[dict[str, tuple[SeenGpu, bool]], str | None]:
+    """(GPU, whether MIG is on) by UUID, and the driver's version."""
+    found, driver = {}, None
+    for line in query.splitlines():
+        values = [value.strip() for value in line.split(", ")]
+        if len(values) != FIELDS or not values[1].startswith("GPU-"):
+            continue
+        index, uuid, model, total, used, busy, temperature, version, mig = values
+        driver = version if _number(version.split(".")[0]) is not None else driver
+        problem = "gpu_error" if _BROKEN.search(line) else None
+        seen = SeenGpu(
+            uuid,
+            int(_number(index) or 0),
+            model,
+            None,
+            _gib(total) or 0.0,
+            _gib(used),
+            _number(busy),
+            _number(temperature),
+            problem,
+        )
+        found[uuid] = seen, mig == "Enabled"
+    return found, driver
+
+
+def _with_instances(gpus: dict[str, tuple[SeenGpu, bool]], listing: str) -> list[SeenGpu]:
+    """GPUs that are handed out whole, and the instances of those in MIG mode."""
+    result = [gpu for gpu, mig in gpus.values() if not mig]
+    parent: SeenGpu | None = None
+    for line in listing.splitlines():
+        card, instance = _GPU_LINE.match(line), _MIG_LINE.match(line)
+        if card:
+            parent = gpus[card[2]][0] if card[2] in gpus else None
+        elif instance and parent is not None:
+            memory = _MIG_MEMORY.search(instance[1])
+            result.append(
+                replace(
+                    parent,
+                    uuid=instance[2],
+                    model=f"{parent.model} MIG {instance[1]}",
+                    parent=parent.uuid,
+                    memory_gb=float(memory[1]) if memory else 0.0,
+                    memory_used_gb=None,
+                    utilisation=None,
+                )
+            )
+    return result
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _gib(mib: str) -> float | None:
+    number = _number(mib)
+    return None if number is None else round(number / MIB_PER_GIB, 1)

@@ -1,0 +1,112 @@
+"""Rows become models: the mapping between columns and dataclasses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from portal.core.models import (
+    Deployment,
+    Failure,
+    Gpu,
+    GpuState,
+    LayerProgress,
+    Quota,
+    Release,
+    ReleaseState,
+    Role,
+    SshKey,
+    State,
+    StopReason,
+    User,
+    Vm,
+    VmState,
+)
+from portal.db.schema import deployments, releases, users, vms
+
+_JOINED = (("user", users), ("vm", vms), ("release", releases))
+
+
+def deployment_select() -> sa.Select[Any]:
+    """Deployments with their owner, VM and release, columns prefixed by table."""
+    joined = [
+        column.label(f"{prefix}__{column.name}") for prefix, table in _JOINED for column in table.c
+    ]
+    return (
+        sa.select(deployments, *joined)
+        .join(users, users.c.id == deployments.c.owner_id)
+        .outerjoin(vms, vms.c.id == deployments.c.vm_id)
+        .join(releases, releases.c.id == deployments.c.release_id)
+    )
+
+
+def user(row: Any, prefix: str = "") -> User:
+    """A User from a row of users, or from the prefixed columns of a join."""
+    values = _pick(row, User, prefix, role=Role)
+    return User(**values | {"ssh_keys": tuple(SshKey(**key) for key in values["ssh_keys"] or ())})
+
+
+def vm(row: Any, prefix: str = "") -> Vm:
+    """A Vm, likewise."""
+    return Vm(**_pick(row, Vm, prefix, state=VmState))
+
+
+def gpu(row: Any) -> Gpu:
+    """A Gpu."""
+    return Gpu(**_pick(row, Gpu, "", state=GpuState))
+
+
+def quota(row: Any) -> Quota:
+    """A Quota."""
+    return Quota(**_pick(row, Quota, ""))
+
+
+def release(row: Any, prefix: str = "") -> Release:
+    """A Release, likewise."""
+    values = _pick(row, Release, prefix, state=ReleaseState)
+    return Release(**values | {"highlights": tuple(values["highlights"] or ())})
+
+
+def deployment(row: Row[Any]) -> Deployment:
+    """A Deployment from a row of deployment_select()."""
+    get = row._mapping
+    return Deployment(
+        id=get["id"],
+        name=get["name"],
+        state=State(get["state"]),
+        owner=user(row, "user__"),
+        vm=vm(row, "vm__") if get["vm__id"] is not None else None,
+        release=release(row, "release__"),
+        slot=get["slot"],
+        gpus=get["gpus"],
+        gpu_model=get["gpu_model"],
+        gpu_uuids=tuple(get["gpu_uuids"] or ()),
+        memory_gb=get["memory_gb"],
+        cpus=get["cpus"],
+        ssh=get["ssh"],
+        container_id=get["container_id"],
+        jupyter_token=get["jupyter_token"],
+        restart_after_stop=get["restart_after_stop"],
+        stop_reason=StopReason(get["stop_reason"]) if get["stop_reason"] else None,
+        failure=Failure(**get["failure"]) if get["failure"] else None,
+        progress=tuple(LayerProgress(**layer) for layer in get["progress"] or ()),
+        created_at=get["created_at"],
+        updated_at=get["updated_at"],
+        started_at=get["started_at"],
+        stopped_at=get["stopped_at"],
+        last_activity_at=get["last_activity_at"],
+        waiting_since=get["waiting_since"],
+        waits_for=get["waits_for"],
+        position=get["position"],
+        impossible_since=get["impossible_since"],
+    )
+
+
+def _pick(row: Any, model: Any, prefix: str, **enums: Any) -> dict[str, Any]:
+    get = row._mapping
+    values = {name: get[prefix + name] for name in model.__dataclass_fields__}
+    for name, enum in enums.items():
+        values[name] = enum(values[name])
+    return values

@@ -1,0 +1,5 @@
+"""Containers that people ask for: request them, act on them, open their ports."""
+
+from portal.deployments.service import Preview, act, get, mine, preview, propose_name, request
+
+__all__ = ["Preview", "act", "get", "mine", "preview", "propose_name", "request"]

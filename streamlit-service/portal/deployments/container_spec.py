@@ -1,0 +1,113 @@
+"""From a deployment to its container, as a pure value; the engine executes it elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from portal.core import ports
+from portal.core.engine import (
+    LABEL_DEPLOYMENT,
+    LABEL_GPUS,
+    LABEL_OWNER,
+    LABEL_PORTAL,
+    ContainerSpec,
+)
+from portal.core.models import Deployment, User
+from portal.core.settings import Settings
+
+HOME = "/home/scientist"
+GIB = 2**30
+TMPFS = "rw,nosuid,nodev,size=1g,mode=1777"
+SHM_SHARE = 0.25  # of the memory limit; PyTorch's data loaders need more than Docker's 64 MB
+
+
+def container_name(deployment_id: str) -> str:
+    """The one name a deployment's container ever has: finding it again needs no record."""
+    return f"portal-{deployment_id}"
+
+
+def home_volume(owner: User) -> str:
+    """The user's home on a VM; it survives every container."""
+    return f"portal-home-{owner.id}-{re.sub(r'[^a-z0-9]+', '-', owner.subject.lower())[:80]}"
+
+
+def network(settings: Settings, whose: object) -> tuple[str, str]:
+    """(network, bridge) of a user's containers on a VM: nobody else's are on it.
+
+    `whose`: the user's id.
+
+    Two portals may use one VM, so their addresses are part of the names. The VM's firewall knows
+    bridges by "cp-"; an interface's name has 15 characters at most (Linux, IFNAMSIZ).
+    """
+    instance = hashlib.sha256(settings.public_origin.encode()).hexdigest()[:4]
+    return f"portal-{instance}-{whose}", f"cp-{instance}-{whose}"
+
+
+def environment(token: str, *, gpus: bool, ssh_keys: str = "") -> dict[str, str]:
+    """The variables of a container. `ssh_keys`: OpenSSH public keys, one a line; "" for no SSH.
+
+    CUDA bases ask for every GPU of the machine; where NVIDIA's runtime is the engine's usual one, a
+    container that leased none would get them all.
+    """
+    variables = {"PORTAL_TOKEN": token}
+    if not gpus:
+        variables["NVIDIA_VISIBLE_DEVICES"] = "void"
+    if ssh_keys:
+        variables["PORTAL_SSH_KEYS"] = ssh_keys
+    return variables
+
+
+def way_out(settings: Settings) -> dict[str, str]:
+    """Variables that lead programs to the proxy where VMs let nothing else out, not even DNS."""
+    if settings.egress != "proxy" or not settings.egress_proxy:
+        return {}
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")  # curl reads the small ones
+    local = {"NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
+    return local | dict.fromkeys(names, f"http://{settings.egress_proxy}")
+
+
+def ssh_keys(owner: User) -> str:
+    """Keys that may open the container by SSH: the owner's card and the keys they added."""
+    return "\n".join(
+        key for key in (owner.certificate_key, *(one.key for one in owner.ssh_keys)) if key
+    )
+
+
+def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
+    """The container of a deployment that holds a slot."""
+    if deployment.slot is None or deployment.vm is None:
+        raise ValueError(f"deployment {deployment.id} holds no ports on a VM")
+    numbers = ports.slot_ports(deployment.owner.range_index, deployment.slot, ssh=deployment.ssh)
+    memory = int(deployment.memory_gb * GIB)
+    network_name, bridge = network(settings, deployment.owner.id)
+    return ContainerSpec(
+        name=container_name(deployment.id),
+        image=deployment.release.reference,
+        labels={
+            LABEL_PORTAL: settings.public_origin,
+            LABEL_DEPLOYMENT: deployment.id,
+            LABEL_OWNER: deployment.owner.subject,
+            LABEL_GPUS: ",".join(deployment.gpu_uuids),
+        },
+        environment=way_out(settings)
+        | environment(
+            deployment.jupyter_token,
+            gpus=bool(deployment.gpu_uuids),
+            ssh_keys=ssh_keys(deployment.owner) if deployment.ssh else "",
+        ),
+        publish={
+            s.container_port: (deployment.vm.address, number) for s, number in numbers.items()
+        },
+        volumes={home_volume(deployment.owner): HOME},
+        tmpfs={"/tmp": TMPFS},
+        memory_bytes=memory,
+        shm_bytes=max(int(memory * SHM_SHARE), 64 * 2**20),
+        cpus=deployment.cpus,
+        pids=settings.container_pids,
+        hostname=deployment.name,
+        gpus=deployment.gpu_uuids,
+        gpu_access=(deployment.vm.gpu_access or "") if deployment.gpu_uuids else "",
+        network=network_name,
+        bridge=bridge,
+    )

@@ -1,0 +1,62 @@
+"""Which state may follow which, and what each means to the person looking at it."""
+
+from __future__ import annotations
+
+from portal.core.errors import Conflict
+from portal.core.models import State
+
+ACTIVE = frozenset({State.PENDING, State.PULLING, State.STARTING, State.RUNNING, State.STOPPING})
+"""States in which a deployment counts against memory and CPU, and from which it can fail."""
+
+WORK = frozenset({State.PENDING, State.PULLING, State.STARTING, State.STOPPING, State.REMOVING})
+"""States in which the worker has something to do."""
+
+UNSETTLED = WORK | {State.WAITING}
+"""States that will change without anybody asking."""
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.WAITING: frozenset(
+        {State.PENDING, State.STOPPED, State.REMOVING, State.REMOVED, State.FAILED}
+    ),
+    State.PENDING: frozenset({State.PULLING, State.STOPPING, State.REMOVING, State.FAILED}),
+    State.PULLING: frozenset({State.STARTING, State.STOPPING, State.REMOVING, State.FAILED}),
+    State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.REMOVING, State.FAILED}),
+    State.RUNNING: frozenset({State.STOPPING, State.STOPPED, State.REMOVING, State.FAILED}),
+    State.STOPPING: frozenset({State.STOPPED, State.PENDING, State.REMOVING, State.FAILED}),
+    State.STOPPED: frozenset({State.PENDING, State.WAITING, State.REMOVING, State.REMOVED}),
+    State.FAILED: frozenset({State.PENDING, State.WAITING, State.REMOVING, State.REMOVED}),
+    State.REMOVING: frozenset({State.REMOVED}),
+    State.REMOVED: frozenset(),
+}
+
+USER_ACTIONS: dict[str, tuple[frozenset[State], State]] = {
+    "stop": (
+        frozenset({State.WAITING, State.PENDING, State.PULLING, State.STARTING, State.RUNNING}),
+        State.STOPPING,
+    ),
+    "start": (frozenset({State.STOPPED, State.FAILED}), State.PENDING),
+    "restart": (frozenset({State.RUNNING}), State.STOPPING),
+    "remove": (frozenset(State) - {State.REMOVING, State.REMOVED}, State.REMOVING),
+}
+"""What a person may ask for: from which states, and the state that records the intent."""
+
+
+def check(before: State, after: State) -> None:
+    """Raise Conflict unless `after` may follow `before`."""
+    if after not in TRANSITIONS[before]:
+        raise Conflict(
+            "wrong_state",
+            f"A container that is {before} cannot become {after}.",
+            "Reload the page to see its current state.",
+        )
+
+
+def intent(action: str, before: State) -> State:
+    """The state that records a user's action, or Conflict with what is possible instead."""
+    allowed, after = USER_ACTIONS[action]
+    if before not in allowed:
+        possible = [name for name, (states, _) in USER_ACTIONS.items() if before in states]
+        hint = f"Now possible: {', '.join(possible)}." if possible else "It is being removed."
+        raise Conflict("wrong_state", f"The container is {before}; it cannot {action} now.", hint)
+    # What waits has no container that could take time to stop.
+    return State.STOPPED if (before, after) == (State.WAITING, State.STOPPING) else after

@@ -1,0 +1,53 @@
+"""Releases of curated images: approve and withdraw them, and what people see of them."""
+
+from portal.images.queries import (
+    Change,
+    Contents,
+    Hit,
+    Ready,
+    ageing,
+    all_releases,
+    changes,
+    contents,
+    curates,
+    current,
+    ready,
+    running,
+    search,
+)
+from portal.images.service import (
+    Candidate,
+    approve,
+    deprecate,
+    find,
+    register,
+    scanned,
+    taken,
+    who_runs,
+    withdraw,
+)
+
+__all__ = [
+    "Candidate",
+    "Change",
+    "Contents",
+    "Hit",
+    "Ready",
+    "ageing",
+    "all_releases",
+    "approve",
+    "changes",
+    "contents",
+    "curates",
+    "current",
+    "deprecate",
+    "find",
+    "ready",
+    "register",
+    "running",
+    "scanned",
+    "search",
+    "taken",
+    "who_runs",
+    "withdraw",
+]

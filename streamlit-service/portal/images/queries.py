@@ -1,0 +1,185 @@
+"""What people see of the images: where they are ready, what they contain, what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from portal import db
+from portal.context import Portal
+from portal.core.errors import NotFound
+from portal.core.models import Release, ReleaseState, Role, User
+from portal.images import launch_gate
+from portal.images.report import Report
+from portal.scheduling import placement
+from portal.users import permissions
+
+SHOWN_TO_ALL = {ReleaseState.APPROVED, ReleaseState.DEPRECATED}
+
+
+@dataclass(frozen=True)
+class Ready:
+    """On how many of the VMs that a user may use an image is there already."""
+
+    vms: int
+    of: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is in a release, and what was found in it. System packages are named deb:NAME."""
+
+    packages: Mapping[str, str]
+    report: Report
+
+
+@dataclass(frozen=True)
+class Change:
+    """A package that differs between two releases; "" where it is not there."""
+
+    name: str
+    before: str
+    after: str
+
+
+def ready(portal: Portal, user: User) -> dict[str, Ready]:
+    """By image name, for the releases that new containers run.
+
+    GPU images are looked for on VMs with GPUs.
+    """
+    with portal.store.reading() as tx:
+        mine = placement.candidates(db.store.all_vms(tx), user)
+        there = db.releases.vms_with(tx)
+        approved = db.releases.approved(tx)
+    found = {}
+    for name, release in approved.items():
+        fit = [
+            vm
+            for vm in mine
+            if vm.gpu_access or not (name in portal.catalog and portal.catalog[name].gpu)
+        ]
+        has = [vm for vm in fit if vm.id in there.get(release.id, set())]
+        found[name] = Ready(len(has), len(fit), tuple(vm.name for vm in has))
+    return found
+
+
+def all_releases(portal: Portal, user: User) -> list[Release]:
+    """By image, newest first; to others than curators only what can start."""
+    with portal.store.reading() as tx:
+        every = db.releases.every(tx)
+    now = portal.now()
+    return (
+        every
+        if curates(user)
+        else [one for one in every if not launch_gate.problem(portal.settings, one, now)]
+    )
+
+
+def current(portal: Portal) -> set[int]:
+    """The numbers of the releases that new containers run."""
+    with portal.store.reading() as tx:
+        return {one.id for one in db.releases.approved(tx).values()}
+
+
+def curates(user: User) -> bool:
+    """Whether the user decides about releases."""
+    return user.role in (Role.CURATOR, Role.ADMIN)
+
+
+def contents(portal: Portal, user: User, release_id: int) -> Contents | None:
+    """What is in a release; None when it was never scanned.
+
+    NotFound for what the user may not see.
+    """
+    with portal.store.reading() as tx:
+        release = db.releases.by_id(tx, release_id)
+        found = db.releases.report_of(tx, release_id)
+    if release is None or (release.state not in SHOWN_TO_ALL and not curates(user)):
+        raise NotFound("no_such_release", "There is no such release.", "Look at the Images page.")
+    if found is None:
+        return None
+    packages, report = found
+    return Contents(packages, Report.model_validate(report))
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Where a package or finding is: a release, what of it fits, and who has a container of it."""
+
+    release: Release
+    what: str
+    people: tuple[str, ...]
+
+
+def search(portal: Portal, user: User, text: str) -> list[Hit]:
+    """Every release in which a package, a version or a finding contains the text, for curators."""
+    permissions.check_curator(user)
+    wanted = text.strip().lower()
+    if not wanted:
+        return []
+    with portal.store.reading() as tx:
+        every = {one.id: one for one in db.releases.every(tx)}
+        rows = db.releases.all_reports(tx)
+        people = {
+            one: sorted(
+                {each.owner.display_name for each in db.store.deployments_of_release(tx, one)}
+            )
+            for one in db.releases.in_use(tx)
+        }
+    found = []
+    for row in rows:
+        fits = [
+            f"{name.removeprefix('deb:')} {version}"
+            for name, version in row.packages.items()
+            if wanted in f"{name.removeprefix('deb:')} {version}".lower()
+        ]
+        fits += [
+            one["text"] or one["id"]
+            for one in row.report["findings"]
+            if wanted in f"{one['id']} {one['subject']}".lower()
+        ]
+        if fits:
+            found.append(
+                Hit(
+                    every[row.release_id],
+                    ", ".join(fits[:5]),
+                    tuple(people.get(row.release_id, ())),
+                )
+            )
+    return sorted(found, key=lambda hit: (hit.release.image, -hit.release.id))
+
+
+def ageing(portal: Portal, user: User) -> tuple[int, float]:
+    """How many releases are soon blocked by the age of their scan, and the first in how many days.
+
+    Soon: a fifth of settings.scan_max_age_days.
+    """
+    permissions.check_curator(user)
+    most, now = portal.settings.scan_max_age_days, portal.now()
+    with portal.store.reading() as tx:
+        left = [
+            most - (now - one.scanned_at) / timedelta(days=1)
+            for one in db.releases.every(tx)
+            if one.state in launch_gate.RUNS and one.scanned_at is not None
+        ]
+    soon = [days for days in left if days < most / 5]
+    return len(soon), max(min(soon, default=0.0), 0.0)
+
+
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
+    """What differs, by name."""
+    names = sorted(set(before) | set(after))
+    return [
+        Change(name, before.get(name, ""), after.get(name, ""))
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
+
+
+def running(portal: Portal, user: User) -> dict[int, int]:
+    """How many containers each release has, by its number, for curators."""
+    permissions.check_curator(user)
+    with portal.store.reading() as tx:
+        return db.releases.in_use(tx)

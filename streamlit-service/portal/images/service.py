@@ -1,0 +1,289 @@
+"""Releases of curated images: registered, approved, deprecated, withdrawn, scanned again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from portal import db
+from portal.context import Portal
+from portal.core.errors import Conflict, Forbidden, Invalid, NotFound
+from portal.core.models import Deployment, Release, ReleaseState, User
+from portal.db.store import Tx, in_order
+from portal.images import launch_gate
+from portal.images.report import Report
+from portal.users import permissions
+
+REFERENCE = re.compile(r"[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}")
+DECIDED_FROM = {
+    ReleaseState.APPROVED: {ReleaseState.CANDIDATE, ReleaseState.DEPRECATED, ReleaseState.APPROVED},
+    ReleaseState.DEPRECATED: {ReleaseState.APPROVED},
+    ReleaseState.WITHDRAWN: {
+        ReleaseState.CANDIDATE,
+        ReleaseState.APPROVED,
+        ReleaseState.DEPRECATED,
+    },
+}
+"""From which states a curator's decision leads to which.
+
+Withdrawn is the end: publish a new version.
+"""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What publishing made. `reference` is name@digest as engines pull it."""
+
+    image: str
+    version: str
+    reference: str
+    size_bytes: int
+    download_bytes: int
+    standin: bool
+    created_at: datetime
+    packages: Mapping[str, str]
+    report: Report
+    shown: Mapping[str, str] = field(default_factory=dict)
+    """The card's packages as notebooks see them; empty where they were not tested here."""
+
+
+def register(portal: Portal, actor: User | str, candidate: Candidate) -> Release:
+    """Record a candidate. The same digest again gets the new report and keeps its state.
+
+    Raises Conflict when the version was published with another digest, or the report does not pass.
+    """
+    who = permissions.curating(actor)
+    if candidate.image not in portal.catalog:
+        raise Invalid(
+            "unknown_image",
+            f"{candidate.image!r} is not in the catalogue.",
+            "Add its image.yaml first.",
+        )
+    if not REFERENCE.fullmatch(candidate.reference):
+        raise Invalid(
+            "no_digest",
+            f"{candidate.reference!r} is not name@sha256:digest; a tag is never deployed.",
+            "Give the digest that the push printed.",
+        )
+    if not candidate.report.passed:
+        raise Conflict("refused", "The report does not pass the policy.", "See its findings.")
+    now = portal.now()
+    with portal.store.transaction() as tx:
+        in_order(tx)
+        known = db.releases.by_reference(tx, candidate.reference)
+        if known is None:
+            _check_version(tx, candidate)
+            db.releases.insert(
+                tx, state=ReleaseState.CANDIDATE, published_by=who, **_columns(portal, candidate)
+            )
+            db.audit.append(
+                tx,
+                now,
+                who,
+                "release.candidate",
+                f"image:{candidate.image}",
+                version=candidate.version,
+                reference=candidate.reference,
+            )
+        else:
+            db.audit.append(
+                tx,
+                now,
+                who,
+                "release.scanned",
+                f"image:{candidate.image}",
+                version=known.version,
+                refused=[],
+                waived=len(candidate.report.accepted),
+            )
+        made = db.releases.by_reference(tx, candidate.reference)
+        assert made is not None
+        _put_report(tx, made.id, dict(candidate.packages), candidate.report)
+        return db.releases.by_id(tx, made.id) or made
+
+
+def _check_version(tx: Tx, candidate: Candidate) -> None:
+    for one in db.releases.every(tx):
+        if (one.image, one.version) == (candidate.image, candidate.version):
+            raise taken(candidate.image, candidate.version)
+
+
+def taken(image: str, version: str) -> Conflict:
+    """A version names one digest for ever."""
+    return Conflict(
+        "version_taken",
+        f"{image} {version} was published before, with other content.",
+        f"Raise version in images/{image}/image.yaml.",
+    )
+
+
+def _columns(portal: Portal, candidate: Candidate) -> dict[str, Any]:
+    return {
+        "image": candidate.image,
+        "version": candidate.version,
+        "reference": candidate.reference,
+        "digest": candidate.reference.partition("@")[2],
+        "size_bytes": candidate.size_bytes,
+        "download_bytes": candidate.download_bytes,
+        "standin": candidate.standin,
+        "created_at": candidate.created_at,
+        "highlights": list(
+            portal.catalog[candidate.image].highlights(candidate.shown or candidate.packages)
+        ),
+    }
+
+
+def _put_report(tx: Tx, release_id: int, packages: dict[str, str], report: Report) -> None:
+    first = report.refused[0] if report.refused else None
+    problem = f"{first.text or first.id}" if first else ""
+    db.releases.put_report(tx, release_id, packages, report.model_dump(mode="json"))
+    db.releases.update(
+        tx,
+        release_id,
+        scanned_at=report.scanned_at,
+        refused_for=first.kind if first else "",
+        problem=problem.rstrip("."),
+        waived=len(report.accepted),
+        waived_until=min((one.waiver.expires for one in report.accepted), default=None),
+    )
+
+
+def scanned(
+    portal: Portal, actor: User | str, release_id: int, packages: Mapping[str, str], report: Report
+) -> Release:
+    """Record a new scan.
+
+    One that does not pass keeps the release from starting until it does again.
+    """
+    who, now = permissions.curating(actor), portal.now()
+    with portal.store.transaction() as tx:
+        release = _known(tx, release_id)
+        _put_report(tx, release_id, dict(packages), report)
+        db.audit.append(
+            tx,
+            now,
+            who,
+            "release.scanned",
+            f"image:{release.image}",
+            version=release.version,
+            refused=[one.id for one in report.refused],
+            waived=len(report.accepted),
+        )
+        return _known(tx, release_id)
+
+
+def approve(portal: Portal, actor: User | str, release_id: int) -> Release:
+    """Make a release the current one of its image; going back to a deprecated one is allowed."""
+    with portal.store.reading() as tx:
+        current = _known(tx, release_id)
+        latest = db.releases.approved(tx).get(current.image)
+    who = permissions.curating(actor)
+    if latest == current:
+        return current
+    if portal.settings.approval_by_another and not isinstance(actor, User):
+        raise Forbidden(
+            "needs_a_person",
+            "A release is approved by a person, not on the command line.",
+            "Approve it on the Images page with your card, or by REST.",
+        )
+    if portal.settings.approval_by_another and current.published_by == who:
+        raise Forbidden(
+            "own_release",
+            f"You published {current.image} {current.version} yourself.",
+            "Ask another curator to approve it.",
+        )
+    return _decide(
+        portal,
+        actor,
+        release_id,
+        ReleaseState.APPROVED,
+        "",
+        approved_by=who,
+        approved_at=portal.now(),
+    )
+
+
+def deprecate(portal: Portal, actor: User | str, release_id: int, reason: str) -> Release:
+    """No new containers of it; what exists may go on and start again."""
+    return _decide(portal, actor, release_id, ReleaseState.DEPRECATED, _reason(reason))
+
+
+def withdraw(portal: Portal, actor: User | str, release_id: int, reason: str) -> Release:
+    """It starts no more. What runs of it is marked, and its owners are told why."""
+    return _decide(portal, actor, release_id, ReleaseState.WITHDRAWN, _reason(reason))
+
+
+def _decide(
+    portal: Portal,
+    actor: User | str,
+    release_id: int,
+    after: ReleaseState,
+    reason: str,
+    **values: Any,
+) -> Release:
+    who, now = permissions.curating(actor), portal.now()
+    with portal.store.transaction() as tx:
+        in_order(tx)
+        release = _known(tx, release_id)
+        if release.state not in DECIDED_FROM[after]:
+            raise Conflict(
+                "not_now",
+                f"{release.image} {release.version} is {release.state} and cannot be {after}.",
+                "Publish a new version." if release.state is ReleaseState.WITHDRAWN else "",
+            )
+        db.releases.update(tx, release_id, state=after, reason=reason, **values)
+        made = _known(tx, release_id)
+        if after is ReleaseState.APPROVED:
+            launch_gate.check(portal.settings, made, now)  # what could not start is not approved
+        db.audit.append(
+            tx,
+            now,
+            who,
+            f"release.{after}",
+            f"image:{release.image}",
+            version=release.version,
+            reference=release.reference,
+            reason=reason,
+        )
+    return made
+
+
+def who_runs(portal: Portal, actor: User | str, release_id: int) -> list[Deployment]:
+    """Everybody's deployments of a release that are not removed, for curators."""
+    permissions.curating(actor)
+    with portal.store.reading() as tx:
+        return db.store.deployments_of_release(tx, release_id)
+
+
+def find(portal: Portal, image: str, version: str) -> Release:
+    """The release of an image with this version. NotFound naming those that exist."""
+    with portal.store.reading() as tx:
+        of_image = [one for one in db.releases.every(tx) if one.image == image]
+    for one in of_image:
+        if one.version == version:
+            return one
+    known = ", ".join(one.version for one in of_image) or "none"
+    raise NotFound(
+        "no_such_release", f"There is no release {version} of {image}.", f"Known: {known}."
+    )
+
+
+def _known(tx: Tx, release_id: int) -> Release:
+    release = db.releases.by_id(tx, release_id)
+    if release is None:
+        raise NotFound("no_such_release", "There is no such release.", "Look at the Images page.")
+    return release
+
+
+def _reason(reason: str) -> str:
+    text = reason.strip()
+    if not 5 <= len(text) <= 500:
+        raise Invalid(
+            "no_reason",
+            "A reason of 5 to 500 characters is needed: the owners of containers read it.",
+            "For example: CVE-2026-1234 in OpenSSL; use 1.2.0.",
+        )
+    return text

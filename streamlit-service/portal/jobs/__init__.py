@@ -1,0 +1,1 @@
+"""What the worker does: the only callers of an Engine."""

@@ -1,0 +1,153 @@
+"""Which releases a VM has: seen, downloaded ahead, and removed again when nobody needs them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+
+import structlog
+
+from portal import db
+from portal.context import Portal
+from portal.core.engine import Engine
+from portal.core.errors import PortalError
+from portal.core.models import LayerProgress, Release, Vm, VmState
+from portal.images import launch_gate
+from portal.jobs.start_stop import Verify
+
+log = structlog.get_logger()
+
+NOTE_EVERY_S = 1.0
+
+
+class _Stopped(Exception):
+    """The release is not wanted on this VM any more."""
+
+
+def shelve(
+    portal: Portal, vm: Vm, engine: Engine, verify: Verify, at_once: threading.Semaphore
+) -> None:
+    """Remove images that are old and unused; download a missing one if a download slot is free."""
+    if not vm.reachable:
+        return
+    try:
+        there = engine.images()
+        with portal.store.reading() as tx:
+            every = db.releases.every(tx)
+            known = db.releases.on_vm(tx, vm.id)
+            used = {one.release.id for one in db.store.deployments_on(tx, vm.id)}
+            wanted = _wanted(portal, vm, db.releases.approved(tx))
+        _note(portal, vm, {one.id: one for one in every if one.reference in there}, known)
+        if not portal.settings.prepull or vm.state is not VmState.ACTIVE:
+            return
+        for release in every:
+            if release.reference in there and release.id not in used | set(wanted):
+                _remove(portal, vm, engine, release)
+        missing = [one for one in wanted.values() if one.reference not in there]
+        if missing and at_once.acquire(blocking=False):
+            try:
+                _download_first(portal, vm, engine, missing, verify)
+            finally:
+                at_once.release()
+    except PortalError as error:
+        log.warning("images not looked after", vm=vm.name, code=error.code, cause=error.cause)
+
+
+def _wanted(portal: Portal, vm: Vm, approved: Mapping[str, Release]) -> dict[int, Release]:
+    """What people may deploy there now; images for GPUs only where there are GPUs."""
+    return {
+        one.id: one
+        for name, one in approved.items()
+        if name in portal.catalog and (vm.gpu_access or not portal.catalog[name].gpu)
+    }
+
+
+def _note(portal: Portal, vm: Vm, there: Mapping[int, Release], known: Mapping[int, str]) -> None:
+    """Record what changed.
+
+    A download on record is one that a worker's end broke off: this is the VM's only look.
+    """
+    now = portal.now()
+    came = [one for one in there if known.get(one) != db.releases.READY]
+    went = [one for one in known if one not in there]
+    if not came and not went:
+        return
+    with portal.store.transaction() as tx:
+        for release_id in came:
+            db.releases.put_on_vm(tx, vm.id, release_id, db.releases.READY, now)
+        for release_id in went:
+            db.releases.drop_from_vm(tx, vm.id, release_id)
+
+
+def _remove(portal: Portal, vm: Vm, engine: Engine, release: Release) -> None:
+    try:
+        engine.remove_image(release.reference)
+    except PortalError as error:
+        log.warning("image stays for now", vm=vm.name, image=release.reference, cause=error.cause)
+        return
+    log.info("removed an unused image", vm=vm.name, image=release.reference)
+    with portal.store.transaction() as tx:
+        db.releases.drop_from_vm(tx, vm.id, release.id)
+
+
+def _download_first(
+    portal: Portal, vm: Vm, engine: Engine, missing: Iterable[Release], verify: Verify
+) -> None:
+    """One that can be downloaded: one that cannot keeps none of the others from coming."""
+    for release in missing:
+        try:
+            _download(portal, vm, engine, release, verify)
+        except PortalError as error:
+            log.warning(
+                "not downloaded ahead",
+                vm=vm.name,
+                image=release.reference,
+                code=error.code,
+                cause=error.cause,
+            )
+            continue
+        return
+
+
+def _download(portal: Portal, vm: Vm, engine: Engine, release: Release, verify: Verify) -> None:
+    """Only what might start.
+
+    Whoever deploys it meanwhile shares the download: engines fetch a layer once.
+    """
+    launch_gate.check(portal.settings, release, portal.now())
+    verify(release)
+    written = 0.0
+
+    def on_progress(layers: tuple[LayerProgress, ...]) -> None:
+        nonlocal written
+        if time.monotonic() - written < NOTE_EVERY_S:
+            return
+        written = time.monotonic()
+        done, total = sum(layer.current for layer in layers), sum(layer.total for layer in layers)
+        with portal.store.transaction() as tx:
+            current = db.releases.by_id(tx, release.id)
+            if current is None or current.state not in launch_gate.RUNS:
+                raise _Stopped
+            db.releases.put_on_vm(
+                tx,
+                vm.id,
+                release.id,
+                db.releases.PULLING,
+                portal.now(),
+                done,
+                max(total, release.download_bytes),
+            )
+
+    log.info("downloading ahead", vm=vm.name, image=release.reference)
+    state = None
+    try:
+        engine.pull(release.reference, on_progress)
+        state = db.releases.READY
+    except _Stopped:
+        log.info("download stopped: not wanted any more", vm=vm.name, image=release.reference)
+    finally:
+        with portal.store.transaction() as tx:
+            db.releases.drop_from_vm(tx, vm.id, release.id)
+            if state:
+                db.releases.put_on_vm(tx, vm.id, release.id, state, portal.now())

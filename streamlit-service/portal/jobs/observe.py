@@ -1,0 +1,125 @@
+"""Look at one VM and bring rows and containers back together: exits noticed, orphans removed."""
+
+from __future__ import annotations
+
+import structlog
+
+from portal import db, vms
+from portal.context import Portal
+from portal.core.engine import ContainerStatus, Engine, VmReport
+from portal.core.errors import EngineError
+from portal.core.models import Deployment, State, StopReason, Vm
+from portal.deployments.container_spec import network
+from portal.vms import health as vm_health
+
+log = structlog.get_logger()
+
+UNWANTED = (State.FAILED, State.REMOVED)
+
+
+def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
+    """Probe the VM and settle what differs.
+
+    A VM that does not answer is marked, nothing is stopped.
+    """
+    with portal.store.reading() as tx:
+        before = {deployment.id: deployment for deployment in db.store.deployments_on(tx, vm.id)}
+    try:
+        info = engine.info()
+        containers = {status.deployment_id: status for status in engine.containers()}
+    except EngineError as error:
+        log.warning("vm unreachable", vm=vm.name, code=error.code, cause=error.cause)
+        vms.lost(portal, vm, error.message)
+        return
+    for deployment in before.values():
+        if deployment.state is State.RUNNING:
+            _settle(portal, deployment, containers.get(deployment.id))
+    for deployment_id, status in containers.items():
+        if _is_orphan(portal, deployment_id):
+            log.warning("removing an orphan container", vm=vm.name, deployment=deployment_id)
+            try:
+                engine.remove(status.id)
+            except EngineError as error:
+                log.warning("orphan stays for now", vm=vm.name, cause=error.cause)
+    # Last: a VM that comes back gets new containers only once what was given up meanwhile, with its
+    # GPUs, is gone.
+    vms.seen(portal, vm, info)
+
+
+def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> None:
+    """Look at the VM's GPUs. Silence is for observe() to judge: it looks more often."""
+    try:
+        report = engine.gpus()
+    except EngineError as error:
+        log.warning("no look at the gpus", vm=vm.name, code=error.code, cause=error.cause)
+        return
+    vms.saw_gpus(portal, vm, report)
+
+
+def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
+    """Ask the VM about firewall, disk and clock; remove networks that nobody needs any more."""
+    if not vm.reachable:
+        return
+    try:
+        report = engine.check()
+        if report is None and vm.engine_url.startswith("ssh://"):
+            report = VmReport(vm_health.NO_GATE)
+        if report is not None:
+            vms.checked(portal, vm, report)
+    except EngineError as error:
+        log.warning("vm not checked", vm=vm.name, code=error.code, cause=error.cause)
+        if vm.checked_at is None:
+            # Later silence is noticed by its age.
+            vms.checked(portal, vm, VmReport("unknown"))
+        return
+    try:
+        with portal.store.reading() as tx:
+            owners = {one.owner.id for one in db.store.deployments_on(tx, vm.id)}
+        engine.prune_networks([network(portal.settings, owner)[0] for owner in (*owners, "proof")])
+    except EngineError as error:
+        log.warning("networks stay for now", vm=vm.name, code=error.code, cause=error.cause)
+
+
+def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) -> None:
+    """Record why a deployment stopped that was running before and whose container is not."""
+    if status is not None and status.running:
+        return
+    reason = _reason(status)
+    now = portal.now()
+    with portal.store.transaction() as tx:
+        current = db.store.deployment(tx, seen.id)
+        if current is None or (current.state, current.updated_at) != (seen.state, seen.updated_at):
+            return  # it changed while we looked; the next look will tell
+        db.store.update_deployment(
+            tx,
+            seen.id,
+            state=State.STOPPED,
+            stop_reason=reason,
+            stopped_at=now,
+            updated_at=now,
+            gpu_uuids=None,
+        )
+        db.ledger.release(tx, seen.id, now, db.ledger.RUN)
+        db.audit.append(
+            tx,
+            now,
+            "worker",
+            f"deployment.{State.STOPPED}",
+            f"deployment:{seen.id}",
+            stop_reason=reason,
+            exit_code=status.exit_code if status else None,
+        )
+    portal.wake()  # somebody may wait for what it held
+
+
+def _reason(status: ContainerStatus | None) -> StopReason:
+    if status is None:
+        return StopReason.CONTAINER_GONE
+    return StopReason.OUT_OF_MEMORY if status.out_of_memory else StopReason.EXIT_CODE
+
+
+def _is_orphan(portal: Portal, deployment_id: str) -> bool:
+    """Remove containers without a live row: rows come before containers, so they are orphans."""
+    with portal.store.reading() as tx:
+        deployment = db.store.deployment(tx, deployment_id)
+    return deployment is None or deployment.state in UNWANTED

@@ -1,0 +1,202 @@
+"""The worker's loop: dispatch intents and looks at VMs, so that no VM ever waits for another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+
+from portal import db
+from portal.context import Portal
+from portal.core.engine import Engine
+from portal.core.errors import LockLost, PortalError
+from portal.core.models import State, Vm
+from portal.deployments import lifecycle
+from portal.jobs.claim import Work
+from portal.jobs.image_cache import shelve
+from portal.jobs.observe import observe, observe_gpus, observe_health
+from portal.jobs.start_stop import IsReady, Verify, converge
+from portal.monitoring import metrics
+from portal.scheduling import admission
+
+log = structlog.get_logger()
+
+THREADS = 64
+JOBS_PER_VM = 6  # a VM that hangs can hold this many threads, not all of them
+IDLE_POLL_S = 1.0
+TRIES = 3
+COMING_UP = (State.PENDING, State.PULLING, State.STARTING)
+T = TypeVar("T")
+
+EngineFor = Callable[[Vm], Engine]
+Look = Callable[[Portal, Vm, Engine], None]
+
+
+class Reconciler:
+    """Runs until stopped. One per database: the worker is the only process that touches engines."""
+
+    def __init__(
+        self,
+        portal: Portal,
+        engine_for: EngineFor,
+        is_ready: IsReady,
+        verify: Verify,
+        woken: threading.Event | None = None,
+    ) -> None:
+        self._portal = portal
+        self._engine_for = engine_for
+        self.is_ready = is_ready
+        self.verify = verify
+        self._woken = woken or threading.Event()
+        self._stopping = threading.Event()
+        self._guard = threading.Lock()
+        self._busy: set[str] = set()
+        self._jobs_on: Counter[int] = Counter()
+        self._held: set[Work] = set()
+        self._unforeseen: Counter[str] = Counter()
+        self._looked_at: dict[str, float] = {}
+        self._downloads = threading.BoundedSemaphore(portal.settings.prepull_at_once)
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="job")
+
+    def wake(self) -> None:
+        """There is new intent: look now."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End the loop; what is under way is taken up again at the next start."""
+        self._stopping.set()
+        self._woken.set()
+
+    def run(self) -> None:
+        """The loop. A failing pass (database away, say) is logged and tried again."""
+        threading.Thread(target=self._renew_locks, name="renew", daemon=True).start()
+        while not self._stopping.is_set():
+            self._woken.wait(IDLE_POLL_S)
+            self._woken.clear()
+            # The loop must outlive any single failure; it is logged with its trace.
+            try:
+                self.dispatch()
+            except Exception:
+                log.exception("pass failed")
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def dispatch(self) -> list[Future[None]]:
+        """Start every job and every look that is due. Returns what was started."""
+        self._serve_the_line()
+        with self._portal.store.reading() as tx:
+            due = db.store.workable(tx, lifecycle.WORK, self._portal.now())
+            vms = db.store.all_vms(tx)
+        started = [
+            self._start(f"job:{key}", vm_id, JOBS_PER_VM, self._converge, key) for key, vm_id in due
+        ]
+        settings = self._portal.settings
+        for vm in vms:
+            started.append(self._look(f"look:{vm.id}", vm, settings.observe_interval_s, observe))
+            started.append(self._look(f"gpus:{vm.id}", vm, settings.gpu_interval_s, observe_gpus))
+            started.append(
+                self._look(f"health:{vm.id}", vm, settings.health_interval_s, observe_health)
+            )
+            started.append(
+                self._look(f"images:{vm.id}", vm, settings.images_interval_s, self._shelve)
+            )
+        return [future for future in started if future]
+
+    def _look(self, key: str, vm: Vm, every_s: float, look: Look) -> Future[None] | None:
+        """Start a look at a VM if it is due; one that hangs does not pile up."""
+        now = time.monotonic()
+        if now - self._looked_at.get(key, -1e9) < every_s:
+            return None
+        started = self._start(
+            key, vm.id, None, lambda vm: look(self._portal, vm, self._engine_for(vm)), vm
+        )
+        if started:
+            self._looked_at[key] = now
+        return started
+
+    def _shelve(self, portal: Portal, vm: Vm, engine: Engine) -> None:
+        shelve(portal, vm, engine, self.verify, self._downloads)
+
+    def _serve_the_line(self) -> None:
+        """Who waits starts in this very pass, if there is room now."""
+        with self._portal.store.reading() as tx:
+            if not (admission.verdicts(self._portal, tx) or admission.barred(self._portal, tx)):
+                return  # nobody waits, or nothing changed: writers are not held up
+        with self._portal.store.transaction() as tx:
+            started = admission.serve(self._portal, tx)
+        now = self._portal.now()
+        for one in started:
+            metrics.WAIT.observe((now - (one.waiting_since or now)).total_seconds())
+        if started:
+            log.info("the line moved up", started=[one.id for one in started])
+
+    def _start(
+        self, key: str, vm_id: int, limit: int | None, task: Callable[[T], None], argument: T
+    ) -> Future[None] | None:
+        with self._guard:
+            if key in self._busy or (limit is not None and self._jobs_on[vm_id] >= limit):
+                return None
+            self._busy.add(key)
+            self._jobs_on[vm_id] += limit is not None
+        return self._pool.submit(self._run, key, vm_id, task, argument, counted=limit is not None)
+
+    def _run(
+        self, key: str, vm_id: int, task: Callable[[T], None], argument: T, *, counted: bool
+    ) -> None:
+        # A job must not take its thread's bookkeeping with it; logged with its trace.
+        try:
+            task(argument)
+        except Exception:
+            log.exception("job failed", job=key)
+        finally:
+            with self._guard:
+                self._busy.discard(key)
+                self._jobs_on[vm_id] -= counted
+            if counted:
+                self._woken.set()  # new intent for the same deployment may be waiting
+
+    def _converge(self, deployment_id: str) -> None:
+        work = Work.claim(self._portal, deployment_id)
+        if work is None:
+            return
+        self._held.add(work)
+        try:
+            converge(work, self._engine_for(work.vm), self.is_ready, self.verify)
+            self._unforeseen.pop(deployment_id, None)
+        except Exception as error:
+            self._give_up_in_time(work, error)
+            raise
+        finally:
+            self._held.discard(work)
+
+    def _give_up_in_time(self, work: Work, error: Exception) -> None:
+        """What nobody foresaw is tried again, as after a crash: the database may be away.
+
+        But not for ever.
+        """
+        self._unforeseen[work.deployment.id] += 1
+        if self._unforeseen[work.deployment.id] >= TRIES and work.deployment.state in COMING_UP:
+            log.error("given up", deployment=work.deployment.id, cause=repr(error))
+            work.fail(
+                PortalError(
+                    "internal",
+                    "The portal could not start this container.",
+                    f"Tell your administrators: the worker's log says why ({work.deployment.id}).",
+                    cause=repr(error),
+                )
+            )
+            self._unforeseen.pop(work.deployment.id, None)
+
+    def _renew_locks(self) -> None:
+        while not self._stopping.wait(self._portal.settings.lock_ttl_s / 3):
+            for work in list(self._held):
+                try:
+                    work.renew()
+                except LockLost:
+                    continue  # the job itself finds out at its next write
+                except Exception:
+                    log.exception("could not renew", deployment=work.deployment.id)

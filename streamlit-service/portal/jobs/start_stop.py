@@ -1,0 +1,228 @@
+"""The main job as a recipe: from an intent to the container that fulfils it, or to an error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from portal import db
+from portal.core import ports
+from portal.core.engine import Engine
+from portal.core.errors import EngineError, LockLost, PortalError
+from portal.core.models import Deployment, LayerProgress, Release, State, StopReason, Vm
+from portal.deployments.container_spec import container_name, spec_for
+from portal.images import launch_gate
+from portal.jobs.claim import Work
+from portal.monitoring import metrics
+
+log = structlog.get_logger()
+
+STOP_GRACE_S = 8
+PROGRESS_EVERY_S = 0.3
+READY_POLL_S = 0.03
+INSPECT_EVERY_S = 1.0
+RETRY_AFTER_S = 4.0
+LOG_LINES_ON_FAILURE = 20
+
+IsReady = Callable[[Vm, int], bool]
+"""Whether the notebook answers at the VM's port; quick, never raises."""
+
+
+Verify = Callable[[Release], None]
+"""Raise PortalError unless the release's signature is good; good answers are cached."""
+
+
+def converge(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> None:
+    """Do what the deployment's state asks for. Never raises: outcomes are recorded."""
+    recipe = {State.STOPPING: bring_down, State.REMOVING: remove}.get(work.deployment.state)
+    try:
+        if recipe:
+            _patiently(work, engine, recipe)
+        else:
+            bring_up(work, engine, is_ready, verify)
+    except LockLost:
+        log.info("new intent took over", deployment=work.deployment.id)
+
+
+def bring_up(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> None:
+    """Pending → pulling → starting → running; on an error everything is undone."""
+    asked_at = work.deployment.updated_at if work.deployment.state is State.PENDING else None
+    try:
+        launch_gate.check(work.portal.settings, work.deployment.release, work.portal.now())
+        verify(work.deployment.release)
+        if work.deployment.state is State.PENDING:
+            work.move(State.PULLING)
+        if work.deployment.state is State.PULLING:
+            _ensure_image(work, engine)
+            work.move(State.STARTING, progress=None)
+        container_id = _ensure_container(work, engine)
+        _wait_until_ready(work, engine, container_id, is_ready)
+        _outwait_old_leave(work)
+        now = work.portal.now()
+        work.move(
+            State.RUNNING,
+            done=True,
+            container_id=container_id,
+            started_at=now,
+            stopped_at=None,
+            last_activity_at=now,
+        )
+        if asked_at is not None:  # not one that a worker before this one began
+            metrics.START.observe((now - asked_at).total_seconds())
+    except LockLost:
+        _discard_unless_wanted(work, engine)
+        raise
+    except PortalError as error:
+        log.warning(
+            "deployment failed", deployment=work.deployment.id, code=error.code, cause=error.cause
+        )
+        # What stays behind on a lost VM is removed when it is seen again.
+        with suppress(EngineError):
+            engine.remove(container_name(work.deployment.id))
+        work.fail(error)
+
+
+def bring_down(work: Work, engine: Engine) -> None:
+    """Stopping → stopped, or → pending when a restart was asked for."""
+    engine.stop(container_name(work.deployment.id), STOP_GRACE_S)
+    if work.deployment.restart_after_stop:
+        work.move(State.PENDING, done=True, restart_after_stop=False)
+        work.portal.wake()
+    else:
+        reason = work.deployment.stop_reason or StopReason.USER
+        work.move(
+            State.STOPPED,
+            done=True,
+            stopped_at=work.portal.now(),
+            stop_reason=reason,
+            gpu_uuids=None,
+            release=db.ledger.RUN,
+        )
+
+
+def remove(work: Work, engine: Engine) -> None:
+    """Removing → removed: the container goes, the home volume stays, the ports are free again."""
+    engine.remove(container_name(work.deployment.id))
+    work.move(State.REMOVED, done=True, release=None, slot=None, container_id=None, gpu_uuids=None)
+
+
+def _patiently(work: Work, engine: Engine, recipe: Callable[[Work, Engine], None]) -> None:
+    """Keep a stop or removal as intent until the VM answers: never forgotten, never half done."""
+    try:
+        recipe(work, engine)
+    except EngineError as error:
+        log.warning(
+            "will try again", deployment=work.deployment.id, code=error.code, cause=error.cause
+        )
+        work.defer(RETRY_AFTER_S)
+
+
+def _ensure_image(work: Work, engine: Engine) -> None:
+    reference = work.deployment.release.reference
+    if engine.has_image(reference):
+        return
+    written = 0.0
+
+    def on_progress(layers: tuple[LayerProgress, ...]) -> None:
+        nonlocal written
+        if time.monotonic() - written >= PROGRESS_EVERY_S:
+            work.note(progress=[vars(layer) for layer in layers])  # raises LockLost: ends the pull
+            written = time.monotonic()
+
+    engine.pull(reference, on_progress)
+    with work.portal.store.transaction() as tx:
+        db.releases.put_on_vm(
+            tx, work.vm.id, work.deployment.release.id, db.releases.READY, work.portal.now()
+        )
+
+
+def _ensure_container(work: Work, engine: Engine) -> str:
+    name = container_name(work.deployment.id)
+    spec = spec_for(work.deployment, work.portal.settings)
+    existing = engine.inspect(name)
+    # Made for other GPUs or ports than it holds now. Nothing is lost: its root is read-only.
+    if existing and existing.spec_digest != spec.digest:
+        engine.remove(existing.id)
+        existing = None
+    container_id = existing.id if existing else engine.create(spec)
+    engine.start(container_id)
+    return container_id
+
+
+def _wait_until_ready(work: Work, engine: Engine, container_id: str, is_ready: IsReady) -> None:
+    limit_s = work.portal.settings.ready_timeout_s
+    deadline = time.monotonic() + limit_s
+    inspect_at = time.monotonic() + INSPECT_EVERY_S
+    port = _jupyter_port(work.deployment)
+    vm = work.vm
+    while not is_ready(vm, port):
+        now = time.monotonic()
+        if now >= inspect_at:
+            inspect_at = now + INSPECT_EVERY_S
+            if not work.still_held():
+                raise LockLost(work.deployment.id)
+            _check_alive(engine, container_id)
+        if now >= deadline:
+            raise EngineError(
+                "notebook_silent",
+                f"The container started, but its notebook did not answer within {limit_s:g} s.",
+                "Start it again; if it happens again, ask for more "
+                "memory or tell your administrator.",
+                cause=_last_lines(engine, container_id),
+            )
+        time.sleep(READY_POLL_S)
+
+
+def _outwait_old_leave(work: Work) -> None:
+    """Wait while the gateway may still hold the token of the port's previous container."""
+    with work.portal.store.reading() as tx:
+        freed = db.ledger.last_released(
+            tx, db.ledger.PORT, str(_jupyter_port(work.deployment)), work.deployment.id
+        )
+    if freed is not None:
+        left_s = ports.LEAVE_S - (work.portal.now() - freed).total_seconds()
+        time.sleep(min(max(left_s, 0.0), ports.LEAVE_S))
+
+
+def _check_alive(engine: Engine, container_id: str) -> None:
+    status = engine.inspect(container_id)
+    if status is not None and status.running:
+        return
+    if status is not None and status.out_of_memory:
+        raise EngineError(
+            "out_of_memory",
+            "The container ran out of memory while it started.",
+            "Ask for more memory.",
+            cause=_last_lines(engine, container_id),
+        )
+    code = status.exit_code if status else "gone"
+    raise EngineError(
+        "ended_at_start",
+        f"The container ended while it started (exit code {code}).",
+        "Start it again; if it happens again, tell your administrator.",
+        cause=_last_lines(engine, container_id),
+    )
+
+
+def _last_lines(engine: Engine, container_id: str) -> str:
+    try:
+        return engine.logs(container_id, tail=LOG_LINES_ON_FAILURE).decode(errors="replace")
+    except EngineError as error:
+        return f"no logs: {error.cause or error.message}"
+
+
+def _jupyter_port(deployment: Deployment) -> int:
+    assert deployment.slot is not None
+    return ports.port_of(deployment.owner.range_index, deployment.slot, ports.Service.JUPYTER)
+
+
+def _discard_unless_wanted(work: Work, engine: Engine) -> None:
+    """After a take-over by remove, the container made meanwhile must not stay; a stop keeps it."""
+    with work.portal.store.reading() as tx:
+        current = db.store.deployment(tx, work.deployment.id)
+    if current is None or current.state in (State.REMOVING, State.REMOVED, State.FAILED):
+        with suppress(EngineError):
+            engine.remove(container_name(work.deployment.id))

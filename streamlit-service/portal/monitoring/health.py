@@ -1,0 +1,142 @@
+"""What is wrong with the portal according to its records, for health-check.sh and monitoring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from portal import db
+from portal.context import Portal
+from portal.core.models import Vm, VmState
+from portal.images import launch_gate
+from portal.vms import health as vm_health
+
+SILENT = timedelta(seconds=60)
+"""A worker that looked at no VM for so long does not look any more."""
+BACKUP_LATE = timedelta(hours=50)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`state`: ok, warning or critical; `section` of TROUBLESHOOTING.md; `next_step`: a command."""
+
+    state: str
+    check: str
+    subject: str
+    says: str
+    next_step: str = ""
+    section: str = ""
+
+
+def of_records(portal: Portal) -> Iterator[Finding]:
+    """Everything that the database can tell, the worst not first: the caller sorts."""
+    now = portal.now()
+    with portal.store.reading() as tx:
+        vms, approved = db.store.all_vms(tx), db.releases.approved(tx)
+        backups = db.audit.last(tx, "database.backed_up")
+    yield Finding("ok", "database", "database", "The database answers.")
+    yield from _backup(backups, now)
+    if not vms:
+        yield Finding(
+            "warning", "vm", "fleet", "There is no VM.", "scripts/setup-vm.sh VM", "first-vm"
+        )
+    seen = [vm.last_seen_at for vm in vms if vm.last_seen_at]
+    if seen and now - max(seen) > SILENT:
+        yield Finding(
+            "critical",
+            "worker",
+            "worker",
+            f"No VM was looked at for {_minutes(now - max(seen))}.",
+            "docker compose restart worker",
+            "worker-silent",
+        )
+    for vm in vms:
+        yield from _vm(portal, vm)
+    for release in approved.values():
+        if problem := launch_gate.problem(portal.settings, release, now):
+            yield Finding(
+                "critical",
+                "image",
+                f"{release.image} {release.version}",
+                problem,
+                "docker compose run --rm publisher image scan --all",
+                "image-refused",
+            )
+
+
+def _backup(last: datetime | None, now: datetime) -> Iterator[Finding]:
+    if last is None:
+        yield Finding(
+            "warning",
+            "backup",
+            "backup",
+            "No backup was ever made.",
+            "docker compose exec backup python3 admin.py backup /backups",
+            "backup-late",
+        )
+    elif now - last > BACKUP_LATE:
+        yield Finding(
+            "critical",
+            "backup",
+            "backup",
+            f"The last backup is {(now - last).days} days old.",
+            "docker compose logs backup",
+            "backup-late",
+        )
+    else:
+        yield Finding("ok", "backup", "backup", f"The last backup is {_minutes(now - last)} old.")
+
+
+def _vm(portal: Portal, vm: Vm) -> Iterator[Finding]:
+    host = vm.engine_url.removeprefix("ssh://").partition("@")[2] or vm.name
+    if not vm.reachable:
+        yield Finding(
+            "critical",
+            "vm",
+            vm.name,
+            f"{vm.name} cannot be reached: {vm.error or 'it was never seen'}",
+            f"ssh {host} systemctl status docker ssh",
+            "vm-unreachable",
+        )
+        return
+    good = True
+    if vm.gpu_problem:
+        good = False
+        why = vm.gpu_problem.replace("_", " ")
+        yield Finding(
+            "critical",
+            "gpu",
+            vm.name,
+            f"{vm.name}'s GPUs cannot be used: {why}.",
+            f"ssh {host} sudo nvidia-smi; {vm_health.prepare(vm)}",
+            "gpu-problem",
+        )
+    for problem in vm_health.of_vm(vm, portal.now()):
+        good = False
+        command = problem.hint if problem.from_portal else f"ssh {host} '{problem.hint}'"
+        yield Finding(
+            "critical" if problem.grave else "warning",
+            problem.kind,
+            vm.name,
+            problem.says,
+            command,
+            f"vm-{problem.kind}",
+        )
+    if vm.state is VmState.NEW:
+        good = False
+        yield Finding(
+            "warning",
+            "vm",
+            vm.name,
+            f"{vm.name} was added and is not proven yet.",
+            f"docker compose exec api python3 admin.py vm prove {vm.name}",
+            "vm-new",
+        )
+    if good:
+        yield Finding("ok", "vm", vm.name, f"{vm.name} is well.")
+
+
+def _minutes(span: timedelta) -> str:
+    minutes = int(span.total_seconds() // 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"

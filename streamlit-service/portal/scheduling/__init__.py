@@ -1,0 +1,1 @@
+"""Who starts where and when: placement, the queue, admission and quotas."""

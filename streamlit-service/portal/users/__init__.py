@@ -1,0 +1,5 @@
+"""People: who they are, what they may do, their SSH keys and their usage."""
+
+from portal.users.service import add_key, remove_key, set_role, user_of
+
+__all__ = ["add_key", "remove_key", "set_role", "user_of"]

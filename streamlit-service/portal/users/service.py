@@ -1,0 +1,144 @@
+"""From an Identity to a User: known, or created at first sight with the next port range."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from portal import db
+from portal.context import Portal
+from portal.core.errors import Conflict, NotFound
+from portal.core.models import Identity, Role, SshKey, User
+from portal.db.store import Tx
+from portal.users import permissions, ssh_keys
+
+MOST_KEYS = 10
+
+
+def user_of(portal: Portal, identity: Identity) -> User:
+    """The user that this identity is; first sight creates it and records so."""
+    with portal.store.reading() as tx:
+        user = db.store.user_by_subject(tx, identity.subject)
+    user = user or _first_sight(portal, identity)
+    return (
+        user
+        if identity.ssh_key == user.certificate_key
+        else _new_card(portal, user, identity.ssh_key)
+    )
+
+
+def _new_card(portal: Portal, user: User, key: str) -> User:
+    """Record another card: its key replaces the old one in containers started from now on."""
+    shown = ssh_keys.fingerprint(key) if key else ""
+    with portal.store.transaction() as tx:
+        db.store.update_user(tx, user.id, certificate_key=key)
+        db.audit.append(
+            tx,
+            portal.now(),
+            user.subject,
+            "user.card_key",
+            f"user:{user.subject}",
+            fingerprint=shown,
+        )
+    return replace(user, certificate_key=key)
+
+
+def set_role(portal: Portal, actor: User | str, subject: str, role: Role) -> None:
+    """Change what a user is. Raises NotFound for somebody who never signed in."""
+    who = permissions.acting(actor)
+    with portal.store.transaction() as tx:
+        user = db.store.user_by_subject(tx, subject)
+        if user is None:
+            raise NotFound(
+                "no_such_user",
+                f"No user {subject} is known.",
+                "They appear once they have signed in.",
+            )
+        db.store.update_user(tx, user.id, role=role)
+        db.audit.append(
+            tx, portal.now(), who, "user.role", f"user:{subject}", role=role, before=user.role
+        )
+
+
+def add_key(portal: Portal, user: User, name: str, text: str) -> User:
+    """Add a public key for SSH; it counts from the next start of a container.
+
+    Raises Invalid, Conflict.
+    """
+    key = ssh_keys.parse(name, text, portal.now())
+    with portal.store.transaction() as tx:
+        db.store.in_order(tx)
+        now = _reread(tx, user)
+        if len(now.ssh_keys) >= MOST_KEYS:
+            raise Conflict(
+                "too_many_keys", f"You have {MOST_KEYS} keys, the most there may be.", "Remove one."
+            )
+        if key.key in {now.certificate_key, *(one.key for one in now.ssh_keys)}:
+            raise Conflict(
+                "key_known", "This key is among yours already.", "Nothing is to be done."
+            )
+        return _put_keys(portal, tx, now, (*now.ssh_keys, key), "user.key_added", key)
+
+
+def remove_key(portal: Portal, user: User, fingerprint: str) -> User:
+    """Take a key away; a container that runs goes on accepting it until it is started again."""
+    with portal.store.transaction() as tx:
+        db.store.in_order(tx)
+        now = _reread(tx, user)
+        gone = next((one for one in now.ssh_keys if one.fingerprint == fingerprint), None)
+        if gone is None:
+            raise NotFound("no_such_key", "There is no such key among yours.", "Reload the page.")
+        return _put_keys(
+            portal,
+            tx,
+            now,
+            tuple(one for one in now.ssh_keys if one != gone),
+            "user.key_removed",
+            gone,
+        )
+
+
+def _reread(tx: Tx, user: User) -> User:
+    """As the records have it now: a page may have been open for long."""
+    return db.store.user_by_subject(tx, user.subject) or user
+
+
+def _put_keys(
+    portal: Portal, tx: Tx, user: User, keys: tuple[SshKey, ...], action: str, key: SshKey
+) -> User:
+    db.store.update_user(tx, user.id, ssh_keys=[vars(one) for one in keys])
+    db.audit.append(
+        tx,
+        portal.now(),
+        user.subject,
+        action,
+        f"user:{user.subject}",
+        name=key.name,
+        fingerprint=key.fingerprint,
+    )
+    return replace(user, ssh_keys=keys)
+
+
+def _first_sight(portal: Portal, identity: Identity) -> User:
+    keys = {key.lower() for key in (identity.edipi, identity.upn) if key}
+    role = Role.CURATOR if keys & portal.settings.curator_keys else Role.USER
+    role = Role.ADMIN if keys & portal.settings.admin_keys else role
+    now = portal.now()
+    with portal.store.transaction() as tx:
+        db.store.in_order(tx)  # two first sights must not be given the same ports
+        known = db.store.user_by_subject(
+            tx, identity.subject
+        )  # another request may have been faster
+        if known:
+            return known
+        user = db.store.insert_user(tx, identity.subject, identity.display_name, role, now)
+        db.audit.append(
+            tx,
+            now,
+            identity.subject,
+            "user.created",
+            f"user:{identity.subject}",
+            name=identity.display_name,
+            role=role,
+            range_index=user.range_index,
+        )
+    return user

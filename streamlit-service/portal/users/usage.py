@@ -1,0 +1,124 @@
+"""Usage: what leases add up to, per day, image, user, group or VM.
+
+Exact whatever crashed: leases have both ends
+in the database, and a lease that is still held counts until now.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, Literal
+
+from portal import db
+from portal.context import Portal
+from portal.core.errors import Invalid
+from portal.core.models import Role, User
+from portal.users import permissions
+
+Dimension = Literal["day", "image", "user", "group", "vm"]
+HOUR = 3600.0
+MAX_PERIOD = timedelta(days=366)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Hours of one key (values of the dimensions, in their order)."""
+
+    key: tuple[str, ...]
+    gpu_hours: float
+    cpu_hours: float
+    memory_gb_hours: float
+
+
+def report(
+    portal: Portal,
+    user: User,
+    by: Sequence[Dimension],
+    since: datetime,
+    until: datetime,
+    *,
+    everybody: bool = False,
+) -> list[Usage]:
+    """Usage in a period, of the user, or of everybody for administrators. Days are UTC days.
+
+    Raises Forbidden for everybody's usage without the role, Invalid for a period that is none.
+    """
+    if everybody:
+        permissions.check_admin(user)
+    now = portal.now()
+    if not since < until or until - since > MAX_PERIOD:
+        raise Invalid(
+            "bad_period",
+            "The period must begin before it ends, and be at most a year.",
+            "Choose another.",
+        )
+    with portal.store.reading() as tx:
+        found = db.ledger.intervals(tx, since, until, None if everybody else user.id)
+    return total(found, by, since, min(until, max(now, since)))
+
+
+def total(
+    intervals: Iterable[Mapping[str, Any]],
+    by: Sequence[Dimension],
+    since: datetime,
+    until: datetime,
+) -> list[Usage]:
+    """Pure: clip to the period, cut at midnights where days are asked for, and add up."""
+    sums: dict[tuple[str, ...], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    for one in intervals:
+        start, end = max(one["acquired_at"], since), min(one["released_at"] or until, until)
+        for day, hours in (
+            _days(start, end) if "day" in by else [("", (end - start).total_seconds() / HOUR)]
+        ):
+            if hours <= 0:
+                continue
+            amounts = sums[tuple(_value(one, dimension, day) for dimension in by)]
+            if one["kind"] == db.ledger.GPU:
+                amounts[0] += hours
+            else:
+                amounts[1] += hours * one["cpus"]
+                amounts[2] += hours * one["memory_gb"]
+    return [Usage(key, *amounts) for key, amounts in sorted(sums.items())]
+
+
+def as_csv(by: Sequence[Dimension], found: Sequence[Usage]) -> str:
+    """RFC 4180, with a header line.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe before it.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([*by, "gpu_hours", "cpu_hours", "memory_gb_hours"])
+    for one in found:
+        key = [f"'{text}" if text.startswith(("=", "+", "-", "@")) else text for text in one.key]
+        writer.writerow(
+            [*key, f"{one.gpu_hours:.4f}", f"{one.cpu_hours:.4f}", f"{one.memory_gb_hours:.4f}"]
+        )
+    return out.getvalue()
+
+
+def can_see_everybody(user: User) -> bool:
+    """Whether to offer other people's usage."""
+    return user.role is Role.ADMIN
+
+
+def _value(one: Mapping[str, Any], dimension: Dimension, day: str) -> str:
+    if dimension == "day":
+        return day
+    if dimension == "user":  # names are not unique, subjects are
+        return f"{one['display_name']} ({one['subject']})"
+    return str(one[dimension] or "none")
+
+
+def _days(start: datetime, end: datetime) -> Iterator[tuple[str, float]]:
+    """(UTC day, hours in it) of an interval."""
+    while start < end:
+        midnight = datetime.combine(start.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
+        stop = min(end, midnight)
+        yield start.astimezone(UTC).date().isoformat(), (stop - start).total_seconds() / HOUR
+        start = stop

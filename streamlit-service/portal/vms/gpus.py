@@ -1,0 +1,135 @@
+"""What people see of the GPUs: what they may choose from, and every GPU as a tile."""
+
+from __future__ import annotations
+
+import enum
+from collections import defaultdict
+from dataclasses import dataclass
+
+from portal import db
+from portal.context import Portal
+from portal.core.models import Deployment, Gpu, GpuState, Role, User, Vm
+from portal.scheduling import admission, placement, quotas
+from portal.scheduling.placement import UNKNOWN_SIZE
+from portal.users import permissions
+
+
+class Hold(enum.StrEnum):
+    """What a GPU is to the person who looks."""
+
+    FREE = "free"
+    YOURS = "yours"
+    TAKEN = "taken"
+    OUT_OF_ORDER = "out of order"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A GPU model open to a user: how many are free now, and the most that one VM has."""
+
+    model: str
+    free: int
+    most: int
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One GPU. `holder` names the person for administrators; for others only themselves."""
+
+    vm: Vm
+    gpu: Gpu
+    hold: Hold
+    holder: str
+    deployment: Deployment | None
+
+
+def offers(portal: Portal, user: User) -> list[Offer]:
+    """The models on the VMs that the user may use, most free first."""
+    with portal.store.reading() as tx:
+        floor = admission.floor(tx)
+    free: dict[str, int] = defaultdict(int)
+    most: dict[str, int] = defaultdict(int)
+    for vm_id in floor.reach(user, None)[1]:
+        room = floor.rooms[vm_id]
+        for model, count in room.working.items():
+            most[model] = max(most[model], count)
+            free[model] += len(room.free.get(model, ())) if placement.open_now(room) else 0
+    return sorted(
+        (Offer(model, free[model], most[model]) for model in most), key=lambda o: (-o.free, o.model)
+    )
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The most one container could have: what is left of the quotas, and the biggest VM's size."""
+
+    gpus: float
+    memory_gb: float
+    cpus: float
+    short: str
+    """Which quota has nothing left, in words; "" when an order can be made."""
+
+
+def reach(portal: Portal, user: User) -> Reach:
+    """What an order form may offer."""
+    with portal.store.reading() as tx:
+        left = quotas.left(portal, tx, user)
+        vms = placement.candidates(db.store.all_vms(tx), user)
+    memory = min(
+        left["memory_gb"], max((vm.memory_gb or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE)
+    )
+    cpus = min(left["cpus"], max((vm.cpus or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE))
+    needed = {
+        "memory": (left["memory_gb"], permissions.MIN_MEMORY_GB),
+        "CPUs": (left["cpus"], permissions.MIN_CPUS),
+    }
+    short = next((noun for noun, (amount, least) in needed.items() if amount < least), "")
+    return Reach(left["gpus"], memory, cpus, short)
+
+
+def lost_gpus(portal: Portal, deployment: Deployment) -> int:
+    """How many of its GPUs the VM no longer reports, or reports as ill."""
+    if not deployment.gpu_uuids or deployment.vm is None:
+        return 0
+    with portal.store.reading() as tx:
+        known = db.ledger.gpus_of(tx, deployment.vm.id)
+    return sum(
+        uuid not in known or known[uuid].state is not GpuState.OK for uuid in deployment.gpu_uuids
+    )
+
+
+def tiles(portal: Portal, user: User) -> list[Tile]:
+    """Every GPU of the VMs that the user may use; of all VMs for an administrator.
+
+    By VM and index.
+    """
+    with portal.store.reading() as tx:
+        vms = db.store.all_vms(tx)
+        holders = db.ledger.leased_gpus(tx)
+        live = {one.id: one for one in db.store.live_deployments(tx)}
+        gpus = db.ledger.all_gpus(tx)
+    held = {one.vm.id for one in live.values() if one.vm is not None and one.owner.id == user.id}
+    mine = [vm for vm in vms if vm.id in held]
+    shown = {
+        vm.id: vm
+        for vm in (vms if user.role is Role.ADMIN else [*placement.candidates(vms, user), *mine])
+    }
+    found = [
+        _tile(shown[gpu.vm_id], gpu, live.get(holders.get(gpu.uuid, "")), user)
+        for gpu in gpus
+        if gpu.vm_id in shown
+    ]
+    return sorted(found, key=lambda tile: (tile.vm.name, tile.gpu.index, tile.gpu.uuid))
+
+
+def _tile(vm: Vm, gpu: Gpu, deployment: Deployment | None, user: User) -> Tile:
+    mine = deployment is not None and deployment.owner.id == user.id
+    told = mine or user.role is Role.ADMIN
+    if gpu.state is not GpuState.OK or not vm.reachable:
+        hold = Hold.OUT_OF_ORDER
+    elif deployment is None:
+        hold = Hold.FREE
+    else:
+        hold = Hold.YOURS if mine else Hold.TAKEN
+    holder = deployment.owner.display_name if deployment is not None and told else ""
+    return Tile(vm, gpu, hold, holder, deployment if told else None)

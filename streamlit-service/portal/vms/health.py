@@ -1,0 +1,136 @@
+"""What a VM's report of itself means: problems in words, with the command that mends each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from portal.core.engine import VmReport
+from portal.core.models import Vm
+
+LOW_DISK_GB = 10.0
+SKEW_S = 5.0
+SILENT = timedelta(minutes=5)
+"""A VM is asked every health_interval_s; an older word of its firewall counts for nothing."""
+NO_GATE = "no_gate"
+APPLY = "sudo portal-firewall apply"
+FIREWALL = {
+    "missing": ("has no firewall: its containers are not kept apart", APPLY),
+    "changed": ("has a firewall that somebody changed", APPLY),
+    "stale": ("has new firewall settings that are not applied", APPLY),
+    "not_at_boot": (
+        "loses its firewall at the next boot",
+        "sudo systemctl enable container-portal-firewall",
+    ),
+    "unknown": ("does not say whether its firewall is loaded", "sudo portal-firewall check"),
+    # Mended from the portal's machine, by preparing it:
+    "none": ("has no firewall: it was not prepared, and its containers are not kept apart", ""),
+    NO_GATE: ("has no portal-gate, so nobody knows whether its containers are kept apart", ""),
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`kind`: firewall, disk, clock or ports.
+
+    `grave`: people are at risk, or work fails. `hint`: the command that
+    mends it, to be run on the VM, or, where `from_portal`, in the portal's checkout.
+    """
+
+    kind: str
+    says: str
+    hint: str
+    grave: bool
+    from_portal: bool = False
+
+
+def problems(name: str, report: VmReport) -> Iterator[Problem]:
+    """What is wrong with a VM that said this a moment ago."""
+    yield from _firewall(name, report.firewall, f"scripts/setup-vm.sh {name}")
+    yield from _rest(
+        name,
+        disk=report.disk_free_gb,
+        skew=report.clock_skew_s,
+        synchronised=report.synchronised,
+    )
+
+
+def of_vm(vm: Vm, now: datetime) -> list[Problem]:
+    """What was wrong when it was last asked; that it was not asked for long is wrong, too."""
+    if vm.checked_at is None:
+        return []
+    firewall = vm.firewall if now - vm.checked_at < SILENT else "unknown"
+    found = [
+        *_firewall(vm.name, firewall, prepare(vm)),
+        *_rest(vm.name, disk=vm.disk_free_gb, skew=vm.clock_skew_s, synchronised=vm.synchronised),
+    ]
+    if vm.ports_reserved is False and firewall not in ("none", NO_GATE):
+        says = f"{vm.name} does not keep users' ports free: a connection of its own may take one."
+        found.append(Problem("ports", says, prepare(vm), grave=False, from_portal=True))
+    return found
+
+
+def prepare(vm: Vm) -> str:
+    """The command that prepares this VM once more."""
+    where = host(vm)
+    return (
+        f"scripts/setup-vm.sh {where}"
+        if where == vm.name
+        else f"scripts/setup-vm.sh --name {vm.name} {where}"
+    )
+
+
+def host(vm: Vm) -> str:
+    """The host of its engine's address."""
+    return re.sub(r"^ssh://(?:[^@]*@)?|:\d+$", "", vm.engine_url)
+
+
+def reserves(reserved: str, wanted: range) -> bool:
+    """Whether the kernel's ip_local_reserved_ports ("8080,10000-10299") hold all of these ports."""
+    spans = [tuple(map(int, part.split("-"))) for part in re.findall(r"\d+(?:-\d+)?", reserved)]
+    kept = {port for span in spans for port in range(span[0], span[-1] + 1)}
+    return kept.issuperset(wanted)
+
+
+def _firewall(name: str, word: str | None, prepare_command: str) -> Iterator[Problem]:
+    if word in (None, "ok"):
+        return
+    words, command = FIREWALL.get(
+        word or "", (f"has a firewall problem ({word})", "sudo portal-firewall check")
+    )
+    yield Problem(
+        "firewall",
+        f"{name} {words}.",
+        command or prepare_command,
+        grave=True,
+        from_portal=not command,
+    )
+
+
+def _rest(
+    name: str, *, disk: float | None, skew: float | None, synchronised: bool | None
+) -> Iterator[Problem]:
+    if disk is not None and disk < LOW_DISK_GB:
+        yield Problem(
+            "disk",
+            f"{name} has only {disk:.1f} GB of disk left for images and home folders.",
+            "docker system df; docker image prune",
+            grave=disk < LOW_DISK_GB / 10,
+        )
+    if skew is not None and abs(skew) > SKEW_S:
+        way = "ahead of" if skew > 0 else "behind"
+        yield Problem(
+            "clock",
+            f"{name}'s clock is {abs(skew):.0f} s {way} the portal's.",
+            "chronyc tracking",
+            grave=False,
+        )
+    elif synchronised is False:
+        yield Problem(
+            "clock",
+            f"{name}'s clock is not synchronised: nothing keeps it right.",
+            "chronyc tracking",
+            grave=False,
+        )

@@ -1,0 +1,198 @@
+"""The first steps: hadolint on the Dockerfile, the pinned base, the build."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import docker
+from portal.core.errors import EngineError
+
+from publishing.workspace import Bench, Refused
+
+LABEL_STANDIN = "org.container-portal.standin"
+TELL_EVERY_S = 10
+LINT_S = 60
+FROM = re.compile(r"^FROM\s+(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE | re.MULTILINE)
+IGNORED_RULES = ("DL3008", "DL3013", "DL3042")
+"""Pinning is left to the security archive (apt) and the lock's hashes (pip)."""
+
+
+def lint(bench: Bench) -> None:
+    """Run hadolint. Raises Refused with what it found."""
+    path = bench.folder / bench.build.dockerfile
+    ignored = [word for rule in IGNORED_RULES for word in ("--ignore", rule)]
+    try:
+        done = subprocess.run(
+            ["hadolint", *ignored, "--no-color", str(path)],
+            capture_output=True,
+            text=True,
+            timeout=LINT_S,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise EngineError(
+            "no_hadolint", "hadolint is not installed.", "Use the publisher's own image."
+        ) from error
+    if done.returncode:
+        raise Refused(
+            "lint",
+            f"hadolint refuses {bench.build.dockerfile}:\n{done.stdout}{done.stderr}",
+            "Mend it, or ignore the rule in the file with a reason.",
+        )
+    _check_bases(bench, path.read_text(encoding="utf-8"))
+    bench.say("hadolint finds nothing")
+
+
+def _check_bases(bench: Bench, text: str) -> None:
+    """Refuse a stage not built on the pinned base, and labels that only bases may set."""
+    name, sources = bench.build.dockerfile, FROM.findall(text)
+    stages = {"${BASE_IMAGE}", *(stage for _, stage in sources if stage)}
+    if stray := [source for source, _ in sources if source not in stages]:
+        raise Refused(
+            "unpinned_base",
+            f"{name} also builds on {', '.join(stray)}.",
+            "Begin every stage FROM ${BASE_IMAGE}, or from a stage before.",
+        )
+    if LABEL_STANDIN in text:
+        raise Refused(
+            "standin_label",
+            f"{name} sets {LABEL_STANDIN}, which only bases may.",
+            "Take the line out.",
+        )
+    if f"ARG BASE_IMAGE={bench.build.base}\n" not in text:
+        raise Refused(
+            "base_differs",
+            f"{name} does not say ARG BASE_IMAGE={bench.build.base}.",
+            "image.yaml and Dockerfile must name the same base.",
+        )
+
+
+def ensure_base(bench: Bench) -> str:
+    """The base to build on: by digest, pulled if need be; in a demo, a labelled stand-in."""
+    pinned, tag = bench.build.base, bench.build.base_tag
+    if _present(bench, pinned):
+        return pinned
+    bench.say(f"pulling the base {pinned}")
+    cause = _pull(bench, pinned)
+    if not cause:
+        return pinned
+    standin = _labels(bench, tag).get(LABEL_STANDIN) == "true"
+    if not (standin and bench.settings.allow_standins):
+        raise EngineError(
+            "no_base",
+            f"The base {pinned} cannot be pulled: {cause[:200]}",
+            "Mirror it into your registry: admin.py image mirror --bases; or check the network.",
+            cause,
+        )
+    bench.say(f"the base cannot be pulled here; building on the STAND-IN {tag}")
+    return tag
+
+
+def _pull(bench: Bench, reference: str) -> str:
+    """Pull, telling every 10 s how far it is. Returns why it failed, or ""."""
+    done: dict[str, tuple[int, int]] = {}
+    told = time.monotonic()
+    try:
+        for line in bench.engine.api.pull(reference, stream=True, decode=True):
+            if "error" in line:
+                return str(line["error"])
+            detail = line.get("progressDetail") or {}
+            if line.get("status") == "Downloading" and detail.get("total"):
+                done[line["id"]] = (detail["current"], detail["total"])
+            if done and time.monotonic() - told >= TELL_EVERY_S:
+                told = time.monotonic()
+                now, total = (sum(values) / 1e9 for values in zip(*done.values(), strict=True))
+                bench.say(f"  {now:.1f} of {total:.1f} GB or more")
+    except docker.errors.APIError as error:
+        return str(error.explanation or error)
+    return ""
+
+
+def build(bench: Bench, base: str) -> None:
+    """Build, telling every 10 s at which step it is. Raises Refused with the end of the output."""
+    args = {
+        "BASE_IMAGE": base,
+        "VERSION": bench.version,
+        "REVISION": bench.content[:12],
+        "CREATED": bench.created_at.isoformat(),
+    }
+    stream = bench.engine.api.build(
+        fileobj=_context(bench.folder, bench.settings.build_certs_dir),
+        custom_context=True,
+        tag=bench.local,
+        dockerfile=bench.build.dockerfile,
+        buildargs=args,
+        nocache=bench.fresh,
+        rm=True,
+        forcerm=True,
+        decode=True,
+    )
+    lines: list[str] = []
+    told, step, cached, steps = time.monotonic(), "", 0, 0
+    for entry in stream:
+        if "error" in entry:
+            raise Refused(
+                "build_failed",
+                f"The build failed: {entry['error']}\n{''.join(lines)[-3000:]}",
+                "Mend it.",
+            )
+        text = str(entry.get("stream", ""))
+        lines.append(text)
+        cached += "Using cache" in text
+        if text.startswith("Step "):
+            step, steps = text.strip(), steps + 1
+        if time.monotonic() - told >= TELL_EVERY_S:
+            told = time.monotonic()
+            bench.say(f"  {step[:100]}")
+    bench.say(
+        f"built {bench.local}: {steps} steps, {cached} from cache,"
+        f" {bench.built()['Size'] / 1e6:.0f} MB"
+    )
+
+
+def _context(folder: Path, certs: Path | None) -> io.BytesIO:
+    """The folder as a tar, with the place's own CAs in certs/ .
+
+    The same files give the same bytes.
+    """
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path in sorted(folder.rglob("*")):
+            inside = path.relative_to(folder)
+            if path.is_file() and path.suffix != ".crt":
+                _add(tar, str(inside), path)
+        for path in sorted(certs.glob("*.crt")) if certs and certs.is_dir() else []:
+            _add(tar, f"certs/{path.name}", path)
+    buffer.seek(0)
+    return buffer
+
+
+def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = path.stat().st_size
+    info.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+    with path.open("rb") as file:
+        tar.addfile(info, file)
+
+
+def _present(bench: Bench, reference: str) -> bool:
+    try:
+        bench.engine.images.get(reference)
+    except docker.errors.ImageNotFound:
+        return False
+    return True
+
+
+def _labels(bench: Bench, reference: str) -> dict[str, Any]:
+    try:
+        config = bench.engine.images.get(reference).attrs["Config"]
+    except docker.errors.ImageNotFound:
+        return {}
+    return json.loads(json.dumps(config.get("Labels") or {}))  # type: ignore[no-any-return]

@@ -1,0 +1,335 @@
+"""Tests inside the container, started exactly as the portal starts it."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from docker.models.containers import Container
+from docker.types import DeviceRequest
+from docker_manager import create_arguments
+from portal.core.engine import ContainerSpec
+from portal.core.errors import PortalError
+from portal.deployments.container_spec import HOME, TMPFS, environment
+from pydantic import BaseModel
+
+from publishing.workspace import Bench, Refused
+
+GIB = 2**30
+READY_S = 120
+CHECK_S = "300"
+POLL_S = 0.3
+SERVER, NOTEBOOK = "/opt/venv/bin/python", "/usr/local/bin/notebook-python"
+PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
+NO_GPU = "not tested: the build engine has no GPU"
+
+
+class Tests(BaseModel):
+    """What was tested, and what each said."""
+
+    content: str
+    passed: dict[str, str]
+    seen: dict[str, str]
+    """The packages of the card, as notebooks see them: a base may have other copies of them."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A running container under test."""
+
+    bench: Bench
+    container: Container
+    token: str
+    key: str
+
+    def run(self, *command: str) -> str:
+        """Run a command in it as its user. Raises Refused with what it said."""
+        code, output = self.container.exec_run(["timeout", CHECK_S, *command])
+        said = bytes(output).decode(errors="replace").strip()  # type: ignore[arg-type]
+        if code:
+            raise Refused(
+                "test_failed",
+                f"{' '.join(command)[:120]} ended with {code}: {said[-1500:]}",
+                "Mend the image.",
+            )
+        return said
+
+    def python(self, code: str, interpreter: str = SERVER) -> str:
+        """Run Python code in it."""
+        return self.run(interpreter, "-c", code)
+
+    def until(self, code: str, what: str) -> str:
+        """Repeat a check until it passes. Raises Refused after READY_S."""
+        deadline = time.monotonic() + READY_S
+        while True:
+            try:
+                return self.python(code)
+            except (Refused, docker.errors.APIError) as error:
+                self.container.reload()
+                if time.monotonic() < deadline and self.container.status == "running":
+                    time.sleep(POLL_S)
+                    continue
+                log = self.container.logs(tail=25).decode(errors="replace")
+                raise Refused(
+                    "test_failed", f"{what}: {error}\nThe container's log:\n{log}", "Mend it."
+                ) from error
+
+
+def run(bench: Bench) -> Tests:
+    """Every check. Raises Refused at the first that fails. Leaves nothing behind."""
+    image_id, token, key = bench.id, secrets.token_urlsafe(16), Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    name = f"publish-test-{secrets.token_hex(4)}"
+    spec = _spec(name, image_id, token, public)
+    passed, seen = {}, {}
+    container = None
+    try:
+        container = bench.engine.containers.create(**create_arguments(spec))
+        container.start()
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+        probe = Probe(bench, container, token, private)
+        for title, check in CHECKS.items():
+            passed[title] = check(probe)
+            bench.say(f"  {title}: {passed[title]}")
+        seen = _seen(probe)
+        passed["GPU"] = _gpu(bench, spec)
+        bench.say(f"  GPU: {passed['GPU']}")
+    finally:
+        if container is not None:
+            container.remove(force=True, v=True)
+        _drop_volume(bench, name)
+    return Tests(content=bench.content, passed=passed, seen=seen)
+
+
+def _spec(name: str, image: str, token: str, keys: str) -> ContainerSpec:
+    return ContainerSpec(
+        name=name,
+        image=image,
+        labels={"org.container-portal.test": "true"},
+        environment=environment(token, gpus=False, ssh_keys=keys),
+        publish={},
+        volumes={name: HOME},
+        tmpfs={"/tmp": TMPFS},
+        memory_bytes=4 * GIB,
+        shm_bytes=GIB,
+        cpus=2,
+        pids=1024,
+        hostname="test",
+    )
+
+
+def _answers(probe: Probe) -> str:
+    ask = (
+        "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8888/api',"
+        " timeout=2).read().decode())"
+    )
+    version = json.loads(probe.until(ask, "Jupyter does not answer"))["version"]
+    probe.python(
+        "import urllib.request as u, urllib.error as e\nasked ="
+        " u.Request('http://127.0.0.1:8888/api/status', headers={'Authorization': 'token"
+        f" {probe.token}'}})\nu.urlopen(asked, timeout=5)\ntry:"
+        " u.urlopen('http://127.0.0.1:8888/api/status', timeout=5)\nexcept e.HTTPError as refused:"
+        " assert refused.code == 403, refused.code\nelse: raise SystemExit('Jupyter answers"
+        " without the token')"
+    )
+    return f"Jupyter Server {version} answers, with the token only"
+
+
+def _tensorboard(probe: Probe) -> str:
+    probe.until(
+        "import urllib.request as u; u.urlopen('http://127.0.0.1:6006/', timeout=2).read()",
+        "TensorBoard does not answer",
+    )
+    return "answers on 6006"
+
+
+def _versions(probe: Probe) -> str:
+    """What notebooks import is what the lock says; what the base brings is only named."""
+    wanted, said = list(probe.bench.image.packages), _seen(probe)
+    if not said:
+        raise Refused(
+            "test_failed",
+            f"None of {', '.join(wanted)} is in the image.",
+            "Mend image.yaml or the lock.",
+        )
+    suffix = f"-{probe.bench.build.variant}" if probe.bench.build.variant else ""
+    lock = probe.bench.folder / f"requirements{suffix}.txt"
+    allowed: dict[str, set[str]] = {}
+    for name, version in PINNED.findall(lock.read_text(encoding="utf-8")):
+        allowed.setdefault(name.lower().replace("_", "-"), set()).add(version)
+    from_base = _of_the_base(probe)
+    for name, version in said.items():
+        if name not in from_base and version not in allowed.get(name, {version}):
+            raise Refused(
+                "test_failed",
+                f"{name} is {version}, the lock says {sorted(allowed[name])}.",
+                "Lock again.",
+            )
+    return ", ".join(
+        f"{n} {v}" + (" (base)" if n in from_base else "") for n, v in sorted(said.items())
+    )
+
+
+def _seen(probe: Probe) -> dict[str, str]:
+    wanted = probe.bench.image.packages
+    return {
+        name: version
+        for name, version in _distributions(probe, "m.distributions()").items()
+        if name in wanted
+    }
+
+
+def _of_the_base(probe: Probe) -> set[str]:
+    """Distributions of the base's own Python, which come before the lock's."""
+    paths = probe.run(
+        "sh", "-c", "grep -v ^/opt/ /opt/kernel/lib/python3*/site-packages/_image.pth || true"
+    ).split()
+    return set(_distributions(probe, f"m.distributions(path={paths!r})")) if paths else set()
+
+
+def _distributions(probe: Probe, which: str) -> dict[str, str]:
+    """Name → version, as notebooks see them: the first on the path counts."""
+    found: dict[str, str] = json.loads(
+        probe.python(
+            f"import importlib.metadata as m, json\nfound = {{}}\nfor d in {which}:\n   "
+            " found.setdefault((d.metadata['Name'] or '').lower().replace('_', '-'),"
+            " d.version)\nprint(json.dumps(found))",
+            NOTEBOOK,
+        )
+    )
+    return found
+
+
+def _notebook(probe: Probe) -> str:
+    cells: list[dict[str, Any]] = [
+        {
+            "cell_type": "code",
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
+            "source": probe.bench.image.example,
+        }
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    book = json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": kernel, "cells": cells})
+    probe.python(f"open('/tmp/example.ipynb', 'w').write({book!r})")
+    probe.run(
+        "/opt/venv/bin/jupyter",
+        "nbconvert",
+        "--to",
+        "notebook",
+        "--execute",
+        "--log-level=ERROR",
+        "/tmp/example.ipynb",
+        "--output",
+        "/tmp/done.ipynb",
+    )
+    said = probe.python(
+        "import json; c = json.load(open('/tmp/done.ipynb'))['cells'][0]\nprint(''.join(t for o in"
+        " c['outputs'] if o.get('name') == 'stdout' for t in o['text']).strip())"
+    )
+    if not said:
+        raise Refused(
+            "test_failed",
+            "The example notebook ran and printed nothing.",
+            "Mend example in image.yaml.",
+        )
+    return said.splitlines()[-1]
+
+
+def _ssh(probe: Probe) -> str:
+    probe.python(f"import os; os.umask(0o077); open('/tmp/key', 'w').write({probe.key!r})")
+    probe.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/tmp/other")
+    options = (
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "LogLevel=ERROR",
+        "BatchMode=yes",
+        "IdentitiesOnly=yes",
+    )
+    ssh = "ssh " + " ".join(f"-o {option}" for option in options)
+    probe.until(
+        "import socket; assert socket.create_connection(('127.0.0.1', 22), 2).recv(4) == b'SSH-'",
+        "no sshd",
+    )
+    said = probe.run(
+        "sh",
+        "-c",
+        f"{ssh} -i /tmp/key scientist@127.0.0.1 'python -c \"import sys; print(sys.prefix)\"'",
+    )
+    if not said.startswith(HOME):
+        raise Refused(
+            "test_failed", f"An SSH session gets Python from {said}.", "Mend serve-ssh.sh."
+        )
+    probe.run("sh", "-c", f"! {ssh} -i /tmp/other scientist@127.0.0.1 true 2>/dev/null")
+    return "the owner's key opens it, another is refused"
+
+
+def _hardening(probe: Probe) -> str:
+    probe.run(
+        "sh",
+        "-c",
+        'test "$(id -u)" -ne 0 && ! touch /usr/x 2>/dev/null && ! touch /opt/venv/x 2>/dev/null '
+        "&& touch ~/x && touch /tmp/x && grep -q '^CapEff:.0*$' /proc/self/status",
+    )
+    if not (probe.bench.built()["Config"].get("Healthcheck") or {}).get("Test"):
+        raise Refused("test_failed", "The image has no HEALTHCHECK.", "Add one to the Dockerfile.")
+    return "not root, no capabilities, read-only root, home and /tmp can be written"
+
+
+def _gpu(bench: Bench, spec: ContainerSpec) -> str:
+    """The framework sees a GPU, where the engine has one."""
+    if not bench.image.gpu_check:
+        return "none wanted"
+    info = bench.engine.info()
+    if "nvidia" not in info.get("Runtimes", {}) and not info.get("CDISpecDirs"):
+        return NO_GPU
+    wanted = DeviceRequest(count=-1, capabilities=[["gpu"]])
+    arguments = create_arguments(spec) | {
+        "name": f"{spec.name}-gpu",
+        "device_requests": [wanted],
+        "environment": {},
+    }
+    container = None
+    try:
+        container = bench.engine.containers.create(**arguments)
+        container.start()
+        return (
+            Probe(bench, container, "", "").python(bench.image.gpu_check, "/opt/kernel/bin/python")
+            or "seen"
+        )
+    except docker.errors.APIError as error:
+        return f"{NO_GPU} ({str(error.explanation)[:80]})"
+    finally:
+        if container is not None:
+            container.remove(force=True, v=True)
+
+
+def _drop_volume(bench: Bench, name: str) -> None:
+    try:
+        bench.engine.volumes.get(name).remove(force=True)
+    except (docker.errors.APIError, PortalError):
+        return
+
+
+CHECKS: dict[str, Callable[[Probe], str]] = {
+    "Jupyter": _answers,
+    "TensorBoard": _tensorboard,
+    "versions": _versions,
+    "notebook": _notebook,
+    "SSH": _ssh,
+    "hardening": _hardening,
+}

@@ -1,0 +1,1 @@
+"""Scanners of built images; each raises EngineError when it has no current data."""

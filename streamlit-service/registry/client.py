@@ -1,0 +1,115 @@
+"""What the portal asks a registry itself (OCI distribution specification 1.1): tags and sizes."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import Any
+
+import httpx
+from portal.core.errors import EngineError
+from portal.core.settings import Settings
+
+KINDS = (
+    "oci.image.manifest.v1",
+    "docker.distribution.manifest.v2",
+    "oci.image.index.v1",
+    "docker.distribution.manifest.list.v2",
+)
+MANIFESTS = ", ".join(f"application/vnd.{kind}+json" for kind in KINDS)
+CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+
+
+class Registry:
+    """The configured registry, with its credentials and authority.
+
+    Every call has a deadline; raises EngineError.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        trust = ssl.create_default_context(
+            cafile=str(settings.registry_ca_file) if settings.registry_ca_file else None
+        )
+        self._http = httpx.Client(
+            verify=trust,
+            timeout=settings.registry_timeout_s,
+            trust_env=False,
+            follow_redirects=True,
+        )
+
+    def ping(self) -> None:
+        """Ask whether it is there and takes the credentials (the specification's end-1)."""
+        host = self._settings.registry_endpoint or self._settings.registry_host
+        self._get(f"https://{host}/v2/", {})
+
+    def digest_of(self, reference: str, tag: str) -> str | None:
+        """The digest that a tag beside this reference points to now, or None without such a tag."""
+        answer = self._manifest(reference, tag)
+        return answer.headers.get("Docker-Content-Digest") if answer is not None else None
+
+    def download_bytes(self, reference: str) -> int:
+        """The compressed layers of name@digest, in bytes; 0 when the registry does not say."""
+        answer = self._manifest(reference, reference.partition("@")[2])
+        layers = answer.json().get("layers", []) if answer is not None else []
+        return sum(int(layer.get("size", 0)) for layer in layers)
+
+    def config_of(self, reference: str) -> str:
+        """The digest of the configuration of name@digest: engines use it as the image's id.
+
+        "" when not known.
+        """
+        answer = self._manifest(reference, reference.partition("@")[2])
+        return str(answer.json().get("config", {}).get("digest", "")) if answer is not None else ""
+
+    def _manifest(self, reference: str, which: str) -> httpx.Response | None:
+        host, _, path = self._settings.seen_here(reference).partition("@")[0].partition("/")
+        answer = self._get(f"https://{host}/v2/{path}/manifests/{which}", {"Accept": MANIFESTS})
+        return None if answer.status_code == httpx.codes.NOT_FOUND else answer
+
+    def _get(self, url: str, headers: dict[str, str]) -> httpx.Response:
+        try:
+            answer = self._http.get(url, headers=headers, auth=self._basic(url))
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                if not answer.headers.get("WWW-Authenticate", "").startswith("Bearer"):
+                    raise self._refused(url)
+                answer = self._http.get(
+                    url, headers={**headers, "Authorization": f"Bearer {self._token(answer, url)}"}
+                )
+            if answer.status_code != httpx.codes.NOT_FOUND:
+                answer.raise_for_status()
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            raise EngineError(
+                "registry_unreachable",
+                "The registry does not answer.",
+                f"Try again in a minute; if it stays, tell {self._settings.help_contact}.",
+                f"{url}: {type(error).__name__}: {error}",
+            ) from error
+        return answer
+
+    def _refused(self, url: str) -> EngineError:
+        return EngineError(
+            "registry_refused",
+            "The registry refused the portal's password.",
+            f"Tell {self._settings.help_contact}: its credentials are to be renewed.",
+            url,
+        )
+
+    def _basic(self, url: str) -> httpx.BasicAuth | None:
+        """Credentials only ever go to the registry they belong to."""
+        settings = self._settings
+        own = {settings.registry_host, settings.registry_endpoint} - {""}
+        if not settings.registry_username or url.split("/")[2] not in own:
+            return None
+        return httpx.BasicAuth(settings.registry_username, settings.registry_password)
+
+    def _token(self, refused: httpx.Response, url: str) -> str:
+        """A pull token, as most public registries want it (Docker's token authentication)."""
+        asked: dict[str, Any] = dict(CHALLENGE.findall(refused.headers.get("WWW-Authenticate", "")))
+        realm = asked.pop("realm")  # KeyError: no such scheme
+        if not str(realm).startswith("https://"):
+            raise ValueError(f"a token server without TLS: {realm}")
+        answer = self._http.get(realm, params=asked, auth=self._basic(url))
+        answer.raise_for_status()
+        said = answer.json()
+        return str(said.get("token") or said["access_token"])

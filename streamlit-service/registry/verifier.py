@@ -1,0 +1,112 @@
+"""Whether a release may start as far as the registry knows: signature and unmoved tag.
+
+A good answer is remembered for settings.signature_ttl_s. While the registry is away, one that was
+good within a day holds, also after a restart; and it is asked again only every few seconds, so that
+a hanging registry holds up nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from portal import db
+from portal.core.errors import Conflict, EngineError
+from portal.core.models import Release
+from portal.core.settings import Settings
+from portal.db.store import Store
+
+from registry import cosign
+from registry.client import Registry
+
+log = structlog.get_logger()
+
+GRACE = timedelta(days=1)
+"""How long a good answer holds while the registry does not answer."""
+AWAY_S = 15.0
+"""How long a registry that did not answer is not asked again."""
+
+
+class Verifier:
+    """Callable with a release. Thread-safe; one release is asked about once at a time."""
+
+    def __init__(self, settings: Settings, store: Store, registry: Registry | None = None) -> None:
+        self._settings = settings
+        self._store = store
+        self._registry = registry or Registry(settings)
+        self._good: dict[str, float] = {}
+        self._away: dict[str, tuple[float, EngineError]] = {}
+        self._guard = threading.Lock()
+        self._asking: dict[str, threading.Lock] = {}
+
+    def __call__(self, release: Release) -> None:
+        """Return when it is good.
+
+        Raises Conflict saying why not, EngineError when nobody can tell.
+        """
+        if self._age(release) < self._settings.signature_ttl_s:
+            return
+        with self._guard:
+            turn = self._asking.setdefault(release.reference, threading.Lock())
+        with turn:
+            if self._age(release) < self._settings.signature_ttl_s:
+                return
+            try:
+                self._ask_unless_away(release)
+            except EngineError as error:
+                self._hold_on(release, error)
+                return
+            except Conflict:
+                self._good.pop(release.reference, None)
+                self._remember(release, good=False)
+                raise
+            self._good[release.reference] = time.monotonic()
+            self._remember(release, good=True)
+
+    def _age(self, release: Release) -> float:
+        known = self._good.get(release.reference)
+        return time.monotonic() - known if known is not None else float("inf")
+
+    def _ask_unless_away(self, release: Release) -> None:
+        since, error = self._away.get(release.reference, (float("-inf"), None))
+        if error is not None and time.monotonic() - since < AWAY_S:
+            raise error
+        try:
+            self._ask(release)
+        except EngineError as failure:
+            self._away[release.reference] = (time.monotonic(), failure)
+            raise
+        self._away.pop(release.reference, None)
+
+    def _hold_on(self, release: Release, error: EngineError) -> None:
+        """Let it pass if it was good within a day; else raise."""
+        with self._store.reading() as tx:
+            known = db.releases.by_id(tx, release.id)
+        last = known.verified_at if known is not None else None
+        if last is None or datetime.now(UTC) - last > GRACE:
+            raise error
+        log.warning("signature from memory", release=release.reference, cause=error.cause)
+
+    def _remember(self, release: Release, *, good: bool) -> None:
+        with self._store.transaction() as tx:
+            db.releases.update(tx, release.id, verified_at=datetime.now(UTC) if good else None)
+
+    def _ask(self, release: Release) -> None:
+        name, contact = f"{release.image}:{release.version}", self._settings.help_contact
+        now = self._registry.digest_of(release.reference, release.version)
+        if now is None:
+            raise Conflict(
+                "image_gone",
+                f"{name} is no longer in the registry.",
+                f"Choose another release, or tell {contact}.",
+            )
+        if now != release.digest:
+            raise Conflict(
+                "tag_moved",
+                f"The tag {name} points to other content than was approved.",
+                f"Somebody changed the registry: tell {contact}.",
+                str(now),
+            )
+        cosign.verify(self._settings, release.reference, release.image, release.version)

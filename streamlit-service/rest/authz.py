@@ -1,0 +1,74 @@
+"""What nginx asks: may this certificate open this port (/authz), and why not (/refused)."""
+
+import asyncio
+import html
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+from portal.core.errors import PortalError
+from portal.deployments import gateway
+
+from rest.dependencies import Services, Wired
+
+SILENT = PortalError(
+    "silent",
+    "Your container does not answer just now.",
+    "Reload in a moment. If it stays so, its log in the portal says why.",
+)
+REFUSED_PAGE = (Path(__file__).parent / "refused.html").read_text(encoding="utf-8")
+NO_STATUS = 400  # of an error that says nothing of its own
+
+router = APIRouter(include_in_schema=False)
+_background: set[asyncio.Task[None]] = set()
+
+
+@router.get("/authz")
+async def authz(request: Request, services: Wired) -> Response:
+    """204 with the route, or 403. Asked for every request on a user's port.
+
+    Runs in the event loop on purpose: one indexed read, no other waiting (p50 under 2 ms).
+    """
+    try:
+        route = _route(request, services)
+    except PortalError as error:
+        return Response(status_code=403, headers={"X-Reason": error.code})
+    if route.touch:
+        task = asyncio.create_task(
+            asyncio.to_thread(gateway.touch, services.portal, route.deployment_id)
+        )
+        _background.add(task)  # the loop keeps only a weak reference
+        task.add_done_callback(_background.discard)
+    authorization = {"X-Authorization": f"token {route.token}"} if route.token else {}
+    return Response(status_code=204, headers={"X-Upstream": route.upstream, **authorization})
+
+
+@router.get("/refused")
+async def refused(request: Request, services: Wired) -> HTMLResponse:
+    """The page behind a refusal: the same decision again, in words."""
+    try:
+        _route(request, services)
+    except PortalError as error:
+        return _page(error, services)
+    return _page(SILENT, services)
+
+
+def _route(request: Request, services: Services) -> gateway.Route:
+    identity = services.authenticator.authenticate(request.headers)
+    return gateway.route(services.portal, identity, int(request.headers.get("X-Gateway-Port", "0")))
+
+
+def _page(error: PortalError, services: Services) -> HTMLResponse:
+    settings = services.portal.settings
+    words = {
+        "message": error.message,
+        "hint": error.hint,
+        "code": error.code,
+        "portal": settings.public_origin,
+        "contact": settings.help_contact,
+    }
+    page = REFUSED_PAGE
+    for key, text in words.items():
+        page = page.replace("{{" + key + "}}", html.escape(text))
+    status = error.status if error.status != NO_STATUS else 503
+    return HTMLResponse(page, status, headers={"Cache-Control": "no-store"})

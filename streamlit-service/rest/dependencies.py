@@ -1,0 +1,57 @@
+"""Who calls, and with what the routes work: the dependencies of every route."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from auth import Authenticator
+from fastapi import Depends, Request
+from portal import users
+from portal.context import Portal
+from portal.core.errors import Forbidden
+from portal.core.models import User
+from worker_client import WorkerClient
+
+UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
+
+
+@dataclass(frozen=True)
+class Services:
+    """What bootstrap made for this process."""
+
+    portal: Portal
+    authenticator: Authenticator
+    worker: WorkerClient
+
+
+def _services(request: Request) -> Services:
+    found: Services = request.app.state.services
+    return found
+
+
+Wired = Annotated[Services, Depends(_services)]
+
+
+def _product(services: Wired) -> Portal:
+    return services.portal
+
+
+def _caller(request: Request, services: Wired) -> User:
+    _check_same_origin(request, services.portal.settings.public_origin)
+    return users.user_of(services.portal, services.authenticator.authenticate(request.headers))
+
+
+Product = Annotated[Portal, Depends(_product)]
+Caller = Annotated[User, Depends(_caller)]
+
+
+def _check_same_origin(request: Request, origin: str) -> None:
+    """Cards sign in for every site: a change must come from our own pages or no browser."""
+    if request.method not in UNSAFE:
+        return
+    given, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
+    if (given is not None and given != origin) or site not in ("same-origin", "none"):
+        raise Forbidden(
+            "foreign_origin",
+            "The request came from another site's page.",
+            "Use the portal's own pages.",
+        )

@@ -1,0 +1,86 @@
+"""Errors over HTTP: problem+json (RFC 9457) with code, message and hint, the same everywhere."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from portal.core.errors import PortalError
+from starlette.exceptions import HTTPException
+
+log = structlog.get_logger()
+
+
+def problem(status: int, code: str, message: str, hint: str = "") -> JSONResponse:
+    """A problem document; `reference` is what an administrator searches the log for."""
+    reference = uuid.uuid4().hex[:8]
+    body = {
+        "type": "about:blank",
+        "status": status,
+        "title": message,
+        "detail": hint,
+        "code": code,
+        "message": message,
+        "hint": hint,
+        "reference": reference,
+    }
+    return JSONResponse(body, status, media_type="application/problem+json")
+
+
+def reference_of(answer: JSONResponse) -> str:
+    """The reference that a problem document shows."""
+    found: str = json.loads(bytes(answer.body))["reference"]
+    return found
+
+
+def install(app: FastAPI) -> None:
+    """Answer every kind of error as a problem document."""
+
+    @app.exception_handler(PortalError)
+    async def portal_error(request: Request, error: PortalError) -> JSONResponse:
+        answer = problem(error.status, error.code, error.message, error.hint)
+        log.info(
+            "refused",
+            path=request.url.path,
+            code=error.code,
+            cause=error.cause,
+            reference=reference_of(answer),
+        )
+        return answer
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
+        return problem(
+            422,
+            "bad_request",
+            f"{where}: {first['msg']}.",
+            "The API's description is at /api/docs.",
+        )
+
+    @app.exception_handler(HTTPException)
+    async def http(_request: Request, error: HTTPException) -> JSONResponse:
+        return problem(
+            error.status_code,
+            "http_error",
+            str(error.detail),
+            "The API's description is at /api/docs.",
+        )
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        answer = problem(
+            500,
+            "internal",
+            "The portal could not finish this.",
+            "Tell your administrator the reference.",
+        )
+        log.error(
+            "unexpected", path=request.url.path, reference=reference_of(answer), exc_info=error
+        )
+        return answer

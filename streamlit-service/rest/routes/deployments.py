@@ -1,0 +1,145 @@
+"""A caller's deployments: ask for one, follow it, act on it, read its log."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+from portal import db, deployments
+from portal.context import Portal
+from portal.core.errors import PortalError
+from portal.core.models import Deployment, Order, State
+from portal.deployments import lifecycle
+
+from rest.dependencies import Caller, Product, Services, Wired
+from rest.views.deployments import DeploymentView, OrderBody
+
+EVENT_POLL_S = 0.2
+LOG_POLL_S = 0.7
+ENDED = {State.STOPPED, State.FAILED, State.REMOVED}
+KEEPALIVE_S = 15.0
+MAX_TAIL = 10_000
+UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+router = APIRouter(prefix="/deployments")
+
+
+@router.get("")
+def index(portal: Product, user: Caller) -> list[DeploymentView]:
+    return [_view(portal, found) for found in deployments.mine(portal, user)]
+
+
+@router.post("", status_code=202)
+def create(body: OrderBody, portal: Product, user: Caller) -> DeploymentView:
+    taken = {d.name for d in deployments.mine(portal, user)}
+    name = deployments.propose_name(body.image, taken) if body.name is None else body.name
+    order = Order(body.image, name, body.gpus, body.memory_gb, body.cpus, body.gpu_model, body.ssh)
+    return _view(portal, deployments.request(portal, user, order))
+
+
+@router.get("/{deployment_id}")
+def show(deployment_id: str, portal: Product, user: Caller) -> DeploymentView:
+    return _view(portal, deployments.get(portal, user, deployment_id))
+
+
+@router.delete("/{deployment_id}", status_code=202)
+def remove(deployment_id: str, portal: Product, user: Caller) -> DeploymentView:
+    return _view(portal, deployments.act(portal, user, deployment_id, "remove"))
+
+
+@router.post("/{deployment_id}/{action}", status_code=202)
+def act(
+    deployment_id: str, action: Literal["stop", "start", "restart"], portal: Product, user: Caller
+) -> DeploymentView:
+    return _view(portal, deployments.act(portal, user, deployment_id, action))
+
+
+@router.get("/{deployment_id}/events", response_class=StreamingResponse)
+def events(deployment_id: str, portal: Product, user: Caller) -> StreamingResponse:
+    first = deployments.get(portal, user, deployment_id)
+    return StreamingResponse(
+        _follow(portal, first), media_type="text/event-stream", headers=UNBUFFERED
+    )
+
+
+@router.get("/{deployment_id}/logs", response_class=StreamingResponse)
+def logs(
+    deployment_id: str,
+    services: Wired,
+    user: Caller,
+    tail: Annotated[int, Query(ge=1, le=MAX_TAIL)] = 200,
+    follow: bool = False,
+) -> StreamingResponse:
+    portal = services.portal
+    found = deployments.get(portal, user, deployment_id)
+    # Errors become a problem document, before the first byte.
+    first = services.worker.logs(found.id, tail=tail)
+    lines = _follow_log(services, found, first) if follow else _once(first)
+    return StreamingResponse(lines, media_type="text/plain; charset=utf-8", headers=UNBUFFERED)
+
+
+async def _once(text: bytes) -> AsyncIterator[bytes]:
+    yield text
+
+
+async def _follow_log(
+    services: Services, deployment: Deployment, first: bytes
+) -> AsyncIterator[bytes]:
+    """New lines until the container ends.
+
+    Asks again and again: no thread and no connection waits for a line.
+    """
+    text, stamp = first, ""
+    while True:
+        if text:
+            yield text
+            stamp = (
+                text.rsplit(b"\n", 2)[-2 if text.endswith(b"\n") else -1].split(b" ", 1)[0].decode()
+            )
+        await asyncio.sleep(LOG_POLL_S)
+        latest = await asyncio.to_thread(_again, services.portal, deployment.id)
+        if latest is None or (latest.state in ENDED and not text):
+            return
+        try:
+            text = await asyncio.to_thread(
+                services.worker.logs, deployment.id, tail=MAX_TAIL, since=stamp
+            )
+        except PortalError:
+            return
+
+
+async def _follow(portal: Portal, first: Deployment) -> AsyncIterator[str]:
+    """Every change until the deployment settles."""
+    latest: Deployment | None = first
+    shown, quiet = "", 0.0
+    while latest is not None:
+        event = _event(portal, latest)
+        if event != shown:
+            shown, quiet = event, 0.0
+            yield event
+        elif quiet >= KEEPALIVE_S:
+            quiet = 0.0
+            yield ": still working\n\n"
+        if latest.state not in lifecycle.UNSETTLED:
+            return
+        await asyncio.sleep(EVENT_POLL_S)
+        quiet += EVENT_POLL_S
+        latest = await asyncio.to_thread(_again, portal, latest.id)
+
+
+def _again(portal: Portal, deployment_id: str) -> Deployment | None:
+    with portal.store.reading() as tx:
+        return db.store.deployment(tx, deployment_id)
+
+
+def _event(portal: Portal, deployment: Deployment) -> str:
+    name = deployment.state if deployment.state in (State.RUNNING, State.FAILED) else "progress"
+    return (
+        f"event: {name}\ndata: {json.dumps(_view(portal, deployment).model_dump(mode='json'))}\n\n"
+    )
+
+
+def _view(portal: Portal, deployment: Deployment) -> DeploymentView:
+    return DeploymentView.of(deployment, portal.settings)

@@ -1,0 +1,1 @@
+"""What REST v1 shows and takes: the models of its OpenAPI description."""

@@ -1,0 +1,70 @@
+"""The two databases of the portal, for races: SQLite in a file, PostgreSQL in a container."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import docker
+import stack as stacks
+from docker.models.containers import Container
+from portal.db.store import Store
+from sqlalchemy.exc import OperationalError
+from stack import ROOT
+
+IMAGE = "container-portal-postgres:dev"
+PASSWORD = "only-for-tests"
+BOOT_S = 60
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """The URL of an empty database of Debian's PostgreSQL; gone afterwards."""
+    container = _run(folder, ports={"5432/tcp": ("127.0.0.1", 0)})
+    try:
+        container.reload()
+        port = container.attrs["NetworkSettings"]["Ports"]["5432/tcp"][0]["HostPort"]
+        url = f"postgresql+psycopg://portal:{PASSWORD}@127.0.0.1:{port}/portal"
+        _wait_for(url)
+        yield url
+    finally:
+        container.remove(force=True, v=True)
+
+
+def database_on(network: str, folder: Path) -> Container:
+    """One that listens on a Docker network."""
+    container = _run(folder, network=network)
+    deadline = time.monotonic() + BOOT_S
+    while container.exec_run(["bash", "-c", "</dev/tcp/127.0.0.1/5432"])[0]:
+        assert time.monotonic() < deadline, container.logs()
+        time.sleep(0.2)  # polling a boot
+    container.reload()
+    return container
+
+
+def _run(folder: Path, **options: Any) -> Container:
+    stacks.build(ROOT / "deployment" / "postgres", IMAGE)
+    secret = folder / "postgres_password"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o444)
+    folder.chmod(0o755)
+    mounts = {str(secret): {"bind": "/run/secrets/postgres_password", "mode": "ro"}}
+    return docker.from_env().containers.run(IMAGE, detach=True, volumes=mounts, **options)
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + BOOT_S
+    while True:
+        store = Store(url)
+        try:
+            store.migrate()
+            return
+        except OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)  # polling a boot
+        finally:
+            store.close()

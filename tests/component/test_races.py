@@ -1,0 +1,198 @@
+"""Everybody wants the last GPU at once: threads and processes, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from databases import postgresql
+from portal import db, deployments, users, vms
+from portal.context import Portal
+from portal.core.engine import GpuReport, SeenGpu
+from portal.core.errors import PortalError
+from portal.core.models import Order, Quota, State
+from portal.core.settings import Settings
+from portal.db.store import Store
+from portal.scheduling import admission, quotas
+from support.samples import CATALOG, approved, identity
+
+PEOPLE, PROCESSES = 20, 4
+GPUS = 3
+LEFT = 1
+"""GPUs that are free when the race for the last one begins."""
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("database")
+    if request.param == "sqlite":
+        yield f"sqlite:///{folder}/portal.db"
+    else:
+        with postgresql(folder) as address:
+            yield address
+
+
+def product(url: str) -> Portal:
+    """The product on a database, as a process of its own would have it."""
+    return Portal(
+        Settings(database_url=url, user_ports="10000-65499"),
+        Store(url),
+        CATALOG,
+        lambda: datetime.now(UTC),
+        lambda: None,
+    )
+
+
+@pytest.fixture
+def portal(url: str) -> Iterator[Portal]:
+    """One VM with three GPUs; nobody holds any."""
+    made = product(url)
+    made.store.migrate()
+    approved(made)
+    vm = vms.add(made, "test", "vm-race", "ssh://portal@vm-race", "10.0.0.9")
+    gpus = tuple(SeenGpu(f"GPU-race-{n}", n, "A100", None, 40, 0, 0, 40) for n in range(GPUS))
+    vms.saw_gpus(made, vm, GpuReport(gpus, "535.1", "12.2", "nvidia"))
+    yield made
+    with made.store.reading() as tx:
+        everybody = db.store.all_users(tx)
+    for user in everybody:
+        for one in deployments.mine(made, user):
+            deployments.act(made, user, one.id, "remove")
+            with made.store.transaction() as tx:
+                db.store.update_deployment(tx, one.id, state=State.REMOVED, slot=None)
+                db.ledger.release(tx, one.id, made.now())
+    made.store.close()
+
+
+@pytest.fixture
+def last_one(portal: Portal) -> None:
+    """All GPUs but the last are somebody's."""
+    early = users.user_of(portal, identity("6000000001", "Early Bird"))
+    deployments.request(
+        portal, early, Order("ml-cpu", "early", GPUS - LEFT, memory_gb=0.5, cpus=0.1)
+    )
+
+
+def want(url: str, first: int, count: int) -> None:
+    """`count` people ask for a GPU at the same moment; also run as a process of its own."""
+    made = product(url)
+    people = [users.user_of(made, identity(f"{8_000_000_000 + first + n}")) for n in range(count)]
+    start = threading.Barrier(count)
+
+    def ask(number: int) -> None:
+        start.wait()
+        try:
+            deployments.request(
+                made, people[number], Order("ml-cpu", "wish", 1, memory_gb=0.5, cpus=0.1)
+            )
+        except PortalError as refused:
+            print("refused", refused.code)
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(ask, range(count)))
+    made.store.close()
+
+
+def check(portal: Portal, asked: int) -> None:
+    """One gets the last GPU; everybody else is in line, each at a place of their own."""
+    with portal.store.transaction() as tx:
+        admission.serve(portal, tx)
+    with portal.store.reading() as tx:
+        held = db.ledger.leased_gpus(tx)
+        starting = [one for one in db.store.live_deployments(tx) if one.state is State.PENDING]
+        waiting = db.store.waiting(tx)
+        assert db.audit.verify(tx).broken_at is None
+    assert len(held) == GPUS
+    assert len([one for one in starting if one.name == "wish"]) == LEFT
+    assert {uuid: one.id for one in starting for uuid in one.gpu_uuids} == held
+    assert sorted(one.position or 0 for one in waiting) == list(range(1, asked - LEFT + 1))
+
+
+def test_a_hundred_threads_want_the_last_gpu(portal: Portal, url: str, last_one: None) -> None:
+    want(url, 0, 100)
+    check(portal, 100)
+
+
+def test_four_processes_want_the_last_gpu(portal: Portal, url: str, last_one: None) -> None:
+    script, where = (
+        f"import test_races; test_races.want({url!r}, ",
+        {
+            **os.environ,
+            "PYTHONPATH": ":".join(sys.path),
+        },
+    )
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", f"{script}{1000 + number * PEOPLE}, {PEOPLE})"],
+            env=where,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for number in range(PROCESSES)
+    ]
+    for process in running:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert "refused" not in out, out
+    check(portal, PEOPLE * PROCESSES)
+
+
+def test_first_sights_and_quotas_at_the_same_moment_do_not_collide(portal: Portal) -> None:
+    start = threading.Barrier(8)
+
+    def arrive(number: int) -> int:
+        start.wait()
+        user = users.user_of(portal, identity(f"{5_000_000_000 + number}"))
+        quotas.set_quota(portal, "test", "default", "", Quota(gpus=9))
+        return user.range_index
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(arrive, range(8)))) == 8
+    quotas.set_quota(portal, "test", "default", "", None)
+
+
+def test_a_quota_is_never_exceeded_however_many_ask_at_once(portal: Portal) -> None:
+    jane = users.user_of(portal, identity("7000000001", "Jane Q Doe"))
+    quotas.set_quota(portal, "test", "user", jane.subject, Quota(gpus=2))
+    start = threading.Barrier(16)
+
+    def ask(number: int) -> str:
+        start.wait()
+        try:
+            deployments.request(
+                portal, jane, Order("ml-cpu", f"n{number}", 1, memory_gb=0.5, cpus=0.1)
+            )
+        except PortalError as refused:
+            return refused.code
+        return "granted"
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(ask, range(16)))
+    assert sorted(answers) == ["granted"] * 2 + ["over_gpus"] * 14
+
+
+def test_who_waits_is_served_once_however_many_look(portal: Portal) -> None:
+    jane, john = (users.user_of(portal, identity(f"700000000{n}")) for n in (2, 3))
+    held = deployments.request(portal, jane, Order("ml-cpu", "all", 2, memory_gb=0.5, cpus=0.1))
+    waiting = deployments.request(
+        portal, john, Order("ml-cpu", "later", 2, memory_gb=0.5, cpus=0.1)
+    )
+    assert waiting.state is State.WAITING
+    with portal.store.transaction() as tx:
+        db.ledger.release(tx, held.id, portal.now(), db.ledger.RUN)
+        db.store.update_deployment(tx, held.id, state=State.STOPPED, gpu_uuids=None)
+
+    def serve(_: int) -> list[str]:
+        with portal.store.transaction() as tx:
+            return [one.id for one in admission.serve(portal, tx)]
+
+    with ThreadPoolExecutor(8) as pool:
+        started = [one for found in pool.map(serve, range(16)) for one in found]
+    assert started == [waiting.id]

@@ -1,0 +1,249 @@
+"""The real system once per session: nginx, services, registry, VMs over SSH, browsers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+import pytest
+import stack as stacks
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from stack import ROOT, Stack
+
+from harness import fleet as fleets
+from harness.fleet import Fleet, TestVm
+from harness.people import Person, photograph
+
+NEWER_DRIVER = "540.10"  # than one of the GPU VMs has, older than the other's
+# A second loopback address, so that the tests run beside a demo. On macOS set it to 127.0.0.1 and
+# stop the demo.
+BIND = os.environ.get("PORTAL_TEST_BIND", "127.0.0.2")
+PORTS = (
+    8443,
+    *range(10000, 10003),
+    *range(10010, 10012),
+    *range(10100, 10102),
+    *range(10200, 10202),
+)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The running portal with ml-cpu approved. Gone afterwards, with its data."""
+    say: Callable[[str], None] = lambda text: print(text, flush=True)  # noqa: E731
+    # While writing tests: the next run starts at once.
+    kept = bool(os.environ.get("PORTAL_TEST_KEEP"))
+    home = ROOT / ".cache" / "test-stack" if kept else tmp_path_factory.mktemp("portal")
+    system = Stack(
+        home=home,
+        project="portal-test",
+        host=BIND,
+        bind=BIND,
+        registry_port=5543,
+        registry_host="registry:5000",
+        subnet="172.30.98",
+        environment="test",
+        settings={
+            "PORTAL_IMAGES": str(_images(home)),
+            "PORTAL_GPU_INTERVAL_S": "1",
+            "PORTAL_PREPULL": "false",
+            "PORTAL_SIGNATURE_TTL_S": "1",
+        },
+    )
+    if not kept:
+        clear(system)
+    system.make_secrets()
+    stacks.build_services(say)
+    system.make_signing_key()
+    fleets.build_image()
+    try:
+        system.up()
+        system.publish("ml-cpu", say=say)
+        system.publish("gpu-jupyter", say=say)
+        yield system
+    finally:
+        if not kept:
+            clear(system)
+
+
+def _images(home: Path) -> Path:
+    """The images, gpu-jupyter asking for a driver that only one of the GPU VMs has."""
+    home.mkdir(parents=True, exist_ok=True)
+    folder = home / "images"
+    shutil.copytree(
+        ROOT / "images", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.crt")
+    )
+    path = folder / "gpu-jupyter" / "image.yaml"
+    path.write_text(re.sub(r'min_driver: ".*"', f'min_driver: "{NEWER_DRIVER}"', path.read_text()))
+    folder.chmod(0o755)
+    return folder
+
+
+def clear(system: Stack) -> None:
+    """Remove what an interrupted session left."""
+    for container in docker.from_env().containers.list(
+        all=True, filters={"name": f"{system.project}-vm"}
+    ):
+        container.remove(force=True, v=True)
+    if (system.home / "secrets").exists():
+        system.down(volumes=True)
+    else:
+        project = f"com.docker.compose.project={system.project}"
+        client = docker.from_env()
+        for container in client.containers.list(all=True, filters={"label": project}):
+            container.remove(force=True, v=True)
+        for network in client.networks.list(filters={"label": project}):
+            network.remove()
+        for volume in client.volumes.list(filters={"label": project}):
+            volume.remove(force=True)
+
+
+@pytest.fixture(scope="session")
+def fleet(stack: Stack) -> Iterator[Fleet]:
+    vms = Fleet(stack)
+    yield vms
+    if not os.environ.get("PORTAL_TEST_KEEP"):
+        vms.close()
+
+
+@pytest.fixture(scope="session")
+def vm_a(fleet: Fleet, stack: Stack) -> TestVm:
+    """The pool's VM."""
+    vm = fleet.add("vm-a")  # known again when the stack was kept: adding the same changes nothing
+    stack.admin("vm", "add", "vm-a", "--engine", vm.engine_url, "--address", vm.address)
+    return vm
+
+
+@pytest.fixture(scope="session")
+def person(stack: Stack) -> Iterator[Callable[[str], Person]]:
+    made: dict[str, Person] = {}
+
+    def get(name: str) -> Person:
+        if name not in made:
+            context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
+            context.load_cert_chain(stack.certs / f"{name}.crt", stack.certs / f"{name}.key")
+            made[name] = Person(
+                name,
+                httpx.Client(
+                    base_url=stack.url,
+                    verify=context,
+                    timeout=30,
+                    trust_env=False,
+                    limits=httpx.Limits(max_connections=200),
+                ),
+            )
+        return made[name]
+
+    yield get
+    for one in made.values():
+        one.http.close()
+
+
+@pytest.fixture
+def jane(person: Callable[[str], Person]) -> Iterator[Person]:
+    """Jane, the first user: her ports are 10000-10099; without containers afterwards."""
+    one = person("jane")
+    assert one.http.get("/api/v1/me").json()["ports"] == [10000, 10099]
+    yield one
+    one.remove_all()
+
+
+@pytest.fixture
+def john(jane: Person, person: Callable[[str], Person]) -> Iterator[Person]:
+    one = person("john")
+    assert one.http.get("/api/v1/me").json()["ports"] == [10100, 10199]
+    yield one
+    one.remove_all()
+
+
+@pytest.fixture
+def ray(john: Person, person: Callable[[str], Person]) -> Iterator[Person]:
+    """The administrator."""
+    one = person("admin")
+    assert one.http.get("/api/v1/me").json()["role"] == "admin"
+    yield one
+    one.remove_all()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=30_000)  # a page may load while two cores also build images
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    path = next(found for name in names if name and (found := shutil.which(name)))
+    with sync_playwright() as playwright:
+        arguments = [
+            "--no-sandbox",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ]
+        chromium = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def browser_of(
+    browser: Browser, stack: Stack, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Page]]:
+    """A page in a fresh browser of a person, whose card is in (or nobody's, for "")."""
+    contexts: list[BrowserContext] = []
+
+    def open_browser(name: str, **options: Any) -> Page:
+        certificates: list[Any] = (
+            [
+                {
+                    "origin": f"https://{stack.host}:{port}",
+                    "certPath": stack.certs / f"{name}.crt",
+                    "keyPath": stack.certs / f"{name}.key",
+                }
+                for port in PORTS
+            ]
+            if name
+            else []
+        )
+        context = browser.new_context(
+            ignore_https_errors=True, client_certificates=certificates, **options
+        )
+        context.set_default_timeout(30_000)
+        contexts.append(context)
+        return context.new_page()
+
+    yield open_browser
+    if getattr(request.node, "failed", False):
+        for index, context in enumerate(contexts):
+            for number, page in enumerate(context.pages):
+                photograph(page, f"failed-{request.node.name}-{index}-{number}", wait=False)
+    for context in contexts:
+        context.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """When something fails, print what the services said."""
+    report = yield
+    if report.failed:
+        item.failed = True  # type: ignore[attr-defined]
+        done = subprocess.run(
+            ["docker", "ps", "-aq", "--filter", "label=com.docker.compose.project=portal-test"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for container in done.stdout.split():
+            said = subprocess.run(
+                ["docker", "logs", "--tail", "25", container],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            report.sections.append((f"container {container}", said.stdout + said.stderr))
+    return report

@@ -1,0 +1,268 @@
+"""health-check.sh against a healthy portal and broken ones: each named, with a way out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from harness.people import wait_until
+from harness.production_system import VM, containers
+from stack import ROOT, Stack
+
+CHECK = ROOT / "scripts" / "health-check.sh"
+SECTIONS = set(
+    re.findall(
+        r'<a id="([^"]+)"></a>', (ROOT / "docs" / "TROUBLESHOOTING.md").read_text(encoding="utf-8")
+    )
+)
+
+
+def check(system: Stack, *arguments: str, **settings: str) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run(
+        [CHECK, "--json", *arguments],
+        env={**system.variables(), **settings},
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, found
+
+
+def wrong(found: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(one["check"], one["subject"]) for one in found["findings"] if one["state"] != "ok"}
+
+
+@contextmanager
+def stopped(system: Stack, service: str) -> Iterator[None]:
+    system.compose("stop", "-t", "3", service, capture=True)
+    try:
+        yield
+    finally:
+        system.compose("up", "-d", "--wait", "--no-recreate", capture=True)
+
+
+@pytest.fixture
+def changed(production: Stack) -> Iterator[Callable[[str, bytes], None]]:
+    """Another content for a secret file, for a while."""
+    kept: dict[Path, bytes] = {}
+
+    def change(name: str, content: bytes) -> None:
+        path = production.home / "secrets" / name
+        kept[path] = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(content)
+
+    yield change
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+
+def certificate(days: int) -> bytes:
+    """Of nobody, good for so many days."""
+    made = subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ed25519",
+            "-nodes",
+            "-keyout",
+            "/dev/null",
+            "-subj",
+            "/CN=test",
+            "-days",
+            str(days),
+        ],
+        capture_output=True,
+        check=False,
+    )
+    return made.stdout
+
+
+def test_a_portal_that_is_well_says_so(production: Stack) -> None:
+    production.compose(
+        "exec", "-T", "backup", "python3", "admin.py", "backup", "/backups", capture=True
+    )
+    code, found = check(
+        production,
+        PORTAL_CERTIFICATE_WARNING_DAYS="1",
+        PORTAL_DISK_WARNING_PERCENT="101",
+        PORTAL_DISK_CRITICAL_PERCENT="101",
+    )
+    told = {(one["check"], one["subject"]) for one in found["findings"]}
+    assert {
+        ("services", "api"),
+        ("database", "database"),
+        ("registry", "registry"),
+        ("proxy", "127.0.0.3:8443"),
+        ("certificate", "the server"),
+        ("backup", "backup"),
+    } <= told
+    # A VM of the tests, without a firewall.
+    assert wrong(found) <= {
+        ("firewall", VM),
+        ("ports", VM),
+        ("clock", "this machine"),
+    }
+    assert code in (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("service", "check_name", "subject"),
+    [
+        ("postgres", "database", "database"),
+        ("registry", "registry", "registry"),
+        ("proxy", "services", "proxy"),
+        ("worker", "services", "worker"),
+        ("ui", "services", "ui"),
+    ],
+)
+def test_a_service_that_is_down(
+    production: Stack, service: str, check_name: str, subject: str
+) -> None:
+    with stopped(production, service):
+        code, found = check(production)
+    assert code == 2
+    assert {(check_name, subject), ("services", service)} <= wrong(found)
+
+
+def test_a_certificate_that_expires_soon(
+    production: Stack, changed: Callable[[str, bytes], None]
+) -> None:
+    changed("server_cert", certificate(5))
+    found = check(production)[1]
+    says = next(one["says"] for one in found["findings"] if one["subject"] == "the server")
+    assert re.fullmatch(r"The certificate of the server expires in [45] days\.", says)
+
+
+def test_something_that_is_no_certificate(
+    production: Stack, changed: Callable[[str, bytes], None]
+) -> None:
+    changed("registry_ca", b"not a certificate")
+    code, found = check(production)
+    assert code == 2
+    assert any("holds no certificate" in one["says"] for one in found["findings"])
+
+
+def test_a_revocation_list_that_did_not_come(production: Stack) -> None:
+    kept = (production.crls / "people.crl").rename(production.home / "people.crl")
+    try:
+        code, found = check(production)
+    finally:
+        kept.rename(production.crls / "people.crl")
+    assert code == 2
+    assert ("revocation", "Container Portal Demo ID CA-1") in wrong(found)
+
+
+def test_a_disk_that_is_full(production: Stack) -> None:
+    code, found = check(production, PORTAL_DISK_CRITICAL_PERCENT="1")
+    assert code == 2
+    assert any(one["check"] == "disk" and "% full" in one["says"] for one in found["findings"])
+
+
+def test_a_vm_that_cannot_be_reached(production: Stack) -> None:
+    box = docker.from_env().containers.get(f"{production.project}-{VM}")
+    box.exec_run(["pkill", "-x", "sshd"])
+    try:
+        wait_until(lambda: ("vm", VM) in wrong(check(production)[1]), "it is named", 60)
+    finally:
+        box.exec_run(["/usr/sbin/sshd", "-E", "/var/log/sshd.log"])
+    wait_until(lambda: ("vm", VM) not in wrong(check(production)[1]), "it is back", 60)
+
+
+def test_a_vm_that_was_not_proven(production: Stack) -> None:
+    address = containers(production, "registry")[0].attrs["NetworkSettings"]["Networks"]
+    host = next(iter(address.values()))["IPAddress"]
+    with pytest.raises(Exception, match="cannot be used"):
+        production.admin(
+            "vm", "setup", "vm-none", "--engine", "ssh://portal@registry", "--address", host
+        )
+    try:
+        wait_until(lambda: ("vm", "vm-none") in wrong(check(production)[1]), "it is named", 60)
+    finally:
+        production.admin("vm", "remove", "vm-none")
+
+
+def test_a_compose_file_that_cannot_be_read(production: Stack) -> None:
+    code, found = check(production, PORTAL_USER_PORTS="not ports")
+    assert code == 2
+    assert ("services", "compose") in wrong(found)
+
+
+def test_it_works_from_anywhere_with_the_settings_in_an_env_file(
+    production: Stack, tmp_path: Path
+) -> None:
+    for part in ("deployment", "scripts"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns(".env"))
+    shutil.copytree(production.home / "secrets", tmp_path / "deployment" / "secrets")
+    settings = {
+        name: value
+        for name, value in production.variables().items()
+        if os.environ.get(name) != value
+    }
+    settings |= {"COMPOSE_FILE": ":".join(production.files), "PORTAL_SECRETS": "./secrets"}
+    lines = [
+        f'{name}="{value}"  # as an administrator may write it' for name, value in settings.items()
+    ]
+    (tmp_path / "deployment" / ".env").write_text("\n".join(lines))
+    plain = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PORTAL_", "COMPOSE_"))
+    }
+    done = subprocess.run(
+        [tmp_path / "scripts" / "health-check.sh", "--json"],
+        env=plain,
+        cwd="/",
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    told = {(one["check"], one["subject"]): one["state"] for one in found["findings"]}
+    assert (
+        told["services", "api"]
+        == told["services", "postgres"]
+        == told["proxy", "127.0.0.3:8443"]
+        == "ok"
+    ), found
+    assert told["certificate", "the server"] in ("ok", "warning")
+
+
+def test_a_proof_on_request_tries_no_container_where_it_would_not_be_kept_apart(
+    production: Stack,
+) -> None:
+    """This VM has no firewall; setup-vm.sh's own tests run the verification to its end."""
+    found = check(production, "--deploy", VM)[1]
+    said = [one["says"] for one in found["findings"] if one["check"] == "deploy"]
+    assert any(text.startswith("Docker Engine ") for text in said), said
+    assert any("has no firewall" in text for text in said), said
+
+
+def test_every_finding_leads_to_a_section_and_every_text_is_readable(production: Stack) -> None:
+    done = subprocess.run(
+        [CHECK],
+        env={**production.variables(), "PORTAL_DISK_CRITICAL_PERCENT": "1"},
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert "run:  docker system df" in done.stdout
+    assert re.search(r"critical: \d+ critical, \d+ warnings, \d+ well", done.stdout)
+    told = set(re.findall(r"TROUBLESHOOTING.md#(\S+)", done.stdout))
+    assert told and told <= SECTIONS

@@ -1,0 +1,329 @@
+"""Who can reach what: measured everywhere, and compared with docs/SECURITY.md's table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+import docker
+import pytest
+import stack as stacks
+from databases import database_on
+from docker.models.containers import Container
+from harness import HARNESS
+from harness.machines import Hall, Machine
+from harness.people import Person, photograph, wait_until
+from playwright.sync_api import Page, expect
+from stack import ROOT, Stack
+
+KNOCK = "timeout 3 bash -c '</dev/tcp/{host}/{port}' 2>/dev/null && echo open || echo closed"
+NOT_OURS = "your network's"
+"""What the portal cannot decide: VMs, portal and workstation are on one network in this test."""
+WORKSTATION = "container-portal-test-workstation:dev"
+
+
+@dataclass
+class World:
+    """Two machines prepared by setup-vm.sh: Jane and John on the first, John on the second."""
+
+    stack: Stack
+    first: Machine
+    second: Machine
+    workstation: Container
+    database: str
+    containers: dict[str, str] = field(default_factory=dict)
+    """Whose container → its name on its machine."""
+
+    def knock(self, place: str, host: str, port: int) -> str:
+        """ "open" or "closed", as it is from a place."""
+        script = KNOCK.format(host=host, port=port)
+        # From its network; the VM's own shell, the image need not have one.
+        if place.startswith("a container of"):
+            machine = self.second if place.endswith("another VM") else self.first
+            process = f"$(docker inspect -f '{{{{.State.Pid}}}}' {self.containers[place]})"
+            return machine.run(f"nsenter --net --target {process} {script}").strip()
+        box = (
+            self.workstation
+            if place == "a workstation"
+            else docker.from_env().containers.get("portal-test-proxy-1")
+        )
+        said = box.exec_run(["bash", "-c", script])[1]
+        assert isinstance(said, bytes)
+        return said.decode().strip()
+
+    def inner(self) -> str:
+        """The address of A's container on its VM, with a route to it over the VM."""
+        found = self.first.run(
+            "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "
+            + self.containers["a container of A"]
+        ).strip()
+        route = f"ip route replace {found}/32 via {self.first.address}"
+        self.second.run(route)
+        code, said = self.workstation.exec_run(route.split())
+        assert code == 0, said
+        return found
+
+    def targets(self) -> dict[str, list[tuple[str, int]]]:
+        """What the columns of the table mean: one door of each closes the cell for good."""
+        inner = self.inner()
+        [api], [worker], [proxy] = (
+            self.stack.addresses(name) for name in ("api", "worker", "proxy")
+        )
+        return {
+            "A's notebook and TensorBoard": [
+                (self.first.address, 10000),
+                (self.first.address, 10001),
+                (inner, 8888),
+            ],
+            "A's SSH": [(self.first.address, 10002)],
+            "the VM's SSH": [(self.first.address, 22)],
+            "the VM's engine": [(self.first.address, 2375), (self.first.address, 2376)],
+            "the portal": [(proxy, 8443), (api, 8000), (worker, 9000)],
+            "the database": [(self.database, 5432)],
+        }
+
+    def measured(self) -> dict[str, dict[str, str]]:
+        """Row → column → "open" when any door is, as it is now."""
+        found: dict[str, dict[str, str]] = {}
+        for place in rows():
+            found[place] = {}
+            for column, doors in self.targets().items():
+                if promised()[place][column] == NOT_OURS:
+                    found[place][column] = NOT_OURS
+                    continue
+                itself = place == "a container of A" and column.startswith("A's")
+                states = {
+                    self.knock(place, *door)
+                    for door in doors
+                    if not itself or door[0] == self.first.address
+                }
+                found[place][column] = "open" if "open" in states else "closed"
+        return found
+
+
+def table() -> list[list[str]]:
+    """The rows of SECURITY.md's isolation matrix, the header first."""
+    text = (ROOT / "docs" / "SECURITY.md").read_text(encoding="utf-8")
+    part = text.partition("<!-- isolation matrix -->")[2].partition("<!-- end -->")[0]
+    lines = [line for line in part.strip().splitlines() if not re.fullmatch(r"[|\s-]+", line)]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def rows() -> list[str]:
+    return [row[0] for row in table()[1:]]
+
+
+def promised() -> dict[str, dict[str, str]]:
+    head, *body = table()
+    return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in body}
+
+
+@pytest.fixture(scope="module")
+def world(
+    stack: Stack, person: Callable[[str], Person], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    hall = Hall(stack)
+    stacks.build(HARNESS / "workstation", WORKSTATION)
+    network = f"{stack.project}_portal"
+    # To set a route.
+    desk = docker.from_env().containers.run(
+        WORKSTATION, detach=True, network=network, init=True, cap_add=["NET_ADMIN"]
+    )
+    database = database_on(network, tmp_path_factory.mktemp("database"))
+    people = {name: person(name) for name in ("jane", "john")}
+    for one in people.values():
+        one.http.get("/api/v1/me").raise_for_status()
+    active = [vm["name"] for vm in hall.vms() if vm["state"] == "active"]
+    try:
+        first, second = hall.add("debian-12", 222), hall.add("debian-13", 223)
+        for machine in (first, second):
+            done = hall.setup("--name", machine.name, machine.address)
+            assert done.returncode == 0, done.stdout
+        made = World(
+            stack,
+            first,
+            second,
+            desk,
+            database.attrs["NetworkSettings"]["Networks"][network]["IPAddress"],
+        )
+        # B first: each VM gives the first network to whoever comes first, and A's must not be B's
+        # on the other VM.
+        orders = (
+            ("john", "a container of B", first),
+            ("jane", "a container of A", first),
+            ("john", "a container of B on another VM", second),
+        )
+        for name in active:
+            stack.admin("vm", "drain", name)
+        for who, place, machine in orders:
+            other = second if machine is first else first
+            stack.admin("vm", "drain", other.name)
+            deployed = people[who].deploy(
+                place.replace("a container of ", "").replace(" ", "-").lower(), ssh=True
+            )
+            settled = people[who].settled(deployed["id"])
+            assert (settled["state"], settled["vm"]) == ("running", machine.name), settled
+            made.containers[place] = f"portal-{deployed['id']}"
+            stack.admin("vm", "activate", other.name)
+        yield made
+    finally:
+        for one in people.values():
+            one.remove_all()
+        for vm in (f"vm-{name}" for name in ("debian-12", "debian-13")):
+            stack.admin("vm", "remove", vm, "--if-there")
+        for name in active:
+            stack.admin("vm", "activate", name)
+        hall.close()
+        for box in (desk, database):
+            box.remove(force=True, v=True)
+
+
+def settled_again(world: World, machine: Machine) -> None:
+    """After the engine was away: containers are up again, by the portal or the engine."""
+    wait_until(
+        lambda: "10000" in machine.run("docker ps --format '{{.Ports}}'", check=False),
+        "containers run",
+        60,
+    )
+    wait_until(
+        lambda: world.knock("the gateway", machine.address, 10000) == "open",
+        "A's notebook answers",
+        60,
+    )
+
+
+def test_the_matrix_after_setup(world: World) -> None:
+    assert world.measured() == promised()
+
+
+def test_the_matrix_after_the_engine_was_restarted(world: World) -> None:
+    world.first.run("systemctl restart docker")
+    settled_again(world, world.first)
+    assert world.measured() == promised()
+
+
+def test_containers_reach_no_cloud_metadata_and_no_internal_network(world: World) -> None:
+    for host in ("169.254.169.254", world.second.address, f"{world.stack.subnet}.1"):
+        for port in (22, 80, 10100):
+            assert world.knock("a container of A", host, port) == "closed", (host, port)
+    counted = world.first.run("nft list chain inet container_portal from_containers")
+    metadata = re.search(r'counter packets (\d+) .*"cloud metadata"', counted)
+    assert metadata and int(metadata[1]) > 0, counted
+
+
+def test_who_may_use_ssh_is_a_setting(world: World) -> None:
+    hall = Hall(world.stack, {world.first.name: world.first})
+    world.workstation.reload()
+    address = world.workstation.attrs["NetworkSettings"]["Networks"][
+        f"{world.stack.project}_portal"
+    ]["IPAddress"]
+    for networks, state in ((f"{address}/32", "open"), ("", "closed")):
+        done = hall.setup(
+            "--name", world.first.name, world.first.address, PORTAL_SSH_NETWORKS=networks
+        )
+        assert done.returncode == 0, done.stdout
+        assert world.knock("a workstation", world.first.address, 10002) == state
+        assert world.knock("a workstation", world.first.address, 10000) == "closed"
+
+
+@pytest.mark.parametrize(
+    ("egress", "doors"),
+    [
+        ("none", {9: "dropped", 10: "dropped"}),
+        ("proxy", {9: "let out", 10: "dropped"}),
+        ("open", {9: "let out", 10: "let out"}),
+    ],
+)
+def test_the_way_out_is_a_setting(world: World, egress: str, doors: dict[int, str]) -> None:
+    """An address outside the internal network: this host's on Docker's own bridge."""
+    subnet = docker.from_env().networks.get("bridge").attrs["IPAM"]["Config"][0]["Subnet"]
+    outside = str(next(ip_network(subnet).hosts()))
+    hall = Hall(world.stack, {world.first.name: world.first})
+    done = hall.setup(
+        "--name",
+        world.first.name,
+        world.first.address,
+        PORTAL_EGRESS=egress,
+        PORTAL_EGRESS_PROXY=f"{outside}:9" if egress == "proxy" else "",
+    )
+    assert done.returncode == 0, done.stdout
+    found = {}
+    for port in doors:
+        before = world.first.run("nft list chain inet container_portal from_containers")
+        world.knock("a container of A", outside, port)
+        dropped = world.first.run("nft list chain inet container_portal from_containers") != before
+        found[port] = "dropped" if dropped else "let out"
+    assert found == doors
+
+
+def test_the_portals_key_reaches_the_engines_socket_and_nothing_else_through_a_vm(
+    world: World,
+) -> None:
+    script = (
+        "import asyncio, asyncssh, sys\n"
+        "async def main():\n"
+        f"    async with asyncssh.connect('{world.first.address}', username='portal',\n"
+        "            client_keys=['/run/secrets/ssh_key'], known_hosts=None) as ssh:\n"
+        "        await ssh.open_unix_connection('/var/run/docker.sock')\n"
+        "        print('socket')\n"
+        "        try:\n"
+        f"            await ssh.open_connection('{world.second.address}', 22)\n"
+        "            print('tcp')\n"
+        "        except asyncssh.ChannelOpenError as refused: print('refused')\n"
+        "asyncio.run(main())"
+    )
+    said = world.stack.compose("exec", "-T", "worker", "python3", "-c", script, capture=True)
+    assert said.split() == ["socket", "refused"]
+
+
+def test_a_firewall_that_somebody_took_away_is_an_alarm_and_goes_when_it_is_back(
+    world: World, person: Callable[[str], Person], browser_of: Callable[..., Page]
+) -> None:
+    person("admin").http.get("/api/v1/me").raise_for_status()
+    world.first.run("nft delete table inet container_portal")
+    page = browser_of("admin")
+    page.goto(f"{world.stack.url}/vms")
+
+    def firewall() -> str:
+        return next(
+            str(vm["firewall"]) for vm in Hall(world.stack).vms() if vm["name"] == world.first.name
+        )
+
+    wait_until(lambda: firewall() == "missing", "the worker notices", 60)
+    page.reload()
+    alarm = (
+        page.get_by_test_id("stAlert")
+        .filter(has_text="has no firewall")
+        .filter(has_text=world.first.name)
+    )
+    expect(alarm).to_be_visible()
+    photograph(page, "vm-alarm")
+    world.first.run("systemctl reload container-portal-firewall")
+    wait_until(lambda: firewall() == "ok", "the worker notices", 60)
+    page.reload()
+    expect(page.get_by_role("heading", name="VMs")).to_be_visible()
+    expect(alarm).to_have_count(0)
+
+
+def test_the_matrix_after_a_power_cut(world: World, person: Callable[[str], Person]) -> None:
+    """The rules are there before Docker is; people start their containers again."""
+    world.first.power_cycle()
+    assert world.first.run("portal-firewall check").strip() == "ok"
+    when = world.first.run(
+        "for unit in container-portal-firewall docker; do "
+        "systemctl show -p ActiveEnterTimestampMonotonic --value $unit; done"
+    )
+    firewall, engine = (int(line) for line in when.split())
+    assert firewall < engine
+    for who, place in (("jane", "a container of A"), ("john", "a container of B")):
+        one, deployment = person(who), world.containers[place].removeprefix("portal-")
+
+        def state(one: Person = one, deployment: str = deployment) -> str:
+            return str(one.http.get(f"/api/v1/deployments/{deployment}").json()["state"])
+
+        wait_until(lambda: state() == "stopped", "the portal notices that it stopped", 60)
+        one.act(deployment, "start")
+        assert one.settled(deployment)["state"] == "running"
+    assert world.measured() == promised()

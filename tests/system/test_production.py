@@ -1,0 +1,206 @@
+"""Production for real: PostgreSQL, two pages, two APIs; killed, upgraded, lost, restored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+import pytest
+from harness.people import Person, wait_until
+from harness.production_system import client, containers, somebody
+from stack import Stack
+
+SERVICES = ("api", "ui", "worker", "proxy", "registry", "postgres", "backup")
+TO_0003 = """
+ALTER TABLE vms DROP COLUMN firewall, DROP COLUMN disk_free_gb, DROP COLUMN clock_skew_s,
+  DROP COLUMN checked_at, DROP COLUMN synchronised, DROP COLUMN ports_reserved;
+UPDATE alembic_version SET version_num = '0003';
+"""
+
+
+@pytest.fixture
+def jane(production: Stack) -> Iterator[Person]:
+    with somebody(production, "jane") as one:
+        yield one
+
+
+def runs(jane: Person) -> dict[str, Any]:
+    made = jane.deploy("in-production")
+    settled = jane.settled(made["id"])
+    assert settled["state"] == "running", settled
+    return settled
+
+
+def notebook_answers(system: Stack, jane: Person) -> bool:
+    try:
+        return jane.http.get(f"https://{system.host}:10000/api").status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_have_no_rights_that_they_do_not_need(production: Stack, service: str) -> None:
+    found = containers(production, service)
+    assert len(found) == (2 if service in ("api", "ui") else 1)
+    for one in found:
+        host = one.attrs["HostConfig"]
+        assert host["ReadonlyRootfs"], service
+        assert host["CapDrop"] == ["ALL"], service
+        assert "no-new-privileges:true" in host["SecurityOpt"], service
+        assert host["RestartPolicy"]["Name"] == "always", service
+        assert host["Memory"] > 0 and host["NanoCpus"] > 0 and host["PidsLimit"] > 0, service
+        uid = one.exec_run(["id", "-u"])[1]
+        assert isinstance(uid, bytes) and uid.strip() not in (b"", b"0"), service
+        assert not any(
+            "docker.sock" in (mount.get("Source") or "") for mount in one.attrs["Mounts"]
+        ), service
+        secrets = (production.home / "secrets" / "postgres_password").read_text()
+        assert secrets not in json.dumps(one.attrs), service
+
+
+def test_a_person_stays_with_one_page_and_people_are_spread(production: Stack) -> None:
+    found = production.compose(
+        "exec", "-T", "proxy", "cat", "/run/nginx/upstreams.conf", capture=True
+    )
+    assert found.count(":8501 ") == 2
+    assert found.count(":8000 ") == 2
+    assert "hash $ssl_client_fingerprint" in found
+
+
+def test_the_main_job_on_postgresql(production: Stack, jane: Person) -> None:
+    runs(jane)
+    wait_until(lambda: notebook_answers(production, jane), "Jupyter through the gateway")
+
+
+@pytest.mark.parametrize(
+    ("service", "signal"),
+    [
+        ("api", "TERM"),
+        ("ui", "TERM"),
+        ("worker", "KILL"),
+        ("proxy", "TERM"),
+        ("registry", "TERM"),
+        ("postgres", "INT"),
+    ],
+)
+def test_a_service_that_dies_comes_back_and_loses_nothing(
+    production: Stack, jane: Person, service: str, signal: str
+) -> None:
+    made = runs(jane)
+    victim = containers(production, service)[0]
+    started = victim.attrs["State"]["StartedAt"]
+    # Where there is an init, it is the program that dies; the init follows it.
+    pid = "$(cat /proc/1/task/1/children)" if victim.attrs["HostConfig"].get("Init") else "1"
+    victim.exec_run(["sh", "-c", f"kill -{signal} {pid}"])
+
+    def back() -> bool:
+        victim.reload()
+        state = victim.attrs["State"]
+        return bool(
+            state["StartedAt"] != started
+            and state["Running"]
+            and state["Health"]["Status"] == "healthy"
+        )
+
+    # The engine starts a process for each of the published ports.
+    wait_until(back, f"{service} is back", 120)
+    wait_until(lambda: notebook_answers(production, jane), "the notebook answers")
+
+    def still_running() -> bool:
+        try:
+            found = jane.http.get(f"/api/v1/deployments/{made['id']}")
+        except httpx.HTTPError:
+            return False
+        return found.status_code == httpx.codes.OK and found.json()["state"] == "running"
+
+    wait_until(still_running, "it runs, as before")
+    assert "whole" in production.admin("audit", "verify")
+
+
+def me(production: Stack) -> int:
+    """On a connection of its own: nginx's reload may close an idle one."""
+    with client(production, "jane") as http:
+        return http.get("/api/v1/me").status_code
+
+
+def test_one_replica_is_enough(production: Stack, jane: Person) -> None:
+    """While one api is away no request fails: nginx goes on to the other."""
+    runs(jane)
+    victim = containers(production, "api")[0]
+    victim.stop(timeout=3)
+    try:
+        answers = [me(production) for _ in range(6)]
+    finally:
+        victim.start()
+    assert answers == [httpx.codes.OK] * 6
+
+
+def test_an_upgrade_leaves_containers_running(production: Stack, jane: Person) -> None:
+    made = runs(jane)
+    production.compose("stop", "proxy", "api", "ui", "worker", "backup", capture=True)
+    production.compose(
+        "exec",
+        "-T",
+        "postgres",
+        "/usr/lib/postgresql/15/bin/psql",
+        "-q",
+        "-h",
+        "/tmp",
+        "-U",
+        "portal",
+        "-c",
+        TO_0003,
+        "portal",
+        capture=True,
+    )
+    production.up()
+    found = jane.http.get(f"/api/v1/deployments/{made['id']}").json()
+    assert (found["state"], found["started_at"]) == ("running", made["started_at"])
+    wait_until(lambda: notebook_answers(production, jane), "the notebook answers")
+    assert "whole" in production.admin("audit", "verify")
+
+
+def test_everything_lost_and_restored(production: Stack, jane: Person, tmp_path: Path) -> None:
+    made = runs(jane)
+    said = production.compose(
+        "exec", "-T", "backup", "python3", "admin.py", "backup", "/backups", capture=True
+    )
+    assert "restoring it was tried and works" in said
+    name = next(word for word in said.split() if word.startswith("/backups/"))
+    production.compose("stop", "proxy", "api", "ui", "worker", "backup", capture=True)
+    production.compose("rm", "-sfv", "postgres", "init", capture=True)
+    docker.from_env().volumes.get(f"{production.project}_postgres").remove()
+    production.compose("up", "-d", "--wait", "postgres", capture=True)
+    said = production.compose(
+        "run",
+        "--rm",
+        "-T",
+        "--no-deps",
+        "backup",
+        "python3",
+        "admin.py",
+        "restore",
+        name,
+        capture=True,
+    )
+    assert "The audit trail is whole" in said
+    production.up()
+    found = jane.http.get(f"/api/v1/deployments/{made['id']}").json()
+    assert (found["state"], found["name"]) == ("running", "in-production")
+    wait_until(lambda: notebook_answers(production, jane), "the notebook answers")
+    jane.act(made["id"], "stop")
+    assert jane.settled(made["id"])["state"] == "stopped"
+
+
+def test_backups_are_made_by_themselves(production: Stack) -> None:
+    wait_until(
+        lambda: (
+            "portal-backup"
+            in production.compose("exec", "-T", "backup", "ls", "/backups", capture=True)
+        ),
+        "the first backup",
+    )

@@ -1,0 +1,164 @@
+"""SSH into a container: with the card's key, through PKCS#11 too, and with added keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import docker
+import pytest
+import stack as stacks
+from app_pages.parts import wording
+from docker.models.containers import Container
+from harness import HARNESS
+from harness.fleet import TestVm
+from harness.people import Person, photograph, wait_until
+from playwright.sync_api import Page, expect
+from stack import Stack
+
+WORKSTATION = "container-portal-test-workstation:dev"
+MODULE = "/usr/lib/softhsm/libsofthsm2.so"
+OPTIONS = ("StrictHostKeyChecking=accept-new", "ConnectTimeout=5", "LogLevel=ERROR")
+MAKE_CARD = """
+softhsm2-util --init-token --free --label card --pin 123456 --so-pin 123456
+openssl pkcs8 -topk8 -nocrypt -in /root/jane -out /root/jane.p8
+softhsm2-util --import /root/jane.p8 --token card --label jane --id 01 --pin 123456
+rm /root/jane.p8
+printf '#!/bin/sh\\necho 123456\\n' > /root/pin
+chmod 700 /root/pin
+"""
+
+
+@pytest.fixture(scope="module")
+def workstation(stack: Stack) -> Iterator[Container]:
+    """On the portal's network, with keys as files, Jane's also on a (software) card."""
+    stacks.build(HARNESS / "workstation", WORKSTATION)
+    network = f"{stack.project}_portal"
+    box = docker.from_env().containers.run(WORKSTATION, detach=True, network=network, init=True)
+    for name in ("jane", "john"):
+        key = (stack.certs / f"{name}.key").read_text()
+        run(box, f"umask 077; cat > /root/{name} <<'KEY'\n{key}\nKEY")
+    run(box, MAKE_CARD)
+    run(box, "ssh-keygen -q -t ed25519 -N '' -C laptop -f /root/laptop")
+    yield box
+    box.remove(force=True)
+
+
+def run(box: Container, script: str, **environment: str) -> str:
+    code, output = box.exec_run(["sh", "-ec", script], environment=environment)
+    assert isinstance(output, bytes)
+    said = output.decode()
+    assert code == 0, said
+    return said
+
+
+def ssh(box: Container, made: dict[str, Any], options: str, command: str) -> str:
+    always = " ".join(f"-o {option}" for option in OPTIONS)
+    return run(
+        box,
+        made["ssh"].replace("ssh ", f"ssh {always} {options} ", 1) + f" {command}",
+        SSH_ASKPASS="/root/pin",
+        SSH_ASKPASS_REQUIRE="force",
+    )
+
+
+@pytest.fixture
+def made(jane: Person, vm_a: TestVm, workstation: Container) -> dict[str, Any]:
+    found = jane.settled(jane.deploy("shell", ssh=True)["id"])
+    assert found["state"] == "running", found["error"]
+    wait_for_sshd(workstation, vm_a)
+    return found
+
+
+def wait_for_sshd(box: Container, vm: TestVm) -> None:
+    knock = ["bash", "-c", f'read -rn 4 < /dev/tcp/{vm.address}/10002 && [ "$REPLY" = SSH- ]']
+    wait_until(lambda: box.exec_run(knock)[0] == 0, "sshd answers", 20)
+
+
+def test_the_cards_key_opens_it_and_another_persons_does_not(
+    made: dict[str, Any], workstation: Container
+) -> None:
+    assert "-p 10002" in made["ssh"]
+    assert ssh(workstation, made, "-i /root/jane", "hostname") == "shell\n"
+    with pytest.raises(AssertionError, match="Permission denied"):
+        ssh(workstation, made, "-i /root/john -o BatchMode=yes", "true")
+
+
+def test_the_card_itself_opens_it_through_pkcs11(
+    made: dict[str, Any], workstation: Container
+) -> None:
+    assert ssh(workstation, made, f"-I {MODULE}", "hostname") == "shell\n"
+
+
+def test_a_session_has_the_notebooks_python_and_no_secret(
+    made: dict[str, Any], workstation: Container
+) -> None:
+    assert (
+        ssh(
+            workstation,
+            made,
+            "-i /root/jane",
+            "'python -c \"import numpy, sys; print(sys.prefix)\"'",
+        )
+        == "/home/scientist/.venv-ml-cpu\n"
+    )
+    assert "PORTAL" not in ssh(workstation, made, "-i /root/jane", "env")
+
+
+def test_files_go_in_and_out(made: dict[str, Any], workstation: Container, vm_a: TestVm) -> None:
+    config = wording.ssh_config("shell", made["ssh"], MODULE)
+    run(
+        workstation,
+        f"mkdir -p /root/.ssh; cat > /root/.ssh/config <<'X'\n{config}\nX\nchmod 600"
+        " /root/.ssh/config",
+    )
+    options = " ".join(f"-o {option}" for option in OPTIONS)
+    pin = {"SSH_ASKPASS": "/root/pin", "SSH_ASKPASS_REQUIRE": "force"}
+    run(
+        workstation,
+        f"echo data > /tmp/in; scp {options} /tmp/in shell:work/in; scp {options} shell:work/in"
+        " /tmp/out; cmp /tmp/in /tmp/out",
+        **pin,
+    )
+
+
+def test_a_key_that_is_added_counts_from_the_next_start(
+    made: dict[str, Any], workstation: Container, jane: Person, vm_a: TestVm
+) -> None:
+    public = run(workstation, "cat /root/laptop.pub").strip()
+    keys = (
+        jane.http.post("/api/v1/ssh-keys", json={"name": "Laptop", "key": public})
+        .raise_for_status()
+        .json()
+    )
+    assert [(key["name"], key["card"]) for key in keys] == [("Your card", True), ("Laptop", False)]
+    try:
+        with pytest.raises(AssertionError, match="Permission denied"):
+            ssh(workstation, made, "-i /root/laptop -o IdentitiesOnly=yes", "true")
+        jane.act(made["id"], "restart")
+        assert jane.settled(made["id"])["state"] == "running"
+        wait_for_sshd(workstation, vm_a)
+        assert (
+            ssh(workstation, made, "-i /root/laptop -o IdentitiesOnly=yes", "hostname") == "shell\n"
+        )
+    finally:
+        jane.http.delete(
+            "/api/v1/ssh-keys", params={"fingerprint": keys[1]["fingerprint"]}
+        ).raise_for_status()
+
+
+def test_without_asking_there_is_no_ssh(jane: Person, vm_a: TestVm, workstation: Container) -> None:
+    made = jane.settled(jane.deploy("plain")["id"])
+    assert made["ssh"] == ""
+    assert "10002" not in vm_a.run("docker", "ps", "--format", "{{.Ports}}")
+    assert workstation.exec_run(["bash", "-c", f": < /dev/tcp/{vm_a.address}/10002"])[0] != 0
+
+
+def test_the_page_shows_how_to_connect(
+    made: dict[str, Any], stack: Stack, jane: Person, browser_of: Callable[..., Page]
+) -> None:
+    page = browser_of("jane")
+    page.goto(f"{stack.url}/containers")
+    page.get_by_text("SSH", exact=True).click()
+    expect(page.get_by_text("PKCS11Provider").first).to_be_visible()
+    photograph(page, "ssh")

@@ -1,0 +1,403 @@
+"""Revoked cards: lists in a folder, what each covers, what happens without, fetching."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.parse import quote
+
+import pki
+import pytest
+from auth import Authenticator
+from certificates import revocation
+from certificates.revocation import RevocationLists
+from cli import crl, health
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from portal.core.errors import NotAuthenticated
+from portal.core.settings import Settings
+from typer.testing import CliRunner
+
+JANE = ("DOE.JANE.Q.1234567890", "1234567890@mil")
+UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+
+
+@pytest.fixture(scope="module")
+def authority() -> pki.Authority:
+    return pki.Authority("Test")
+
+
+@pytest.fixture(scope="module")
+def jane(authority: pki.Authority) -> x509.Certificate:
+    return authority.person(*JANE).certificate
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "crls"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def put(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A file into the folder; whoever looks sees it now, not after LOOK_S."""
+    monkeypatch.setattr(revocation, "LOOK_S", 0.0)
+
+    def write(content: bytes, name: str = "people.crl") -> None:
+        (folder / name).write_bytes(content)
+
+    return write
+
+
+@pytest.fixture
+def strict(folder: Path, authority: pki.Authority) -> RevocationLists:
+    return RevocationLists(folder, bundle(authority), revocation.STRICT)
+
+
+@pytest.fixture
+def soft(folder: Path, authority: pki.Authority) -> RevocationLists:
+    return RevocationLists(folder, bundle(authority), revocation.SOFT)
+
+
+def bundle(authority: pki.Authority) -> list[x509.Certificate]:
+    return [authority.root.certificate, authority.issuing.certificate]
+
+
+def a_list(
+    authority: pki.Authority,
+    *extensions: tuple[x509.ExtensionType, bool],
+    signed_by: str = "issuing",
+    revoked: tuple[x509.Certificate, ...] = (),
+) -> bytes:
+    """A list with extensions of its own."""
+    ca = getattr(authority, signed_by)
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(ca.certificate.subject)
+        .last_update(now)
+        .next_update(now + timedelta(days=1))
+    )
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    for one in revoked:
+        entry = (
+            x509.RevokedCertificateBuilder().serial_number(one.serial_number).revocation_date(now)
+        )
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(ca.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def scope(**limits: object) -> tuple[x509.IssuingDistributionPoint, bool]:
+    whole: dict[str, object] = {
+        "full_name": None,
+        "relative_name": None,
+        "only_contains_user_certs": False,
+        "only_contains_ca_certs": False,
+        "only_some_reasons": None,
+        "indirect_crl": False,
+        "only_contains_attribute_certs": False,
+    }
+    return x509.IssuingDistributionPoint(**whole | limits), True  # type: ignore[arg-type]
+
+
+def refused(lists: RevocationLists, certificate: x509.Certificate) -> str:
+    """The reason, or "" when it is let in."""
+    try:
+        lists.check(certificate)
+    except NotAuthenticated as reason:
+        return reason.code
+    return ""
+
+
+def test_a_revoked_card_stays_out_from_the_moment_that_the_list_says_so(
+    strict: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
+) -> None:
+    put(authority.revocation_list())
+    assert refused(strict, jane) == ""
+    put(authority.revocation_list(jane))
+    assert refused(strict, jane) == "revoked"
+    put(authority.revocation_list(starts=timedelta(seconds=1)))  # taken off hold again
+    assert refused(strict, jane) == ""
+
+
+def test_an_identity_that_is_remembered_is_checked_all_the_same(
+    settings: Settings,
+    tmp_path: Path,
+    strict: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
+) -> None:
+    ca = tmp_path / "client_ca"
+    ca.write_bytes(authority.bundle)
+    door = Authenticator(settings.model_copy(update={"client_ca_file": ca}), strict)
+    headers = {
+        "X-Proxy-Secret": "only-nginx-knows",
+        "X-Client-Verify": "SUCCESS",
+        "X-Client-Cert": quote(pki.pem(jane).decode()),
+    }
+    put(authority.revocation_list())
+    assert door.authenticate(headers).edipi == "1234567890"
+    put(authority.revocation_list(jane))
+    with pytest.raises(NotAuthenticated, match="revoked by its authority"):
+        door.authenticate(headers)
+
+
+def test_without_a_list_strict_lets_nobody_in_and_soft_everybody(
+    strict: RevocationLists, soft: RevocationLists, jane: x509.Certificate
+) -> None:
+    assert (refused(strict, jane), refused(soft, jane)) == ("revocation_unknown", "")
+
+
+def test_a_list_that_is_too_old_still_revokes_but_vouches_for_nobody(
+    strict: RevocationLists,
+    soft: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
+) -> None:
+    other = authority.person("ROE.JOHN.A.2345678901", None).certificate
+    put(authority.revocation_list(jane, days=1, starts=timedelta(days=-2)))
+    assert (refused(strict, other), refused(soft, other)) == ("revocation_unknown", "")
+    assert refused(soft, jane) == "revoked"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (lambda own: b"<html>404</html>", "no certificate revocation list"),
+        (lambda own: pki.Authority("Test").revocation_list(), "no accepted authority signed it"),
+        (
+            lambda own: own.revocation_list()[:400] + b"\n-----END X509 CRL-----\n",
+            "no certificate revocation list",
+        ),
+        (lambda own: a_list(own, (x509.DeltaCRLIndicator(7), True)), "changes only"),
+        (lambda own: a_list(own, scope(indirect_crl=True)), "indirect or partial"),
+        (
+            lambda own: a_list(
+                own, scope(only_some_reasons=frozenset([x509.ReasonFlags.superseded]))
+            ),
+            "partial",
+        ),
+        (lambda own: a_list(own, (UNKNOWN, True)), "critical extension that is unknown"),
+        (lambda own: own.revocation_list(starts=timedelta(hours=1)), "from the future"),
+    ],
+    ids=[
+        "a web page",
+        "another authority of the same name",
+        "cut off",
+        "delta",
+        "indirect",
+        "reasons",
+        "critical",
+        "future",
+    ],
+)
+def test_what_is_no_whole_list_of_our_authorities_counts_for_nothing_and_is_named(
+    strict: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
+    content: Callable[[pki.Authority], bytes],
+    why: str,
+) -> None:
+    put(content(authority))
+    assert refused(strict, jane) == "revocation_unknown"
+    [(name, said)] = strict.held().unusable
+    assert (name, why in said) == ("people.crl", True), said
+
+
+def test_a_list_speaks_for_those_it_is_made_for_only(
+    strict: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
+) -> None:
+    put(a_list(authority, scope(only_contains_ca_certs=True), revoked=(jane,)))
+    assert refused(strict, jane) == "revocation_unknown"
+    elsewhere = [x509.UniformResourceIdentifier("http://crl.example/part-7.crl")]
+    put(a_list(authority, scope(full_name=elsewhere), revoked=(jane,)))
+    assert refused(strict, jane) == "revocation_unknown"
+    put(a_list(authority, scope(only_contains_user_certs=True), revoked=(jane,)))
+    assert refused(strict, jane) == "revoked"
+
+
+def test_an_authority_that_its_root_revoked_lets_nobody_in(
+    soft: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
+) -> None:
+    put(a_list(authority, signed_by="root", revoked=(authority.issuing.certificate,)), "root.crl")
+    assert refused(soft, jane) == "revoked"
+
+
+def test_a_link_that_leads_nowhere_is_one_list_missing_not_all(
+    soft: RevocationLists,
+    put: Callable[..., None],
+    folder: Path,
+    authority: pki.Authority,
+    jane: x509.Certificate,
+) -> None:
+    (folder / "old.crl").symlink_to(folder / "gone")
+    put(authority.revocation_list(jane))
+    assert refused(soft, jane) == "revoked"
+
+
+def test_a_list_that_becomes_readable_counts(
+    soft: RevocationLists,
+    put: Callable[..., None],
+    folder: Path,
+    authority: pki.Authority,
+    jane: x509.Certificate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = Path.read_bytes
+
+    def denied(path: Path) -> bytes:
+        if not path.stat().st_mode & 0o400:
+            raise PermissionError(13, "Permission denied")  # tests run as root, who may
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    put(authority.revocation_list(jane))
+    (folder / "people.crl").chmod(0o000)
+    assert (refused(soft, jane), len(soft.held().unusable)) == ("", 1)
+    (folder / "people.crl").chmod(0o444)
+    assert refused(soft, jane) == "revoked"
+
+
+def test_the_folder_is_not_read_for_every_request(
+    strict: RevocationLists, folder: Path, authority: pki.Authority, jane: x509.Certificate
+) -> None:
+    (folder / "people.crl").write_bytes(authority.revocation_list())
+    assert refused(strict, jane) == ""
+    (folder / "people.crl").unlink()
+    assert refused(strict, jane) == ""  # within LOOK_S
+
+
+# --- fetching -------------------------------------------------------------------------------------
+
+
+class Distribution(HTTPServer):
+    """An authority's web server."""
+
+    body = b""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert isinstance(self.server, Distribution)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.server.body)
+
+        def log_message(self, *args: object) -> None:
+            """Quiet."""
+
+
+@pytest.fixture
+def web() -> Iterator[Distribution]:
+    with Distribution(("127.0.0.1", 0), Distribution.Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def configured(
+    folder: Path,
+    tmp_path: Path,
+    authority: pki.Authority,
+    web: Distribution,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    ca, secret = tmp_path / "client_ca", tmp_path / "proxy_secret"
+    ca.write_bytes(authority.bundle)
+    secret.write_text("x")
+    for name, value in {
+        "PORTAL_CLIENT_CA_FILE": ca,
+        "PORTAL_PROXY_SECRET_FILE": secret,
+        "PORTAL_CRL_DIR": folder,
+        "PORTAL_REVOCATION": "strict",
+        "PORTAL_CRL_URLS": f"http://127.0.0.1:{web.server_port}/people.crl",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    return folder
+
+
+def test_new_lists_are_fetched_and_a_bad_one_replaces_nothing(
+    configured: Path, web: Distribution, authority: pki.Authority, jane: x509.Certificate
+) -> None:
+    run = CliRunner().invoke
+    web.body = authority.revocation_list(jane)
+    done = run(crl.app, ["fetch"])
+    assert (done.exit_code, "1 revoked, counts until" in done.output) == (0, True), done.output
+    web.body = b"<html>Please sign in</html>"
+    done = run(crl.app, ["fetch"])
+    assert (done.exit_code, "the list that was there stays" in done.output) == (
+        1,
+        True,
+    ), done.output
+    assert "1 revoked" in run(crl.app, ["list"]).output
+    assert [path.name for path in configured.iterdir()] == [
+        crl.file_name(os.environ["PORTAL_CRL_URLS"])
+    ]
+
+
+def test_an_older_list_from_somebody_on_the_way_replaces_nothing(
+    configured: Path, web: Distribution, authority: pki.Authority, jane: x509.Certificate
+) -> None:
+    run = CliRunner().invoke
+    web.body = authority.revocation_list(jane)
+    assert run(crl.app, ["fetch"]).exit_code == 0
+    web.body = authority.revocation_list(starts=timedelta(days=-1))
+    done = run(crl.app, ["fetch"])
+    assert (done.exit_code, "it is older" in done.output) == (1, True), done.output
+    assert "1 revoked" in run(crl.app, ["list"]).output
+
+
+def test_an_address_that_does_not_answer_is_said(
+    configured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTAL_CRL_URLS", "http://127.0.0.1:9/people.crl")
+    done = CliRunner().invoke(crl.app, ["fetch"])
+    assert (done.exit_code, "refused" in done.output) == (1, True), done.output
+
+
+@pytest.mark.parametrize(
+    ("content", "state", "says"),
+    [
+        (None, "critical", "There is no revocation list"),
+        (lambda own: own.revocation_list(days=1, starts=timedelta(days=-2)), "critical", "ended"),
+        (
+            lambda own: own.revocation_list(days=100, starts=timedelta(days=-95)),
+            "warning",
+            "no newer one came",
+        ),
+        (lambda own: own.revocation_list(), "ok", "counts until"),
+    ],
+)
+def test_the_health_check_names_lists_that_are_missing_or_end(
+    configured: Path,
+    authority: pki.Authority,
+    content: Callable[[pki.Authority], bytes] | None,
+    state: str,
+    says: str,
+) -> None:
+    if content:
+        (configured / "people.crl").write_bytes(content(authority))
+    [found] = health.revocation_of(Settings())
+    assert (found.state, says in found.says, "Test ID CA-1" in found.says) == (
+        state,
+        True,
+        True,
+    ), found

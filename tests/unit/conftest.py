@@ -1,0 +1,82 @@
+"""A real SQLite store, a fake clock, one approved image, one VM, and three people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from portal import db, users, vms
+from portal.context import Portal
+from portal.core.models import Deployment, User, Vm
+from portal.core.settings import Settings
+from portal.db.store import Store
+from portal.jobs.claim import Work
+from portal.jobs.start_stop import converge
+from support.fakes import FakeClock, FakeEngine
+from support.gpu_world import report, see
+from support.samples import CATALOG, JANE, JOHN, approved
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    secret = tmp_path / "proxy_secret"
+    secret.write_text("only-nginx-knows\n")
+    return Settings(
+        database_url=f"sqlite:///{tmp_path}/portal.db", proxy_secret_file=secret, ready_timeout_s=1
+    )
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def portal(settings: Settings, clock: FakeClock) -> Iterator[Portal]:
+    records = Store(settings.database_url)
+    records.migrate()
+    product = Portal(settings, records, CATALOG, clock, lambda: None)
+    approved(product)
+    vms.add(product, "test", "vm-01", "unix:///var/run/docker.sock", "10.0.0.1")
+    yield product
+    records.close()
+
+
+@pytest.fixture
+def jane(portal: Portal) -> User:
+    return users.user_of(portal, JANE)
+
+
+@pytest.fixture
+def john(portal: Portal, jane: User) -> User:
+    return users.user_of(portal, JOHN)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def work_off(portal: Portal, engine: FakeEngine) -> Callable[[str], Deployment]:
+    """Do what the worker would do for one deployment, and give back what came of it."""
+
+    def run(deployment_id: str, ready: bool = True) -> Deployment:
+        work = Work.claim(portal, deployment_id)
+        if work:
+            converge(work, engine, lambda vm, port: ready, lambda release: None)
+        with portal.store.reading() as tx:
+            found = db.store.deployment(tx, deployment_id)
+        assert found
+        return found
+
+    return run
+
+
+@pytest.fixture
+def gpu_vm(portal: Portal) -> Vm:
+    """vm-01 with two GPUs and 64 GB."""
+    with portal.store.transaction() as tx:
+        db.store.update_vm(tx, 1, cpus=16, memory_gb=64)
+    return see(portal, report())

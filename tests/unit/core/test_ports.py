@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from portal.core import ports
+
+ranges = st.integers(0, ports.RANGES - 1)
+slots = st.integers(0, ports.SLOTS_PER_USER - 1)
+services = st.sampled_from(ports.Service)
+
+
+def test_jane_and_john_have_the_promised_ports() -> None:
+    assert list(ports.range_of(0)) == list(range(10000, 10100))
+    assert list(ports.range_of(1)) == list(range(10100, 10200))
+    assert [ports.port_of(0, 0, s) for s in ports.Service] == [10000, 10001, 10002]
+    assert [s.container_port for s in ports.Service] == [8888, 6006, 22]
+
+
+@given(ranges, slots, services)
+def test_a_port_lies_in_its_users_range_and_leads_back_to_it(
+    index: int, slot: int, service: ports.Service
+) -> None:
+    port = ports.port_of(index, slot, service)
+    assert port in ports.range_of(index)
+    assert ports.range_index_of(port) == index
+    assert port < 65536
+
+
+@given(st.lists(st.tuples(ranges, slots, services), unique=True, max_size=50))
+def test_different_places_never_share_a_port(places: list[tuple[int, int, ports.Service]]) -> None:
+    assert len({ports.port_of(*place) for place in places}) == len(places)
+
+
+@given(st.integers())
+def test_ports_outside_all_ranges_belong_to_nobody(port: int) -> None:
+    inside = ports.FIRST_PORT <= port < ports.FIRST_PORT + ports.RANGES * ports.RANGE_SIZE
+    assert (ports.range_index_of(port) is not None) == inside
+
+
+@pytest.mark.parametrize(("index", "slot"), [(-1, 0), (ports.RANGES, 0), (0, -1), (0, 10)])
+def test_what_does_not_exist_is_refused(index: int, slot: int) -> None:
+    with pytest.raises(ValueError, match="does not exist"):
+        ports.port_of(index, slot, ports.Service.JUPYTER)

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from portal import db, deployments
+from portal.context import Portal
+from portal.core.errors import Conflict, NotFound
+from portal.core.models import Deployment, Order, State, User
+from portal.deployments import lifecycle
+from support.fakes import FakeEngine
+
+WorkOff = Callable[..., Deployment]
+
+
+def test_every_transition_leads_to_a_known_state_and_removed_is_final() -> None:
+    assert set(lifecycle.TRANSITIONS) == set(State)
+    assert lifecycle.TRANSITIONS[State.REMOVED] == frozenset()
+    assert all(State.FAILED in lifecycle.TRANSITIONS[s] for s in lifecycle.ACTIVE)
+
+
+@pytest.mark.parametrize("action", lifecycle.USER_ACTIONS)
+def test_what_a_person_may_ask_for_is_an_allowed_transition(action: str) -> None:
+    before, _ = lifecycle.USER_ACTIONS[action]
+    assert all(lifecycle.intent(action, state) in lifecycle.TRANSITIONS[state] for state in before)
+
+
+def test_an_impossible_wish_says_what_is_possible() -> None:
+    with pytest.raises(Conflict, match="cannot start") as refused:
+        lifecycle.intent("start", State.RUNNING)
+    assert refused.value.hint == "Now possible: stop, restart, remove."
+
+
+@dataclass
+class Desk:
+    """What the model plays with."""
+
+    portal: Portal
+    user: User
+    engine: FakeEngine
+    work_off: WorkOff
+
+
+class Wishes(RuleBasedStateMachine):
+    """Random wishes, and worker runs that succeed or fail; after each the invariants hold."""
+
+    desk: ClassVar[Desk]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for old in deployments.mine(self.desk.portal, self.desk.user):
+            if old.state is not State.REMOVING:
+                deployments.act(self.desk.portal, self.desk.user, old.id, "remove")
+            self.desk.work_off(old.id)
+        self.id = deployments.request(self.desk.portal, self.desk.user, Order("ml-cpu", "model")).id
+
+    def now(self) -> Deployment:
+        with self.desk.portal.store.reading() as tx:
+            found = db.store.deployment(tx, self.id)
+        assert found
+        return found
+
+    @rule(action=st.sampled_from(["stop", "start", "restart", "remove"]))
+    def wish(self, action: str) -> None:
+        before = self.now().state
+        try:
+            deployments.act(self.desk.portal, self.desk.user, self.id, action)
+        except (Conflict, NotFound):  # what was removed is not found
+            assert before not in lifecycle.USER_ACTIONS[action][0]
+            assert self.now().state is before
+
+    @rule(ready=st.booleans())
+    def work(self, ready: bool) -> None:
+        self.desk.work_off(self.id, ready=ready)
+
+    @invariant()
+    def leases_are_held_exactly_while_there_is_something_to_open(self) -> None:
+        now = self.now()
+        with self.desk.portal.store.reading() as tx:
+            held = [row for row in db.ledger.live_leases(tx) if row["deployment_id"] == self.id]
+        kinds = {row["kind"] for row in held}
+        if now.state is State.REMOVING:  # what failed or stopped before has given back already
+            assert kinds <= {"port", "compute"}
+        elif now.state in (State.FAILED, State.REMOVED):
+            assert kinds == set()
+        else:
+            assert kinds == ({"port"} if now.state is State.STOPPED else {"port", "compute"})
+
+    @invariant()
+    def the_newest_audit_event_tells_the_state_and_the_chain_holds(self) -> None:
+        with self.desk.portal.store.reading() as tx:
+            last = db.audit.events(tx, f"deployment:{self.id}")[-1]
+            assert db.audit.verify(tx).broken_at is None
+        assert last.action == f"deployment.{self.now().state}"
+
+    @invariant()
+    def a_container_runs_exactly_while_running(self) -> None:
+        box = self.desk.engine.boxes.get(f"portal-{self.id}")
+        if self.now().state is State.RUNNING:
+            assert box and box.running
+        if self.now().state in (State.STOPPED, State.FAILED, State.REMOVED):
+            assert box is None or not box.running
+
+
+def test_any_sequence_of_wishes_and_outcomes_keeps_the_records_whole(
+    portal: Portal, jane: User, engine: FakeEngine, work_off: WorkOff
+) -> None:
+    quick = replace(portal, settings=portal.settings.model_copy(update={"ready_timeout_s": 0.01}))
+    Wishes.desk = Desk(quick, jane, engine, work_off)
+    run_state_machine_as_test(
+        Wishes, settings=hypothesis_settings(max_examples=15, stateful_step_count=12, deadline=None)
+    )

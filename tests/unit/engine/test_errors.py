@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from docker_manager import _note_layer
+from engine import errors as engine_errors
+from portal.core.models import LayerProgress
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("write /var/lib/docker/tmp/x: no space left on device", "disk_full"),
+        ('Head "https://registry:5000/v2/x": no basic auth credentials', "registry_refused"),
+        ("unauthorized: authentication required", "registry_refused"),
+        (
+            "manifest for registry:5000/x@sha256:aa not found: manifest unknown: manifest unknown",
+            "image_gone",
+        ),
+        ("dial tcp 10.0.0.9:5000: connect: connection refused", "registry_unreachable"),
+        ("x509: certificate signed by unknown authority", "registry_unreachable"),
+        ("something new", "pull_failed"),
+    ],
+)
+def test_what_a_pull_says_is_told_to_people(text: str, code: str) -> None:
+    error = engine_errors.pull_failed(text, "registry:5000/x@sha256:aa")
+    assert error.code == code
+    assert text in error.cause
+    assert text not in error.message
+
+
+def test_layers_are_counted_in_bytes_of_the_download() -> None:
+    layers: dict[str, LayerProgress] = {}
+    stream: list[dict[str, Any]] = [
+        {"status": "Pulling from ml-cpu", "id": "sha256:aa"},
+        {"status": "Pulling fs layer", "id": "l1"},
+        {"status": "Downloading", "id": "l1", "progressDetail": {"current": 40, "total": 100}},
+        {"status": "Download complete", "id": "l1"},
+        {"status": "Extracting", "id": "l1", "progressDetail": {"current": 3, "total": 900}},
+        {"status": "Digest: sha256:aa"},
+    ]
+    told = [_note_layer(layers, line) for line in stream]
+    assert told == [False, True, True, True, True, False]
+    assert layers["l1"] == LayerProgress("l1", 100, 100, "Extracting")

@@ -1,0 +1,104 @@
+"""The files administrators get: every setting described with its default, links that lead."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from portal.core.settings import Settings
+from support.paths import ROOT
+
+EXAMPLE = (ROOT / "deployment" / ".env.example").read_text(encoding="utf-8")
+COMPOSE = [ROOT / "deployment" / name for name in ("docker-compose.yml", "docker-compose.prod.yml")]
+SCRIPTS = [
+    ROOT / "scripts" / name for name in ("setup-vm.sh", "install-nvidia.sh", "health-check.sh")
+]
+# Not an administrator's to set: the scripts' own ways of being called.
+INTERNAL = {"PORTAL_PUBLIC_KEY_FILE", "PORTAL_REGISTRY_CA_FILE", "PORTAL_PART_OF_SETUP"}
+GUIDES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("deployment/*.md"),
+        *ROOT.glob("images/*/*.md"),
+    ]
+)
+
+
+def described() -> dict[str, str]:
+    return dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.name)
+def test_every_setting_of_compose_is_described_with_its_default(path: Path) -> None:
+    used = dict(re.findall(r"\$\{([A-Z_]+)(?::-([^}]*))?\}", path.read_text(encoding="utf-8")))
+    known = described()
+    assert {name: known.get(name) for name in used} == used
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_every_setting_of_the_scripts_is_described(path: Path) -> None:
+    used = set(re.findall(r"\bPORTAL_[A-Z_]+\b", path.read_text(encoding="utf-8"))) - INTERNAL
+    assert used <= set(described())
+
+
+def test_every_setting_of_the_services_can_be_set_and_is_described() -> None:
+    """Those whose value the compose files decide, because it is a place in a container, aside."""
+    text = "".join(path.read_text(encoding="utf-8") for path in COMPOSE)
+    decided = {
+        "PORTAL_DATABASE_URL",
+        "PORTAL_WORKER_URL",
+        "PORTAL_IMAGES_DIR",
+        "PORTAL_CRL_DIR",
+        "PORTAL_PUBLISH_DIR",
+        "PORTAL_BUILD_CERTS_DIR",
+        "PORTAL_ADVISORIES",
+    }
+    every = {f"PORTAL_{name.upper()}" for name in Settings.model_fields}
+    open_ones = {name for name in every - decided if not name.endswith("_FILE")}
+    assert {name for name in open_ones if f"{name}: ${{{name}:-" not in text} == set()
+    assert open_ones <= set(described())
+
+
+def test_no_setting_is_described_that_nobody_reads() -> None:
+    places = [*COMPOSE, *SCRIPTS, *(ROOT / "scripts" / "vm").glob("*.sh")]
+    read = "".join(path.read_text(encoding="utf-8") for path in places)
+    assert {
+        name for name in described() if name.startswith("PORTAL_") and name not in read
+    } == set()
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_in_guides_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if re.match(r"https?://|mailto:", target):
+            continue
+        file, _, section = target.partition("#")
+        there = (path.parent / file).resolve() if file else path
+        assert there.exists(), target
+        if section:
+            assert section in anchors(there), target
+
+
+def anchors(path: Path) -> set[str]:
+    """Sections of a guide, as GitHub names them, and those that are named by hand."""
+    text = path.read_text(encoding="utf-8")
+    heads = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads} | set(
+        re.findall(r'<a id="([^"]+)"></a>', text)
+    )
+
+
+def test_the_pictures_of_the_guides_are_taken_by_browser_tests() -> None:
+    tests = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "tests" / "system").glob("test_*.py")
+    )
+    taken = set(re.findall(r'photograph\(\w+, "([^"]+)"\)', tests))
+    shown = {
+        Path(name).stem
+        for path in GUIDES
+        for name in re.findall(r"\]\((screenshots/[^)]+)\)", path.read_text(encoding="utf-8"))
+    }
+    assert shown and shown <= taken

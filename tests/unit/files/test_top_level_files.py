@@ -1,0 +1,44 @@
+"""What the files outside of a package may import; the contracts in pyproject.toml hold the rest."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+from support.paths import SERVICE
+
+EDGES = {"auth", "bootstrap", "portal", "rest", "app_pages", "cli", "worker_client"}
+MAY_IMPORT = {
+    "app": EDGES,
+    "api": EDGES,
+    "worker": EDGES,
+    "admin": EDGES,
+    "bootstrap": {
+        "auth",
+        "certificates",
+        "docker_manager",
+        "portal",
+        "registry",
+        "worker_client",
+    },
+    "auth": {"certificates", "portal"},
+    "docker_manager": {"engine", "portal"},
+    "worker_client": {"portal"},
+}
+OURS = set(MAY_IMPORT) | {path.parent.name for path in SERVICE.glob("*/__init__.py")}
+
+
+def test_every_top_level_file_has_its_rule() -> None:
+    assert {path.stem for path in SERVICE.glob("*.py")} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("name", MAY_IMPORT)
+def test_a_top_level_file_imports_only_what_its_place_allows(name: str) -> None:
+    tree = ast.parse((SERVICE / f"{name}.py").read_text(encoding="utf-8"))
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    assert found & OURS <= MAY_IMPORT[name]

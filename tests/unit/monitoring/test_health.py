@@ -1,0 +1,96 @@
+"""What the records tell health-check.sh: each problem by name, with command and section."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from portal import db, vms
+from portal.context import Portal
+from portal.core.engine import EngineInfo, VmReport
+from portal.core.models import VmState
+from portal.monitoring import health
+from support.fakes import FakeClock
+from support.paths import ROOT
+
+GUIDE = ROOT / "docs" / "TROUBLESHOOTING.md"
+SECTIONS = set(re.findall(r'<a id="([^"]+)"></a>', GUIDE.read_text(encoding="utf-8")))
+
+
+def troubles(portal: Portal) -> dict[tuple[str, str], health.Finding]:
+    found = {
+        (one.check, one.subject): one for one in health.of_records(portal) if one.state != "ok"
+    }
+    assert all(one.next_step and one.section in SECTIONS for one in found.values()), found
+    return found
+
+
+@pytest.fixture
+def well(portal: Portal, clock: FakeClock) -> Portal:
+    """One VM, prepared, seen and checked a moment ago; a backup of today."""
+    vms.remove(portal, "test", "vm-01")
+    vms.add(portal, "test", "vm-07", "ssh://portal@10.0.0.7", "10.0.0.7")
+    with portal.store.transaction() as tx:
+        db.audit.append(tx, clock(), "test", "database.backed_up", "database")
+    seen(portal)
+    return portal
+
+
+def seen(portal: Portal, **report: object) -> None:
+    with portal.store.reading() as tx:
+        vm = db.store.vm_by_name(tx, "vm-07")
+    assert vm
+    vms.seen(portal, vm, EngineInfo("28.0.0", 8, 32.0))
+    vms.checked(portal, vm, VmReport(**{"firewall": "ok", "disk_free_gb": 500.0, **report}))  # type: ignore[arg-type]
+
+
+def test_a_portal_that_is_well_has_no_troubles(well: Portal) -> None:
+    assert troubles(well) == {}
+
+
+@pytest.mark.parametrize(
+    ("report", "check"),
+    [
+        ({"firewall": "missing"}, "firewall"),
+        ({"disk_free_gb": 0.5}, "disk"),
+        ({"clock_skew_s": 90.0}, "clock"),
+    ],
+)
+def test_a_vm_that_says_it_is_ill(well: Portal, report: dict[str, object], check: str) -> None:
+    seen(well, **report)
+    assert set(troubles(well)) == {(check, "vm-07")}
+
+
+def test_a_vm_that_was_lost_is_named_with_the_way_to_it(well: Portal) -> None:
+    with well.store.reading() as tx:
+        vm = db.store.vm_by_name(tx, "vm-07")
+    assert vm
+    vms.lost(well, vm, "no route")
+    found = troubles(well)["vm", "vm-07"]
+    assert (found.state, found.next_step.startswith("ssh 10.0.0.7 ")) == ("critical", True)
+
+
+def test_a_vm_that_is_new_or_was_never_prepared(well: Portal) -> None:
+    vms.add(well, "test", "vm-08", "ssh://portal@10.0.0.8", "10.0.0.8", state=VmState.NEW)
+    with well.store.reading() as tx:
+        new = db.store.vm_by_name(tx, "vm-08")
+    assert new
+    assert set(troubles(well)) == {("vm", "vm-08")}
+    vms.checked(well, new, VmReport("none"))
+    assert set(troubles(well)) == {("vm", "vm-08"), ("firewall", "vm-08")}
+
+
+def test_time_passes_and_nobody_looks(well: Portal, clock: FakeClock) -> None:
+    clock.forward(timedelta(days=3).total_seconds())
+    assert {("worker", "worker"), ("backup", "backup")} <= set(troubles(well))
+
+
+def test_a_scan_that_is_too_old(well: Portal, clock: FakeClock) -> None:
+    clock.forward(timedelta(days=40).total_seconds())
+    assert "image" in {check for check, _ in troubles(well)}
+
+
+def test_a_portal_without_anything(portal: Portal) -> None:
+    vms.remove(portal, "test", "vm-01")
+    assert set(troubles(portal)) == {("vm", "fleet"), ("backup", "backup")}

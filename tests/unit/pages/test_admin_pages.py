@@ -1,0 +1,166 @@
+"""Pages for administrators, and what others see instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from portal import db, deployments, vms
+from portal.context import Portal
+from portal.core.engine import EngineInfo, GpuReport, VmReport
+from portal.core.models import Deployment, Order, Quota, State, User, Vm, VmState
+from portal.scheduling import quotas
+from streamlit.testing.v1 import AppTest
+from support.apptest import texts
+from support.fakes import FakeClock
+
+WorkOff = Callable[..., Deployment]
+
+
+def test_somebody_without_the_role_is_offered_no_administration(
+    portal: Portal, jane: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    page = page_of(jane, "")
+    assert not page.exception
+    assert "VMs" not in texts(page)
+
+
+def test_the_board_counts_and_names(
+    portal: Portal, jane: User, ray: User, gpu_vm: Vm, page_of: Callable[[User, str], AppTest]
+) -> None:
+    deployments.request(portal, jane, Order("ml-cpu", "mine", 1))
+    page = page_of(ray, "gpus")
+    assert not page.exception
+    assert [(metric.label, metric.value) for metric in page.metric] == [
+        ("Free", "1"),
+        ("Yours", "0"),
+        ("Taken", "1"),
+        ("Out of order", "0"),
+    ]
+
+
+def test_an_ill_vm_is_on_top_with_the_command(
+    portal: Portal, ray: User, gpu_vm: Vm, page_of: Callable[[User, str], AppTest]
+) -> None:
+    vms.saw_gpus(portal, gpu_vm, GpuReport(driver="535.1", problem="no_toolkit"))
+    vms.lost(portal, gpu_vm, "SSH refused.")
+    page = page_of(ray, "vms")
+    assert not page.exception
+    assert "vm-01 cannot be reached" in texts(page)
+    assert "apt-get install nvidia-container-toolkit" in texts(page)
+
+
+def test_the_same_trouble_of_many_vms_is_told_once(
+    portal: Portal, ray: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    for number in range(2, 22):
+        vm = vms.add(
+            portal, "test", f"vm-{number:02}", f"ssh://portal@vm-{number:02}", f"10.0.0.{number}"
+        )
+        vms.seen(portal, vm, EngineInfo("28.0.0", 8, 32.0))
+        vms.checked(portal, vm, VmReport("ok" if number > 3 else "missing", 500, 1000, 0.0, False))
+    page = page_of(ray, "vms")
+    assert not page.exception
+    assert len(page.error) == 2  # the firewalls, one by one
+    [clock] = page.warning
+    assert (
+        "vm-02's clock is not synchronised" in clock.value
+        and "**19 more VMs**, vm-03," in clock.value
+    )
+
+
+def test_a_vm_is_drained_and_activated(
+    portal: Portal, ray: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    page = page_of(ray, "vms")
+    page.selectbox(key="vm").set_value("vm-01").run()
+    page.button(key="drain").click().run()
+    assert not page.exception
+    with portal.store.reading() as tx:
+        assert db.store.all_vms(tx)[0].state is VmState.DRAINING
+    page.button(key="activate").click().run()
+    with portal.store.reading() as tx:
+        assert db.store.all_vms(tx)[0].state is VmState.ACTIVE
+
+
+def test_a_quota_is_set_and_cleared(
+    portal: Portal, jane: User, ray: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    who = (quotas.USER, jane.subject)
+    page = page_of(ray, "people")
+    assert not page.exception
+    page.selectbox(key="quota-for").set_value(who).run()
+    page.number_input(key=f"quota-{who}-gpus").set_value(7).run()
+    page.button(key="quota-save").click().run()
+    assert not page.exception
+    with portal.store.reading() as tx:
+        assert quotas.allowance(portal, tx, jane).gpus == 7
+    page.button(key="quota-clear").click().run()
+    with portal.store.reading() as tx:
+        assert db.ledger.quota(tx, *who) is None
+
+
+def test_usage_is_drawn_and_totalled(
+    portal: Portal,
+    jane: User,
+    gpu_vm: Vm,
+    clock: FakeClock,
+    work_off: WorkOff,
+    page_of: Callable[[User, str], AppTest],
+) -> None:
+    made = deployments.request(portal, jane, Order("ml-cpu", "mine", 2, cpus=4))
+    work_off(made.id)
+    clock.forward(timedelta(hours=3).total_seconds())
+    deployments.act(portal, jane, made.id, "stop")
+    assert work_off(made.id).state is State.STOPPED
+    page = page_of(jane, "usage")
+    assert not page.exception
+    assert [(metric.label, metric.value) for metric in page.metric][:2] == [
+        ("GPU-hours", "6.0"),
+        ("CPU-hours", "12.0"),
+    ]
+
+
+def test_the_order_offers_no_more_than_quotas_and_vms_allow(
+    portal: Portal, jane: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    with portal.store.transaction() as tx:
+        db.store.update_vm(tx, 1, memory_gb=12, cpus=4)
+    page = page_of(jane, "deploy")
+    assert not page.exception
+    assert page.select_slider(key="memory").options[-1] == "12"
+    assert page.select_slider(key="cpus").options[-1] == "4"
+    quotas.set_group(portal, "test", jane.subject, "vision")
+    quotas.set_quota(portal, "test", "group", "vision", Quota(memory_gb=1))
+    with portal.store.reading() as tx:
+        jane = db.store.user_by_subject(tx, jane.subject) or jane
+    page = page_of(jane, "deploy")
+    assert "up to 2 GPUs, 1 GB and 4 CPUs" in texts(page)
+    deployments.request(portal, jane, Order("ml-cpu", "all", memory_gb=1))
+    page = page_of(jane, "deploy")
+    assert "hold all the memory of your quota" in texts(page)
+    assert page.button(key="deploy").disabled
+
+
+def test_the_queue_is_shown_where_there_are_no_gpus(
+    portal: Portal, jane: User, ray: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    with portal.store.transaction() as tx:
+        db.store.update_vm(tx, 1, memory_gb=4, cpus=4)
+    for name in ("first", "second"):
+        deployments.request(portal, jane, Order("ml-cpu", name, memory_gb=4))
+    page = page_of(ray, "gpus")
+    assert not page.exception
+    assert "1 request in all" in texts(page)
+    assert page.dataframe[0].value["Container"].tolist() == ["second"]
+
+
+def test_somebody_without_any_vm_is_told_whom_to_ask(
+    portal: Portal, jane: User, john: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    vms.assign(portal, "test", "vm-01", owner=john.subject)
+    page = page_of(jane, "deploy")
+    assert not page.exception and not page.error
+    assert "No VM is assigned to you" in texts(page)
+    assert "Ask your administrator to assign you a VM." in texts(page)
+    assert page.button(key="deploy").disabled

@@ -1,0 +1,113 @@
+"""The pages in Streamlit's AppTest: real store, real certificate check, no browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pki
+import pytest
+from app_pages.parts import session
+from auth import Authenticator
+from portal import deployments
+from portal.context import Portal
+from portal.core.errors import EngineError
+from portal.core.models import Deployment, Order, State, User
+from streamlit.testing.v1 import AppTest
+from support.apptest import APP, texts
+from support.fakes import FakeEngine
+
+WorkOff = Callable[..., Deployment]
+
+
+class Logs:
+    """Stands in for the worker's log endpoint."""
+
+
+@pytest.fixture
+def janes_page(
+    portal: Portal, jane: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AppTest:
+    authority = pki.Authority("Test")
+    bundle = tmp_path / "client_ca"
+    bundle.write_bytes(authority.bundle)
+    door = Authenticator(portal.settings.model_copy(update={"client_ca_file": bundle}))
+    card = authority.person("DOE.JANE.Q.1234567890", None).certificate
+    headers = {
+        "X-Proxy-Secret": "only-nginx-knows",
+        "X-Client-Verify": "SUCCESS",
+        "X-Client-Cert": quote(pki.pem(card).decode()),
+    }
+    monkeypatch.setattr(session, "_wired", lambda: (portal, door, Logs()))
+    monkeypatch.setattr(session, "request_headers", lambda: headers)
+    return AppTest.from_file(APP, default_timeout=20)
+
+
+def test_without_containers_home_is_deploy(janes_page: AppTest) -> None:
+    page = janes_page.run()
+    assert not page.exception
+    assert "Machine learning (CPU)" in texts(page)
+    assert "Jane Q Doe" in texts(page)
+    assert "JupyterLab on port 10000" in texts(page)
+
+
+def test_deploy_records_the_order(janes_page: AppTest, portal: Portal, jane: User) -> None:
+    page = janes_page.run()
+    page.select_slider(key="memory").set_value(4)
+    page.button(key="deploy").click().run()
+    [made] = deployments.mine(portal, jane)
+    assert (made.state, made.memory_gb, made.name) == (State.PENDING, 4.0, "ml-cpu")
+
+
+def test_a_bad_name_disables_the_button_with_the_reason(janes_page: AppTest) -> None:
+    page = janes_page.run()
+    page.text_input(key="name-ml-cpu").set_value("../x").run()
+    assert page.button(key="deploy").disabled
+    assert "small letters, digits and hyphens" in texts(page)
+
+
+def test_with_a_container_home_is_my_containers(
+    janes_page: AppTest, portal: Portal, jane: User, work_off: WorkOff
+) -> None:
+    work_off(deployments.request(portal, jane, Order("ml-cpu", "yesterday")).id)
+    page = janes_page.run()
+    assert not page.exception
+    assert "yesterday" in texts(page)
+    assert "Running" in texts(page)
+
+
+def test_a_failure_says_what_happened_why_and_what_next(
+    janes_page: AppTest, portal: Portal, jane: User, work_off: WorkOff, engine: FakeEngine
+) -> None:
+    engine.failing["pull"] = EngineError(
+        "disk_full", "The VM's disk is full.", "Tell your administrator.", "ENOSPC 7f"
+    )
+    work_off(deployments.request(portal, jane, Order("ml-cpu", "big")).id)
+    page = janes_page.run()
+    assert "The VM's disk is full." in texts(page)
+    assert "Tell your administrator." in texts(page)
+    assert "ENOSPC" not in texts(page)
+
+
+def test_stop_is_one_click_and_remove_asks_first(
+    janes_page: AppTest, portal: Portal, jane: User, work_off: WorkOff
+) -> None:
+    made = work_off(deployments.request(portal, jane, Order("ml-cpu", "one")).id)
+    page = janes_page.run()
+    page.menu_button(key=f"more-{made.id}").click("remove").run()
+    assert "ends now" in texts(page)
+    assert deployments.get(portal, jane, made.id).state is State.RUNNING
+    page.button(key="keep").click().run()
+    page.menu_button(key=f"more-{made.id}").click("stop").run()
+    assert deployments.get(portal, jane, made.id).state is State.STOPPING
+
+
+def test_somebody_without_a_certificate_sees_words_and_nothing_else(
+    janes_page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "request_headers", lambda: {"X-Client-Verify": "SUCCESS"})
+    page = janes_page.run()
+    assert not page.exception
+    assert "did not come through the portal's gateway" in texts(page)
+    assert not page.button

@@ -1,0 +1,158 @@
+"""Publishing steps that need other hardware: the build engine here is a stand-in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from portal.core.errors import Conflict
+from portal.core.settings import Settings
+from portal.images.report import Kind
+from publishing import container_tests, contents
+from publishing.sbom import Packages
+from publishing.workspace import Bench, Refused
+from support.samples import image
+
+GOOD_LABELS = {f"org.opencontainers.image.{name}": "x" for name in contents.NEEDED_LABELS} | {
+    "org.opencontainers.image.title": "gpu",
+    "org.opencontainers.image.version": "1.0.0",
+    "org.container-portal.image": "gpu",
+}
+
+
+class Engine:
+    """STAND-IN for a build engine, with or without a GPU; what runs in it answers as told."""
+
+    def __init__(
+        self, runtimes: tuple[str, ...] = (), answer: tuple[int, bytes] = (0, b"")
+    ) -> None:
+        self.made: list[dict[str, Any]] = []
+        self.removed = 0
+        self._box = SimpleNamespace(
+            start=lambda: None, remove=self._remove, exec_run=lambda command: answer
+        )
+        self.containers = SimpleNamespace(create=self._create)
+        self.info = lambda: {"Runtimes": dict.fromkeys(runtimes)}
+
+    def _create(self, **arguments: Any) -> SimpleNamespace:
+        self.made.append(arguments)
+        return self._box
+
+    def _remove(self, **_: object) -> None:
+        self.removed += 1
+
+
+def bench(settings: Settings, engine: Engine, tmp_path: Path, **changes: Any) -> Bench:
+    described = image("gpu", gpu=True, gpu_check="import torch", cuda="12.2", **changes)
+    made = Bench(
+        settings.model_copy(update={"images_dir": tmp_path, "publish_dir": tmp_path / "work"}),
+        described,
+        described.builds[0],
+        "1.0.0",
+        lambda text: None,
+    )
+    made.__dict__["engine"] = engine
+    return made
+
+
+def spec() -> Any:
+    return container_tests._spec("test", "image", "token", "keys")
+
+
+def test_where_there_is_a_gpu_the_framework_must_see_it(settings: Settings, tmp_path: Path) -> None:
+    engine = Engine(("nvidia", "runc"), (0, b"seen"))
+    assert container_tests._gpu(bench(settings, engine, tmp_path), spec()) == "seen"
+    [made] = engine.made
+    assert made["device_requests"][0]["Count"] == -1
+    assert (made["read_only"], made["cap_drop"], engine.removed) == (True, ["ALL"], 1)
+
+
+def test_a_framework_that_does_not_see_the_gpu_is_refused(
+    settings: Settings, tmp_path: Path
+) -> None:
+    engine = Engine(("nvidia",), (1, b"AssertionError"))
+    with pytest.raises(Refused, match="AssertionError"):
+        container_tests._gpu(bench(settings, engine, tmp_path), spec())
+    assert engine.removed == 1
+
+
+def test_without_a_gpu_it_says_that_it_was_not_tested(settings: Settings, tmp_path: Path) -> None:
+    assert (
+        container_tests._gpu(bench(settings, Engine(), tmp_path), spec()) == container_tests.NO_GPU
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        ({"User": "1000:1000", "Labels": GOOD_LABELS, "Env": ["CUDA_VERSION=12.2.2"]}, set()),
+        ({"User": "", "Labels": GOOD_LABELS, "Env": ["CUDA_VERSION=12.2.2"]}, {"root-user"}),
+        ({"User": "root", "Labels": GOOD_LABELS, "Env": ["CUDA_VERSION=12.2.2"]}, {"root-user"}),
+        ({"User": "1000", "Labels": GOOD_LABELS, "Env": ["CUDA_VERSION=11.8.0"]}, {"cuda-differs"}),
+        ({"User": "1000", "Labels": GOOD_LABELS, "Env": []}, {"cuda-differs"}),
+        (
+            {
+                "User": "1000",
+                "Labels": {**GOOD_LABELS, "org.container-portal.standin": "true"},
+                "Env": ["CUDA_VERSION=12.2.2"],
+            },
+            {"standin-base"},
+        ),
+        (
+            {
+                "User": "1000",
+                "Labels": {**GOOD_LABELS, "org.opencontainers.image.version": "0.9"},
+                "Env": ["CUDA_VERSION=12.2.2"],
+            },
+            {"label-differs"},
+        ),
+        (
+            {"User": "1000", "Labels": None, "Env": ["CUDA_VERSION=12.2.2", "API_KEY=abc"]},
+            {
+                "label-differs",
+                "secret-in-environment",
+                *(f"label-{name}" for name in contents.NEEDED_LABELS),
+            },
+        ),
+    ],
+)
+def test_what_the_configuration_says(
+    settings: Settings, tmp_path: Path, config: dict[str, Any], found: set[str]
+) -> None:
+    findings = contents.examine(bench(settings, Engine(), tmp_path), config, 10)
+    assert {one.id for one in findings} == found
+
+
+def test_an_image_over_its_budget(settings: Settings, tmp_path: Path) -> None:
+    config = {"User": "1000", "Labels": GOOD_LABELS, "Env": ["CUDA_VERSION=12.2.2"]}
+    [finding] = contents.examine(bench(settings, Engine(), tmp_path), config, 901 * 10**6)
+    assert finding.kind is Kind.SIZE
+
+
+def test_the_same_files_are_the_same_content_whatever_the_places_own_authority(
+    settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gpu"
+    (folder / "certs").mkdir(parents=True)
+    (folder / "Dockerfile").write_text("FROM x")
+    made = bench(settings, Engine(), tmp_path).content
+    (folder / "certs" / "enterprise.crt").write_text("x")
+    assert bench(settings, Engine(), tmp_path).content == made
+    (folder / "Dockerfile").write_text("FROM y")
+    assert bench(settings, Engine(), tmp_path).content != made
+
+
+def test_a_step_that_needs_another_says_which(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bench, "work", tmp_path)
+    with pytest.raises(Conflict, match="no sbom result yet"):
+        bench(settings, Engine(), tmp_path).needed("packages", Packages, "sbom")
+
+
+def test_several_copies_of_a_package_are_all_named() -> None:
+    found = Packages(python={"packaging": ("26.0", "26.3")}, system={"openssl": ("3.0",)})
+    assert found.all() == {"packaging": "26.0, 26.3", "deb:openssl": "3.0"}
+    assert image(packages={"packaging": "packaging"}).highlights(found.all()) == ("packaging 26.3",)

@@ -1,0 +1,114 @@
+"""What the portal asks registries: passwords go to their own registry, tokens are fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from portal.core.errors import EngineError
+from portal.core.settings import Settings
+from publishing import mirror
+from registry.client import Registry
+
+DIGEST = "sha256:" + "a" * 64
+REFERENCE = f"ghcr.io/your-org/ml-cpu@{DIGEST}"
+
+
+@pytest.fixture
+def settled(settings: Settings, tmp_path: Path) -> Settings:
+    password = tmp_path / "password"
+    password.write_text("secret-word")
+    return settings.model_copy(
+        update={
+            "registry_host": "ghcr.io",
+            "registry_prefix": "your-org",
+            "registry_username": "mei",
+            "registry_password_file": password,
+        }
+    )
+
+
+def asked(settings: Settings, answer: Callable[[httpx.Request], httpx.Response]) -> Registry:
+    """A registry of our own making behind the real client."""
+    registry = Registry(settings)
+    registry._http = httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=True)
+    return registry
+
+
+def test_a_registry_that_wants_a_token_gets_one_for_the_password(settled: Settings) -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        given = request.headers.get("Authorization", "")
+        seen.append(f"{request.url.host}{request.url.path} {given.split(' ')[0]}")
+        if request.url.path == "/token":
+            assert request.url.params["scope"] == "repository:your-org/ml-cpu:pull"
+            return httpx.Response(200, json={"token": "short-lived"})
+        if given == "Bearer short-lived":
+            return httpx.Response(
+                200,
+                headers={"Docker-Content-Digest": DIGEST},
+                json={"layers": [{"size": 5}, {"size": 7}]},
+            )
+        challenge = (
+            "Bearer"
+            ' realm="https://ghcr.io/token",service="ghcr.io",scope="repository:your-org/ml-cpu:pull"'
+        )
+        return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+
+    registry = asked(settled, answer)
+    assert registry.digest_of(REFERENCE, "1.0.0") == DIGEST
+    assert registry.download_bytes(REFERENCE) == 12
+    assert seen[:3] == [
+        "ghcr.io/v2/your-org/ml-cpu/manifests/1.0.0 Basic",
+        "ghcr.io/token Basic",
+        "ghcr.io/v2/your-org/ml-cpu/manifests/1.0.0 Bearer",
+    ]
+
+
+def test_the_password_goes_to_no_other_registry(settled: Settings) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert "Authorization" not in request.headers
+        return httpx.Response(404)
+
+    assert asked(settled, answer).digest_of(f"elsewhere.example/x@{DIGEST}", "1") is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="x"'}), "registry_refused"),
+        (httpx.Response(401), "registry_refused"),
+        (httpx.Response(500), "registry_unreachable"),
+        (httpx.ConnectError("no route"), "registry_unreachable"),
+        (httpx.ReadTimeout("silent"), "registry_unreachable"),
+    ],
+)
+def test_what_goes_wrong_is_told_apart(
+    settled: Settings, answer: httpx.Response | Exception, code: str
+) -> None:
+    def say(_: httpx.Request) -> httpx.Response:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with pytest.raises(EngineError) as refused:
+        asked(settled, say).digest_of(REFERENCE, "1.0.0")
+    assert refused.value.code == code
+    assert "secret-word" not in f"{refused.value.message} {refused.value.cause}"
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("python", "docker.io/library/python"),
+        ("nvidia/cuda", "docker.io/nvidia/cuda"),
+        ("nvcr.io/nvidia/pytorch", "nvcr.io/nvidia/pytorch"),
+        ("registry:5000/x", "registry:5000/x"),
+        ("localhost/x", "localhost/x"),
+    ],
+)
+def test_bases_are_copied_from_where_docker_would_pull_them(name: str, full: str) -> None:
+    assert mirror.full_name(name) == full

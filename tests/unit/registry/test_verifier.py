@@ -1,0 +1,132 @@
+"""Verified signatures are cached and outlast the registry's absence; failures never are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from portal import db
+from portal.context import Portal
+from portal.core.errors import Conflict, EngineError, PortalError
+from portal.core.models import Release
+from portal.core.settings import Settings
+from registry import cosign, verifier
+from registry.verifier import Verifier
+
+
+class World:
+    """A registry and a cosign of our own making, and a clock that moves when told to."""
+
+    def __init__(self, release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = self.questions = 0
+        self.now = 0.0
+        self.digest: str | None = release.digest
+        self.failure: PortalError | None = None
+        monkeypatch.setattr(cosign, "verify", self._verify)
+        monkeypatch.setattr(verifier.time, "monotonic", lambda: self.now)  # type: ignore[attr-defined]
+
+    def digest_of(self, reference: str, tag: str) -> str | None:
+        self.questions += 1
+        if self.failure:
+            raise self.failure
+        return self.digest
+
+    def _verify(self, *_: object) -> None:
+        self.asked += 1
+
+
+@pytest.fixture
+def release(portal: Portal) -> Release:
+    with portal.store.reading() as tx:
+        return db.releases.approved(tx)["ml-cpu"]
+
+
+@pytest.fixture
+def world(release: Release, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(release, monkeypatch)
+
+
+@pytest.fixture
+def verify(world: World, portal: Portal) -> Verifier:
+    return Verifier(portal.settings, portal.store, world)  # type: ignore[arg-type]
+
+
+def good_since(portal: Portal, release: Release, hours: float) -> None:
+    with portal.store.transaction() as tx:
+        db.releases.update(tx, release.id, verified_at=datetime.now(UTC) - timedelta(hours=hours))
+
+
+def code_of(act: Callable[[], None]) -> str:
+    with pytest.raises(PortalError) as refused:
+        act()
+    return refused.value.code
+
+
+def test_a_good_signature_is_asked_for_once_per_interval(
+    world: World, verify: Verifier, release: Release
+) -> None:
+    for _ in range(5):
+        verify(release)
+    assert world.asked == 1
+    world.now = 601
+    verify(release)
+    assert world.asked == 2
+
+
+def test_a_tag_that_moved_or_went_is_told_apart(
+    world: World, verify: Verifier, release: Release
+) -> None:
+    world.digest = "sha256:other"
+    assert code_of(lambda: verify(release)) == "tag_moved"
+    world.digest = None
+    assert code_of(lambda: verify(release)) == "image_gone"
+    world.digest = release.digest
+    verify(release)
+
+
+def test_while_the_registry_is_away_a_good_answer_holds_for_a_day_whatever_restarted(
+    portal: Portal, world: World, verify: Verifier, release: Release
+) -> None:
+    world.failure = EngineError("registry_unreachable", "It does not answer.", "")
+    assert code_of(lambda: verify(release)) == "registry_unreachable"
+    good_since(portal, release, 23)
+    verify(release)
+    good_since(portal, release, 25)
+    assert code_of(lambda: verify(release)) == "registry_unreachable"
+
+
+def test_a_registry_that_is_away_is_not_asked_by_everybody(
+    world: World, verify: Verifier, release: Release
+) -> None:
+    world.failure = EngineError("registry_unreachable", "It does not answer.", "")
+    for _ in range(5):
+        assert code_of(lambda: verify(release)) == "registry_unreachable"
+    assert world.questions == 1
+    world.now, world.failure = 16, None
+    verify(release)
+
+
+def test_bad_news_ends_what_was_remembered(
+    world: World, verify: Verifier, release: Release
+) -> None:
+    verify(release)
+    world.now, world.digest = 700, "sha256:other"
+    assert code_of(lambda: verify(release)) == "tag_moved"
+    world.failure = EngineError("registry_unreachable", "It does not answer.", "")
+    assert code_of(lambda: verify(release)) == "registry_unreachable"
+
+
+def test_without_a_key_nothing_is_good(settings: Settings) -> None:
+    with pytest.raises(Conflict, match="no key to check images with"):
+        cosign.verify(settings, "r/ml-cpu@sha256:0", "ml-cpu", "1")
+
+
+def test_credentials_are_for_their_own_registry_only(settings: Settings, tmp_path: object) -> None:
+    changed = settings.model_copy(
+        update={"registry_host": "registry:5000", "registry_endpoint": "inside:5000"}
+    )
+    assert changed.seen_here("registry:5000/ml-cpu@x") == "inside:5000/ml-cpu@x"
+    assert changed.seen_here("registry:50001/ml-cpu@x") == "registry:50001/ml-cpu@x"
+    prefixed = changed.model_copy(update={"registry_prefix": "your-org"})
+    assert prefixed.repository("ml-cpu") == "registry:5000/your-org/ml-cpu"

@@ -1,0 +1,156 @@
+"""REST v1 over the real store: who may do what, and how refusals look.
+
+The certificate's part is test_auth's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import rest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from portal import db, deployments, users
+from portal.context import Portal
+from portal.core.models import Deployment, Order, Role, User
+from rest import errors
+from rest.dependencies import Services
+from support.fakes import FakeClock
+from support.samples import JANE, identity
+
+WorkOff = Callable[..., Deployment]
+RAY = identity("3456789012", "Alex M Ray")
+
+
+JANE_IS = "Jane Q Doe (edipi:1234567890)"
+
+
+class Door:
+    """Stands in for the certificate check: the header names the person."""
+
+    def authenticate(self, headers: Any) -> Any:
+        return {"jane": JANE, "ray": RAY}[headers["X-Person"]]
+
+
+@pytest.fixture
+def ask(portal: Portal, jane: User) -> Callable[..., Any]:
+    """Ask as somebody; gives (status, body)."""
+    ray = users.user_of(portal, RAY)
+    with portal.store.transaction() as tx:
+        db.store.update_user(tx, ray.id, role=Role.ADMIN)
+    app = FastAPI()
+    errors.install(app)
+    rest.install(app, Services(portal, Door(), None))  # type: ignore[arg-type]
+    client = TestClient(app)
+
+    def send(who: str, method: str, path: str, **more: Any) -> tuple[int, Any]:
+        answer = client.request(method, f"/api/v1{path}", headers={"X-Person": who}, **more)
+        is_json = "json" in answer.headers.get("content-type", "")
+        return answer.status_code, answer.json() if is_json and answer.content else answer.text
+
+    return send
+
+
+ADMIN_ONLY = [
+    ("GET", "/fleet", None),
+    ("GET", "/users", None),
+    ("GET", "/quotas", None),
+    ("DELETE", "/vms/vm-01", None),
+    ("POST", "/vms/vm-01/drain", None),
+    ("PUT", "/vms/vm-01/assignment", {}),
+    ("PUT", "/quotas/default", {"gpus": 9}),
+    ("DELETE", "/quotas/default", None),
+    ("PUT", "/users/x/group?group=g", None),
+    ("GET", "/usage?everybody=true", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ADMIN_ONLY)
+def test_administration_is_refused_without_the_role(
+    ask: Callable[..., Any], portal: Portal, method: str, path: str, body: Any
+) -> None:
+    status, problem = ask("jane", method, path, json=body)
+    assert (status, problem["code"]) == (403, "not_admin")
+    with portal.store.reading() as tx:
+        assert db.store.all_vms(tx)[0].state == "active"
+
+
+def test_an_administrator_sets_quotas_and_groups(ask: Callable[..., Any]) -> None:
+    assert ask("ray", "PUT", "/quotas/user?key=edipi:1234567890", json={"gpus": 7})[0] == 204
+    assert ask("ray", "PUT", "/users/edipi:1234567890/group?group=vision")[0] == 204
+    assert ask("ray", "PUT", "/quotas/group?key=vision", json={"memory_gb": 64})[0] == 204
+    _, me = ask("jane", "GET", "/me")
+    assert (me["limits"]["gpus"], me["group"], me["group_quota"]["limits"]["memory_gb"]) == (
+        7,
+        "vision",
+        64,
+    )
+    assert {row["scope"] for row in ask("ray", "GET", "/quotas")[1]} == {"user", "group"}
+    assert ask("ray", "DELETE", "/quotas/user?key=edipi:1234567890")[0] == 204
+    assert ask("jane", "GET", "/me")[1]["limits"]["gpus"] == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/quotas/user?key=edipi:0000000000", {"gpus": 1}, 404, "no_such_user"),
+        ("/quotas/default", {"gpus": -1}, 422, "bad_request"),
+        ("/quotas/planet", {"gpus": 1}, 422, "bad_request"),
+        ("/quotas/default", {"tanks": 1}, 422, "bad_request"),
+        ("/quotas/group", {"gpus": 1}, 422, "bad_scope"),
+        ("/vms/nowhere/assignment", {}, 404, "no_such_vm"),
+        ("/vms/vm-01/assignment", {"pool": "../x"}, 422, "bad_group"),
+        ("/quotas/user?key=edipi:1234567890", {"memory_gb": 1e21}, 422, "bad_request"),
+        ("/vms/vm-01/assignment", {"owner": "edipi:0"}, 404, "no_such_user"),
+    ],
+)
+def test_nonsense_is_refused_in_words(
+    ask: Callable[..., Any], path: str, body: dict[str, Any], status: int, code: str
+) -> None:
+    got, problem = ask("ray", "PUT", path, json=body)
+    assert (got, problem["code"]) == (status, code)
+    assert problem["message"] and problem["hint"]
+
+
+def test_a_vm_is_drained_assigned_and_removed(ask: Callable[..., Any]) -> None:
+    assert ask("ray", "POST", "/vms/vm-01/drain")[0] == 204
+    assert ask("ray", "GET", "/fleet")[1][0]["state"] == "draining"
+    assert ask("ray", "POST", "/vms/vm-01/activate")[0] == 204
+    assert ask("ray", "PUT", "/vms/vm-01/assignment", json={"owner": "edipi:1234567890"})[0] == 204
+    assert ask("ray", "GET", "/fleet")[1][0]["owner"] == "edipi:1234567890"
+    assert ask("ray", "DELETE", "/vms/vm-01")[0] == 204
+    assert ask("ray", "GET", "/fleet")[1] == []
+
+
+def test_usage_is_ones_own_and_exported(
+    ask: Callable[..., Any], portal: Portal, jane: User, clock: FakeClock, work_off: WorkOff
+) -> None:
+    work_off(deployments.request(portal, jane, Order("ml-cpu", "mine", cpus=2)).id)
+    since = clock.at.isoformat()
+    clock.forward(timedelta(hours=2).total_seconds())
+    period = {"since": since, "until": clock.at.isoformat(), "by": ["user", "image"]}
+    [row] = ask("jane", "GET", "/usage", params=period)[1]
+    assert (row["key"], row["cpu_hours"]) == ({"user": JANE_IS, "image": "ml-cpu"}, 4.0)
+    status, text = ask(
+        "ray", "GET", "/usage", params={**period, "everybody": True, "format": "csv"}
+    )
+    assert (status, text.splitlines()[0]) == (200, "user,image,gpu_hours,cpu_hours,memory_gb_hours")
+    assert text.splitlines()[1] == f"{JANE_IS},ml-cpu,0.0000,4.0000,4.0000"
+    assert ask("ray", "GET", "/usage", params=period)[1] == []
+    # Whose midnight?
+    assert ask("jane", "GET", "/usage", params={"since": "2026-01-01T00:00:00"})[0] == 422
+
+
+def test_a_change_from_another_sites_page_is_refused(
+    ask: Callable[..., Any], portal: Portal, jane: User
+) -> None:
+    made = deployments.request(portal, jane, Order("ml-cpu", "mine"))
+    app_headers = {"Origin": "https://evil.example", "X-Person": "jane"}
+    app = FastAPI()
+    errors.install(app)
+    rest.install(app, Services(portal, Door(), None))  # type: ignore[arg-type]
+    answer = TestClient(app).delete(f"/api/v1/deployments/{made.id}", headers=app_headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "foreign_origin")

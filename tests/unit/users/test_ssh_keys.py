@@ -1,0 +1,110 @@
+"""Public keys as people paste them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from portal import db, users
+from portal.context import Portal
+from portal.core.errors import Conflict, Invalid
+from portal.core.models import User
+from portal.core.settings import Settings
+from portal.deployments import container_spec
+from portal.deployments.container_spec import environment, way_out
+from portal.users import ssh_keys
+from support.samples import JANE, SEEN, identity
+from support.samples import SSH_KEY as KEY
+
+OTHER = KEY.replace("AAAAIJ2a", "AAAAIJ2b")
+
+
+def test_a_line_of_a_pub_file_is_taken_without_its_comment() -> None:
+    key = ssh_keys.parse("", f"{KEY} jane@laptop\n", SEEN)
+    assert (key.name, key.key) == ("jane@laptop", KEY)
+    # As ssh-keygen -lf prints it.
+    assert key.fingerprint == "SHA256:WFsLOvhE5N9meKzvCRNIJ46928DensdUDHASdHJdEHE"
+    assert len(ssh_keys.parse("", f"{KEY} {'x' * 100}", SEEN).name) == 60
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "bad_key"),
+        ("hello", "bad_key"),
+        (KEY[:-8], "bad_key"),
+        (f'command="/bin/sh" {KEY}', "bad_key"),
+        (f"{KEY}\n{KEY}", "bad_key"),
+        (KEY.replace("ssh-ed25519", "ssh-rsa"), "bad_key"),
+        ("ssh-dss AAAAB3NzaC1kc3MAAACBAP", "bad_key"),
+        (
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn\n-----END OPENSSH PRIVATE KEY-----",
+            "private_key",
+        ),
+    ],
+    ids=[
+        "nothing",
+        "a word",
+        "cut off",
+        "with options",
+        "two",
+        "another kind",
+        "too old",
+        "private",
+    ],
+)
+def test_what_is_no_public_key_is_refused(text: str, code: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        ssh_keys.parse("x", text, SEEN)
+    assert refused.value.code == code
+
+
+def test_keys_come_and_go_and_are_audited(portal: Portal, jane: User) -> None:
+    jane = users.add_key(portal, jane, "Laptop", KEY)
+    with pytest.raises(Conflict, match="among yours already"):
+        users.add_key(portal, jane, "again", KEY + " other-comment")
+    assert [key.name for key in users.user_of(portal, JANE).ssh_keys] == ["Laptop"]
+    jane = users.remove_key(portal, jane, jane.ssh_keys[0].fingerprint)
+    assert users.user_of(portal, JANE).ssh_keys == ()
+    with portal.store.reading() as tx:
+        actions = [event.action for event in db.audit.events(tx, f"user:{jane.subject}")]
+    assert actions[-2:] == ["user.key_added", "user.key_removed"]
+
+
+def test_a_page_that_was_open_for_long_brings_no_key_back(portal: Portal, jane: User) -> None:
+    open_page = users.add_key(portal, jane, "Laptop", KEY)
+    users.remove_key(portal, open_page, open_page.ssh_keys[0].fingerprint)
+    assert [key.name for key in users.add_key(portal, open_page, "Other", OTHER).ssh_keys] == [
+        "Other"
+    ]
+
+
+def test_a_card_whose_key_ssh_does_not_know_takes_the_old_cards_key_away(portal: Portal) -> None:
+    users.user_of(portal, replace(identity(), ssh_key=KEY))
+    assert users.user_of(portal, identity()).certificate_key == ""
+    with portal.store.reading() as tx:
+        actions = [event.action for event in db.audit.events(tx, "user:edipi:1234567890")]
+    assert actions == ["user.created", "user.card_key", "user.card_key"]
+
+
+def test_the_cards_key_follows_the_certificate_that_signs_in(portal: Portal) -> None:
+    first = users.user_of(portal, replace(identity(), ssh_key=KEY))
+    renewed = users.user_of(portal, replace(identity(), ssh_key=OTHER))
+    assert (first.certificate_key, renewed.certificate_key) == (KEY, OTHER)
+    assert container_spec.ssh_keys(users.add_key(portal, renewed, "Laptop", KEY)).splitlines() == [
+        OTHER,
+        KEY,
+    ]
+
+
+def test_a_container_without_gpus_is_not_given_them_all_by_its_base() -> None:
+    assert environment("t", gpus=False)["NVIDIA_VISIBLE_DEVICES"] == "void"
+    assert "NVIDIA_VISIBLE_DEVICES" not in environment("t", gpus=True)
+    assert "PORTAL_SSH_KEYS" not in environment("t", gpus=True)
+
+
+def test_where_there_is_only_a_proxy_programs_are_told(settings: Settings) -> None:
+    assert way_out(settings) == {}
+    told = way_out(settings.model_copy(update={"egress": "proxy", "egress_proxy": "10.0.0.8:3128"}))
+    assert told["https_proxy"] == told["HTTPS_PROXY"] == "http://10.0.0.8:3128"
+    assert "127.0.0.1" in told["no_proxy"]

@@ -1,0 +1,102 @@
+"""GPU-hours from leases: clipped, cut at midnight, exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from portal import deployments
+from portal.context import Portal
+from portal.core.errors import Forbidden, Invalid
+from portal.core.models import Deployment, Order, State, User
+from portal.jobs.claim import Work
+from portal.users import usage
+from support.fakes import FakeClock, FakeEngine
+
+WorkOff = Callable[..., Deployment]
+
+T0 = datetime(2026, 3, 1, 22, 0, tzinfo=UTC)
+
+
+def lease(
+    kind: str = "gpu", start: datetime = T0, hours: float | None = 4, **more: Any
+) -> dict[str, Any]:
+    end = None if hours is None else start + timedelta(hours=hours)
+    return {
+        "kind": kind,
+        "acquired_at": start,
+        "released_at": end,
+        "memory_gb": 8.0,
+        "cpus": 2.0,
+        "subject": "s",
+        "display_name": "Jane",
+        "group": "",
+        "image": "ml",
+        "vm": "vm-1",
+        **more,
+    }
+
+
+def test_an_interval_is_cut_at_midnight() -> None:
+    found = usage.total([lease()], ["day"], T0 - timedelta(days=1), T0 + timedelta(days=2))
+    assert [(one.key, one.gpu_hours) for one in found] == [
+        (("2026-03-01",), 2.0),
+        (("2026-03-02",), 2.0),
+    ]
+
+
+def test_a_lease_that_is_still_held_counts_until_the_end_of_the_period() -> None:
+    [one] = usage.total([lease(hours=None)], ["user"], T0, T0 + timedelta(hours=7))
+    assert (one.key, one.gpu_hours) == (("Jane (s)",), 7.0)
+
+
+def test_compute_counts_cpus_and_memory() -> None:
+    [one] = usage.total([lease("compute")], ["image", "vm"], T0, T0 + timedelta(hours=1))
+    assert (one.key, one.gpu_hours, one.cpu_hours, one.memory_gb_hours) == (("ml", "vm-1"), 0, 2, 8)
+
+
+@given(st.lists(st.tuples(st.floats(0, 200), st.floats(0.01, 100)), max_size=20))
+def test_days_add_up_to_the_whole(spans: list[tuple[float, float]]) -> None:
+    leases = [lease(start=T0 + timedelta(hours=start), hours=hours) for start, hours in spans]
+    since, until = T0, T0 + timedelta(hours=150)
+    by_day = sum(one.gpu_hours for one in usage.total(leases, ["day"], since, until))
+    whole = sum(one.gpu_hours for one in usage.total(leases, [], since, until))
+    assert by_day == pytest.approx(whole)
+
+
+def test_other_peoples_usage_is_for_administrators(portal: Portal, jane: User) -> None:
+    with pytest.raises(Forbidden):
+        usage.report(portal, jane, ["user"], T0, T0 + timedelta(days=1), everybody=True)
+    with pytest.raises(Invalid):
+        usage.report(portal, jane, ["day"], T0, T0)
+
+
+def test_usage_is_exact_when_the_worker_dies_in_the_middle(
+    portal: Portal, jane: User, clock: FakeClock, engine: FakeEngine, work_off: WorkOff
+) -> None:
+    """The lease begins with the place, not with the container, and goes on while nobody looks."""
+    start = clock.at
+    made = deployments.request(portal, jane, Order("ml-cpu", "mine", cpus=2))
+    assert Work.claim(portal, made.id)  # and this worker is never heard of again
+    clock.forward(3600)
+    assert work_off(made.id).state is State.RUNNING
+    clock.forward(3600)
+    deployments.act(portal, jane, made.id, "stop")
+    work_off(made.id)
+    clock.forward(3600)
+    [one] = usage.report(portal, jane, [], start, clock.at)
+    assert one.cpu_hours == 4.0
+
+
+def test_two_people_of_one_name_are_two(portal: Portal) -> None:
+    both = [lease(subject="edipi:1"), lease(subject="edipi:2")]
+    assert len(usage.total(both, ["user"], T0, T0 + timedelta(days=1))) == 2
+
+
+def test_a_spreadsheet_runs_no_formula() -> None:
+    found = usage.total([lease(image="=cmd")], ["image"], T0, T0 + timedelta(days=1))
+    assert usage.as_csv(["image"], found).splitlines()[1].startswith("'=cmd,")
