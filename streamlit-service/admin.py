@@ -55,7 +55,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
 @app.command()
 def init() -> None:
     """Create the database, or bring it to the newest schema."""
-    _portal().store.migrate()
+    _portal().database.migrate()
     typer.echo("The database is ready.")
 
 
@@ -129,8 +129,8 @@ def vm_prove(name: str) -> None:
 @vm_app.command("list")
 def vm_list() -> None:
     """Every VM, as JSON."""
-    with _portal().store.reading() as tx:
-        _print([vars(vm) for vm in db.store.all_vms(tx)])
+    with _portal().database.reading() as tx:
+        _print([vars(vm) for vm in db.vms.all_vms(tx)])
 
 
 @vm_app.command("assign")
@@ -166,9 +166,9 @@ def vm_remove(
     ] = False,
 ) -> None:
     """Take a VM out of the fleet; refused while containers run on it."""
-    with _portal().store.reading() as tx:
-        known = db.store.vm_by_name(tx, name)
-        others = [vm.name for vm in db.store.all_vms(tx) if vm_health.host(vm) == name]
+    with _portal().database.reading() as tx:
+        known = db.vms.by_name(tx, name)
+        others = [vm.name for vm in db.vms.all_vms(tx) if vm_health.host(vm) == name]
     if known is None and others:
         raise Conflict(
             "other_name",
@@ -184,8 +184,8 @@ def vm_remove(
 @user_app.command("list")
 def user_list() -> None:
     """Every user, as JSON."""
-    with _portal().store.reading() as tx:
-        _print([vars(user) for user in db.store.all_users(tx)])
+    with _portal().database.reading() as tx:
+        _print([vars(user) for user in db.users.all_users(tx)])
 
 
 @user_app.command("role")
@@ -217,8 +217,8 @@ def quota_set(
     """
     scope, key = _scope(user, group)
     portal = _portal()
-    with portal.store.reading() as tx:
-        before = db.ledger.quota(tx, scope, key) or Quota()
+    with portal.database.reading() as tx:
+        before = db.quotas.get(tx, scope, key) or Quota()
     given: dict[str, Any] = {
         "gpus": gpus,
         "memory_gb": memory_gb,
@@ -244,11 +244,11 @@ def quota_clear(
 @quota_app.command("list")
 def quota_list() -> None:
     """Every quota, as JSON."""
-    with _portal().store.reading() as tx:
+    with _portal().database.reading() as tx:
         _print(
             [
                 {"scope": scope, "key": key, **vars(row)}
-                for (scope, key), row in db.ledger.all_quotas(tx).items()
+                for (scope, key), row in db.quotas.all_quotas(tx).items()
             ]
         )
 
@@ -266,7 +266,7 @@ def _scope(user: str | None, group: str | None) -> tuple[str, str]:
 @audit_app.command("verify")
 def audit_verify() -> None:
     """Walk the hash chain; exit code 1 when an event was changed or deleted."""
-    with _portal().store.reading() as tx:
+    with _portal().database.reading() as tx:
         verdict = db.audit.verify(tx)
     if verdict.broken_at is not None:
         typer.echo(
@@ -281,7 +281,7 @@ def audit_list(
     subject: Annotated[str | None, typer.Option(help="e.g. deployment:0123456789ab")] = None,
 ) -> None:
     """Audit events in order, as JSON."""
-    with _portal().store.reading() as tx:
+    with _portal().database.reading() as tx:
         _print([vars(event) for event in db.audit.events(tx, subject)])
 
 

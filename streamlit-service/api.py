@@ -27,7 +27,7 @@ def create_app() -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        portal.store.close()
+        portal.database.close()
 
     app = FastAPIOffline(
         title="Container Portal",
@@ -47,8 +47,8 @@ def create_app() -> FastAPI:
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:
-        with portal.store.reading() as tx:
-            db.store.ping(tx)
+        with portal.database.reading() as tx:
+            db.ping(tx)
         return {"status": "ok"}
 
     return app

@@ -19,7 +19,7 @@ from portal.core import catalog
 from portal.core.engine import Engine
 from portal.core.models import Vm
 from portal.core.settings import Settings
-from portal.db.store import Store
+from portal.db.connection import Database
 from portal.jobs.reconciler import Reconciler
 from registry.client import Registry
 from registry.verifier import Verifier
@@ -62,7 +62,7 @@ def portal(config: Settings, wake: Callable[[], None] | None = None) -> Portal:
     """The product over the real database; waking goes to the worker process unless given."""
     return Portal(
         settings=config,
-        store=Store(config.database),
+        database=Database(config.database),
         catalog=catalog.load(config.images_dir),
         now=lambda: datetime.now(UTC),
         wake=wake or worker_client(config).wake,
@@ -137,5 +137,5 @@ def reconciler(product: Portal, engines: Engines, woken: threading.Event) -> Rec
         except httpx.HTTPError:
             return False
 
-    verify = Verifier(product.settings, product.store)
+    verify = Verifier(product.settings, product.database)
     return Reconciler(product, engines, is_ready, verify, woken)

@@ -42,7 +42,7 @@ def create_app() -> FastAPI:
         yield
         reconciler.stop()
         thread.join(timeout=5)
-        portal.store.close()
+        portal.database.close()
 
     def from_service(request: Request) -> None:
         authenticator.check_proxy(request.headers)
@@ -83,8 +83,8 @@ def _for_services(portal: Portal, reconciler: Reconciler, engines: bootstrap.Eng
 
     @router.get("/logs/{deployment_id}")
     def logs(deployment_id: str, tail: int = 200, since: str = "") -> Response:
-        with portal.store.reading() as tx:
-            deployment = db.store.deployment(tx, deployment_id)
+        with portal.database.reading() as tx:
+            deployment = db.deployments.by_id(tx, deployment_id)
         if deployment is None or deployment.vm is None:
             raise NotFound("no_such_deployment", "There is no such container.")
         engine, name = engines(deployment.vm), container_name(deployment_id)
@@ -99,8 +99,8 @@ def _for_services(portal: Portal, reconciler: Reconciler, engines: bootstrap.Eng
     @router.post("/vms/{name}/prove")
     def prove_vm(name: str) -> StreamingResponse:
         """Each check as a line of JSON, as it is done."""
-        with portal.store.reading() as tx:
-            vm = db.store.vm_by_name(tx, name)
+        with portal.database.reading() as tx:
+            vm = db.vms.by_name(tx, name)
         if vm is None:
             raise NotFound("no_such_vm", f"There is no VM {name[:60]}.")
         checks = verify_vm.prove(portal, vm, engines(vm), reconciler.is_ready, reconciler.verify)

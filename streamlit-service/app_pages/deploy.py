@@ -19,7 +19,7 @@ CARDS_PER_ROW = 2
 def page() -> None:
     """The page."""
     portal = session.portal()
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         approved = db.releases.approved(tx)
     offered = {name: image for name, image in portal.catalog.items() if name in approved}
     if not offered:

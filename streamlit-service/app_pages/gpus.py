@@ -41,16 +41,16 @@ def _problems() -> None:
     """What an administrator should mend comes first, with the command."""
     if session.user().role is not Role.ADMIN:
         return
-    with session.portal().store.reading() as tx:
-        vms = db.store.all_vms(tx)
+    with session.portal().database.reading() as tx:
+        vms = db.vms.all_vms(tx)
     for vm in vms:
         if problem := gpu_tiles.problem(vm):
             st.warning(problem, icon=":material/build:")
 
 
 def _line() -> None:
-    with session.portal().store.reading() as tx:
-        waiting = db.store.waiting(tx)
+    with session.portal().database.reading() as tx:
+        waiting = db.deployments.waiting(tx)
     everybody = session.user().role is Role.ADMIN
     shown = [one for one in waiting if everybody or one.owner.id == session.user().id][:LINE_SHOWN]
     if not shown:

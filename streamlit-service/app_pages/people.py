@@ -17,10 +17,10 @@ def page() -> None:
     """The page."""
     st.subheader("Users and quotas")
     portal = session.portal()
-    with portal.store.reading() as tx:
-        users = db.store.all_users(tx)
+    with portal.database.reading() as tx:
+        users = db.users.all_users(tx)
         allowances = [quotas.allowance(portal, tx, user) for user in users]
-        rows = db.ledger.all_quotas(tx)
+        rows = db.quotas.all_quotas(tx)
         groups = sorted(
             {user.group for user in users} - {""}
             | {key for scope, key in rows if scope == quotas.GROUP}

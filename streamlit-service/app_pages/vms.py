@@ -25,16 +25,16 @@ def page() -> None:
     """The page."""
     st.subheader("VMs")
     portal = session.portal()
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         vms, users, live = (
-            db.store.all_vms(tx),
-            db.store.all_users(tx),
-            db.store.live_deployments(tx),
+            db.vms.all_vms(tx),
+            db.users.all_users(tx),
+            db.deployments.live(tx),
         )
         gpus, leased, memory = (
-            db.ledger.all_gpus(tx),
-            db.ledger.leased_gpus(tx),
-            db.ledger.held_memory(tx),
+            db.gpus.all_gpus(tx),
+            db.leases.gpus(tx),
+            db.leases.memory_by_vm(tx),
         )
     if not vms:
         st.info(
@@ -191,8 +191,8 @@ def _change(vms: list[Vm], names: dict[int | str, str]) -> None:
 def _subject(whose: object) -> str | None:
     if not isinstance(whose, int):
         return None
-    with session.portal().store.reading() as tx:
-        return next(user.subject for user in db.store.all_users(tx) if user.id == whose)
+    with session.portal().database.reading() as tx:
+        return next(user.subject for user in db.users.all_users(tx) if user.id == whose)
 
 
 @st.dialog("Remove this VM from the fleet?")

@@ -69,7 +69,7 @@ def _one(portal: Portal, folder: Path, keep: int) -> None:
     path = folder / f"{now:%Y%m%dT%H%M%SZ}{db.backup.SUFFIX}"
     unproven = path.with_suffix(".unproven")  # never taken for a backup
     try:
-        manifest = db.backup.write(portal.store, unproven, now)
+        manifest = db.backup.write(portal.database, unproven, now)
         db.backup.prove(unproven)
     except PortalError:
         for old in folder.glob("*.broken"):
@@ -80,7 +80,7 @@ def _one(portal: Portal, folder: Path, keep: int) -> None:
         unproven.unlink(missing_ok=True)
         raise
     unproven.rename(path)
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         db.audit.append(
             tx,
             now,
@@ -111,8 +111,8 @@ def restore(
     Stop api, ui and worker first; start them again afterwards.
     """
     portal = bootstrap.portal(bootstrap.settings())
-    manifest = db.backup.restore(portal.store, file, replace=replace)
-    with portal.store.transaction() as tx:
+    manifest = db.backup.restore(portal.database, file, replace=replace)
+    with portal.database.transaction() as tx:
         db.audit.append(
             tx,
             datetime.now(UTC),

@@ -42,8 +42,8 @@ def _publisher(portal: Portal, subject: str) -> str:
     """Who publishes: a known curator where a second person has to approve."""
     if not portal.settings.approval_by_another and not subject:
         return _actor()
-    with portal.store.reading() as tx:
-        user = db.store.user_by_subject(tx, subject)
+    with portal.database.reading() as tx:
+        user = db.users.by_subject(tx, subject)
     if user is None or not images.curates(user):
         what = (
             f"{subject} is not known as an image curator."
@@ -178,7 +178,7 @@ def scan(
     portal = _portal()
     if bool(name) == every:
         raise typer.BadParameter("give an image, or --all")
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         known = db.releases.every(tx)
     chosen = (
         [images.find(portal, name, version)]
@@ -251,7 +251,7 @@ def withdraw(name: Name, version: Annotated[str, typer.Argument()], reason: Reas
 @app.command("list")
 def list_releases() -> None:
     """Every release, as JSON."""
-    with _portal().store.reading() as tx:
+    with _portal().database.reading() as tx:
         rows: list[dict[str, Any]] = [vars(one) for one in db.releases.every(tx)]
     typer.echo(json.dumps(rows, indent=2, default=str))
 
@@ -276,7 +276,7 @@ def mirror_images(
         count = mirror.copy_bases(portal.settings, portal.catalog.values(), aim, say)
         typer.echo(f"{count} bases are in {aim}.")
         return
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         chosen = [one for one in db.releases.every(tx) if name in ("", one.image)]
     made = mirror.copy_releases(
         portal.settings, chosen, aim, say, mirror.check_target(source) if source else ""

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from portal.core.catalog import Image
 from portal.core.settings import Settings
-from portal.db.store import Store
+from portal.db.connection import Database
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Portal:
     """The wired product. `wake` tells the worker that there is new intent; it never raises."""
 
     settings: Settings
-    store: Store
+    database: Database
     catalog: Mapping[str, Image]
     now: Callable[[], datetime]
     wake: Callable[[], None]

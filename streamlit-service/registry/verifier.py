@@ -16,7 +16,7 @@ from portal import db
 from portal.core.errors import Conflict, EngineError
 from portal.core.models import Release
 from portal.core.settings import Settings
-from portal.db.store import Store
+from portal.db.connection import Database
 
 from registry import cosign
 from registry.client import Registry
@@ -32,9 +32,11 @@ AWAY_S = 15.0
 class Verifier:
     """Callable with a release. Thread-safe; one release is asked about once at a time."""
 
-    def __init__(self, settings: Settings, store: Store, registry: Registry | None = None) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, registry: Registry | None = None
+    ) -> None:
         self._settings = settings
-        self._store = store
+        self._database = database
         self._registry = registry or Registry(settings)
         self._good: dict[str, float] = {}
         self._away: dict[str, tuple[float, EngineError]] = {}
@@ -82,7 +84,7 @@ class Verifier:
 
     def _hold_on(self, release: Release, error: EngineError) -> None:
         """Let it pass if it was good within a day; else raise."""
-        with self._store.reading() as tx:
+        with self._database.reading() as tx:
             known = db.releases.by_id(tx, release.id)
         last = known.verified_at if known is not None else None
         if last is None or datetime.now(UTC) - last > GRACE:
@@ -90,7 +92,7 @@ class Verifier:
         log.warning("signature from memory", release=release.reference, cause=error.cause)
 
     def _remember(self, release: Release, *, good: bool) -> None:
-        with self._store.transaction() as tx:
+        with self._database.transaction() as tx:
             db.releases.update(tx, release.id, verified_at=datetime.now(UTC) if good else None)
 
     def _ask(self, release: Release) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import docker
 import stack as stacks
 from docker.models.containers import Container
-from portal.db.store import Store
+from portal.db.connection import Database
 from sqlalchemy.exc import OperationalError
 from stack import ROOT
 
@@ -58,13 +58,13 @@ def _run(folder: Path, **options: Any) -> Container:
 def _wait_for(url: str) -> None:
     deadline = time.monotonic() + BOOT_S
     while True:
-        store = Store(url)
+        database = Database(url)
         try:
-            store.migrate()
+            database.migrate()
             return
         except OperationalError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)  # polling a boot
         finally:
-            store.close()
+            database.close()

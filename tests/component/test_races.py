@@ -18,7 +18,7 @@ from portal.core.engine import GpuReport, SeenGpu
 from portal.core.errors import PortalError
 from portal.core.models import Order, Quota, State
 from portal.core.settings import Settings
-from portal.db.store import Store
+from portal.db.connection import Database
 from portal.scheduling import admission, quotas
 from support.samples import CATALOG, approved, identity
 
@@ -42,7 +42,7 @@ def product(url: str) -> Portal:
     """The product on a database, as a process of its own would have it."""
     return Portal(
         Settings(database_url=url, user_ports="10000-65499"),
-        Store(url),
+        Database(url),
         CATALOG,
         lambda: datetime.now(UTC),
         lambda: None,
@@ -53,21 +53,21 @@ def product(url: str) -> Portal:
 def portal(url: str) -> Iterator[Portal]:
     """One VM with three GPUs; nobody holds any."""
     made = product(url)
-    made.store.migrate()
+    made.database.migrate()
     approved(made)
     vm = vms.add(made, "test", "vm-race", "ssh://portal@vm-race", "10.0.0.9")
     gpus = tuple(SeenGpu(f"GPU-race-{n}", n, "A100", None, 40, 0, 0, 40) for n in range(GPUS))
     vms.saw_gpus(made, vm, GpuReport(gpus, "535.1", "12.2", "nvidia"))
     yield made
-    with made.store.reading() as tx:
-        everybody = db.store.all_users(tx)
+    with made.database.reading() as tx:
+        everybody = db.users.all_users(tx)
     for user in everybody:
         for one in deployments.mine(made, user):
             deployments.act(made, user, one.id, "remove")
-            with made.store.transaction() as tx:
-                db.store.update_deployment(tx, one.id, state=State.REMOVED, slot=None)
-                db.ledger.release(tx, one.id, made.now())
-    made.store.close()
+            with made.database.transaction() as tx:
+                db.deployments.update(tx, one.id, state=State.REMOVED, slot=None)
+                db.leases.release(tx, one.id, made.now())
+    made.database.close()
 
 
 @pytest.fixture
@@ -96,17 +96,17 @@ def want(url: str, first: int, count: int) -> None:
 
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(ask, range(count)))
-    made.store.close()
+    made.database.close()
 
 
 def check(portal: Portal, asked: int) -> None:
     """One gets the last GPU; everybody else is in line, each at a place of their own."""
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         admission.serve(portal, tx)
-    with portal.store.reading() as tx:
-        held = db.ledger.leased_gpus(tx)
-        starting = [one for one in db.store.live_deployments(tx) if one.state is State.PENDING]
-        waiting = db.store.waiting(tx)
+    with portal.database.reading() as tx:
+        held = db.leases.gpus(tx)
+        starting = [one for one in db.deployments.live(tx) if one.state is State.PENDING]
+        waiting = db.deployments.waiting(tx)
         assert db.audit.verify(tx).broken_at is None
     assert len(held) == GPUS
     assert len([one for one in starting if one.name == "wish"]) == LEFT
@@ -185,12 +185,12 @@ def test_who_waits_is_served_once_however_many_look(portal: Portal) -> None:
         portal, john, Order("ml-cpu", "later", 2, memory_gb=0.5, cpus=0.1)
     )
     assert waiting.state is State.WAITING
-    with portal.store.transaction() as tx:
-        db.ledger.release(tx, held.id, portal.now(), db.ledger.RUN)
-        db.store.update_deployment(tx, held.id, state=State.STOPPED, gpu_uuids=None)
+    with portal.database.transaction() as tx:
+        db.leases.release(tx, held.id, portal.now(), db.leases.RUN)
+        db.deployments.update(tx, held.id, state=State.STOPPED, gpu_uuids=None)
 
     def serve(_: int) -> list[str]:
-        with portal.store.transaction() as tx:
+        with portal.database.transaction() as tx:
             return [one.id for one in admission.serve(portal, tx)]
 
     with ThreadPoolExecutor(8) as pool:

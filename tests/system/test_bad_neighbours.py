@@ -41,8 +41,8 @@ def nothing_left(stack: Stack, vm: TestVm, deployment: dict[str, Any]) -> None:
     assert deployment["urls"] == {}
     count = (
         "import bootstrap; from portal import db\n"
-        "with bootstrap.portal(bootstrap.settings()).store.reading() as tx:\n"
-        "    held = db.ledger.live_leases(tx)\n"
+        "with bootstrap.portal(bootstrap.settings()).database.reading() as tx:\n"
+        "    held = db.leases.live(tx)\n"
         f"print(sum(one['deployment_id'] == {deployment['id']!r} for one in held))"
     )
     assert stack.compose("exec", "-T", "api", "python3", "-c", count, capture=True).strip() == "0"

@@ -1,4 +1,4 @@
-"""A real SQLite store, a fake clock, one approved image, one VM, and three people."""
+"""A real SQLite database, a fake clock, one approved image, one VM, and three people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from portal import db, users, vms
 from portal.context import Portal
 from portal.core.models import Deployment, User, Vm
 from portal.core.settings import Settings
-from portal.db.store import Store
+from portal.db.connection import Database
 from portal.jobs.claim import Work
 from portal.jobs.start_stop import converge
 from support.fakes import FakeClock, FakeEngine
@@ -34,7 +34,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def portal(settings: Settings, clock: FakeClock) -> Iterator[Portal]:
-    records = Store(settings.database_url)
+    records = Database(settings.database_url)
     records.migrate()
     product = Portal(settings, records, CATALOG, clock, lambda: None)
     approved(product)
@@ -66,8 +66,8 @@ def work_off(portal: Portal, engine: FakeEngine) -> Callable[[str], Deployment]:
         work = Work.claim(portal, deployment_id)
         if work:
             converge(work, engine, lambda vm, port: ready, lambda release: None)
-        with portal.store.reading() as tx:
-            found = db.store.deployment(tx, deployment_id)
+        with portal.database.reading() as tx:
+            found = db.deployments.by_id(tx, deployment_id)
         assert found
         return found
 
@@ -77,6 +77,6 @@ def work_off(portal: Portal, engine: FakeEngine) -> Callable[[str], Deployment]:
 @pytest.fixture
 def gpu_vm(portal: Portal) -> Vm:
     """vm-01 with two GPUs and 64 GB."""
-    with portal.store.transaction() as tx:
-        db.store.update_vm(tx, 1, cpus=16, memory_gb=64)
+    with portal.database.transaction() as tx:
+        db.vms.update(tx, 1, cpus=16, memory_gb=64)
     return see(portal, report())

@@ -18,7 +18,7 @@ from portal.context import Portal
 from portal.core.engine import GpuReport, SeenGpu
 from portal.core.models import Gpu, GpuState, Identity, Vm, VmState
 from portal.core.settings import Settings
-from portal.db.store import Store
+from portal.db.connection import Database
 from portal.scheduling import placement, queue
 from portal.scheduling.placement import Need, Room
 from portal.scheduling.queue import Waiting
@@ -123,9 +123,9 @@ def _board(rounds: int) -> Row:
     """The GPUs page, on the server, for an administrator of 100 VMs."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(database_url=f"sqlite:///{folder}/bench.db", admins="1")
-        store = Store(settings.database_url)
-        store.migrate()
-        portal = Portal(settings, store, {}, lambda: datetime.now(UTC), lambda: None)
+        database = Database(settings.database_url)
+        database.migrate()
+        portal = Portal(settings, database, {}, lambda: datetime.now(UTC), lambda: None)
         ray = users.user_of(
             portal, Identity("edipi:1", "R.1", "Ray", "1", None, "", datetime.now(UTC))
         )
@@ -148,7 +148,7 @@ def _board(rounds: int) -> Row:
                 statistics.median(times(page, rounds)),
                 statistics.median(times(empty, rounds)),
             )
-        store.close()
+        database.close()
     return (
         f"GPU board of {BOARD_VMS} VMs / an empty page",
         f"{mine * 1e3:.0f} ms",

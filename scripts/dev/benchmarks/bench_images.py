@@ -19,11 +19,11 @@ from portal.images import launch_gate
 from registry.verifier import Verifier
 settings = bootstrap.settings()
 portal = bootstrap.portal(settings)
-with portal.store.reading() as tx:
+with portal.database.reading() as tx:
     release = db.releases.approved(tx)["ml-cpu"]
 def timed(act):
     started = time.perf_counter(); act(); return time.perf_counter() - started
-verify = Verifier(settings, portal.store)
+verify = Verifier(settings, portal.database)
 asked = timed(lambda: verify(release))
 def gate():
     launch_gate.check(settings, release, portal.now()); verify(release)

@@ -1,4 +1,4 @@
-"""How long the server needs for one run of My containers: real store, no browser."""
+"""How long the server needs for one run of My containers: real database, no browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from portal.context import Portal
 from portal.core import catalog
 from portal.core.models import Identity, Order, State
 from portal.core.settings import Settings
-from portal.db.store import Store
+from portal.db.connection import Database
 from portal.images import Candidate
 from portal.images.report import Report
 from stack import ROOT
@@ -36,10 +36,8 @@ def run(rounds: int) -> tuple[list[float], list[float]]:
         )
         for number in range(CONTAINERS):
             made = deployments.request(portal, jane, Order("ml-cpu", f"c{number}"))
-            with portal.store.transaction() as tx:
-                db.store.update_deployment(
-                    tx, made.id, state=State.RUNNING, started_at=portal.now()
-                )
+            with portal.database.transaction() as tx:
+                db.deployments.update(tx, made.id, state=State.RUNNING, started_at=portal.now())
         empty = AppTest.from_string("import streamlit as st\nst.write('x')", default_timeout=20)
         with (
             patch.object(session, "_wired", lambda: (portal, None, None)),
@@ -47,7 +45,7 @@ def run(rounds: int) -> tuple[list[float], list[float]]:
         ):
             full = AppTest.from_file(str(ROOT / "streamlit-service" / "app.py"), default_timeout=20)
             result = times(full, rounds), times(empty, rounds)
-        portal.store.close()
+        portal.database.close()
     return result
 
 
@@ -73,7 +71,7 @@ def times(page: AppTest, rounds: int) -> list[float]:
 
 def _portal(folder: Path) -> Portal:
     settings = Settings(database_url=f"sqlite:///{folder}/bench.db", approval_by_another=False)
-    records = Store(settings.database_url)
+    records = Database(settings.database_url)
     records.migrate()
     described = catalog.read(ROOT / "images" / "ml-cpu" / "image.yaml")
     portal = Portal(

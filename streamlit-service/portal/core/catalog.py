@@ -1,4 +1,4 @@
-"""The curated images, each from its image.yaml. Which digests of them may run is in the store."""
+"""The curated images, each from its image.yaml; the database says which digests may run."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The nouns.
 
-Frozen values; what is stored is written in store.py, what happens in the use cases.
+Frozen values; portal.db keeps them, the use cases change them.
 """
 
 from __future__ import annotations

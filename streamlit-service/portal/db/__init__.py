@@ -1,5 +1,34 @@
 """The records: all SQL, migrations, the audit chain and backups. Nobody else knows SQLAlchemy."""
 
-from portal.db import audit, backup, ledger, releases, rows, store
+from portal.db import (
+    audit,
+    backup,
+    deployments,
+    gpus,
+    leases,
+    quotas,
+    releases,
+    rows,
+    usage,
+    users,
+    vms,
+)
+from portal.db.connection import Database, Tx, ping, serialize_writers
 
-__all__ = ["audit", "backup", "ledger", "releases", "rows", "store"]
+__all__ = [
+    "Database",
+    "Tx",
+    "audit",
+    "backup",
+    "deployments",
+    "gpus",
+    "leases",
+    "ping",
+    "quotas",
+    "releases",
+    "rows",
+    "serialize_writers",
+    "usage",
+    "users",
+    "vms",
+]

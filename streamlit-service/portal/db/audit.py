@@ -14,8 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from portal.db.connection import Tx
 from portal.db.schema import audit_events, audit_head
-from portal.db.store import Tx
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from alembic.util import CommandError
 
 from portal.core.errors import Conflict, Invalid
 from portal.db import audit
+from portal.db.connection import Database, Tx
 from portal.db.schema import audit_head
-from portal.db.store import Store, Tx
 
 FORMAT = 1
 SUFFIX = ".portal-backup.tar.gz"
@@ -55,7 +55,7 @@ class Manifest:
         return sum(count for count, _ in self.tables.values())
 
 
-def write(store: Store, path: Path, now: datetime) -> Manifest:
+def write(database: Database, path: Path, now: datetime) -> Manifest:
     """Back up to a new file, whole or not at all, while everything runs; older schemas too."""
     temporary = path.with_name(f".{path.name}.part")
     tables: dict[str, tuple[int, str]] = {}
@@ -63,7 +63,7 @@ def write(store: Store, path: Path, now: datetime) -> Manifest:
         with os.fdopen(
             os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
         ) as raw:
-            with tarfile.open(fileobj=raw, mode="w:gz") as archive, store.reading() as tx:
+            with tarfile.open(fileobj=raw, mode="w:gz") as archive, database.reading() as tx:
                 for table in _present(tx):
                     tables[table.name] = _put_table(archive, tx, table, path.parent)
                 head = tx.execute(sa.select(audit_head.c.hash)).scalar_one()
@@ -85,18 +85,18 @@ def prove(path: Path) -> Manifest:
     beside = path.parent if os.access(path.parent, os.W_OK) else None  # where there is room for it
     with (
         tempfile.TemporaryDirectory(dir=beside, prefix=".proof-") as folder,
-        closing(Store(f"sqlite:///{folder}/proof.db")) as store,
+        closing(Database(f"sqlite:///{folder}/proof.db")) as database,
     ):
-        return _fill(store, path)
+        return _fill(database, path)
 
 
-def restore(store: Store, path: Path, *, replace: bool = False) -> Manifest:
+def restore(database: Database, path: Path, *, replace: bool = False) -> Manifest:
     """Fill an empty database from a backup, and bring it to the newest schema.
 
     The backup is proven first, so that a broken one destroys nothing. Conflict: the database has
     records, and `replace` was not said.
     """
-    if store.has_records():
+    if database.has_records():
         if not replace:
             raise Conflict(
                 "not_empty",
@@ -104,8 +104,8 @@ def restore(store: Store, path: Path, *, replace: bool = False) -> Manifest:
                 "Back it up, stop the services, and say --replace.",
             )
         prove(path)
-        store.erase()
-    return _fill(store, path)
+        database.erase()
+    return _fill(database, path)
 
 
 def keep_newest(folder: Path, keep: int) -> list[Path]:
@@ -120,10 +120,10 @@ def keep_newest(folder: Path, keep: int) -> list[Path]:
     return gone
 
 
-def _fill(store: Store, path: Path) -> Manifest:
+def _fill(database: Database, path: Path) -> Manifest:
     manifest = _read(path)
     try:
-        store.migrate(manifest.revision)
+        database.migrate(manifest.revision)
     except CommandError as error:
         raise Invalid(
             "newer_backup",
@@ -131,7 +131,7 @@ def _fill(store: Store, path: Path) -> Manifest:
             "Restore it with that version.",
             cause=str(error),
         ) from error
-    with store.transaction() as tx, tarfile.open(path, "r:gz") as archive:
+    with database.transaction() as tx, tarfile.open(path, "r:gz") as archive:
         present = _present(tx)
         for table in reversed(present):
             tx.execute(table.delete())  # what the migrations put there
@@ -139,8 +139,8 @@ def _fill(store: Store, path: Path) -> Manifest:
             for rows in _batched(_table_lines(archive, table.name), BATCH):
                 tx.execute(table.insert(), [_decode(table, json.loads(line)) for line in rows])
             _continue_numbering(tx, table)
-    store.migrate()
-    with store.reading() as tx:
+    database.migrate()
+    with database.reading() as tx:
         verdict = audit.verify(tx)
     if verdict.broken_at is not None:
         raise Invalid(

@@ -10,8 +10,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from portal.core.models import Release, ReleaseState, State
 from portal.db import rows
+from portal.db.connection import Tx
 from portal.db.schema import deployments, releases, reports, vm_images
-from portal.db.store import Tx
 
 READY, PULLING = "ready", "pulling"
 

@@ -31,9 +31,9 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
     Forbidden when the port is not in the identity's own range, NotFound when nothing was
     deployed there, Conflict when it is not running.
     """
-    with portal.store.reading() as tx:
-        user = db.store.user_by_subject(tx, identity.subject)
-        deployment = db.store.deployment_at_port(tx, port)
+    with portal.database.reading() as tx:
+        user = db.users.by_subject(tx, identity.subject)
+        deployment = db.deployments.at_port(tx, port)
     if user is None or ports.range_index_of(port) != user.range_index:
         raise Forbidden(
             "not_yours",
@@ -71,8 +71,8 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
 
 def touch(portal: Portal, deployment_id: str) -> None:
     """Note that a deployment was used just now."""
-    with portal.store.transaction() as tx:
-        db.store.update_deployment(tx, deployment_id, last_activity_at=portal.now())
+    with portal.database.transaction() as tx:
+        db.deployments.update(tx, deployment_id, last_activity_at=portal.now())
 
 
 def _why_not_running(deployment: Deployment) -> str:

@@ -16,7 +16,7 @@ from portal.context import Portal
 from portal.core import ports
 from portal.core.errors import Conflict, Invalid, NoCapacity
 from portal.core.models import Deployment, Order, Release, State, User, Vm, VmState
-from portal.db.store import Tx
+from portal.db.connection import Tx
 from portal.deployments import lifecycle
 from portal.images import launch_gate
 from portal.scheduling import admission, placement, quotas
@@ -36,7 +36,7 @@ def request(portal: Portal, user: User, order: Order) -> Deployment:
     """
     now, deployment_id = portal.now(), uuid.uuid4().hex[:12]
     try:
-        with portal.store.transaction() as tx:
+        with portal.database.transaction() as tx:
             made = _reserve(portal, tx, user, order, deployment_id, now)
     except IntegrityError as error:  # the indexes' last word
         raise _just_taken(order.name, str(error.orig)) from error
@@ -48,11 +48,11 @@ def request(portal: Portal, user: User, order: Order) -> Deployment:
 def _reserve(
     portal: Portal, tx: Tx, user: User, order: Order, deployment_id: str, now: datetime
 ) -> Deployment:
-    db.store.in_order(tx)
+    db.serialize_writers(tx)
     release = _check(portal, tx, user, order)
     verdict = admission.judge(portal, tx, user, order)
-    slot = placement.choose_slot(db.ledger.held_slots(tx, user.id))
-    db.store.insert_deployment(
+    slot = placement.choose_slot(db.leases.slots(tx, user.id))
+    db.deployments.insert(
         tx,
         id=deployment_id,
         name=order.name,
@@ -91,7 +91,7 @@ def _enter(
             "position": verdict.position,
         }
         details |= {"position": verdict.position, "waits_for": verdict.waits_for}
-    db.store.update_deployment(tx, deployment_id, updated_at=now, **values)
+    db.deployments.update(tx, deployment_id, updated_at=now, **values)
     db.audit.append(
         tx,
         now,
@@ -134,19 +134,19 @@ def _lease_ports(
     tx: Tx, user: User, deployment_id: str, slot: int, *, ssh: bool, now: datetime
 ) -> None:
     numbers = ports.slot_ports(user.range_index, slot, ssh=ssh).values()
-    db.ledger.lease(tx, db.ledger.PORT, [str(port) for port in numbers], deployment_id, now)
+    db.leases.acquire(tx, db.leases.PORT, [str(port) for port in numbers], deployment_id, now)
 
 
 def mine(portal: Portal, user: User) -> list[Deployment]:
     """The user's deployments, newest first, removed ones left out."""
-    with portal.store.reading() as tx:
-        return db.store.deployments_of(tx, user.id)
+    with portal.database.reading() as tx:
+        return db.deployments.of_user(tx, user.id)
 
 
 def get(portal: Portal, user: User, deployment_id: str) -> Deployment:
     """One deployment of the user. NotFound when there is none or it is somebody else's."""
-    with portal.store.reading() as tx:
-        found = db.store.deployment(tx, deployment_id)
+    with portal.database.reading() as tx:
+        found = db.deployments.by_id(tx, deployment_id)
     if found is None:
         raise permissions.not_found()
     permissions.check_owner(user, found)
@@ -156,9 +156,9 @@ def get(portal: Portal, user: User, deployment_id: str) -> Deployment:
 def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployment:
     """Record a person's wish: stop, start, restart or remove. Conflict when it cannot be now."""
     now = portal.now()
-    with portal.store.transaction() as tx:
-        db.store.in_order(tx)
-        before = db.store.deployment(tx, deployment_id)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        before = db.deployments.by_id(tx, deployment_id)
         if before is None or before.state is State.REMOVED:
             raise permissions.not_found()
         permissions.check_owner(user, before)
@@ -166,7 +166,7 @@ def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployme
         if action == "restart":  # refused now, while it still runs, rather than once it is down
             launch_gate.check(portal.settings, before.release, now)
         # Taking the lock away makes whoever works on the old intent drop it at the next write.
-        db.store.update_deployment(
+        db.deployments.update(
             tx,
             deployment_id,
             restart_after_stop=action == "restart",
@@ -194,9 +194,9 @@ def _start(portal: Portal, tx: Tx, user: User, before: Deployment, now: datetime
     quotas.check(portal, tx, user, order, new=False)
     verdict = admission.judge(portal, tx, user, order, before.vm)
     if before.slot is None:  # it failed, and gave its ports back too
-        slot = placement.choose_slot(db.ledger.held_slots(tx, user.id))
+        slot = placement.choose_slot(db.leases.slots(tx, user.id))
         _lease_ports(tx, user, before.id, slot, ssh=before.ssh, now=now)
-        db.store.update_deployment(tx, before.id, slot=slot)
+        db.deployments.update(tx, before.id, slot=slot)
     _enter(tx, user, before.id, verdict, now, wish="start")
 
 
@@ -206,8 +206,8 @@ def _end(tx: Tx, user: User, before: Deployment, after: State, action: str, now:
     nowhere = before.vm is None or before.vm.state is VmState.REMOVED
     if nowhere and after is State.REMOVING:
         after, values = State.REMOVED, {"slot": None}
-        db.ledger.release(tx, before.id, now)
-    db.store.update_deployment(tx, before.id, state=after, updated_at=now, **values)
+        db.leases.release(tx, before.id, now)
+    db.deployments.update(tx, before.id, state=after, updated_at=now, **values)
     db.audit.append(
         tx, now, user.subject, f"deployment.{after}", f"deployment:{before.id}", wish=action
     )
@@ -222,7 +222,7 @@ def propose_name(image: str, taken: set[str]) -> str:
 
 
 def _get(tx: Tx, deployment_id: str) -> Deployment:
-    found = db.store.deployment(tx, deployment_id)
+    found = db.deployments.by_id(tx, deployment_id)
     assert found is not None
     return found
 
@@ -248,14 +248,14 @@ def preview(portal: Portal, user: User, order: Order) -> Preview:
 
     Raises what it would.
     """
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         _check(portal, tx, user, order)
-        if order.name in {d.name for d in db.store.deployments_of(tx, user.id)}:
+        if order.name in {d.name for d in db.deployments.of_user(tx, user.id)}:
             raise _name_taken(order.name)
         verdict = admission.judge(portal, tx, user, order)
-        slot = placement.choose_slot(db.ledger.held_slots(tx, user.id))
-        homes = db.store.homes(tx, {user.id}).get(user.id, frozenset())
-        names = {vm.id: vm.name for vm in db.store.all_vms(tx)}
+        slot = placement.choose_slot(db.leases.slots(tx, user.id))
+        homes = db.deployments.homes(tx, {user.id}).get(user.id, frozenset())
+        names = {vm.id: vm.name for vm in db.vms.all_vms(tx)}
     port = ports.port_of(user.range_index, slot, ports.Service.JUPYTER)
     placed = verdict.placement
     if placed is None:

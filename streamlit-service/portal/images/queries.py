@@ -49,8 +49,8 @@ def ready(portal: Portal, user: User) -> dict[str, Ready]:
 
     GPU images are looked for on VMs with GPUs.
     """
-    with portal.store.reading() as tx:
-        mine = placement.candidates(db.store.all_vms(tx), user)
+    with portal.database.reading() as tx:
+        mine = placement.candidates(db.vms.all_vms(tx), user)
         there = db.releases.vms_with(tx)
         approved = db.releases.approved(tx)
     found = {}
@@ -67,7 +67,7 @@ def ready(portal: Portal, user: User) -> dict[str, Ready]:
 
 def all_releases(portal: Portal, user: User) -> list[Release]:
     """By image, newest first; to others than curators only what can start."""
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         every = db.releases.every(tx)
     now = portal.now()
     return (
@@ -79,7 +79,7 @@ def all_releases(portal: Portal, user: User) -> list[Release]:
 
 def current(portal: Portal) -> set[int]:
     """The numbers of the releases that new containers run."""
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         return {one.id for one in db.releases.approved(tx).values()}
 
 
@@ -93,7 +93,7 @@ def contents(portal: Portal, user: User, release_id: int) -> Contents | None:
 
     NotFound for what the user may not see.
     """
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         release = db.releases.by_id(tx, release_id)
         found = db.releases.report_of(tx, release_id)
     if release is None or (release.state not in SHOWN_TO_ALL and not curates(user)):
@@ -119,13 +119,11 @@ def search(portal: Portal, user: User, text: str) -> list[Hit]:
     wanted = text.strip().lower()
     if not wanted:
         return []
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         every = {one.id: one for one in db.releases.every(tx)}
         rows = db.releases.all_reports(tx)
         people = {
-            one: sorted(
-                {each.owner.display_name for each in db.store.deployments_of_release(tx, one)}
-            )
+            one: sorted({each.owner.display_name for each in db.deployments.of_release(tx, one)})
             for one in db.releases.in_use(tx)
         }
     found = []
@@ -158,7 +156,7 @@ def ageing(portal: Portal, user: User) -> tuple[int, float]:
     """
     permissions.check_curator(user)
     most, now = portal.settings.scan_max_age_days, portal.now()
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         left = [
             most - (now - one.scanned_at) / timedelta(days=1)
             for one in db.releases.every(tx)
@@ -181,5 +179,5 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]
 def running(portal: Portal, user: User) -> dict[int, int]:
     """How many containers each release has, by its number, for curators."""
     permissions.check_curator(user)
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         return db.releases.in_use(tx)

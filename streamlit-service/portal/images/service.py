@@ -12,7 +12,7 @@ from portal import db
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NotFound
 from portal.core.models import Deployment, Release, ReleaseState, User
-from portal.db.store import Tx, in_order
+from portal.db.connection import Tx, serialize_writers
 from portal.images import launch_gate
 from portal.images.report import Report
 from portal.users import permissions
@@ -71,8 +71,8 @@ def register(portal: Portal, actor: User | str, candidate: Candidate) -> Release
     if not candidate.report.passed:
         raise Conflict("refused", "The report does not pass the policy.", "See its findings.")
     now = portal.now()
-    with portal.store.transaction() as tx:
-        in_order(tx)
+    with portal.database.transaction() as tx:
+        serialize_writers(tx)
         known = db.releases.by_reference(tx, candidate.reference)
         if known is None:
             _check_version(tx, candidate)
@@ -159,7 +159,7 @@ def scanned(
     One that does not pass keeps the release from starting until it does again.
     """
     who, now = permissions.curating(actor), portal.now()
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         release = _known(tx, release_id)
         _put_report(tx, release_id, dict(packages), report)
         db.audit.append(
@@ -177,7 +177,7 @@ def scanned(
 
 def approve(portal: Portal, actor: User | str, release_id: int) -> Release:
     """Make a release the current one of its image; going back to a deprecated one is allowed."""
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         current = _known(tx, release_id)
         latest = db.releases.approved(tx).get(current.image)
     who = permissions.curating(actor)
@@ -225,8 +225,8 @@ def _decide(
     **values: Any,
 ) -> Release:
     who, now = permissions.curating(actor), portal.now()
-    with portal.store.transaction() as tx:
-        in_order(tx)
+    with portal.database.transaction() as tx:
+        serialize_writers(tx)
         release = _known(tx, release_id)
         if release.state not in DECIDED_FROM[after]:
             raise Conflict(
@@ -254,13 +254,13 @@ def _decide(
 def who_runs(portal: Portal, actor: User | str, release_id: int) -> list[Deployment]:
     """Everybody's deployments of a release that are not removed, for curators."""
     permissions.curating(actor)
-    with portal.store.reading() as tx:
-        return db.store.deployments_of_release(tx, release_id)
+    with portal.database.reading() as tx:
+        return db.deployments.of_release(tx, release_id)
 
 
 def find(portal: Portal, image: str, version: str) -> Release:
     """The release of an image with this version. NotFound naming those that exist."""
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         of_image = [one for one in db.releases.every(tx) if one.image == image]
     for one in of_image:
         if one.version == version:

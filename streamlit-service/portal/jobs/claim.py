@@ -31,12 +31,12 @@ class Work:
     def claim(cls, portal: Portal, deployment_id: str) -> Work | None:
         """Claim, or None when it is held, settled or gone."""
         now, token = portal.now(), secrets.token_hex(8)
-        with portal.store.transaction() as tx:
-            if not db.store.claim(tx, deployment_id, token, now, now + _ttl(portal)):
+        with portal.database.transaction() as tx:
+            if not db.deployments.claim(tx, deployment_id, token, now, now + _ttl(portal)):
                 return None
-            deployment = db.store.deployment(tx, deployment_id)
+            deployment = db.deployments.by_id(tx, deployment_id)
             if deployment is None or deployment.state not in lifecycle.WORK:
-                db.store.update_deployment(tx, deployment_id, lock_token=None, lock_expires_at=None)
+                db.deployments.update(tx, deployment_id, lock_token=None, lock_expires_at=None)
                 return None
         return cls(portal, deployment, token)
 
@@ -48,8 +48,8 @@ class Work:
 
     def renew(self) -> None:
         """Hold on for another while. Raises LockLost."""
-        with self.portal.store.transaction() as tx:
-            db.store.update_claimed(
+        with self.portal.database.transaction() as tx:
+            db.deployments.update_claimed(
                 tx,
                 self.deployment.id,
                 self.token,
@@ -58,8 +58,8 @@ class Work:
 
     def note(self, **values: Any) -> None:
         """Write progress: not a change of state, so not audited; renews the hold."""
-        with self.portal.store.transaction() as tx:
-            db.store.update_claimed(
+        with self.portal.database.transaction() as tx:
+            db.deployments.update_claimed(
                 tx,
                 self.deployment.id,
                 self.token,
@@ -83,12 +83,12 @@ class Work:
         now = self.portal.now()
         if done:
             values |= {"lock_token": None, "lock_expires_at": None}
-        with self.portal.store.transaction() as tx:
-            db.store.update_claimed(
+        with self.portal.database.transaction() as tx:
+            db.deployments.update_claimed(
                 tx, self.deployment.id, self.token, state=after, updated_at=now, **values
             )
             if release is None or release:
-                db.ledger.release(tx, self.deployment.id, now, release)
+                db.leases.release(tx, self.deployment.id, now, release)
             details = {
                 k: v for k, v in values.items() if k in ("failure", "stop_reason", "container_id")
             }
@@ -100,7 +100,7 @@ class Work:
                 f"deployment:{self.deployment.id}",
                 **details,
             )
-            self.deployment = db.store.deployment(tx, self.deployment.id) or self.deployment
+            self.deployment = db.deployments.by_id(tx, self.deployment.id) or self.deployment
         log.info("state", deployment=self.deployment.id, state=after, vm=self.vm.name)
         if release is None or release:
             self.portal.wake()
@@ -121,8 +121,8 @@ class Work:
 
     def defer(self, seconds: float) -> None:
         """Leave the intent as it is and try again after a while."""
-        with self.portal.store.transaction() as tx:
-            db.store.update_claimed(
+        with self.portal.database.transaction() as tx:
+            db.deployments.update_claimed(
                 tx,
                 self.deployment.id,
                 self.token,

@@ -33,10 +33,10 @@ def shelve(
         return
     try:
         there = engine.images()
-        with portal.store.reading() as tx:
+        with portal.database.reading() as tx:
             every = db.releases.every(tx)
             known = db.releases.on_vm(tx, vm.id)
-            used = {one.release.id for one in db.store.deployments_on(tx, vm.id)}
+            used = {one.release.id for one in db.deployments.on_vm(tx, vm.id)}
             wanted = _wanted(portal, vm, db.releases.approved(tx))
         _note(portal, vm, {one.id: one for one in every if one.reference in there}, known)
         if not portal.settings.prepull or vm.state is not VmState.ACTIVE:
@@ -73,7 +73,7 @@ def _note(portal: Portal, vm: Vm, there: Mapping[int, Release], known: Mapping[i
     went = [one for one in known if one not in there]
     if not came and not went:
         return
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         for release_id in came:
             db.releases.put_on_vm(tx, vm.id, release_id, db.releases.READY, now)
         for release_id in went:
@@ -87,7 +87,7 @@ def _remove(portal: Portal, vm: Vm, engine: Engine, release: Release) -> None:
         log.warning("image stays for now", vm=vm.name, image=release.reference, cause=error.cause)
         return
     log.info("removed an unused image", vm=vm.name, image=release.reference)
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         db.releases.drop_from_vm(tx, vm.id, release.id)
 
 
@@ -125,7 +125,7 @@ def _download(portal: Portal, vm: Vm, engine: Engine, release: Release, verify: 
             return
         written = time.monotonic()
         done, total = sum(layer.current for layer in layers), sum(layer.total for layer in layers)
-        with portal.store.transaction() as tx:
+        with portal.database.transaction() as tx:
             current = db.releases.by_id(tx, release.id)
             if current is None or current.state not in launch_gate.RUNS:
                 raise _Stopped
@@ -147,7 +147,7 @@ def _download(portal: Portal, vm: Vm, engine: Engine, release: Release, verify: 
     except _Stopped:
         log.info("download stopped: not wanted any more", vm=vm.name, image=release.reference)
     finally:
-        with portal.store.transaction() as tx:
+        with portal.database.transaction() as tx:
             db.releases.drop_from_vm(tx, vm.id, release.id)
             if state:
                 db.releases.put_on_vm(tx, vm.id, release.id, state, portal.now())

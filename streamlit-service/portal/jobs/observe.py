@@ -22,8 +22,8 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
 
     A VM that does not answer is marked, nothing is stopped.
     """
-    with portal.store.reading() as tx:
-        before = {deployment.id: deployment for deployment in db.store.deployments_on(tx, vm.id)}
+    with portal.database.reading() as tx:
+        before = {deployment.id: deployment for deployment in db.deployments.on_vm(tx, vm.id)}
     try:
         info = engine.info()
         containers = {status.deployment_id: status for status in engine.containers()}
@@ -73,8 +73,8 @@ def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
             vms.checked(portal, vm, VmReport("unknown"))
         return
     try:
-        with portal.store.reading() as tx:
-            owners = {one.owner.id for one in db.store.deployments_on(tx, vm.id)}
+        with portal.database.reading() as tx:
+            owners = {one.owner.id for one in db.deployments.on_vm(tx, vm.id)}
         engine.prune_networks([network(portal.settings, owner)[0] for owner in (*owners, "proof")])
     except EngineError as error:
         log.warning("networks stay for now", vm=vm.name, code=error.code, cause=error.cause)
@@ -86,11 +86,11 @@ def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) ->
         return
     reason = _reason(status)
     now = portal.now()
-    with portal.store.transaction() as tx:
-        current = db.store.deployment(tx, seen.id)
+    with portal.database.transaction() as tx:
+        current = db.deployments.by_id(tx, seen.id)
         if current is None or (current.state, current.updated_at) != (seen.state, seen.updated_at):
             return  # it changed while we looked; the next look will tell
-        db.store.update_deployment(
+        db.deployments.update(
             tx,
             seen.id,
             state=State.STOPPED,
@@ -99,7 +99,7 @@ def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) ->
             updated_at=now,
             gpu_uuids=None,
         )
-        db.ledger.release(tx, seen.id, now, db.ledger.RUN)
+        db.leases.release(tx, seen.id, now, db.leases.RUN)
         db.audit.append(
             tx,
             now,
@@ -120,6 +120,6 @@ def _reason(status: ContainerStatus | None) -> StopReason:
 
 def _is_orphan(portal: Portal, deployment_id: str) -> bool:
     """Remove containers without a live row: rows come before containers, so they are orphans."""
-    with portal.store.reading() as tx:
-        deployment = db.store.deployment(tx, deployment_id)
+    with portal.database.reading() as tx:
+        deployment = db.deployments.by_id(tx, deployment_id)
     return deployment is None or deployment.state in UNWANTED

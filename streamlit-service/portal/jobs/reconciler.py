@@ -88,9 +88,9 @@ class Reconciler:
     def dispatch(self) -> list[Future[None]]:
         """Start every job and every look that is due. Returns what was started."""
         self._serve_the_line()
-        with self._portal.store.reading() as tx:
-            due = db.store.workable(tx, lifecycle.WORK, self._portal.now())
-            vms = db.store.all_vms(tx)
+        with self._portal.database.reading() as tx:
+            due = db.deployments.workable(tx, lifecycle.WORK, self._portal.now())
+            vms = db.vms.all_vms(tx)
         started = [
             self._start(f"job:{key}", vm_id, JOBS_PER_VM, self._converge, key) for key, vm_id in due
         ]
@@ -123,10 +123,10 @@ class Reconciler:
 
     def _serve_the_line(self) -> None:
         """Who waits starts in this very pass, if there is room now."""
-        with self._portal.store.reading() as tx:
+        with self._portal.database.reading() as tx:
             if not (admission.verdicts(self._portal, tx) or admission.barred(self._portal, tx)):
                 return  # nobody waits, or nothing changed: writers are not held up
-        with self._portal.store.transaction() as tx:
+        with self._portal.database.transaction() as tx:
             started = admission.serve(self._portal, tx)
         now = self._portal.now()
         for one in started:

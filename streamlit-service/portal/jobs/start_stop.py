@@ -99,7 +99,7 @@ def bring_down(work: Work, engine: Engine) -> None:
             stopped_at=work.portal.now(),
             stop_reason=reason,
             gpu_uuids=None,
-            release=db.ledger.RUN,
+            release=db.leases.RUN,
         )
 
 
@@ -133,7 +133,7 @@ def _ensure_image(work: Work, engine: Engine) -> None:
             written = time.monotonic()
 
     engine.pull(reference, on_progress)
-    with work.portal.store.transaction() as tx:
+    with work.portal.database.transaction() as tx:
         db.releases.put_on_vm(
             tx, work.vm.id, work.deployment.release.id, db.releases.READY, work.portal.now()
         )
@@ -178,9 +178,9 @@ def _wait_until_ready(work: Work, engine: Engine, container_id: str, is_ready: I
 
 def _outwait_old_leave(work: Work) -> None:
     """Wait while the gateway may still hold the token of the port's previous container."""
-    with work.portal.store.reading() as tx:
-        freed = db.ledger.last_released(
-            tx, db.ledger.PORT, str(_jupyter_port(work.deployment)), work.deployment.id
+    with work.portal.database.reading() as tx:
+        freed = db.leases.last_released(
+            tx, db.leases.PORT, str(_jupyter_port(work.deployment)), work.deployment.id
         )
     if freed is not None:
         left_s = ports.LEAVE_S - (work.portal.now() - freed).total_seconds()
@@ -221,8 +221,8 @@ def _jupyter_port(deployment: Deployment) -> int:
 
 def _discard_unless_wanted(work: Work, engine: Engine) -> None:
     """After a take-over by remove, the container made meanwhile must not stay; a stop keeps it."""
-    with work.portal.store.reading() as tx:
-        current = db.store.deployment(tx, work.deployment.id)
+    with work.portal.database.reading() as tx:
+        current = db.deployments.by_id(tx, work.deployment.id)
     if current is None or current.state in (State.REMOVING, State.REMOVED, State.FAILED):
         with suppress(EngineError):
             engine.remove(container_name(work.deployment.id))

@@ -97,11 +97,11 @@ def _look(portal: Portal, engine: Engine, vm: Vm) -> Iterator[Check]:
 def _run(
     portal: Portal, vm: Vm, engine: Engine, is_ready: IsReady, verify: Verify
 ) -> Iterator[Check]:
-    with portal.store.reading() as tx:
-        vm = db.store.vm_by_name(tx, vm.name) or vm  # with what _look has recorded
+    with portal.database.reading() as tx:
+        vm = db.vms.by_name(tx, vm.name) or vm  # with what _look has recorded
         approved = sorted(db.releases.approved(tx).values(), key=lambda one: one.size_bytes)
-        leased = db.ledger.leased_gpus(tx)
-        gpus = db.ledger.gpus_of(tx, vm.id)
+        leased = db.leases.gpus(tx)
+        gpus = db.gpus.of_vm(tx, vm.id)
         free = [gpu for gpu in gpus.values() if gpu.state is GpuState.OK and gpu.uuid not in leased]
     if vm.state is VmState.NEW and gpus and not free:
         yield Check(

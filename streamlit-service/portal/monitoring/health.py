@@ -32,8 +32,8 @@ class Finding:
 def of_records(portal: Portal) -> Iterator[Finding]:
     """Everything that the database can tell, the worst not first: the caller sorts."""
     now = portal.now()
-    with portal.store.reading() as tx:
-        vms, approved = db.store.all_vms(tx), db.releases.approved(tx)
+    with portal.database.reading() as tx:
+        vms, approved = db.vms.all_vms(tx), db.releases.approved(tx)
         backups = db.audit.last(tx, "database.backed_up")
     yield Finding("ok", "database", "database", "The database answers.")
     yield from _backup(backups, now)

@@ -52,11 +52,11 @@ class Records(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every gauge."""
-        with self._portal.store.reading() as tx:
-            vms = {vm.id: vm for vm in db.store.all_vms(tx)}
-            gpus = [gpu for gpu in db.ledger.all_gpus(tx) if gpu.vm_id in vms]
-            leased = db.ledger.leased_gpus(tx)
-            live, waiting = db.store.live_deployments(tx), db.store.waiting(tx)
+        with self._portal.database.reading() as tx:
+            vms = {vm.id: vm for vm in db.vms.all_vms(tx)}
+            gpus = [gpu for gpu in db.gpus.all_gpus(tx) if gpu.vm_id in vms]
+            leased = db.leases.gpus(tx)
+            live, waiting = db.deployments.live(tx), db.deployments.waiting(tx)
             every = db.releases.every(tx)
             backed_up = db.audit.last(tx, "database.backed_up")
         names = {vm_id: vm.name for vm_id, vm in vms.items()}

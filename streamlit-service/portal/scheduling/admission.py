@@ -16,7 +16,7 @@ from portal import db
 from portal.context import Portal
 from portal.core.errors import Conflict
 from portal.core.models import Deployment, Gpu, Order, State, User, Vm
-from portal.db.store import Tx
+from portal.db.connection import Tx
 from portal.images import launch_gate
 from portal.scheduling import placement, queue
 from portal.scheduling.placement import Need, Placement, Room
@@ -55,9 +55,9 @@ class Floor:
 
 def floor(tx: Tx) -> Floor:
     """Read it."""
-    vms, leased, held = db.store.all_vms(tx), db.ledger.leased_gpus(tx), db.ledger.held_memory(tx)
+    vms, leased, held = db.vms.all_vms(tx), db.leases.gpus(tx), db.leases.memory_by_vm(tx)
     cards: dict[int, list[Gpu]] = defaultdict(list)
-    for gpu in db.ledger.all_gpus(tx):
+    for gpu in db.gpus.all_gpus(tx):
         cards[gpu.vm_id].append(gpu)
     rooms = {vm.id: placement.room_of(vm, cards[vm.id], leased, held.get(vm.id, 0.0)) for vm in vms}
     return Floor(tuple(vms), rooms)
@@ -73,8 +73,8 @@ def judge(portal: Portal, tx: Tx, user: User, order: Order, pinned: Vm | None = 
     rooms = [here.rooms[vm] for vm in vms]
     if not any(placement.open_now(room) for room in rooms if not placement.never(need, room)):
         raise placement.refusal(need, rooms)
-    waiting = db.store.waiting(tx)
-    homes = db.store.homes(tx, {user.id, *(one.owner.id for one in waiting)})
+    waiting = db.deployments.waiting(tx)
+    homes = db.deployments.homes(tx, {user.id, *(one.owner.id for one in waiting)})
     newcomer = Waiting("", need, name, homes.get(user.id, frozenset()))
     requests, reach = _queue(portal, here, waiting, homes)
     return queue.decide([*requests, newcomer], {**reach, name: vms}, here.rooms)[-1]
@@ -82,13 +82,13 @@ def judge(portal: Portal, tx: Tx, user: User, order: Order, pinned: Vm | None = 
 
 def verdicts(portal: Portal, tx: Tx) -> list[tuple[Deployment, Verdict]]:
     """What the line would get now: whose place, start or end is not recorded yet, in order."""
-    waiting = db.store.waiting(tx)
+    waiting = db.deployments.waiting(tx)
     if not waiting:
         return []
     here, over = floor(tx), _over_quota(portal, tx, waiting)
     served = [one for one in waiting if one.id not in over]
     requests, reach = _queue(
-        portal, here, served, db.store.homes(tx, {one.owner.id for one in served})
+        portal, here, served, db.deployments.homes(tx, {one.owner.id for one in served})
     )
     found = list(zip(served, queue.decide(requests, reach, here.rooms), strict=True))
     # A quota that was lowered keeps people out of the line until it allows what they ask for;
@@ -121,11 +121,11 @@ def _over_quota(portal: Portal, tx: Tx, waiting: Sequence[Deployment]) -> dict[s
 
     Quotas can be lowered while people wait.
     """
-    every, held = db.ledger.all_quotas(tx), db.ledger.held_by_everybody(tx)
+    every, held = db.quotas.all_quotas(tx), db.quotas.held_by_everybody(tx)
     members: dict[str, list[int]] = defaultdict(list)
-    for user in db.store.all_users(tx):
+    for user in db.users.all_users(tx):
         members[user.group].append(user.id)
-    takes: dict[tuple[str, str], db.ledger.Held] = {}
+    takes: dict[tuple[str, str], db.quotas.Held] = {}
     found: dict[str, str] = {}
     for one in waiting:
         user, order = one.owner, order_of(one)
@@ -137,7 +137,7 @@ def _over_quota(portal: Portal, tx: Tx, waiting: Sequence[Deployment]) -> dict[s
             limits.append((("group", user.group), every["group", user.group], members[user.group]))
         reasons = []
         for key, quota, ids in limits:
-            before = takes.get(key) or db.ledger.add_up(
+            before = takes.get(key) or db.quotas.add_up(
                 held[user_id] for user_id in ids if user_id in held
             )
             takes[key] = before
@@ -155,7 +155,7 @@ def serve(portal: Portal, tx: Tx) -> list[Deployment]:
 
     Returns those that start, as they were while they waited.
     """
-    db.store.in_order(tx)
+    db.serialize_writers(tx)
     now, started = portal.now(), []
     for one, refusal in barred(portal, tx):
         _fail(
@@ -163,7 +163,7 @@ def serve(portal: Portal, tx: Tx) -> list[Deployment]:
         )
     for one, verdict in verdicts(portal, tx):
         if verdict.placement is not None:
-            db.store.update_deployment(
+            db.deployments.update(
                 tx, one.id, updated_at=now, **grant(tx, one.id, verdict.placement, now)
             )
             db.audit.append(
@@ -180,7 +180,7 @@ def serve(portal: Portal, tx: Tx) -> list[Deployment]:
             _give_up(tx, one, verdict, now)
         else:
             since = None if verdict.possible else one.impossible_since or now
-            db.store.update_deployment(
+            db.deployments.update(
                 tx,
                 one.id,
                 position=verdict.position,
@@ -202,7 +202,7 @@ def _give_up(tx: Tx, one: Deployment, verdict: Verdict, now: datetime) -> None:
 def barred(portal: Portal, tx: Tx) -> list[tuple[Deployment, Conflict]]:
     """Requests whose release may no longer start, and why: they would hold a place for nothing."""
     found = []
-    for one in db.store.waiting(tx):
+    for one in db.deployments.waiting(tx):
         try:
             launch_gate.check(portal.settings, one.release, portal.now())
         except Conflict as refusal:
@@ -211,10 +211,10 @@ def barred(portal: Portal, tx: Tx) -> list[tuple[Deployment, Conflict]]:
 
 
 def _fail(tx: Tx, one: Deployment, failure: dict[str, str], now: datetime) -> None:
-    db.store.update_deployment(
+    db.deployments.update(
         tx, one.id, state=State.FAILED, failure=failure, slot=None, updated_at=now, **NOBODY_WAITS
     )
-    db.ledger.release(tx, one.id, now)
+    db.leases.release(tx, one.id, now)
     db.audit.append(
         tx, now, "worker", f"deployment.{State.FAILED}", f"deployment:{one.id}", failure=failure
     )
@@ -222,8 +222,8 @@ def _fail(tx: Tx, one: Deployment, failure: dict[str, str], now: datetime) -> No
 
 def grant(tx: Tx, deployment_id: str, placed: Placement, now: datetime) -> dict[str, Any]:
     """Lease what was placed; returns the columns of a deployment that starts there."""
-    db.ledger.lease(tx, db.ledger.GPU, placed.gpus, deployment_id, now)
-    db.ledger.lease(tx, db.ledger.COMPUTE, [deployment_id], deployment_id, now)
+    db.leases.acquire(tx, db.leases.GPU, placed.gpus, deployment_id, now)
+    db.leases.acquire(tx, db.leases.COMPUTE, [deployment_id], deployment_id, now)
     return {
         "state": State.PENDING,
         "vm_id": placed.vm.id,

@@ -1,4 +1,4 @@
-"""Which VM, which GPUs, which ports: pure functions over what the store read.
+"""Which VM, which GPUs, which ports: pure functions over what the database holds.
 
 Decides, records nothing.
 

@@ -8,7 +8,7 @@ from portal import db
 from portal.context import Portal
 from portal.core.errors import Invalid, NotFound
 from portal.core.models import Order, Quota, User
-from portal.db.store import Tx
+from portal.db.connection import Tx
 from portal.users import permissions
 from portal.users.permissions import YOU, Allowance
 
@@ -21,9 +21,9 @@ GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,59}")
 def allowance(portal: Portal, tx: Tx, user: User) -> Allowance:
     """The user's limits and what they hold."""
     quota = permissions.quota_of(
-        portal.settings, db.ledger.quota(tx, DEFAULT, ""), db.ledger.quota(tx, USER, user.subject)
+        portal.settings, db.quotas.get(tx, DEFAULT, ""), db.quotas.get(tx, USER, user.subject)
     )
-    held = db.ledger.held_by_user(tx, user.id)
+    held = db.quotas.held_by_user(tx, user.id)
     return _allowance(YOU, quota, held)
 
 
@@ -32,7 +32,7 @@ def group_allowance(tx: Tx, group: str) -> Allowance | None:
     if not group:
         return None
     return _allowance(
-        group, db.ledger.quota(tx, GROUP, group) or Quota(), db.ledger.held_by_group(tx, group)
+        group, db.quotas.get(tx, GROUP, group) or Quota(), db.quotas.held_by_group(tx, group)
     )
 
 
@@ -46,7 +46,7 @@ def left(portal: Portal, tx: Tx, user: User) -> dict[str, float]:
     return {kind: min(one.left(kind) for one in every) for kind in ("gpus", "memory_gb", "cpus")}
 
 
-def _allowance(whose: str, quota: Quota, held: db.ledger.Held) -> Allowance:
+def _allowance(whose: str, quota: Quota, held: db.quotas.Held) -> Allowance:
     return Allowance(
         whose,
         UNLIMITED if quota.gpus is None else quota.gpus,
@@ -94,13 +94,13 @@ def set_quota(portal: Portal, actor: User | str, scope: str, key: str, value: Qu
     if scope == GROUP:
         check_group(key)
     who, now = permissions.acting(actor), portal.now()
-    with portal.store.transaction() as tx:
-        db.store.in_order(tx)
-        if scope == USER and db.store.user_by_subject(tx, key) is None:
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        if scope == USER and db.users.by_subject(tx, key) is None:
             raise NotFound(
                 "no_such_user", f"No user {key} is known.", "They appear once they have signed in."
             )
-        db.ledger.set_quota(tx, scope, key, value)
+        db.quotas.put(tx, scope, key, value)
         details = vars(value) if value is not None else {"deleted": True}
         db.audit.append(tx, now, who, "quota.set", f"quota:{scope}:{key}", **details)
 
@@ -120,16 +120,16 @@ def set_group(portal: Portal, actor: User | str, subject: str, group: str) -> No
     if group:
         check_group(group)
     who, now = permissions.acting(actor), portal.now()
-    with portal.store.transaction() as tx:
-        db.store.in_order(tx)
-        user = db.store.user_by_subject(tx, subject)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        user = db.users.by_subject(tx, subject)
         if user is None:
             raise NotFound(
                 "no_such_user",
                 f"No user {subject} is known.",
                 "They appear once they have signed in.",
             )
-        db.store.update_user(tx, user.id, group=group)
+        db.users.update(tx, user.id, group=group)
         db.audit.append(
             tx, now, who, "user.group", f"user:{subject}", before=user.group, after=group
         )

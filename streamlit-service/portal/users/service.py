@@ -8,7 +8,7 @@ from portal import db
 from portal.context import Portal
 from portal.core.errors import Conflict, NotFound
 from portal.core.models import Identity, Role, SshKey, User
-from portal.db.store import Tx
+from portal.db.connection import Tx
 from portal.users import permissions, ssh_keys
 
 MOST_KEYS = 10
@@ -16,8 +16,8 @@ MOST_KEYS = 10
 
 def user_of(portal: Portal, identity: Identity) -> User:
     """The user that this identity is; first sight creates it and records so."""
-    with portal.store.reading() as tx:
-        user = db.store.user_by_subject(tx, identity.subject)
+    with portal.database.reading() as tx:
+        user = db.users.by_subject(tx, identity.subject)
     user = user or _first_sight(portal, identity)
     return (
         user
@@ -29,8 +29,8 @@ def user_of(portal: Portal, identity: Identity) -> User:
 def _new_card(portal: Portal, user: User, key: str) -> User:
     """Record another card: its key replaces the old one in containers started from now on."""
     shown = ssh_keys.fingerprint(key) if key else ""
-    with portal.store.transaction() as tx:
-        db.store.update_user(tx, user.id, certificate_key=key)
+    with portal.database.transaction() as tx:
+        db.users.update(tx, user.id, certificate_key=key)
         db.audit.append(
             tx,
             portal.now(),
@@ -45,15 +45,15 @@ def _new_card(portal: Portal, user: User, key: str) -> User:
 def set_role(portal: Portal, actor: User | str, subject: str, role: Role) -> None:
     """Change what a user is. Raises NotFound for somebody who never signed in."""
     who = permissions.acting(actor)
-    with portal.store.transaction() as tx:
-        user = db.store.user_by_subject(tx, subject)
+    with portal.database.transaction() as tx:
+        user = db.users.by_subject(tx, subject)
         if user is None:
             raise NotFound(
                 "no_such_user",
                 f"No user {subject} is known.",
                 "They appear once they have signed in.",
             )
-        db.store.update_user(tx, user.id, role=role)
+        db.users.update(tx, user.id, role=role)
         db.audit.append(
             tx, portal.now(), who, "user.role", f"user:{subject}", role=role, before=user.role
         )
@@ -65,8 +65,8 @@ def add_key(portal: Portal, user: User, name: str, text: str) -> User:
     Raises Invalid, Conflict.
     """
     key = ssh_keys.parse(name, text, portal.now())
-    with portal.store.transaction() as tx:
-        db.store.in_order(tx)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
         now = _reread(tx, user)
         if len(now.ssh_keys) >= MOST_KEYS:
             raise Conflict(
@@ -81,8 +81,8 @@ def add_key(portal: Portal, user: User, name: str, text: str) -> User:
 
 def remove_key(portal: Portal, user: User, fingerprint: str) -> User:
     """Take a key away; a container that runs goes on accepting it until it is started again."""
-    with portal.store.transaction() as tx:
-        db.store.in_order(tx)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
         now = _reread(tx, user)
         gone = next((one for one in now.ssh_keys if one.fingerprint == fingerprint), None)
         if gone is None:
@@ -99,13 +99,13 @@ def remove_key(portal: Portal, user: User, fingerprint: str) -> User:
 
 def _reread(tx: Tx, user: User) -> User:
     """As the records have it now: a page may have been open for long."""
-    return db.store.user_by_subject(tx, user.subject) or user
+    return db.users.by_subject(tx, user.subject) or user
 
 
 def _put_keys(
     portal: Portal, tx: Tx, user: User, keys: tuple[SshKey, ...], action: str, key: SshKey
 ) -> User:
-    db.store.update_user(tx, user.id, ssh_keys=[vars(one) for one in keys])
+    db.users.update(tx, user.id, ssh_keys=[vars(one) for one in keys])
     db.audit.append(
         tx,
         portal.now(),
@@ -123,14 +123,12 @@ def _first_sight(portal: Portal, identity: Identity) -> User:
     role = Role.CURATOR if keys & portal.settings.curator_keys else Role.USER
     role = Role.ADMIN if keys & portal.settings.admin_keys else role
     now = portal.now()
-    with portal.store.transaction() as tx:
-        db.store.in_order(tx)  # two first sights must not be given the same ports
-        known = db.store.user_by_subject(
-            tx, identity.subject
-        )  # another request may have been faster
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)  # two first sights must not be given the same ports
+        known = db.users.by_subject(tx, identity.subject)  # another request may have been faster
         if known:
             return known
-        user = db.store.insert_user(tx, identity.subject, identity.display_name, role, now)
+        user = db.users.insert(tx, identity.subject, identity.display_name, role, now)
         db.audit.append(
             tx,
             now,

@@ -57,8 +57,8 @@ def report(
             "The period must begin before it ends, and be at most a year.",
             "Choose another.",
         )
-    with portal.store.reading() as tx:
-        found = db.ledger.intervals(tx, since, until, None if everybody else user.id)
+    with portal.database.reading() as tx:
+        found = db.usage.intervals(tx, since, until, None if everybody else user.id)
     return total(found, by, since, min(until, max(now, since)))
 
 
@@ -78,7 +78,7 @@ def total(
             if hours <= 0:
                 continue
             amounts = sums[tuple(_value(one, dimension, day) for dimension in by)]
-            if one["kind"] == db.ledger.GPU:
+            if one["kind"] == db.leases.GPU:
                 amounts[0] += hours
             else:
                 amounts[1] += hours * one["cpus"]

@@ -45,7 +45,7 @@ class Tile:
 
 def offers(portal: Portal, user: User) -> list[Offer]:
     """The models on the VMs that the user may use, most free first."""
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         floor = admission.floor(tx)
     free: dict[str, int] = defaultdict(int)
     most: dict[str, int] = defaultdict(int)
@@ -72,9 +72,9 @@ class Reach:
 
 def reach(portal: Portal, user: User) -> Reach:
     """What an order form may offer."""
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         left = quotas.left(portal, tx, user)
-        vms = placement.candidates(db.store.all_vms(tx), user)
+        vms = placement.candidates(db.vms.all_vms(tx), user)
     memory = min(
         left["memory_gb"], max((vm.memory_gb or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE)
     )
@@ -91,8 +91,8 @@ def lost_gpus(portal: Portal, deployment: Deployment) -> int:
     """How many of its GPUs the VM no longer reports, or reports as ill."""
     if not deployment.gpu_uuids or deployment.vm is None:
         return 0
-    with portal.store.reading() as tx:
-        known = db.ledger.gpus_of(tx, deployment.vm.id)
+    with portal.database.reading() as tx:
+        known = db.gpus.of_vm(tx, deployment.vm.id)
     return sum(
         uuid not in known or known[uuid].state is not GpuState.OK for uuid in deployment.gpu_uuids
     )
@@ -103,11 +103,11 @@ def tiles(portal: Portal, user: User) -> list[Tile]:
 
     By VM and index.
     """
-    with portal.store.reading() as tx:
-        vms = db.store.all_vms(tx)
-        holders = db.ledger.leased_gpus(tx)
-        live = {one.id: one for one in db.store.live_deployments(tx)}
-        gpus = db.ledger.all_gpus(tx)
+    with portal.database.reading() as tx:
+        vms = db.vms.all_vms(tx)
+        holders = db.leases.gpus(tx)
+        live = {one.id: one for one in db.deployments.live(tx)}
+        gpus = db.gpus.all_gpus(tx)
     held = {one.vm.id for one in live.values() if one.vm is not None and one.owner.id == user.id}
     mine = [vm for vm in vms if vm.id in held]
     shown = {

@@ -53,9 +53,9 @@ def add(
     _check_address(address)
     quotas.check_group(pool)
     now = portal.now()
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         owner_id = _owner_id(tx, owner)
-        known = db.store.vm_by_name(tx, name)
+        known = db.vms.by_name(tx, name)
         if known and (known.engine_url, known.address, known.owner_id, known.pool) == (
             engine_url,
             address,
@@ -71,14 +71,14 @@ def add(
                 f"{'somebody' if known.owner_id else known.pool}'s.",
                 "Choose another name, or change the one that is there: vm assign, vm remove.",
             )
-        for other in db.store.all_vms(tx):
+        for other in db.vms.all_vms(tx):
             if (other.engine_url == engine_url) or other.address == address:
                 raise Conflict(
                     "vm_twice",
                     f"{other.name} is the same machine: {other.engine_url}, {other.address}.",
                     "Its memory and GPUs would be given out twice. Use its name.",
                 )
-        db.store.insert_vm(tx, name, engine_url, address, owner_id, pool, state)
+        db.vms.insert(tx, name, engine_url, address, owner_id, pool, state)
         db.audit.append(
             tx,
             now,
@@ -90,7 +90,7 @@ def add(
             owner=owner,
             pool=pool,
         )
-        made = db.store.vm_by_name(tx, name)
+        made = db.vms.by_name(tx, name)
     assert made is not None
     portal.wake()
     return made
@@ -109,9 +109,9 @@ def set_up(
 
     One that is known keeps address, owner and pool where none is given.
     """
-    with portal.store.reading() as tx:
-        known = db.store.vm_by_name(tx, name)
-        whose = {user.id: user.subject for user in db.store.all_users(tx)}
+    with portal.database.reading() as tx:
+        known = db.vms.by_name(tx, name)
+        whose = {user.id: user.subject for user in db.users.all_users(tx)}
     if known and owner is None and pool is None:
         owner, pool = whose.get(known.owner_id or 0), known.pool
     address = address or (known.address if known else None)
@@ -165,13 +165,9 @@ def remove(portal: Portal, actor: User | str, name: str) -> None:
     Conflict while containers live on it; stopped ones lose their place there.
     """
     permissions.acting(actor)
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         vm = _known(tx, name)
-        live = [
-            one
-            for one in db.store.live_deployments(tx)
-            if one.vm is not None and one.vm.id == vm.id
-        ]
+        live = [one for one in db.deployments.live(tx) if one.vm is not None and one.vm.id == vm.id]
     if live:
         names = ", ".join(f"{one.name} of {one.owner.display_name}" for one in live[:5])
         raise Conflict(
@@ -185,24 +181,24 @@ def remove(portal: Portal, actor: User | str, name: str) -> None:
 def _change(portal: Portal, actor: User | str, name: str, what: str, **values: Any) -> Vm:
     """Change a VM and audit it; then nobody may wait for what can no longer come."""
     who, now = permissions.acting(actor), portal.now()
-    with portal.store.transaction() as tx:
-        db.store.in_order(tx)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
         vm = _known(tx, name)
         details = dict(values)
         if "owner" in values:
             values["owner_id"] = _owner_id(tx, values.pop("owner"))
         if values.get("state") is VmState.REMOVED:
-            db.store.remove_vm(tx, vm.id)
+            db.vms.remove(tx, vm.id)
         else:
-            db.store.update_vm(tx, vm.id, **values)
+            db.vms.update(tx, vm.id, **values)
         db.audit.append(tx, now, who, f"vm.{what}", f"vm:{name}", **details)
         admission.serve(portal, tx)
     portal.wake()
     return replace(vm, **values)
 
 
-def _known(tx: db.store.Tx, name: str) -> Vm:
-    vm = db.store.vm_by_name(tx, name)
+def _known(tx: db.Tx, name: str) -> Vm:
+    vm = db.vms.by_name(tx, name)
     if vm is None:
         raise NotFound(
             "no_such_vm", f"There is no VM {name[:60]}.", "List the VMs to see their names."
@@ -210,10 +206,10 @@ def _known(tx: db.store.Tx, name: str) -> Vm:
     return vm
 
 
-def _owner_id(tx: db.store.Tx, subject: str | None) -> int | None:
+def _owner_id(tx: db.Tx, subject: str | None) -> int | None:
     if subject is None:
         return None
-    user = db.store.user_by_subject(tx, subject)
+    user = db.users.by_subject(tx, subject)
     if user is None:
         raise NotFound(
             "no_such_user", f"No user {subject} is known.", "They appear once they have signed in."
@@ -224,8 +220,8 @@ def _owner_id(tx: db.store.Tx, subject: str | None) -> int | None:
 def seen(portal: Portal, vm: Vm, info: EngineInfo) -> None:
     """Record a probe that was answered; coming back is audited."""
     now = portal.now()
-    with portal.store.transaction() as tx:
-        db.store.update_vm(
+    with portal.database.transaction() as tx:
+        db.vms.update(
             tx,
             vm.id,
             reachable=True,
@@ -251,8 +247,8 @@ def seen(portal: Portal, vm: Vm, info: EngineInfo) -> None:
 def checked(portal: Portal, vm: Vm, report: VmReport) -> None:
     """Record what a VM says of itself; a firewall that changes its mind is audited."""
     now = portal.now()
-    with portal.store.transaction() as tx:
-        db.store.update_vm(
+    with portal.database.transaction() as tx:
+        db.vms.update(
             tx,
             vm.id,
             firewall=report.firewall,
@@ -282,14 +278,14 @@ def saw_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
         "gpu_problem": report.problem,
     }
     changed = False
-    with portal.store.transaction() as tx:
-        known = db.ledger.gpus_of(tx, vm.id)
+    with portal.database.transaction() as tx:
+        known = db.gpus.of_vm(tx, vm.id)
         if facts != {name: getattr(vm, name) for name in facts}:
-            db.store.update_vm(tx, vm.id, **facts)
+            db.vms.update(tx, vm.id, **facts)
             db.audit.append(tx, now, "worker", "vm.gpus", f"vm:{vm.name}", **facts)
         elsewhere = {
             gpu.uuid
-            for gpu in db.ledger.all_gpus(tx)
+            for gpu in db.gpus.all_gpus(tx)
             if gpu.vm_id != vm.id and gpu.state is GpuState.OK
         }
         for seen in report.gpus:
@@ -300,7 +296,7 @@ def saw_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
             )
             before = known.pop(gpu.uuid, None)
             if gpu != before:
-                db.ledger.put_gpu(tx, gpu)
+                db.gpus.put(tx, gpu)
             if before is None or before.state is not gpu.state:
                 db.audit.append(
                     tx,
@@ -318,17 +314,17 @@ def saw_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
         portal.wake()  # somebody may wait for what came
 
 
-def _missing(tx: db.store.Tx, vm: Vm, gone: dict[str, Gpu], now: datetime) -> None:
+def _missing(tx: db.Tx, vm: Vm, gone: dict[str, Gpu], now: datetime) -> None:
     """A leased GPU that vanished is kept, so that people see it; others are forgotten."""
-    leased = db.ledger.leased_gpus(tx)
+    leased = db.leases.gpus(tx)
     for uuid, gpu in gone.items():
         if uuid not in leased:
-            db.ledger.drop_gpu(tx, uuid)
+            db.gpus.delete(tx, uuid)
             db.audit.append(
                 tx, now, "worker", "gpu.gone", f"gpu:{uuid}", vm=vm.name, model=gpu.model
             )
         elif gpu.state is not GpuState.MISSING:
-            db.ledger.gpu_missing(tx, uuid, f"{vm.name} no longer reports it")
+            db.gpus.mark_missing(tx, uuid, f"{vm.name} no longer reports it")
             db.audit.append(
                 tx,
                 now,
@@ -344,7 +340,7 @@ def _missing(tx: db.store.Tx, vm: Vm, gone: dict[str, Gpu], now: datetime) -> No
 def lost(portal: Portal, vm: Vm, error: str) -> None:
     """Record a probe that failed; the first of a row is audited."""
     now = portal.now()
-    with portal.store.transaction() as tx:
-        db.store.update_vm(tx, vm.id, reachable=False, error=error[:500])
+    with portal.database.transaction() as tx:
+        db.vms.update(tx, vm.id, reachable=False, error=error[:500])
         if vm.reachable:
             db.audit.append(tx, now, "worker", "vm.unreachable", f"vm:{vm.name}", error=error[:500])

@@ -27,9 +27,9 @@ Admin = Annotated[User, Depends(_administrator)]
 
 @router.get("/fleet")
 def fleet(portal: Product, _: Admin) -> list[FleetVmView]:
-    with portal.store.reading() as tx:
-        owners = {one.id: one.subject for one in db.store.all_users(tx)}
-        return [FleetVmView.of(vm, owners.get(vm.owner_id or 0)) for vm in db.store.all_vms(tx)]
+    with portal.database.reading() as tx:
+        owners = {one.id: one.subject for one in db.users.all_users(tx)}
+        return [FleetVmView.of(vm, owners.get(vm.owner_id or 0)) for vm in db.vms.all_vms(tx)]
 
 
 @router.post("/vms/{name}/{action}", status_code=204)
@@ -51,9 +51,9 @@ def remove_vm(name: str, portal: Product, user: Admin) -> None:
 
 @router.get("/users")
 def users(portal: Product, _: Admin) -> list[UserView]:
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         return [
-            UserView.of(one, quotas.allowance(portal, tx, one)) for one in db.store.all_users(tx)
+            UserView.of(one, quotas.allowance(portal, tx, one)) for one in db.users.all_users(tx)
         ]
 
 
@@ -66,10 +66,10 @@ def set_group(
 
 @router.get("/quotas")
 def all_quotas(portal: Product, _: Admin) -> list[dict[str, str | int | float | None]]:
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         return [
             {"scope": scope, "key": key, **vars(row)}
-            for (scope, key), row in db.ledger.all_quotas(tx).items()
+            for (scope, key), row in db.quotas.all_quotas(tx).items()
         ]
 
 

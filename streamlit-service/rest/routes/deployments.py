@@ -130,8 +130,8 @@ async def _follow(portal: Portal, first: Deployment) -> AsyncIterator[str]:
 
 
 def _again(portal: Portal, deployment_id: str) -> Deployment | None:
-    with portal.store.reading() as tx:
-        return db.store.deployment(tx, deployment_id)
+    with portal.database.reading() as tx:
+        return db.deployments.by_id(tx, deployment_id)
 
 
 def _event(portal: Portal, deployment: Deployment) -> str:

@@ -13,7 +13,7 @@ router = APIRouter()
 
 @router.get("/me")
 def me(portal: Product, user: Caller) -> Me:
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         return Me.of(
             user, quotas.allowance(portal, tx, user), quotas.group_allowance(tx, user.group)
         )
@@ -21,7 +21,7 @@ def me(portal: Product, user: Caller) -> Me:
 
 @router.get("/images")
 def offered_images(portal: Product, user: Caller) -> list[ImageView]:
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         approved = db.releases.approved(tx)
     ready = images.ready(portal, user)
     return [
@@ -33,8 +33,8 @@ def offered_images(portal: Product, user: Caller) -> list[ImageView]:
 
 @router.get("/vms")
 def vms(portal: Product, user: Caller) -> list[VmView]:
-    with portal.store.reading() as tx:
-        found = db.store.all_vms(tx)
+    with portal.database.reading() as tx:
+        found = db.vms.all_vms(tx)
     return [VmView.of(vm) for vm in placement.candidates(found, user)]
 
 

@@ -33,8 +33,8 @@ def run(*arguments: str) -> str:
 
 
 def vm(portal: Portal, name: str) -> Vm | None:
-    with portal.store.reading() as tx:
-        return db.store.vm_by_name(tx, name)
+    with portal.database.reading() as tx:
+        return db.vms.by_name(tx, name)
 
 
 def test_a_vm_that_is_set_up_again_keeps_what_is_not_said(portal: Portal, jane: User) -> None:

@@ -13,7 +13,7 @@ from portal.db.schema import audit_events, metadata
 
 @pytest.fixture
 def trail(portal: Portal) -> Portal:
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         for number in range(5):
             db.audit.append(
                 tx, portal.now(), "test", "thing.done", f"thing:{number}", number=number
@@ -22,7 +22,7 @@ def trail(portal: Portal) -> Portal:
 
 
 def verdict(portal: Portal) -> db.audit.Verdict:
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         return db.audit.verify(tx)
 
 
@@ -44,11 +44,11 @@ def test_an_untouched_trail_verifies(trail: Portal) -> None:
 def test_tampering_is_found_where_it_happened(
     trail: Portal, tamper: Callable[[sa.Table], sa.Executable], at: int
 ) -> None:
-    with trail.store.transaction() as tx:
+    with trail.database.transaction() as tx:
         tx.execute(tamper(audit_events))
     assert verdict(trail).broken_at == at
 
 
 def test_the_migrations_make_exactly_the_declared_tables(portal: Portal) -> None:
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         assert compare_metadata(MigrationContext.configure(tx), metadata) == []

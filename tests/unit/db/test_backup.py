@@ -15,8 +15,8 @@ from portal.context import Portal
 from portal.core.errors import Conflict, Invalid
 from portal.core.models import Deployment, Order, User
 from portal.db import backup
+from portal.db.connection import Database
 from portal.db.schema import metadata
-from portal.db.store import Store
 from support.fakes import FakeClock
 
 
@@ -28,7 +28,7 @@ def lived(portal: Portal, jane: User, work_off: Callable[[str], Deployment]) -> 
     return portal
 
 
-def everything(records: Store) -> dict[str, list[tuple[object, ...]]]:
+def everything(records: Database) -> dict[str, list[tuple[object, ...]]]:
     with records.reading() as tx:
         return {
             table.name: [
@@ -43,13 +43,13 @@ def test_what_was_backed_up_comes_back_row_by_row(
     lived: Portal, clock: FakeClock, tmp_path: Path
 ) -> None:
     path = tmp_path / f"one{db.backup.SUFFIX}"
-    manifest = db.backup.write(lived.store, path, clock())
-    with closing(Store(f"sqlite:///{tmp_path}/new.db")) as fresh:
+    manifest = db.backup.write(lived.database, path, clock())
+    with closing(Database(f"sqlite:///{tmp_path}/new.db")) as fresh:
         assert db.backup.restore(fresh, path) == db.backup.prove(path)
-        assert everything(fresh) == everything(lived.store)
+        assert everything(fresh) == everything(lived.database)
         with fresh.reading() as tx:
             assert db.audit.verify(tx).broken_at is None
-    assert manifest.rows == sum(len(rows) for rows in everything(lived.store).values())
+    assert manifest.rows == sum(len(rows) for rows in everything(lived.database).values())
 
 
 def test_a_backup_is_for_its_owner_only_and_leaves_no_part(
@@ -57,7 +57,7 @@ def test_a_backup_is_for_its_owner_only_and_leaves_no_part(
 ) -> None:
     folder = tmp_path / "backups"
     folder.mkdir()
-    db.backup.write(lived.store, folder / f"a{db.backup.SUFFIX}", clock())
+    db.backup.write(lived.database, folder / f"a{db.backup.SUFFIX}", clock())
     assert [(one.name, stat.S_IMODE(one.stat().st_mode)) for one in folder.iterdir()] == [
         (f"a{db.backup.SUFFIX}", 0o600)
     ]
@@ -76,11 +76,11 @@ def test_what_happens_meanwhile_is_in_it_whole_or_not_at_all(
 
     monkeypatch.setattr(backup, "_put_table", meddle)
     path = tmp_path / f"one{db.backup.SUFFIX}"
-    db.backup.write(lived.store, path, clock())
-    with closing(Store(f"sqlite:///{tmp_path}/new.db")) as fresh:
+    db.backup.write(lived.database, path, clock())
+    with closing(Database(f"sqlite:///{tmp_path}/new.db")) as fresh:
         db.backup.restore(fresh, path)
         with fresh.reading() as tx:
-            assert [one.name for one in db.store.deployments_of(tx, john.id)] == []
+            assert [one.name for one in db.deployments.of_user(tx, john.id)] == []
             assert db.audit.verify(tx).broken_at is None
 
 
@@ -88,14 +88,14 @@ def test_a_database_with_records_is_not_overwritten_unasked(
     lived: Portal, clock: FakeClock, tmp_path: Path
 ) -> None:
     path = tmp_path / f"one{db.backup.SUFFIX}"
-    db.backup.write(lived.store, path, clock())
-    before = everything(lived.store)
+    db.backup.write(lived.database, path, clock())
+    before = everything(lived.database)
     with pytest.raises(Conflict) as refused:
-        db.backup.restore(lived.store, path)
+        db.backup.restore(lived.database, path)
     assert refused.value.code == "not_empty"
-    assert everything(lived.store) == before
-    db.backup.restore(lived.store, path, replace=True)
-    assert everything(lived.store) == before
+    assert everything(lived.database) == before
+    db.backup.restore(lived.database, path, replace=True)
+    assert everything(lived.database) == before
 
 
 @pytest.mark.parametrize("harm", ["cut", "text", "altered"])
@@ -103,7 +103,7 @@ def test_a_damaged_backup_is_refused_and_destroys_nothing(
     lived: Portal, clock: FakeClock, tmp_path: Path, harm: str
 ) -> None:
     path = tmp_path / f"one{db.backup.SUFFIX}"
-    db.backup.write(lived.store, path, clock())
+    db.backup.write(lived.database, path, clock())
     whole = path.read_bytes()
     harmed = {
         "cut": whole[: len(whole) // 2],
@@ -111,20 +111,20 @@ def test_a_damaged_backup_is_refused_and_destroys_nothing(
         "altered": gzip.compress(gzip.decompress(whole).replace(b'"mine"', b'"nice"')),
     }
     path.write_bytes(harmed[harm])
-    before = everything(lived.store)
+    before = everything(lived.database)
     with pytest.raises(Invalid) as refused:
-        db.backup.restore(lived.store, path, replace=True)
+        db.backup.restore(lived.database, path, replace=True)
     assert refused.value.code in ("no_backup", "damaged")
-    assert everything(lived.store) == before
+    assert everything(lived.database) == before
 
 
 def test_an_audit_trail_that_was_changed_is_found_when_the_backup_is_proven(
     lived: Portal, clock: FakeClock, tmp_path: Path
 ) -> None:
-    with lived.store.transaction() as tx:
+    with lived.database.transaction() as tx:
         tx.exec_driver_sql("UPDATE audit_events SET actor = 'nobody' WHERE seq = 1")
     path = tmp_path / f"one{db.backup.SUFFIX}"
-    db.backup.write(lived.store, path, clock())
+    db.backup.write(lived.database, path, clock())
     with pytest.raises(Invalid, match="broken at event 1"):
         db.backup.prove(path)
 
@@ -133,7 +133,7 @@ def test_a_backup_of_an_older_schema_is_brought_to_the_newest(
     clock: FakeClock, tmp_path: Path
 ) -> None:
     path = tmp_path / f"one{db.backup.SUFFIX}"
-    with closing(Store(f"sqlite:///{tmp_path}/old.db")) as old:
+    with closing(Database(f"sqlite:///{tmp_path}/old.db")) as old:
         old.migrate("0003")
         with old.transaction() as tx:
             tx.exec_driver_sql(
@@ -141,19 +141,19 @@ def test_a_backup_of_an_older_schema_is_brought_to_the_newest(
                 "VALUES ('vm-old', 'unix:///s', '10.0.0.9', 'active', 1)"
             )
         db.backup.write(old, path, clock())
-    with closing(Store(f"sqlite:///{tmp_path}/new.db")) as fresh:
+    with closing(Database(f"sqlite:///{tmp_path}/new.db")) as fresh:
         assert db.backup.restore(fresh, path).revision == "0003"
         with fresh.reading() as tx:
-            assert [(vm.name, vm.firewall) for vm in db.store.all_vms(tx)] == [("vm-old", None)]
+            assert [(vm.name, vm.firewall) for vm in db.vms.all_vms(tx)] == [("vm-old", None)]
 
 
 def test_a_backup_of_a_newer_portal_is_refused(
     lived: Portal, clock: FakeClock, tmp_path: Path
 ) -> None:
     path = tmp_path / f"one{db.backup.SUFFIX}"
-    with lived.store.transaction() as tx:
+    with lived.database.transaction() as tx:
         tx.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    db.backup.write(lived.store, path, clock())
+    db.backup.write(lived.database, path, clock())
     with pytest.raises(Invalid) as refused:
         db.backup.prove(path)
     assert refused.value.code == "newer_backup"

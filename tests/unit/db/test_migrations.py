@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from portal import db
 from portal.core.models import State
-from portal.db.store import Store
+from portal.db.connection import Database
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD_ROWS = [
@@ -43,7 +43,7 @@ def old(tmp_path: Path) -> str:
     """A database of the first schema, with a container that runs and one that is stopped."""
     url = f"sqlite:///{tmp_path}/old.db"
     config = Config()
-    config.set_main_option("script_location", str(Path(db.store.__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(db.__file__).parent / "migrations"))
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
@@ -56,13 +56,13 @@ def old(tmp_path: Path) -> str:
 
 
 def test_records_and_what_runs_survive_the_newest_schema(old: str) -> None:
-    records = Store(old)
+    records = Database(old)
     records.migrate()
     records.migrate()  # and once more changes nothing
     with records.reading() as tx:
-        found = {one.id: one for one in db.store.deployments_of(tx, 1)}
-        leases = {(row["kind"], row["deployment_id"]) for row in db.ledger.live_leases(tx)}
-        assert db.ledger.held_memory(tx) == {1: 4.0}
+        found = {one.id: one for one in db.deployments.of_user(tx, 1)}
+        leases = {(row["kind"], row["deployment_id"]) for row in db.leases.live(tx)}
+        assert db.leases.memory_by_vm(tx) == {1: 4.0}
         assert db.releases.approved(tx)["ml-cpu"].version == "1"
         assert tx.execute(sa.text("PRAGMA foreign_key_check")).all() == []
     assert (found["runs"].state, found["rests"].state) == (State.RUNNING, State.STOPPED)

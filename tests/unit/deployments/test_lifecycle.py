@@ -60,8 +60,8 @@ class Wishes(RuleBasedStateMachine):
         self.id = deployments.request(self.desk.portal, self.desk.user, Order("ml-cpu", "model")).id
 
     def now(self) -> Deployment:
-        with self.desk.portal.store.reading() as tx:
-            found = db.store.deployment(tx, self.id)
+        with self.desk.portal.database.reading() as tx:
+            found = db.deployments.by_id(tx, self.id)
         assert found
         return found
 
@@ -81,8 +81,8 @@ class Wishes(RuleBasedStateMachine):
     @invariant()
     def leases_are_held_exactly_while_there_is_something_to_open(self) -> None:
         now = self.now()
-        with self.desk.portal.store.reading() as tx:
-            held = [row for row in db.ledger.live_leases(tx) if row["deployment_id"] == self.id]
+        with self.desk.portal.database.reading() as tx:
+            held = [row for row in db.leases.live(tx) if row["deployment_id"] == self.id]
         kinds = {row["kind"] for row in held}
         if now.state is State.REMOVING:  # what failed or stopped before has given back already
             assert kinds <= {"port", "compute"}
@@ -93,7 +93,7 @@ class Wishes(RuleBasedStateMachine):
 
     @invariant()
     def the_newest_audit_event_tells_the_state_and_the_chain_holds(self) -> None:
-        with self.desk.portal.store.reading() as tx:
+        with self.desk.portal.database.reading() as tx:
             last = db.audit.events(tx, f"deployment:{self.id}")[-1]
             assert db.audit.verify(tx).broken_at is None
         assert last.action == f"deployment.{self.now().state}"

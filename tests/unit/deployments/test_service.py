@@ -70,8 +70,8 @@ def test_concurrent_requests_never_share_a_port(portal: Portal) -> None:
 
     with ThreadPoolExecutor(32) as pool:
         list(pool.map(ask, range(60)))
-    with portal.store.reading() as tx:
-        resources = [row["resource"] for row in db.ledger.live_leases(tx)]
+    with portal.database.reading() as tx:
+        resources = [row["resource"] for row in db.leases.live(tx)]
     assert len(resources) == len(set(resources)) == 3 * 10 * 3  # two ports and its compute each
 
 
@@ -122,9 +122,9 @@ def test_bad_orders_are_refused_and_leave_nothing(
     with pytest.raises(PortalError) as refused:
         deployments.request(portal, jane, order)
     assert refused.value.code == code
-    with portal.store.reading() as tx:
-        assert db.ledger.live_leases(tx) == []
-        assert db.store.deployments_of(tx, jane.id) == []
+    with portal.database.reading() as tx:
+        assert db.leases.live(tx) == []
+        assert db.deployments.of_user(tx, jane.id) == []
 
 
 def test_a_name_is_taken_only_by_its_owner(portal: Portal, jane: User, john: User) -> None:
@@ -153,8 +153,8 @@ def test_a_dedicated_vm_is_used_and_a_pool_only_without_one(
 
 
 def test_without_any_room_the_refusal_says_why(portal: Portal, jane: User) -> None:
-    with portal.store.transaction() as tx:
-        db.store.update_vm(tx, 1, state=VmState.DRAINING)
+    with portal.database.transaction() as tx:
+        db.vms.update(tx, 1, state=VmState.DRAINING)
     with pytest.raises(NoCapacity, match=r"vm-01: takes no new containers"):
         deployments.request(portal, jane, Order("ml-cpu", "a"))
 

@@ -92,8 +92,7 @@ def anchors(path: Path) -> set[str]:
 
 def test_the_pictures_of_the_guides_are_taken_by_browser_tests() -> None:
     tests = "".join(
-        path.read_text(encoding="utf-8")
-        for path in (ROOT / "tests" / "system").glob("test_*.py")
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "system").glob("test_*.py")
     )
     taken = set(re.findall(r'photograph\(\w+, "([^"]+)"\)', tests))
     shown = {

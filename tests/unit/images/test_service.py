@@ -120,13 +120,13 @@ def test_what_is_withdrawn_between_order_and_start_does_not_start(
 def test_who_waits_for_a_release_that_is_withdrawn_is_told_and_holds_no_place(
     portal: Portal, jane: User, john: User, mei: User
 ) -> None:
-    with portal.store.transaction() as tx:
-        db.store.update_vm(tx, 1, memory_gb=4)
+    with portal.database.transaction() as tx:
+        db.vms.update(tx, 1, memory_gb=4)
     deployments.request(portal, john, Order("ml-cpu", "first", memory_gb=4))
     waits = deployments.request(portal, jane, Order("ml-cpu", "second", memory_gb=4))
     assert waits.state is State.WAITING
     images.withdraw(portal, mei, 1, "CVE-2026-1")
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         assert admission.barred(portal, tx)
         admission.serve(portal, tx)
         assert not admission.barred(portal, tx)
@@ -154,7 +154,7 @@ def test_a_decision_needs_a_reason(portal: Portal, mei: User) -> None:
 def test_the_launch_check_refuses_for_each_reason(
     portal: Portal, changes: dict[str, Any], code: str
 ) -> None:
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         release = db.releases.approved(tx)["ml-cpu"]
     launch_gate.check(portal.settings, release, portal.now())
     assert (
@@ -261,7 +261,7 @@ def test_every_decision_is_audited(portal: Portal, mei: User) -> None:
     newer = approved(portal, 1)
     images.deprecate(portal, mei, newer.id, "too slow")
     images.withdraw(portal, mei, newer.id, "CVE-2026-1")
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         actions = [event.action for event in db.audit.events(tx, "image:ml-cpu")]
         assert db.audit.verify(tx).broken_at is None
     assert actions[2:] == [

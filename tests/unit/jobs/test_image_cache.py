@@ -22,15 +22,15 @@ def good(_: Release) -> None:
 
 @pytest.fixture
 def vm(portal: Portal) -> Vm:
-    with portal.store.reading() as tx:
-        return db.store.all_vms(tx)[0]
+    with portal.database.reading() as tx:
+        return db.vms.all_vms(tx)[0]
 
 
 def look(
     portal: Portal, vm: Vm, engine: FakeEngine, turns: threading.Semaphore | None = None
 ) -> dict[int, str]:
     shelve(portal, vm, engine, good, turns or threading.Semaphore(1))
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         return db.releases.on_vm(tx, vm.id)
 
 

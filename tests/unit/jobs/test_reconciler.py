@@ -20,8 +20,8 @@ WorkOff = Callable[..., Deployment]
 
 def look(portal: Portal, engine: FakeEngine) -> None:
     """One look of the worker at vm-01, as it is recorded now."""
-    with portal.store.reading() as tx:
-        vm = db.store.vm_by_name(tx, "vm-01")
+    with portal.database.reading() as tx:
+        vm = db.vms.by_name(tx, "vm-01")
     assert vm
     observe(portal, vm, engine)
 
@@ -42,8 +42,8 @@ def test_a_failure_anywhere_leaves_nothing_behind(
     assert made.state is State.FAILED
     assert made.failure and made.failure.message == "The VM's disk is full."
     assert not engine.boxes
-    with portal.store.reading() as tx:
-        assert db.ledger.live_leases(tx) == []
+    with portal.database.reading() as tx:
+        assert db.leases.live(tx) == []
 
 
 def test_what_nobody_foresaw_is_tried_again_and_then_said(
@@ -59,8 +59,8 @@ def test_what_nobody_foresaw_is_tried_again_and_then_said(
     for _ in range(TRIES):
         for job in worker.dispatch():
             job.result(timeout=10)
-        with portal.store.reading() as tx:
-            found = db.store.deployment(tx, made.id) or made
+        with portal.database.reading() as tx:
+            found = db.deployments.by_id(tx, made.id) or made
         states.append(found.state)
         clock.forward(portal.settings.lock_ttl_s + 1)
     assert states == [State.PENDING, State.PENDING, State.FAILED]
@@ -198,7 +198,7 @@ def test_every_change_of_state_has_exactly_one_audit_event(
 ) -> None:
     deployments.act(portal, jane, running.id, "stop")
     work_off(running.id)
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         told = [
             event.action.split(".")[1] for event in db.audit.events(tx, f"deployment:{running.id}")
         ]

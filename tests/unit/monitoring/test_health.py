@@ -31,15 +31,15 @@ def well(portal: Portal, clock: FakeClock) -> Portal:
     """One VM, prepared, seen and checked a moment ago; a backup of today."""
     vms.remove(portal, "test", "vm-01")
     vms.add(portal, "test", "vm-07", "ssh://portal@10.0.0.7", "10.0.0.7")
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         db.audit.append(tx, clock(), "test", "database.backed_up", "database")
     seen(portal)
     return portal
 
 
 def seen(portal: Portal, **report: object) -> None:
-    with portal.store.reading() as tx:
-        vm = db.store.vm_by_name(tx, "vm-07")
+    with portal.database.reading() as tx:
+        vm = db.vms.by_name(tx, "vm-07")
     assert vm
     vms.seen(portal, vm, EngineInfo("28.0.0", 8, 32.0))
     vms.checked(portal, vm, VmReport(**{"firewall": "ok", "disk_free_gb": 500.0, **report}))  # type: ignore[arg-type]
@@ -63,8 +63,8 @@ def test_a_vm_that_says_it_is_ill(well: Portal, report: dict[str, object], check
 
 
 def test_a_vm_that_was_lost_is_named_with_the_way_to_it(well: Portal) -> None:
-    with well.store.reading() as tx:
-        vm = db.store.vm_by_name(tx, "vm-07")
+    with well.database.reading() as tx:
+        vm = db.vms.by_name(tx, "vm-07")
     assert vm
     vms.lost(well, vm, "no route")
     found = troubles(well)["vm", "vm-07"]
@@ -73,8 +73,8 @@ def test_a_vm_that_was_lost_is_named_with_the_way_to_it(well: Portal) -> None:
 
 def test_a_vm_that_is_new_or_was_never_prepared(well: Portal) -> None:
     vms.add(well, "test", "vm-08", "ssh://portal@10.0.0.8", "10.0.0.8", state=VmState.NEW)
-    with well.store.reading() as tx:
-        new = db.store.vm_by_name(tx, "vm-08")
+    with well.database.reading() as tx:
+        new = db.vms.by_name(tx, "vm-08")
     assert new
     assert set(troubles(well)) == {("vm", "vm-08")}
     vms.checked(well, new, VmReport("none"))

@@ -20,8 +20,8 @@ MONITORING = ROOT / "deployment" / "monitoring"
 def test_prometheus_reads_gpus_by_state_waiting_and_utilisation(
     portal: Portal, jane: User, john: User
 ) -> None:
-    with portal.store.reading() as tx:
-        vm = db.store.all_vms(tx)[0]
+    with portal.database.reading() as tx:
+        vm = db.vms.all_vms(tx)[0]
     gpus = tuple(
         SeenGpu(f"GPU-{n}", n, "A100", None, 40, 1, 37, 50, "gpu_error" if n == 2 else None)
         for n in range(3)
@@ -48,8 +48,8 @@ def test_prometheus_reads_gpus_by_state_waiting_and_utilisation(
 def test_how_long_somebody_waited_is_measured_when_they_start(
     portal: Portal, jane: User, john: User, clock: FakeClock, engine: FakeEngine, work_off: WorkOff
 ) -> None:
-    with portal.store.transaction() as tx:
-        db.store.update_vm(tx, 1, memory_gb=4)
+    with portal.database.transaction() as tx:
+        db.vms.update(tx, 1, memory_gb=4)
     first = deployments.request(portal, jane, Order("ml-cpu", "first", memory_gb=4))
     deployments.request(portal, john, Order("ml-cpu", "second", memory_gb=4))
     clock.forward(300)
@@ -66,9 +66,9 @@ def test_how_long_somebody_waited_is_measured_when_they_start(
 def test_alerts_and_dashboard_ask_only_for_what_is_told(
     portal: Portal, jane: User, engine: FakeEngine
 ) -> None:
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         db.audit.append(tx, portal.now(), "test", "database.backed_up", "database")
-        vm = db.store.all_vms(tx)[0]
+        vm = db.vms.all_vms(tx)[0]
     vms.checked(portal, vm, VmReport("ok", 500, 1000, 0.1))
     registry = CollectorRegistry()
     registry.register(metrics.Records(portal, lambda: {"ID CA-1": portal.now()}))

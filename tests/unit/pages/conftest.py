@@ -27,8 +27,8 @@ def mei(portal: Portal) -> User:
 
 def _with_role(portal: Portal, role: Role, edipi: str, name: str) -> User:
     made = users.user_of(portal, identity(edipi, name))
-    with portal.store.transaction() as tx:
-        db.store.update_user(tx, made.id, role=role)
+    with portal.database.transaction() as tx:
+        db.users.update(tx, made.id, role=role)
     return users.user_of(portal, identity(edipi, name))
 
 

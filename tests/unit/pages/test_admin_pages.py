@@ -76,11 +76,11 @@ def test_a_vm_is_drained_and_activated(
     page.selectbox(key="vm").set_value("vm-01").run()
     page.button(key="drain").click().run()
     assert not page.exception
-    with portal.store.reading() as tx:
-        assert db.store.all_vms(tx)[0].state is VmState.DRAINING
+    with portal.database.reading() as tx:
+        assert db.vms.all_vms(tx)[0].state is VmState.DRAINING
     page.button(key="activate").click().run()
-    with portal.store.reading() as tx:
-        assert db.store.all_vms(tx)[0].state is VmState.ACTIVE
+    with portal.database.reading() as tx:
+        assert db.vms.all_vms(tx)[0].state is VmState.ACTIVE
 
 
 def test_a_quota_is_set_and_cleared(
@@ -93,11 +93,11 @@ def test_a_quota_is_set_and_cleared(
     page.number_input(key=f"quota-{who}-gpus").set_value(7).run()
     page.button(key="quota-save").click().run()
     assert not page.exception
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         assert quotas.allowance(portal, tx, jane).gpus == 7
     page.button(key="quota-clear").click().run()
-    with portal.store.reading() as tx:
-        assert db.ledger.quota(tx, *who) is None
+    with portal.database.reading() as tx:
+        assert db.quotas.get(tx, *who) is None
 
 
 def test_usage_is_drawn_and_totalled(
@@ -124,16 +124,16 @@ def test_usage_is_drawn_and_totalled(
 def test_the_order_offers_no_more_than_quotas_and_vms_allow(
     portal: Portal, jane: User, page_of: Callable[[User, str], AppTest]
 ) -> None:
-    with portal.store.transaction() as tx:
-        db.store.update_vm(tx, 1, memory_gb=12, cpus=4)
+    with portal.database.transaction() as tx:
+        db.vms.update(tx, 1, memory_gb=12, cpus=4)
     page = page_of(jane, "deploy")
     assert not page.exception
     assert page.select_slider(key="memory").options[-1] == "12"
     assert page.select_slider(key="cpus").options[-1] == "4"
     quotas.set_group(portal, "test", jane.subject, "vision")
     quotas.set_quota(portal, "test", "group", "vision", Quota(memory_gb=1))
-    with portal.store.reading() as tx:
-        jane = db.store.user_by_subject(tx, jane.subject) or jane
+    with portal.database.reading() as tx:
+        jane = db.users.by_subject(tx, jane.subject) or jane
     page = page_of(jane, "deploy")
     assert "up to 2 GPUs, 1 GB and 4 CPUs" in texts(page)
     deployments.request(portal, jane, Order("ml-cpu", "all", memory_gb=1))
@@ -145,8 +145,8 @@ def test_the_order_offers_no_more_than_quotas_and_vms_allow(
 def test_the_queue_is_shown_where_there_are_no_gpus(
     portal: Portal, jane: User, ray: User, page_of: Callable[[User, str], AppTest]
 ) -> None:
-    with portal.store.transaction() as tx:
-        db.store.update_vm(tx, 1, memory_gb=4, cpus=4)
+    with portal.database.transaction() as tx:
+        db.vms.update(tx, 1, memory_gb=4, cpus=4)
     for name in ("first", "second"):
         deployments.request(portal, jane, Order("ml-cpu", name, memory_gb=4))
     page = page_of(ray, "gpus")

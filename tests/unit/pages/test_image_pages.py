@@ -52,7 +52,7 @@ def test_mei_approves_a_candidate(portal: Portal, mei: User, page_of: PageOf) ->
     assert "Candidate" in texts(page)
     page.button(key="approve").click().run()
     assert not page.exception
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         assert db.releases.approved(tx)["ml-cpu"].version == "1.1.0"
     assert column(page, "releases", "State") == ["Approved, current", "Approved"]
 
@@ -127,7 +127,7 @@ def test_what_cannot_start_says_so_instead_of_offering_it(
 
 
 def test_a_release_from_before_scans_says_so(portal: Portal, jane: User, page_of: PageOf) -> None:
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         tx.execute(reports.delete())
     assert "published before releases were scanned" in texts(page_of(jane, "images"))
 
@@ -148,7 +148,7 @@ def test_the_card_tells_the_scan_and_where_the_image_is(
     assert "NumPy 2.4" in text
     assert "Scanned just now, passed" in text
     assert "300 MB to download at the first start" in text
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         db.releases.put_on_vm(tx, 1, 1, db.releases.READY, portal.now())
     assert "Ready on your VM" in texts(page_of(jane, "deploy"))
 
@@ -180,6 +180,6 @@ def test_keys_are_added_and_removed(portal: Portal, jane: User, page_of: PageOf)
     assert "**Laptop**" in texts(page)
     page.button(key=f"remove-{jane.ssh_keys[0].fingerprint}").click().run()
     assert not page.exception
-    with portal.store.reading() as tx:
-        known = db.store.user_by_subject(tx, jane.subject)
+    with portal.database.reading() as tx:
+        known = db.users.by_subject(tx, jane.subject)
     assert known is not None and known.ssh_keys == ()

@@ -1,4 +1,4 @@
-"""The pages in Streamlit's AppTest: real store, real certificate check, no browser."""
+"""The pages in Streamlit's AppTest: real database, real certificate check, no browser."""
 
 from __future__ import annotations
 

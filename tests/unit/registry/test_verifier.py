@@ -38,7 +38,7 @@ class World:
 
 @pytest.fixture
 def release(portal: Portal) -> Release:
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         return db.releases.approved(tx)["ml-cpu"]
 
 
@@ -49,11 +49,11 @@ def world(release: Release, monkeypatch: pytest.MonkeyPatch) -> World:
 
 @pytest.fixture
 def verify(world: World, portal: Portal) -> Verifier:
-    return Verifier(portal.settings, portal.store, world)  # type: ignore[arg-type]
+    return Verifier(portal.settings, portal.database, world)  # type: ignore[arg-type]
 
 
 def good_since(portal: Portal, release: Release, hours: float) -> None:
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         db.releases.update(tx, release.id, verified_at=datetime.now(UTC) - timedelta(hours=hours))
 
 

@@ -1,4 +1,4 @@
-"""REST v1 over the real store: who may do what, and how refusals look.
+"""REST v1 over the real database: who may do what, and how refusals look.
 
 The certificate's part is test_auth's.
 """
@@ -39,8 +39,8 @@ class Door:
 def ask(portal: Portal, jane: User) -> Callable[..., Any]:
     """Ask as somebody; gives (status, body)."""
     ray = users.user_of(portal, RAY)
-    with portal.store.transaction() as tx:
-        db.store.update_user(tx, ray.id, role=Role.ADMIN)
+    with portal.database.transaction() as tx:
+        db.users.update(tx, ray.id, role=Role.ADMIN)
     app = FastAPI()
     errors.install(app)
     rest.install(app, Services(portal, Door(), None))  # type: ignore[arg-type]
@@ -74,8 +74,8 @@ def test_administration_is_refused_without_the_role(
 ) -> None:
     status, problem = ask("jane", method, path, json=body)
     assert (status, problem["code"]) == (403, "not_admin")
-    with portal.store.reading() as tx:
-        assert db.store.all_vms(tx)[0].state == "active"
+    with portal.database.reading() as tx:
+        assert db.vms.all_vms(tx)[0].state == "active"
 
 
 def test_an_administrator_sets_quotas_and_groups(ask: Callable[..., Any]) -> None:

@@ -96,8 +96,8 @@ def test_a_place_in_line_can_be_left(portal: Portal, jane: User, john: User, gpu
     serve(portal)
     assert deployments.get(portal, john, second.id).position == 1
     assert deployments.act(portal, john, second.id, "remove").state is State.REMOVED
-    with portal.store.reading() as tx:
-        kinds = {(lease["kind"], lease["deployment_id"]) for lease in db.ledger.live_leases(tx)}
+    with portal.database.reading() as tx:
+        kinds = {(lease["kind"], lease["deployment_id"]) for lease in db.leases.live(tx)}
     assert not {one for one in kinds if one[1] in (first.id, second.id)}
 
 
@@ -116,8 +116,8 @@ def test_what_can_never_be_is_refused_at_once(
     with pytest.raises((NoCapacity, Invalid, Forbidden), match=words) as refused:
         deployments.request(portal, jane, order)
     assert refused.value.code == code
-    with portal.store.reading() as tx:
-        assert db.ledger.live_leases(tx) == []
+    with portal.database.reading() as tx:
+        assert db.leases.live(tx) == []
 
 
 def test_more_gpus_than_any_vm_has_never_wait(portal: Portal, jane: User, gpu_vm: Vm) -> None:
@@ -135,8 +135,8 @@ def test_a_leased_gpu_that_disappears_is_shown_and_not_given_to_others(
     made = ask(portal, jane, "mine")
     work_off(made.id)
     see(portal, report(gpus=report().gpus[1:]))
-    with portal.store.reading() as tx:
-        gone = db.ledger.gpus_of(tx, gpu_vm.id)["GPU-0"]
+    with portal.database.reading() as tx:
+        gone = db.gpus.of_vm(tx, gpu_vm.id)["GPU-0"]
         trail = [event.action for event in db.audit.events(tx, "gpu:GPU-0")]
     assert (gone.state, gone.problem) == (GpuState.MISSING, "vm-01 no longer reports it")
     assert trail == ["gpu.ok", "gpu.missing"]
@@ -146,8 +146,8 @@ def test_a_leased_gpu_that_disappears_is_shown_and_not_given_to_others(
 
 def test_a_gpu_nobody_holds_is_forgotten_when_it_goes(portal: Portal, gpu_vm: Vm) -> None:
     see(portal, report(1))
-    with portal.store.reading() as tx:
-        assert set(db.ledger.gpus_of(tx, gpu_vm.id)) == {"GPU-0"}
+    with portal.database.reading() as tx:
+        assert set(db.gpus.of_vm(tx, gpu_vm.id)) == {"GPU-0"}
 
 
 def test_a_vm_without_toolkit_says_so(portal: Portal, jane: User, gpu_vm: Vm) -> None:

@@ -20,7 +20,7 @@ def test_a_users_own_quota_beats_the_default_which_beats_the_settings(
     portal: Portal, jane: User
 ) -> None:
     def limit() -> int:
-        with portal.store.reading() as tx:
+        with portal.database.reading() as tx:
             return quotas.allowance(portal, tx, jane).gpus
 
     assert limit() == portal.settings.max_gpus
@@ -50,8 +50,8 @@ def test_a_groups_quota_is_shared_by_its_members_and_no_others(
     quotas.set_quota(portal, "test", "group", "language", Quota(gpus=0))
     members = [users.user_of(portal, JANE)]
     assert ask(portal, members[0], "mine").state is State.PENDING
-    with portal.store.reading() as tx:
-        john = db.store.user_by_subject(tx, john.subject) or john
+    with portal.database.reading() as tx:
+        john = db.users.by_subject(tx, john.subject) or john
     with pytest.raises(Forbidden, match="group vision may use"):
         ask(portal, john, "his")
 

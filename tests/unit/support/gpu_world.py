@@ -18,8 +18,8 @@ def report(count: int = 2, **changes: object) -> GpuReport:
 
 def see(portal: Portal, seen: GpuReport, name: str = "vm-01") -> Vm:
     """Let the worker look at a VM's GPUs."""
-    with portal.store.reading() as tx:
-        vm = db.store.vm_by_name(tx, name)
+    with portal.database.reading() as tx:
+        vm = db.vms.by_name(tx, name)
     assert vm
     vms.saw_gpus(portal, vm, seen)
     return vm
@@ -27,13 +27,13 @@ def see(portal: Portal, seen: GpuReport, name: str = "vm-01") -> Vm:
 
 def serve(portal: Portal) -> list[str]:
     """The line moves up, as in the worker's next pass."""
-    with portal.store.transaction() as tx:
+    with portal.database.transaction() as tx:
         return [one.id for one in admission.serve(portal, tx)]
 
 
 def held(portal: Portal) -> dict[str, str]:
-    with portal.store.reading() as tx:
-        return db.ledger.leased_gpus(tx)
+    with portal.database.reading() as tx:
+        return db.leases.gpus(tx)
 
 
 def ask(portal: Portal, user: User, name: str, gpus: int = 1, **more: object) -> Deployment:

@@ -66,7 +66,7 @@ def test_keys_come_and_go_and_are_audited(portal: Portal, jane: User) -> None:
     assert [key.name for key in users.user_of(portal, JANE).ssh_keys] == ["Laptop"]
     jane = users.remove_key(portal, jane, jane.ssh_keys[0].fingerprint)
     assert users.user_of(portal, JANE).ssh_keys == ()
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         actions = [event.action for event in db.audit.events(tx, f"user:{jane.subject}")]
     assert actions[-2:] == ["user.key_added", "user.key_removed"]
 
@@ -82,7 +82,7 @@ def test_a_page_that_was_open_for_long_brings_no_key_back(portal: Portal, jane: 
 def test_a_card_whose_key_ssh_does_not_know_takes_the_old_cards_key_away(portal: Portal) -> None:
     users.user_of(portal, replace(identity(), ssh_key=KEY))
     assert users.user_of(portal, identity()).certificate_key == ""
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         actions = [event.action for event in db.audit.events(tx, "user:edipi:1234567890")]
     assert actions == ["user.created", "user.card_key", "user.card_key"]
 

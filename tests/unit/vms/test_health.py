@@ -29,8 +29,8 @@ SAID = """== clock 1000
 
 
 def vm_of(portal: Portal, name: str = "vm-01") -> Vm:
-    with portal.store.reading() as tx:
-        found = db.store.vm_by_name(tx, name)
+    with portal.database.reading() as tx:
+        found = db.vms.by_name(tx, name)
     assert found
     return found
 
@@ -66,7 +66,7 @@ def test_a_firewall_that_changes_is_recorded_once_and_audited(
     for word in ("ok", "ok", "missing", "missing", "ok"):
         engine.vm_report = VmReport(word, 500, 1000, 0.0)
         observe_health(portal, vm_of(portal), engine)
-    with portal.store.reading() as tx:
+    with portal.database.reading() as tx:
         said = [
             event.details["firewall"]
             for event in db.audit.events(tx, "vm:vm-01")
@@ -151,8 +151,8 @@ def test_networks_of_people_who_have_nothing_left_go(
     for user in (jane, john):
         work_off(deployments.request(portal, user, Order("ml-cpu", name="mine")).id)
     assert len({box.spec.network for box in engine.boxes.values()}) == 2
-    with portal.store.reading() as tx:
-        [johns] = db.store.deployments_of(tx, john.id)
+    with portal.database.reading() as tx:
+        [johns] = db.deployments.of_user(tx, john.id)
     deployments.act(portal, john, johns.id, "remove")
     work_off(johns.id)
     observe_health(portal, vm_of(portal), engine)
@@ -261,8 +261,8 @@ def test_a_port_that_was_anothers_a_moment_ago_outwaits_the_gateways_leave(
     monkeypatch.setattr(time, "sleep", waited.append)
 
     def again(name: str, after_s: float) -> float:
-        with portal.store.reading() as tx:
-            for old in db.store.deployments_of(tx, jane.id):
+        with portal.database.reading() as tx:
+            for old in db.deployments.of_user(tx, jane.id):
                 deployments.act(portal, jane, old.id, "remove")
                 work_off(old.id)
         clock.forward(after_s)

@@ -1,0 +1,147 @@
+"""The database: SQLite (WAL) or PostgreSQL, short transactions, migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Row
+
+from portal.db.schema import audit_events, audit_head
+
+Tx = Connection
+"""An open transaction. Never held across a network call (invariant 5)."""
+
+
+BUSY_TIMEOUT_S = 15
+
+
+T = TypeVar("T")
+
+
+class Database:
+    """The records. Thread-safe; each transaction takes its own connection."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = sa.create_engine(
+            url, pool_pre_ping=not url.startswith("sqlite"), **_options(url)
+        )
+        if self._engine.dialect.name == "sqlite":
+            _prepare_sqlite(self._engine)
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the database to the newest schema (or up to one before it); a no-op when it is."""
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with (
+            self._engine.connect() as connection,
+            _foreign_keys_off(connection),
+            _immediate(connection).begin(),
+        ):
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+
+    def has_records(self) -> bool:
+        """Whether anything ever happened here: an empty or missing schema has no audit event."""
+        with self._engine.connect() as connection:
+            if not sa.inspect(connection).has_table(audit_events.name):
+                return False
+            return connection.execute(sa.select(audit_events.c.seq).limit(1)).first() is not None
+
+    def erase(self) -> None:
+        """Drop every table. There is no way back."""
+        with self.transaction() as tx:
+            present = sa.MetaData()
+            present.reflect(tx)
+            present.drop_all(tx)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """A writing transaction: all or nothing, serialised with other writers."""
+        with self._engine.connect() as connection, _immediate(connection).begin():
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Tx]:
+        """A read of one moment, however many queries; it never waits for a writer."""
+        with self._engine.connect() as connection:
+            if self._engine.dialect.name != "sqlite":
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self._engine.dispose()
+
+
+def _options(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {
+            "connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+            "pool_size": 40,
+        }
+    return {"pool_size": 20, "pool_timeout": 10, "connect_args": {"connect_timeout": 5}}
+
+
+def _prepare_sqlite(engine: sa.Engine) -> None:
+    """Leave BEGIN to SQLAlchemy instead of the driver ("Serializable isolation" in its docs)."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # DEFERRED takes its snapshot with the first query.
+        mode = connection.get_execution_options().get(_SQLITE_BEGIN, "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+_SQLITE_BEGIN = "sqlite_begin"
+
+
+def _immediate(connection: Connection) -> Connection:
+    """Let the next transaction take SQLite's write lock at its start, not half way."""
+    return connection.execution_options(**{_SQLITE_BEGIN: "IMMEDIATE"})
+
+
+@contextmanager
+def _foreign_keys_off(connection: Connection) -> Iterator[None]:
+    """SQLite changes tables by copying them; this can only be switched outside of BEGIN."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        cursor.execute("PRAGMA foreign_keys=ON")
+
+
+def ping(tx: Tx) -> None:
+    """Raise unless the database answers."""
+    tx.execute(sa.select(1))
+
+
+def serialize_writers(tx: Tx) -> None:
+    """Wait for other writers before reading: what is read from here on stays true until the commit.
+
+    SQLite has one writer at a time anyway; elsewhere the head of the audit trail is the lock, which
+    every audited change takes sooner or later.
+    """
+    tx.execute(sa.select(audit_head.c.id).with_for_update())
+
+
+def one_or_none(tx: Tx, query: sa.Select[Any], make: Callable[[Row[Any]], T]) -> T | None:
+    """The first row as a model, or None."""
+    row: Row[Any] | None = tx.execute(query).first()
+    return make(row) if row is not None else None

@@ -1,0 +1,128 @@
+"""Rows of deployments, and the claim that a worker holds on one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from portal.core.errors import LockLost
+from portal.core.models import Deployment, State
+from portal.db import rows
+from portal.db.connection import Tx, one_or_none
+from portal.db.schema import deployments, leases
+
+_SELECT = rows.deployment_select()
+
+
+def by_id(tx: Tx, deployment_id: str) -> Deployment | None:
+    """One deployment."""
+    return one_or_none(tx, _SELECT.where(deployments.c.id == deployment_id), rows.deployment)
+
+
+def of_user(tx: Tx, owner_id: int) -> list[Deployment]:
+    """A user's deployments that are not removed, newest first."""
+    query = _SELECT.where(deployments.c.owner_id == owner_id, deployments.c.state != State.REMOVED)
+    return [
+        rows.deployment(row) for row in tx.execute(query.order_by(deployments.c.created_at.desc()))
+    ]
+
+
+def on_vm(tx: Tx, vm_id: int) -> list[Deployment]:
+    """Deployments on a VM that are not removed."""
+    query = _SELECT.where(deployments.c.vm_id == vm_id, deployments.c.state != State.REMOVED)
+    return [rows.deployment(row) for row in tx.execute(query)]
+
+
+def of_release(tx: Tx, release_id: int) -> list[Deployment]:
+    """Deployments of a release that are not removed, oldest first."""
+    query = _SELECT.where(
+        deployments.c.release_id == release_id, deployments.c.state != State.REMOVED
+    )
+    return [rows.deployment(row) for row in tx.execute(query.order_by(deployments.c.created_at))]
+
+
+def at_port(tx: Tx, port: int) -> Deployment | None:
+    """Who holds a port now."""
+    query = _SELECT.join(leases, leases.c.deployment_id == deployments.c.id).where(
+        leases.c.kind == "port", leases.c.resource == str(port), leases.c.released_at.is_(None)
+    )
+    return one_or_none(tx, query, rows.deployment)
+
+
+def waiting(tx: Tx) -> list[Deployment]:
+    """The line, from its head."""
+    query = _SELECT.where(deployments.c.state == State.WAITING)
+    return [
+        rows.deployment(row)
+        for row in tx.execute(query.order_by(deployments.c.waiting_since, deployments.c.id))
+    ]
+
+
+def live(tx: Tx) -> list[Deployment]:
+    """Everybody's deployments that hold something of a VM now, oldest first."""
+    holds = sa.exists().where(
+        leases.c.deployment_id == deployments.c.id,
+        leases.c.kind == "compute",
+        leases.c.released_at.is_(None),
+    )
+    return [
+        rows.deployment(row)
+        for row in tx.execute(_SELECT.where(holds).order_by(deployments.c.created_at))
+    ]
+
+
+def homes(tx: Tx, owner_ids: Collection[int]) -> dict[int, frozenset[int]]:
+    """VM ids on which users' containers have run, by user id: their home folders are there."""
+    query = sa.select(deployments.c.owner_id, deployments.c.vm_id).where(
+        deployments.c.owner_id.in_(owner_ids), deployments.c.started_at.is_not(None)
+    )
+    found: dict[int, set[int]] = {}
+    for owner_id, vm_id in tx.execute(query.distinct()):
+        found.setdefault(owner_id, set()).add(vm_id)
+    return {owner_id: frozenset(vm_ids) for owner_id, vm_ids in found.items()}
+
+
+def workable(tx: Tx, states: Collection[State], now: datetime) -> list[tuple[str, int]]:
+    """(deployment id, VM id) of what is in one of these states and nobody holds, oldest first."""
+    query = (
+        sa.select(deployments.c.id, deployments.c.vm_id)
+        .where(
+            deployments.c.state.in_(states),
+            deployments.c.vm_id.is_not(None),
+            _unlocked(now),
+        )
+        .order_by(deployments.c.updated_at)
+    )
+    return [(row.id, row.vm_id) for row in tx.execute(query)]
+
+
+def insert(tx: Tx, **values: Any) -> None:
+    """Add a deployment row."""
+    tx.execute(deployments.insert().values(**values))
+
+
+def update(tx: Tx, deployment_id: str, **values: Any) -> None:
+    """Change columns of a deployment, whoever works on it."""
+    tx.execute(deployments.update().where(deployments.c.id == deployment_id).values(**values))
+
+
+def claim(tx: Tx, deployment_id: str, token: str, now: datetime, expires_at: datetime) -> bool:
+    """Take the deployment for work; False when somebody else has it."""
+    query = deployments.update().where(deployments.c.id == deployment_id, _unlocked(now))
+    return tx.execute(query.values(lock_token=token, lock_expires_at=expires_at)).rowcount == 1
+
+
+def update_claimed(tx: Tx, deployment_id: str, token: str, **values: Any) -> None:
+    """Change columns only while the token holds. Raises LockLost when it does not."""
+    query = deployments.update().where(
+        deployments.c.id == deployment_id, deployments.c.lock_token == token
+    )
+    if tx.execute(query.values(**values)).rowcount != 1:
+        raise LockLost(deployment_id)
+
+
+def _unlocked(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(deployments.c.lock_token.is_(None), deployments.c.lock_expires_at < now)

@@ -1,0 +1,49 @@
+"""Rows of GPUs and MIG instances, as VMs last reported them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from portal.core.models import Gpu, GpuState
+from portal.db import rows
+from portal.db.connection import Tx
+from portal.db.schema import gpus
+
+
+def all_gpus(tx: Tx) -> list[Gpu]:
+    """Every GPU that was ever seen on a VM of the fleet, by VM and index."""
+    return [
+        rows.gpu(row)
+        for row in tx.execute(sa.select(gpus).order_by(gpus.c.vm_id, gpus.c.index, gpus.c.uuid))
+    ]
+
+
+def of_vm(tx: Tx, vm_id: int) -> dict[str, Gpu]:
+    """The GPUs of one VM, by UUID."""
+    return {gpu.uuid: gpu for gpu in all_gpus(tx) if gpu.vm_id == vm_id}
+
+
+def put(tx: Tx, gpu: Gpu) -> None:
+    """Insert or replace what is known of a GPU; one that moved to another VM goes with it."""
+    tx.execute(gpus.delete().where(gpus.c.uuid == gpu.uuid))
+    tx.execute(gpus.insert().values(**vars(gpu)))
+
+
+def delete(tx: Tx, uuid: str) -> None:
+    """Forget a GPU."""
+    tx.execute(gpus.delete().where(gpus.c.uuid == uuid))
+
+
+def mark_missing(tx: Tx, uuid: str, problem: str) -> None:
+    """A GPU is no longer reported: kept, so that people see it, and not handed out."""
+    tx.execute(
+        gpus.update()
+        .where(gpus.c.uuid == uuid)
+        .values(
+            state=GpuState.MISSING,
+            problem=problem,
+            memory_used_gb=None,
+            utilisation=None,
+            temperature=None,
+        )
+    )

@@ -1,0 +1,103 @@
+"""Leases: one GPU, one port or a share of memory and CPUs, held by one deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from portal.db.connection import Tx
+from portal.db.schema import deployments, leases, users
+
+PORT, GPU, COMPUTE = "port", "gpu", "compute"
+
+
+RUN = (GPU, COMPUTE)
+"""Kinds that are held from reservation to stop; ports are kept until removal."""
+
+
+HELD = sa.and_(leases.c.kind == COMPUTE, leases.c.released_at.is_(None))
+
+
+def acquire(tx: Tx, kind: str, resources: Sequence[str], deployment_id: str, now: datetime) -> None:
+    """Lease resources. sqlalchemy IntegrityError when one is held: the transaction must end."""
+    group = (
+        sa.select(users.c.group)
+        .join(deployments, deployments.c.owner_id == users.c.id)
+        .where(deployments.c.id == deployment_id)
+        .scalar_subquery()
+    )
+    for resource in resources:
+        tx.execute(
+            leases.insert().values(
+                kind=kind,
+                resource=resource,
+                deployment_id=deployment_id,
+                group=group,
+                acquired_at=now,
+            )
+        )
+
+
+def release(
+    tx: Tx, deployment_id: str, now: datetime, kinds: Collection[str] | None = None
+) -> None:
+    """Give back what a deployment holds: everything, or leases of some kinds."""
+    query = leases.update().where(
+        leases.c.deployment_id == deployment_id, leases.c.released_at.is_(None)
+    )
+    if kinds is not None:
+        query = query.where(leases.c.kind.in_(kinds))
+    tx.execute(query.values(released_at=now))
+
+
+def last_released(tx: Tx, kind: str, resource: str, not_by: str) -> datetime | None:
+    """When somebody else than deployment `not_by` last gave a resource back."""
+    query = sa.select(sa.func.max(leases.c.released_at)).where(
+        leases.c.kind == kind, leases.c.resource == resource, leases.c.deployment_id != not_by
+    )
+    found: datetime | None = tx.execute(query).scalar()
+    return found
+
+
+def live(tx: Tx) -> list[Mapping[str, Any]]:
+    """Every lease that is held now."""
+    return [
+        dict(row._mapping)
+        for row in tx.execute(sa.select(leases).where(leases.c.released_at.is_(None)))
+    ]
+
+
+def gpus(tx: Tx) -> dict[str, str]:
+    """UUID → deployment id of every GPU that is held now."""
+    query = sa.select(leases.c.resource, leases.c.deployment_id)
+    return dict(
+        tx.execute(query.where(leases.c.kind == GPU, leases.c.released_at.is_(None))).tuples().all()
+    )
+
+
+def slots(tx: Tx, owner_id: int) -> set[int]:
+    """Slots of a user's range whose ports are leased."""
+    query = (
+        sa.select(deployments.c.slot)
+        .join(leases, leases.c.deployment_id == deployments.c.id)
+        .where(
+            deployments.c.owner_id == owner_id,
+            leases.c.kind == PORT,
+            leases.c.released_at.is_(None),
+        )
+    )
+    return {slot for (slot,) in tx.execute(query) if slot is not None}
+
+
+def memory_by_vm(tx: Tx) -> dict[int, float]:
+    """GB held now by VM id, until a container is seen to be gone."""
+    query = (
+        sa.select(deployments.c.vm_id, sa.func.sum(deployments.c.memory_gb))
+        .join(leases, leases.c.deployment_id == deployments.c.id)
+        .where(HELD)
+        .group_by(deployments.c.vm_id)
+    )
+    return dict(tx.execute(query).tuples().all())
