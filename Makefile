@@ -19,17 +19,18 @@ demo-clean: venv engine ## Stop the demo and delete its data
 	@scripts/dev/engine.sh down
 
 check: lint ## The quick part: linters, types, unit tests
-	@$(PY) -m pytest tests/unit
+	@$(PY) -m pytest -n 2 tests/unit
 
 lint: venv ## Linters and types alone
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check -q .
 	@.venv/bin/mypy
+	@PYTHONPATH=streamlit-service .venv/bin/lint-imports --quiet
 	@.venv/bin/shellcheck $$(git ls-files '*.sh' .ci/run)
 	@for f in $$(git ls-files '*Dockerfile*' | grep -v dockerignore); do .venv/bin/hadolint -c .hadolint.yaml $$f || exit 1; done
 
-test: lint engine browser ## Everything, on a bare machine too
-	@$(PY) -m pytest tests
+test: check engine browser ## Everything, on a bare machine too
+	@$(PY) -m pytest tests/component tests/system
 
 screenshots: engine browser venv ## Take the pictures of the guides anew
 	@PORTAL_SCREENSHOTS=1 $(PY) -m pytest $$(grep -lE 'photograph\(' tests/system/test_*.py)

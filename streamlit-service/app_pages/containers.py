@@ -9,9 +9,9 @@ from portal import deployments
 from portal.core.errors import PortalError
 from portal.core.models import Deployment, ReleaseState, State
 from portal.deployments import lifecycle
+from portal.deployments.addresses import ssh_command, urls
 from portal.images import launch_gate
 from portal.vms import gpus
-from rest.views.deployments import ssh_command, urls
 
 from app_pages.parts import frame, log_dialog, session, wording
 

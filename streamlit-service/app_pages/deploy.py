@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import streamlit as st
-from portal import db, deployments, images
+from portal import deployments, images
 from portal.core.catalog import Image
 from portal.core.errors import PortalError
-from portal.core.models import Order, Release
+from portal.core.models import Order
+from portal.images import OfferedImage
 from portal.vms import gpus
 
 from app_pages.parts import frame, session, wording
@@ -19,9 +20,7 @@ CARDS_PER_ROW = 2
 def page() -> None:
     """The page."""
     portal = session.portal()
-    with portal.database.reading() as tx:
-        approved = db.releases.approved(tx)
-    offered = {name: image for name, image in portal.catalog.items() if name in approved}
+    offered = {each.image.name: each for each in images.offered(portal, session.user())}
     if not offered:
         st.info(
             "No image is approved yet, so there is nothing to deploy. "
@@ -30,7 +29,6 @@ def page() -> None:
         )
         return
     chosen = _chosen(offered)
-    ready = images.ready(portal, session.user())
     cards, order = st.columns([3, 2], gap="large")
     with cards:
         st.subheader("Choose an image")
@@ -40,26 +38,26 @@ def page() -> None:
                 st.columns(CARDS_PER_ROW), names[start : start + CARDS_PER_ROW], strict=False
             ):
                 with column:
-                    _card(offered[name], approved[name], ready.get(name), selected=name == chosen)
+                    _card(offered[name], selected=name == chosen)
     with order:
         st.subheader("Your container")
-        _order(offered[chosen])
+        _order(offered[chosen].image)
 
 
-def _chosen(offered: dict[str, Image]) -> str:
+def _chosen(offered: dict[str, OfferedImage]) -> str:
     """The selected image; else the newest container's; else the first that the VMs can run."""
     if "image" not in st.session_state:
         mine = deployments.mine(session.portal(), session.user())
         have_gpus = bool(gpus.offers(session.portal(), session.user()))
-        fitting = [name for name, image in offered.items() if image.gpu == have_gpus] or list(
-            offered
-        )
-        st.session_state["image"] = mine[0].release.image if mine else fitting[0]
+        fitting = [name for name, each in offered.items() if each.image.gpu == have_gpus]
+        first = (fitting or list(offered))[0]
+        st.session_state["image"] = mine[0].release.image if mine else first
     chosen: str = st.session_state["image"]
     return chosen if chosen in offered else next(iter(offered))
 
 
-def _card(image: Image, release: Release, ready: images.Ready | None, *, selected: bool) -> None:
+def _card(offered: OfferedImage, *, selected: bool) -> None:
+    image, release, ready = offered.image, offered.release, offered.ready
     zone, now = session.zone(), session.portal().now()
     with st.container(border=True):
         gpu = (
@@ -81,7 +79,7 @@ def _card(image: Image, release: Release, ready: images.Ready | None, *, selecte
         if release.scanned_at:
             verdict = f"Scanned {wording.ago(release.scanned_at, now)}, {wording.verdict(release)}"
             st.caption(
-                f":material/verified_user: {verdict}  \n{wording.shelf(ready, release)}",
+                f":material/verified_user: {verdict}  \n{wording.ready(ready, release)}",
                 help=wording.absolute(release.scanned_at, zone),
             )
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -102,10 +100,11 @@ def _choose(name: str) -> None:
 
 def _order(image: Image) -> None:
     portal, user = session.portal(), session.user()
-    most = gpus.reach(portal, user)
-    if most.short:
+    limits = gpus.order_limits(portal, user)
+    most = limits.most
+    if limits.short:
         st.warning(
-            f"**Your containers hold all the {most.short} of your "
+            f"**Your containers hold all the {limits.short} of your "
             "quota.** Stop one to deploy another.",
             icon=":material/info:",
         )

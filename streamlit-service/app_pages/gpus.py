@@ -1,11 +1,11 @@
-"""GPUs: every one of your VMs' as a tile, and the line."""
+"""GPUs: every one of your VMs' as a tile, and the queue."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 import streamlit as st
-from portal import db
+from portal import deployments, vms
 from portal.core.models import Deployment, Role
 from portal.vms import gpus
 from portal.vms.gpus import Hold
@@ -13,14 +13,14 @@ from portal.vms.gpus import Hold
 from app_pages.parts import gpu_tiles, session, wording
 
 REFRESH_S = 3.0
-LINE_SHOWN = 200
+QUEUE_SHOWN = 200
 
 
 @st.fragment(run_every=REFRESH_S)
 def page() -> None:
     """The page, updated in place."""
     st.subheader("GPUs")
-    found = gpus.tiles(session.portal(), session.user())
+    found = gpus.overview(session.portal(), session.user())
     _problems()
     if not found:
         st.info(
@@ -28,34 +28,29 @@ def page() -> None:
             f" out. Ask {session.portal().settings.help_contact} for one.",
             icon=":material/memory:",
         )
-        _line()
+        _queue()
         return
-    counts = Counter(tile.hold for tile in found)
+    counts = Counter(gpu.hold for gpu in found)
     for column, hold in zip(st.columns(len(Hold)), Hold, strict=True):
         column.metric(gpu_tiles.WORDS[hold][1], counts[hold])
     st.html(gpu_tiles.board(found, st.context.theme.type or "light"))
-    _line()
+    _queue()
 
 
 def _problems() -> None:
-    """What an administrator should mend comes first, with the command."""
+    """What an administrator should fix comes first, with the command."""
     if session.user().role is not Role.ADMIN:
         return
-    with session.portal().database.reading() as tx:
-        vms = db.vms.all_vms(tx)
-    for vm in vms:
-        if problem := gpu_tiles.problem(vm):
+    for use in vms.fleet(session.portal(), session.user()):
+        if problem := gpu_tiles.problem(use.vm):
             st.warning(problem, icon=":material/build:")
 
 
-def _line() -> None:
-    with session.portal().database.reading() as tx:
-        waiting = db.deployments.waiting(tx)
-    everybody = session.user().role is Role.ADMIN
-    shown = [one for one in waiting if everybody or one.owner.id == session.user().id][:LINE_SHOWN]
-    if not shown:
+def _queue() -> None:
+    visible, total = deployments.waiting(session.portal(), session.user())
+    if not visible:
         return
-    st.markdown(f"**In line** · {wording.plural(len(waiting), 'request')} in all")
+    st.markdown(f"**In line** · {wording.plural(total, 'request')} in all")
     now = session.portal().now()
     st.dataframe(
         [
@@ -67,7 +62,7 @@ def _line() -> None:
                 "Waits for": one.waits_for,
                 "Since": wording.ago(one.waiting_since or one.created_at, now),
             }
-            for one in shown
+            for one in visible[:QUEUE_SHOWN]
         ],
         hide_index=True,
         width="stretch",

@@ -11,6 +11,7 @@ from portal.core.models import Deployment, Release, ReleaseState
 from portal.images import launch_gate
 from portal.images.report import Finding, Kind, Report, Severity
 from portal.images.service import DECIDED_FROM
+from portal.users import permissions
 
 from app_pages.parts import frame, session, wording
 
@@ -31,14 +32,14 @@ def page() -> None:
         publish = " Publish one: `docker compose run --rm publisher image publish ml-cpu`"
         st.info(
             "Here you find every release of the curated images, and what is in it. There is none"
-            f" yet.{publish if images.curates(user) else ''}",
+            f" yet.{publish if permissions.is_curator(user) else ''}",
             icon=":material/inventory_2:",
         )
         return
-    if images.curates(user):
+    if permissions.is_curator(user):
         _ageing()
         _search()
-    counts = images.running(portal, user) if images.curates(user) else None
+    counts = images.running(portal, user) if permissions.is_curator(user) else None
     current = images.current(portal)
     st.dataframe(
         [_row(one, counts, current) for one in every],
@@ -159,11 +160,11 @@ def _release(release: Release, of_image: dict[int, Release], *, current: bool) -
         ):
             st.error(f"**It does not start:** {problem}", icon=":material/gpp_bad:")
         st.code(release.reference, language=None, wrap_lines=True)
-        if images.curates(session.user()):
+        if permissions.is_curator(session.user()):
             _decisions(release, current=current)
     found = images.contents(session.portal(), session.user(), release.id)
     titles = ["Packages", "What changed", "Findings"] + (
-        ["Who runs it"] if images.curates(session.user()) else []
+        ["Who runs it"] if permissions.is_curator(session.user()) else []
     )
     tabs = st.tabs(titles)
     if found is None:
@@ -179,7 +180,7 @@ def _release(release: Release, of_image: dict[int, Release], *, current: bool) -
             _changes(release, of_image, found.packages)
         with tabs[2]:
             _findings(found.report)
-    if images.curates(session.user()):
+    if permissions.is_curator(session.user()):
         with tabs[3]:
             _who(release)
 

@@ -3,104 +3,102 @@
 from __future__ import annotations
 
 import streamlit as st
-from portal import db
-from portal.core.models import Quota, User
+from portal import users
+from portal.core.models import User
+from portal.core.resources import AMOUNTS, UNLIMITED, Amount, Quota
 from portal.scheduling import quotas
-from portal.users.permissions import Allowance
+from portal.scheduling.quotas import Allowance, Rows
 
 from app_pages.parts import frame, session
-
-KINDS = {"gpus": "GPUs", "memory_gb": "Memory (GB)", "cpus": "CPUs", "deployments": "Containers"}
 
 
 def page() -> None:
     """The page."""
     st.subheader("Users and quotas")
-    portal = session.portal()
-    with portal.database.reading() as tx:
-        users = db.users.all_users(tx)
-        allowances = [quotas.allowance(portal, tx, user) for user in users]
-        rows = db.quotas.all_quotas(tx)
-        groups = sorted(
-            {user.group for user in users} - {""}
-            | {key for scope, key in rows if scope == quotas.GROUP}
-        )
-        shared = {group: quotas.group_allowance(tx, group) for group in groups}
+    portal, me = session.portal(), session.user()
+    everybody, groups = quotas.everybody(portal, me), quotas.groups(portal, me)
+    rows = quotas.all_quotas(portal, me)
     table = [
-        _row(user, one, own=(quotas.USER, user.subject) in rows)
-        for user, one in zip(users, allowances, strict=True)
+        _row(user, allowance, own=(quotas.USER, user.subject) in rows)
+        for user, allowance in everybody
     ]
     st.dataframe(table, hide_index=True, width="stretch", key="users")
-    if shared:
+    if groups:
         st.markdown("**Groups** share what their quota allows.")
         st.dataframe(
-            [_group(name, one) for name, one in shared.items()],
+            [_group(name, allowance) for name, allowance in groups.items()],
             hide_index=True,
             width="stretch",
             key="groups",
         )
     left, right = st.columns(2, gap="large")
     with left:
-        _group_form(users)
+        _group_form([user for user, _ in everybody])
     with right:
-        _quota_form(users, groups, rows)
+        _quota_form([user for user, _ in everybody], list(groups), rows)
 
 
 def _row(user: User, allowance: Allowance, *, own: bool) -> dict[str, object]:
-    cells = {label: _held(allowance, kind) for kind, label in KINDS.items()}
     return {
         "User": user.display_name,
         "Subject": user.subject,
         "Role": user.role,
         "Group": user.group,
-        **cells,
+        **_cells(allowance),
         "Quota": "their own" if own else "default",
     }
 
 
-def _group(name: str, allowance: Allowance | None) -> dict[str, object]:
-    if allowance is None:
-        return {"Group": name, **dict.fromkeys(KINDS.values(), "no limit")}
-    return {"Group": name, **{label: _held(allowance, kind) for kind, label in KINDS.items()}}
+def _group(name: str, allowance: Allowance) -> dict[str, object]:
+    return {"Group": name, **_cells(allowance)}
 
 
-def _held(allowance: Allowance, kind: str) -> str:
-    most = getattr(allowance, kind)
-    limit = "no limit" if most >= quotas.UNLIMITED else f"{most:g}"
-    return f"{getattr(allowance, f'{kind}_held'):g} of {limit}"
+def _cells(allowance: Allowance) -> dict[str, str]:
+    """What is held of what is allowed, for each amount."""
+    return {_label(amount): _held(allowance, amount) for amount in AMOUNTS}
 
 
-def _group_form(users: list[User]) -> None:
-    names = {user.subject: user.display_name for user in users}
+def _label(amount: Amount) -> str:
+    return f"{amount.noun} ({amount.unit.strip()})" if amount.unit else amount.noun
+
+
+def _held(allowance: Allowance, amount: Amount) -> str:
+    most = amount.of(allowance.limits)
+    limit = "no limit" if most >= UNLIMITED else f"{most:g}"
+    return f"{amount.of(allowance.held):g} of {limit}"
+
+
+def _group_form(known: list[User]) -> None:
+    names = {user.subject: user.display_name for user in known}
     with st.form("group-form", border=True):
         st.markdown("**Put a user into a group**")
         subject = st.selectbox("User", list(names), format_func=names.__getitem__, key="group-user")
         group = st.text_input("Group", key="group-name", help="Empty: no group.", max_chars=60)
         if st.form_submit_button("Save"):
             frame.carry_out(
-                lambda: quotas.set_group(session.portal(), session.user(), subject, group)
+                lambda: users.set_group(session.portal(), session.user(), subject, group)
             )
 
 
-def _quota_form(users: list[User], groups: list[str], rows: dict[tuple[str, str], Quota]) -> None:
+def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
     names: dict[tuple[str, str], str] = {(quotas.DEFAULT, ""): "Everybody without their own"}
     names |= {(quotas.GROUP, group): f"Group {group} (shared)" for group in groups}
-    names |= {(quotas.USER, user.subject): user.display_name for user in users}
+    names |= {(quotas.USER, user.subject): user.display_name for user in known_users}
     with st.container(border=True):
         st.markdown("**Set a quota**")
         who = st.selectbox("For", list(names), format_func=names.__getitem__, key="quota-for")
         known = rows.get(who, Quota())
-        columns = st.columns(len(KINDS))
+        columns = st.columns(len(AMOUNTS))
         values = {
-            kind: column.number_input(
-                label,
+            amount.name: column.number_input(
+                _label(amount),
                 0,
                 None,
-                _whole(getattr(known, kind)),
-                key=f"quota-{who}-{kind}",
+                _whole(getattr(known, amount.name)),
+                key=f"quota-{who}-{amount.name}",
                 placeholder="–",
             )
-            for column, (kind, label) in zip(columns, KINDS.items(), strict=True)
+            for column, amount in zip(columns, AMOUNTS, strict=True)
         }
         st.caption(
             "An empty field does not limit here. Lowering a quota below what is held ends nothing; "

@@ -26,7 +26,7 @@ def page() -> None:
     """The page."""
     user, portal = session.user(), session.portal()
     st.subheader("Usage")
-    first_kind = "GPU-hours" if gpus.tiles(portal, user) else "CPU-hours"
+    first_kind = "GPU-hours" if gpus.overview(portal, user) else "CPU-hours"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         everybody = usage.can_see_everybody(user) and WHOSE[0] == st.segmented_control(
             "Whose", WHOSE, default=WHOSE[0], required=True, key="whose"

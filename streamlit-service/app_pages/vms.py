@@ -1,16 +1,17 @@
-"""VMs, for administrators: what is ill first, who has which, assign, drain, remove."""
+"""VMs, for administrators: what is unhealthy first, who has which, assign, drain, remove."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 import streamlit as st
-from portal import db
-from portal.core.models import Gpu, Vm, VmState
-from portal.scheduling.placement import SHARED_POOL
+from portal.core.models import Vm, VmState
+from portal.scheduling import quotas
+from portal.users.permissions import SHARED_POOL
 from portal.vms import health as vm_health
 from portal.vms import service as fleet
 from portal.vms.health import Problem
+from portal.vms.service import VmUse
 
 from app_pages.parts import frame, gpu_tiles, session, wording
 
@@ -25,17 +26,8 @@ def page() -> None:
     """The page."""
     st.subheader("VMs")
     portal = session.portal()
-    with portal.database.reading() as tx:
-        vms, users, live = (
-            db.vms.all_vms(tx),
-            db.users.all_users(tx),
-            db.deployments.live(tx),
-        )
-        gpus, leased, memory = (
-            db.gpus.all_gpus(tx),
-            db.leases.gpus(tx),
-            db.leases.memory_by_vm(tx),
-        )
+    found = fleet.fleet(portal, session.user())
+    vms = [use.vm for use in found]
     if not vms:
         st.info(
             "Here are the VMs on which containers run. There is none yet. Prepare the first, from"
@@ -44,36 +36,35 @@ def page() -> None:
         )
         return
     now = portal.now()
-    _ill(vms)
-    names: dict[int | str, str] = {user.id: user.display_name for user in users}
-    rows = [
-        {
-            "VM": vm.name,
-            "State": _state(vm),
-            "For": names.get(vm.owner_id or 0) or f"pool {vm.pool}",
-            "Containers": sum(one.vm is not None and one.vm.id == vm.id for one in live),
-            "GPUs in use": _gpus(vm, gpus, leased),
-            "Memory (GB)": _of(memory.get(vm.id, 0.0), vm.memory_gb),
-            "CPUs": vm.cpus,
-            "Driver": vm.driver or "",
-            "CUDA": vm.cuda or "",
-            "Firewall": FIREWALL.get(
-                vm.firewall or "", "✕ " + (vm.firewall or "").replace("_", " ")
-            ),
-            "Disk free (GB)": vm.disk_free_gb,
-            "GPUs by": vm.gpu_access or (vm.gpu_problem or "no GPU").replace("_", " "),
-        }
-        for vm in sorted(vms, key=lambda vm: (_well(vm, now), vm.name))
-    ]
+    _unhealthy(vms)
+    rows = [_row(use) for use in sorted(found, key=lambda use: (_well(use.vm, now), use.vm.name))]
     st.dataframe(rows, hide_index=True, width="stretch", key="vms")
-    _change(vms, names)
+    _change(vms)
+
+
+def _row(use: VmUse) -> dict[str, object]:
+    vm = use.vm
+    return {
+        "VM": vm.name,
+        "State": _state(vm),
+        "For": use.owner.display_name if use.owner else f"pool {vm.pool}",
+        "Containers": use.containers,
+        "GPUs in use": _of(use.leased_gpus, use.gpus) if use.gpus else "",
+        "Memory (GB)": _of(use.held_memory_gb, vm.memory_gb),
+        "CPUs": vm.cpus,
+        "Driver": vm.driver or "",
+        "CUDA": vm.cuda or "",
+        "Firewall": FIREWALL.get(vm.firewall or "", "✕ " + (vm.firewall or "").replace("_", " ")),
+        "Disk free (GB)": vm.disk_free_gb,
+        "GPUs by": vm.gpu_access or (vm.gpu_problem or "no GPU").replace("_", " "),
+    }
 
 
 def _well(vm: Vm, now: datetime) -> bool:
     return vm.reachable and not vm.gpu_problem and not vm_health.of_vm(vm, now)
 
 
-def _ill(vms: list[Vm]) -> None:
+def _unhealthy(vms: list[Vm]) -> None:
     now = session.portal().now()
     for vm in vms:
         if not vm.reachable:
@@ -131,16 +122,14 @@ def _state(vm: Vm) -> str:
     return {VmState.DRAINING: "◐ draining", VmState.NEW: "◌ new"}.get(vm.state, "● active")
 
 
-def _gpus(vm: Vm, gpus: list[Gpu], leased: dict[str, str]) -> str:
-    mine = [gpu for gpu in gpus if gpu.vm_id == vm.id]
-    return _of(sum(gpu.uuid in leased for gpu in mine), len(mine)) if mine else ""
-
-
 def _of(part: float, whole: float | None) -> str:
     return f"{part:g} of {whole:g}" if whole is not None else f"{part:g}"
 
 
-def _change(vms: list[Vm], names: dict[int | str, str]) -> None:
+def _change(vms: list[Vm]) -> None:
+    known = quotas.everybody(session.portal(), session.user())
+    names: dict[int | str, str] = {user.id: user.display_name for user, _ in known}
+    subjects: dict[int | str, str] = {user.id: user.subject for user, _ in known}
     chosen = st.selectbox(
         "Change a VM", [vm.name for vm in vms], key="vm", index=None, placeholder="Choose a VM"
     )
@@ -170,7 +159,11 @@ def _change(vms: list[Vm], names: dict[int | str, str]) -> None:
             if st.button("Assign", key="assign", icon=":material/person_add:"):
                 frame.carry_out(
                     lambda: fleet.assign(
-                        session.portal(), session.user(), vm.name, owner=_subject(whose), pool=pool
+                        session.portal(),
+                        session.user(),
+                        vm.name,
+                        owner=subjects.get(whose),
+                        pool=pool,
                     )
                 )
             if vm.state is VmState.ACTIVE and st.button(
@@ -186,13 +179,6 @@ def _change(vms: list[Vm], names: dict[int | str, str]) -> None:
                 frame.carry_out(lambda: fleet.activate(session.portal(), session.user(), vm.name))
             if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
                 _confirm(vm.name)
-
-
-def _subject(whose: object) -> str | None:
-    if not isinstance(whose, int):
-        return None
-    with session.portal().database.reading() as tx:
-        return next(user.subject for user in db.users.all_users(tx) if user.id == whose)
 
 
 @st.dialog("Remove this VM from the fleet?")

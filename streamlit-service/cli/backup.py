@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import bootstrap
 import typer
 from portal import db
 from portal.context import Portal
 from portal.core.errors import PortalError
-from sqlalchemy.exc import SQLAlchemyError
+
+from cli.common import actor, wired
 
 HOUR_S = 3600.0
 RETRY_S = 300.0
@@ -30,7 +29,7 @@ def make(
     ] = 0,
 ) -> None:
     """Back up all records while everything runs, and prove that they can be restored."""
-    portal = bootstrap.portal(bootstrap.settings())
+    portal = wired()
     folder.mkdir(parents=True, exist_ok=True)
     if not every_hours:
         _one(portal, folder, keep)
@@ -42,7 +41,7 @@ def make(
             try:
                 _one(portal, folder, keep)
                 continue
-            except (PortalError, OSError, SQLAlchemyError) as error:
+            except (PortalError, OSError, db.DatabaseError) as error:
                 typer.echo(
                     f"The backup failed: {error}. Trying again in {RETRY_S / 60:.0f} min.", err=True
                 )
@@ -84,7 +83,7 @@ def _one(portal: Portal, folder: Path, keep: int) -> None:
         db.audit.append(
             tx,
             now,
-            f"cli:{getpass.getuser()}",
+            actor().subject,
             "database.backed_up",
             "database",
             file=path.name,
@@ -110,13 +109,13 @@ def restore(
 
     Stop api, ui and worker first; start them again afterwards.
     """
-    portal = bootstrap.portal(bootstrap.settings())
+    portal = wired()
     manifest = db.backup.restore(portal.database, file, replace=replace)
     with portal.database.transaction() as tx:
         db.audit.append(
             tx,
             datetime.now(UTC),
-            f"cli:{getpass.getuser()}",
+            actor().subject,
             "database.restored",
             "database",
             file=file.name,

@@ -10,11 +10,11 @@ from typing import Annotated
 import bootstrap
 import typer
 from certificates import revocation
+from portal import db
 from portal.core.errors import PortalError
 from portal.core.settings import Settings
 from portal.monitoring import health
 from portal.monitoring.health import Finding
-from sqlalchemy.exc import SQLAlchemyError
 
 SHOW = "docker compose exec api python3 admin.py crl list"
 FETCH = "docker compose run --rm crls python3 admin.py crl fetch"
@@ -50,7 +50,7 @@ def _all(deploy: str | None) -> list[Finding]:
     found: list[Finding] = []
     try:
         found += health.of_records(bootstrap.portal(config))
-    except SQLAlchemyError as error:
+    except db.DatabaseError as error:
         cause = str(getattr(error, "orig", error)).splitlines()[0]
         found.append(
             Finding(

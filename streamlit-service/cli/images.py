@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import getpass
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
-import bootstrap
 import typer
 from portal import db, images
 from portal.context import Portal
 from portal.core.errors import PortalError
-from portal.core.models import Release, ReleaseState
+from portal.core.models import Actor, Release, ReleaseState
+from portal.users import permissions
 from publishing import build as building
 from publishing import mirror, pipeline
 from publishing.sbom import Packages
 from publishing.workspace import Bench, Stopwatch
 from registry import cosign
+
+from cli.common import actor, print_json, wired
 
 app = typer.Typer(no_args_is_help=True, help="Curated images and their releases.")
 
@@ -30,21 +30,13 @@ Publisher = Annotated[
 Reason = Annotated[str, typer.Option(help="why; owners of containers read it")]
 
 
-def _portal() -> Portal:
-    return bootstrap.portal(bootstrap.settings())
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"
-
-
-def _publisher(portal: Portal, subject: str) -> str:
+def _publisher(portal: Portal, subject: str) -> Actor:
     """Who publishes: a known curator where a second person has to approve."""
     if not portal.settings.approval_by_another and not subject:
-        return _actor()
+        return actor()
     with portal.database.reading() as tx:
         user = db.users.by_subject(tx, subject)
-    if user is None or not images.curates(user):
+    if user is None or not permissions.is_curator(user):
         what = (
             f"{subject} is not known as an image curator."
             if subject
@@ -55,7 +47,7 @@ def _publisher(portal: Portal, subject: str) -> str:
             what,
             "Say who publishes: --publisher edipi:…; they sign in once before.",
         )
-    return user.subject
+    return user
 
 
 def _bench(portal: Portal, name: str, variant: str, version: str, *, fresh: bool = False) -> Bench:
@@ -74,49 +66,49 @@ def publish(
     ] = False,
 ) -> None:
     """Lint, build, test, scan, push, sign and record as a candidate; each step may refuse."""
-    portal = _portal()
+    portal = wired()
     who = _publisher(portal, publisher)
     release = pipeline.publish(portal, who, _bench(portal, name, variant, version, fresh=fresh))
     if approve:
-        release = images.approve(portal, _actor(), release.id)
+        release = images.approve(portal, actor(), release.id)
     _tell(portal, release)
 
 
 @app.command()
 def lint(name: Name, variant: Variant = "") -> None:
     """Run hadolint on the Dockerfile, and compare its base with image.yaml."""
-    building.lint(_bench(_portal(), name, variant, ""))
+    building.lint(_bench(wired(), name, variant, ""))
 
 
 @app.command()
 def build(name: Name, variant: Variant = "", version: Version = "", fresh: Fresh = False) -> None:
     """Build on the pinned base."""
-    bench = _bench(_portal(), name, variant, version, fresh=fresh)
+    bench = _bench(wired(), name, variant, version, fresh=fresh)
     building.build(bench, building.ensure_base(bench))
 
 
 @app.command()
 def test(name: Name, variant: Variant = "", version: Version = "", fresh: Fresh = False) -> None:
     """Run the tests in the built image's container."""
-    pipeline.test(_bench(_portal(), name, variant, version, fresh=fresh))
+    pipeline.test(_bench(wired(), name, variant, version, fresh=fresh))
 
 
 @app.command()
 def sbom(name: Name, variant: Variant = "", version: Version = "", fresh: Fresh = False) -> None:
     """Make the bill of materials, and read what else is inside."""
-    pipeline.materials(_bench(_portal(), name, variant, version, fresh=fresh))
+    pipeline.materials(_bench(wired(), name, variant, version, fresh=fresh))
 
 
 @app.command()
 def check(name: Name, variant: Variant = "", version: Version = "") -> None:
     """Scan the built image and apply the policy."""
-    pipeline.scan(_bench(_portal(), name, variant, version))
+    pipeline.scan(_bench(wired(), name, variant, version))
 
 
 @app.command()
 def push(name: Name, variant: Variant = "", version: Version = "") -> None:
     """Push the built image, if its tests and its last check passed."""
-    bench = _bench(_portal(), name, variant, version)
+    bench = _bench(wired(), name, variant, version)
     pipeline.require_passed(bench)
     pipeline.push(bench)
 
@@ -124,7 +116,7 @@ def push(name: Name, variant: Variant = "", version: Version = "") -> None:
 @app.command()
 def sign(name: Name, variant: Variant = "", version: Version = "") -> None:
     """Sign what was pushed, and attach its bill of materials and report."""
-    bench = _bench(_portal(), name, variant, version)
+    bench = _bench(wired(), name, variant, version)
     pipeline.require_passed(bench)
     pipeline.sign(bench, pipeline.pushed(bench))
 
@@ -134,7 +126,7 @@ def record(
     name: Name, variant: Variant = "", version: Version = "", publisher: Publisher = ""
 ) -> None:
     """Record what was pushed and signed as a candidate."""
-    portal = _portal()
+    portal = wired()
     bench = _bench(portal, name, variant, version)
     report = pipeline.require_passed(bench)
     reference = pipeline.pushed(bench)
@@ -149,7 +141,7 @@ def record(
 @app.command()
 def adopt(name: Name, version: Annotated[str, typer.Argument()], publisher: Publisher = "") -> None:
     """Record what was mirrored into this portal's registry as a candidate, signed with our key."""
-    portal = _portal()
+    portal = wired()
     bench = _bench(portal, name, version.partition("-")[2], version)
     _tell(portal, pipeline.adopt(portal, _publisher(portal, publisher), bench))
 
@@ -175,7 +167,7 @@ def scan(
 
     Goes on after a failure; exit code 1 when one does not pass or could not be scanned.
     """
-    portal = _portal()
+    portal = wired()
     if bool(name) == every:
         raise typer.BadParameter("give an image, or --all")
     with portal.database.reading() as tx:
@@ -194,7 +186,7 @@ def scan(
 def _scan_one(portal: Portal, release: Release, say: Stopwatch) -> bool:
     say(f"{release.image} {release.version}")
     try:
-        after = pipeline.rescan(portal, _actor(), release, say)
+        after = pipeline.rescan(portal, actor(), release, say)
     except PortalError as error:
         say(f"{release.image} {release.version} could not be scanned: {error.message} {error.hint}")
         return False
@@ -214,7 +206,7 @@ def verify(
     ] = "",
 ) -> None:
     """Check a release's signature in the registry, or in a mirror."""
-    portal = _portal()
+    portal = wired()
     release = images.find(portal, name, version)
     reference = f"{mirror.check_target(at)}/{name}@{release.digest}" if at else release.reference
     cosign.verify(portal.settings, reference, name, version)
@@ -224,25 +216,25 @@ def verify(
 @app.command()
 def approve(name: Name, version: Annotated[str, typer.Argument()]) -> None:
     """Make a release the one that new containers run."""
-    portal = _portal()
-    release = images.approve(portal, _actor(), images.find(portal, name, version).id)
+    portal = wired()
+    release = images.approve(portal, actor(), images.find(portal, name, version).id)
     typer.echo(f"{name} {release.version} is approved: {release.reference}")
 
 
 @app.command()
 def deprecate(name: Name, version: Annotated[str, typer.Argument()], reason: Reason) -> None:
     """No new containers of a release; what exists may go on and start again."""
-    portal = _portal()
-    images.deprecate(portal, _actor(), images.find(portal, name, version).id, reason)
+    portal = wired()
+    images.deprecate(portal, actor(), images.find(portal, name, version).id, reason)
     typer.echo(f"{name} {version} is deprecated. Undo: admin.py image approve {name} {version}")
 
 
 @app.command()
 def withdraw(name: Name, version: Annotated[str, typer.Argument()], reason: Reason) -> None:
     """A release starts no more; prints who runs it."""
-    portal = _portal()
-    release = images.withdraw(portal, _actor(), images.find(portal, name, version).id, reason)
-    users = images.who_runs(portal, _actor(), release.id)
+    portal = wired()
+    release = images.withdraw(portal, actor(), images.find(portal, name, version).id, reason)
+    users = images.who_runs(portal, actor(), release.id)
     typer.echo(f"{name} {version} is withdrawn. {len(users)} containers of it are marked.")
     for one in users:
         typer.echo(f"  {one.owner.display_name} ({one.owner.subject}): {one.name}, {one.state}")
@@ -251,9 +243,8 @@ def withdraw(name: Name, version: Annotated[str, typer.Argument()], reason: Reas
 @app.command("list")
 def list_releases() -> None:
     """Every release, as JSON."""
-    with _portal().database.reading() as tx:
-        rows: list[dict[str, Any]] = [vars(one) for one in db.releases.every(tx)]
-    typer.echo(json.dumps(rows, indent=2, default=str))
+    with wired().database.reading() as tx:
+        print_json([vars(release) for release in db.releases.every(tx)])
 
 
 @app.command("mirror")
@@ -270,7 +261,7 @@ def mirror_images(
     name: Annotated[str, typer.Option(help="only this image")] = "",
 ) -> None:
     """Copy releases or bases to another registry by digest, with signatures and attestations."""
-    portal = _portal()
+    portal = wired()
     aim, say = mirror.check_target(target), Stopwatch(typer.echo)
     if bases:
         count = mirror.copy_bases(portal.settings, portal.catalog.values(), aim, say)

@@ -10,7 +10,7 @@ import docker
 from portal import images
 from portal.context import Portal
 from portal.core.errors import Conflict, EngineError, PortalError
-from portal.core.models import Release
+from portal.core.models import Actor, Release
 from portal.images import Candidate
 from portal.images.report import Finding, Kind, Report, Scanner, judge, load_waivers
 from registry import cosign
@@ -53,7 +53,7 @@ def bench_for(
     return Bench(portal.settings, image, build, wanted, say, fresh)
 
 
-def publish(portal: Portal, actor: str, bench: Bench) -> Release:
+def publish(portal: Portal, actor: Actor, bench: Bench) -> Release:
     """Every step; stops at the first that refuses, and then nothing was pushed or recorded."""
     bench.tidy()
     step = _Counter(bench)
@@ -314,7 +314,7 @@ def sign(bench: Bench, reference: str) -> None:
 
 
 def record(
-    portal: Portal, actor: str, bench: Bench, reference: str, packages: Packages, report: Report
+    portal: Portal, actor: Actor, bench: Bench, reference: str, packages: Packages, report: Report
 ) -> Release:
     """Register the candidate."""
     tested = (bench.work / "tests.json").exists()  # not what was adopted
@@ -371,7 +371,7 @@ def pushed(bench: Bench) -> str:
     return f"{repository}@{there}"
 
 
-def adopt(portal: Portal, actor: str, bench: Bench) -> Release:
+def adopt(portal: Portal, actor: Actor, bench: Bench) -> Release:
     """Adopt what another portal published and `image mirror` brought: verify, scan, register."""
     repository = bench.settings.repository(bench.image.name)
     digest = Registry(bench.settings).digest_of(f"{repository}@", bench.version)
@@ -388,7 +388,7 @@ def adopt(portal: Portal, actor: str, bench: Bench) -> Release:
     return record(portal, actor, bench, reference, packages, scan(bench, packages))
 
 
-def rescan(portal: Portal, actor: str, release: Release, say: Callable[[str], None]) -> Release:
+def rescan(portal: Portal, actor: Actor, release: Release, say: Callable[[str], None]) -> Release:
     """Scan a published release again with today's data; what it finds counts at the next launch.
 
     What was right when it was published (labels, size) is not asked again: image.yaml may be about

@@ -9,6 +9,7 @@ from portal import users
 from portal.context import Portal
 from portal.core.errors import Forbidden
 from portal.core.models import User
+from portal.users import permissions
 from worker_client import WorkerClient
 
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
@@ -42,6 +43,14 @@ def _caller(request: Request, services: Wired) -> User:
 
 Product = Annotated[Portal, Depends(_product)]
 Caller = Annotated[User, Depends(_caller)]
+
+
+def _administrator(user: Caller) -> User:
+    permissions.administrator(user)
+    return user
+
+
+Administrator = Annotated[User, Depends(_administrator)]
 
 
 def _check_same_origin(request: Request, origin: str) -> None:

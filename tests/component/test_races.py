@@ -16,11 +16,12 @@ from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.engine import GpuReport, SeenGpu
 from portal.core.errors import PortalError
-from portal.core.models import Order, Quota, State
+from portal.core.models import Order, State
+from portal.core.resources import Quota
 from portal.core.settings import Settings
 from portal.db.connection import Database
 from portal.scheduling import admission, quotas
-from support.samples import CATALOG, approved, identity
+from support.samples import CATALOG, TEST, approved, identity
 
 PEOPLE, PROCESSES = 20, 4
 GPUS = 3
@@ -55,7 +56,7 @@ def portal(url: str) -> Iterator[Portal]:
     made = product(url)
     made.database.migrate()
     approved(made)
-    vm = vms.add(made, "test", "vm-race", "ssh://portal@vm-race", "10.0.0.9")
+    vm = vms.add(made, TEST, "vm-race", "ssh://portal@vm-race", "10.0.0.9")
     gpus = tuple(SeenGpu(f"GPU-race-{n}", n, "A100", None, 40, 0, 0, 40) for n in range(GPUS))
     vms.saw_gpus(made, vm, GpuReport(gpus, "535.1", "12.2", "nvidia"))
     yield made
@@ -102,7 +103,7 @@ def want(url: str, first: int, count: int) -> None:
 def check(portal: Portal, asked: int) -> None:
     """One gets the last GPU; everybody else is in line, each at a place of their own."""
     with portal.database.transaction() as tx:
-        admission.serve(portal, tx)
+        admission.advance(portal, tx)
     with portal.database.reading() as tx:
         held = db.leases.gpus(tx)
         starting = [one for one in db.deployments.live(tx) if one.state is State.PENDING]
@@ -150,17 +151,17 @@ def test_first_sights_and_quotas_at_the_same_moment_do_not_collide(portal: Porta
     def arrive(number: int) -> int:
         start.wait()
         user = users.user_of(portal, identity(f"{5_000_000_000 + number}"))
-        quotas.set_quota(portal, "test", "default", "", Quota(gpus=9))
+        quotas.set_quota(portal, TEST, "default", "", Quota(gpus=9))
         return user.range_index
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(arrive, range(8)))) == 8
-    quotas.set_quota(portal, "test", "default", "", None)
+    quotas.set_quota(portal, TEST, "default", "", None)
 
 
 def test_a_quota_is_never_exceeded_however_many_ask_at_once(portal: Portal) -> None:
     jane = users.user_of(portal, identity("7000000001", "Jane Q Doe"))
-    quotas.set_quota(portal, "test", "user", jane.subject, Quota(gpus=2))
+    quotas.set_quota(portal, TEST, "user", jane.subject, Quota(gpus=2))
     start = threading.Barrier(16)
 
     def ask(number: int) -> str:
@@ -191,7 +192,7 @@ def test_who_waits_is_served_once_however_many_look(portal: Portal) -> None:
 
     def serve(_: int) -> list[str]:
         with portal.database.transaction() as tx:
-            return [one.id for one in admission.serve(portal, tx)]
+            return [one.id for one in admission.advance(portal, tx)]
 
     with ThreadPoolExecutor(8) as pool:
         started = [one for found in pool.map(serve, range(16)) for one in found]

@@ -15,7 +15,7 @@ from portal.jobs.claim import Work
 from portal.jobs.start_stop import converge
 from support.fakes import FakeClock, FakeEngine
 from support.gpu_world import report, see
-from support.samples import CATALOG, JANE, JOHN, approved
+from support.samples import CATALOG, JANE, JOHN, TEST, approved
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def portal(settings: Settings, clock: FakeClock) -> Iterator[Portal]:
     records.migrate()
     product = Portal(settings, records, CATALOG, clock, lambda: None)
     approved(product)
-    vms.add(product, "test", "vm-01", "unix:///var/run/docker.sock", "10.0.0.1")
+    vms.add(product, TEST, "vm-01", "unix:///var/run/docker.sock", "10.0.0.1")
     yield product
     records.close()
 

@@ -16,16 +16,17 @@ from bench_page import remember, times
 from portal import users, vms
 from portal.context import Portal
 from portal.core.engine import GpuReport, SeenGpu
-from portal.core.models import Gpu, GpuState, Identity, Vm, VmState
+from portal.core.models import CommandLine, Gpu, GpuState, Identity, Vm, VmState
 from portal.core.settings import Settings
 from portal.db.connection import Database
 from portal.scheduling import placement, queue
-from portal.scheduling.placement import Need, Room
+from portal.scheduling.placement import Need, VmCapacity
 from portal.scheduling.queue import Waiting
 from stack import ROOT
 from streamlit.testing.v1 import AppTest
 
 VMS, GPUS_PER_VM, LINE, BOARD_VMS = 1000, 8, 1000, 100
+BENCH = CommandLine("bench")
 Row = tuple[str, ...]
 
 
@@ -33,14 +34,19 @@ def rows(rounds: int) -> list[Row]:
     """The bench table's rows; the peer is the same work on a fleet of a tenth."""
     rng = random.Random(1)  # noqa: S311  (the same line every time)
     line_of = [
-        Waiting(str(n), Need(rng.choice([1, 4, 16]), 1, rng.choice([1, 2, 4, 8])), "pool")
+        Waiting(
+            str(n),
+            Need(memory_gb=rng.choice([1, 4, 16]), cpus=1, gpus=rng.choice([1, 2, 4, 8])),
+            "pool",
+        )
         for n in range(LINE)
     ]
-    big, small = _rooms(VMS), _rooms(VMS // 10)
-    hundred, taken = _rooms(100), _rooms(100, leased=GPUS_PER_VM)
-    need = Need(4, 2, 2, min_driver="525.60.13")
+    big, small = _capacities(VMS), _capacities(VMS // 10)
+    hundred, taken = _capacities(100), _capacities(100, leased=GPUS_PER_VM)
+    need = Need(memory_gb=4, cpus=2, gpus=2, min_driver="525.60.13")
     distinct = [
-        Waiting(str(n), Need(1 + n / 10, 1, rng.choice([1, 2, 4, 8])), "pool") for n in range(LINE)
+        Waiting(str(n), Need(memory_gb=1 + n / 10, cpus=1, gpus=rng.choice([1, 2, 4, 8])), "pool")
+        for n in range(LINE)
     ]
     return [
         _row(
@@ -54,22 +60,22 @@ def rows(rounds: int) -> list[Row]:
             f"a line of {LINE}, 100 VMs empty / {LINE // 10} waiting",
             "< 100 ms",
             rounds,
-            lambda: queue.decide(line_of, {"pool": list(hundred)}, hundred),
-            lambda: queue.decide(line_of[: LINE // 10], {"pool": list(hundred)}, hundred),
+            lambda: queue.evaluate(line_of, {"pool": list(hundred)}, hundred),
+            lambda: queue.evaluate(line_of[: LINE // 10], {"pool": list(hundred)}, hundred),
         ),
         _row(
             f"a line of {LINE}, 100 VMs full / {LINE // 10} waiting",
             "< 100 ms",
             rounds,
-            lambda: queue.decide(line_of, {"pool": list(taken)}, taken),
-            lambda: queue.decide(line_of[: LINE // 10], {"pool": list(taken)}, taken),
+            lambda: queue.evaluate(line_of, {"pool": list(taken)}, taken),
+            lambda: queue.evaluate(line_of[: LINE // 10], {"pool": list(taken)}, taken),
         ),
         _row(
             f"the same, every one of the {LINE} asks for another amount",
             "< 100 ms",
             rounds,
-            lambda: queue.decide(distinct, {"pool": list(taken)}, taken),
-            lambda: queue.decide(distinct[: LINE // 10], {"pool": list(taken)}, taken),
+            lambda: queue.evaluate(distinct, {"pool": list(taken)}, taken),
+            lambda: queue.evaluate(distinct[: LINE // 10], {"pool": list(taken)}, taken),
         ),
         _board(rounds),
     ]
@@ -88,9 +94,9 @@ def _timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _rooms(count: int, leased: int | None = None) -> dict[int, Room]:
+def _capacities(count: int, leased: int | None = None) -> dict[int, VmCapacity]:
     """A fleet with 0 to 7 GPUs leased on each VM, or so many on all."""
-    rooms = {}
+    capacities = {}
     for n in range(count):
         vm = Vm(
             n,
@@ -115,8 +121,8 @@ def _rooms(count: int, leased: int | None = None) -> dict[int, Room]:
             for i in range(GPUS_PER_VM)
         ]
         held = {gpu.uuid for gpu in gpus[: leased if leased is not None else n % GPUS_PER_VM]}
-        rooms[n] = placement.room_of(vm, gpus, held, 0)
-    return rooms
+        capacities[n] = placement.capacity_of(vm, gpus, held, 0)
+    return capacities
 
 
 def _board(rounds: int) -> Row:
@@ -130,7 +136,7 @@ def _board(rounds: int) -> Row:
             portal, Identity("edipi:1", "R.1", "Ray", "1", None, "", datetime.now(UTC))
         )
         for n in range(BOARD_VMS):
-            vm = vms.add(portal, "bench", f"vm-{n:03}", f"ssh://p@vm-{n}", "10.0.0.1")
+            vm = vms.add(portal, BENCH, f"vm-{n:03}", f"ssh://p@vm-{n}", f"10.0.0.{n + 1}")
             gpus = tuple(
                 SeenGpu(f"GPU-{n}-{i}", i, "A100", None, 80, 11, 37, 50) for i in range(GPUS_PER_VM)
             )

@@ -13,7 +13,7 @@ from app_pages.parts import session
 from portal import db, deployments, images, users, vms
 from portal.context import Portal
 from portal.core import catalog
-from portal.core.models import Identity, Order, State
+from portal.core.models import CommandLine, Identity, Order, State
 from portal.core.settings import Settings
 from portal.db.connection import Database
 from portal.images import Candidate
@@ -80,11 +80,11 @@ def _portal(folder: Path) -> Portal:
     found = Report(image="ml-cpu", scanned_at=portal.now(), scanners=(), findings=())
     made = images.register(
         portal,
-        "bench",
+        CommandLine("bench"),
         Candidate(
             "ml-cpu", "1.0.0", "r/ml-cpu@sha256:" + "0" * 64, 1, 1, False, portal.now(), {}, found
         ),
     )
-    images.approve(portal, "bench", made.id)
-    vms.add(portal, "bench", "vm", "unix:///none", "10.0.0.1")
+    images.approve(portal, CommandLine("bench"), made.id)
+    vms.add(portal, CommandLine("bench"), "vm", "unix:///none", "10.0.0.1")
     return portal

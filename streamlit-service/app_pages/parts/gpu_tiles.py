@@ -7,7 +7,7 @@ from html import escape
 from itertools import groupby
 
 from portal.core.models import Vm
-from portal.vms.gpus import Hold, Tile
+from portal.vms.gpus import GpuStatus, Hold
 
 WORDS = {
     Hold.FREE: ("○", "Free"),
@@ -56,7 +56,7 @@ STYLE = """<style>
 </style>"""
 
 
-def board(tiles: Sequence[Tile], theme: str) -> str:
+def board(tiles: Sequence[GpuStatus], theme: str) -> str:
     """The whole board; `theme` is "light" or "dark"."""
     parts = [STYLE]
     for _, group in groupby(tiles, key=lambda tile: tile.vm.id):
@@ -86,7 +86,7 @@ def _heading(vm: Vm) -> str:
     return f'<div class="gpu-vm">{escape(vm.name)}<small>{details}</small></div>'
 
 
-def _tile(tile: Tile, theme: str) -> str:
+def _tile(tile: GpuStatus, theme: str) -> str:
     gpu, (mark, word) = tile.gpu, WORDS[tile.hold]
     who = f" · {escape(tile.holder)}" if tile.holder and tile.hold is not Hold.YOURS else ""
     what = f" · {escape(tile.deployment.name)}" if tile.deployment else ""

@@ -6,9 +6,9 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from portal.core.models import Deployment, LayerProgress, Order, Release, State, StopReason
+from portal.core.resources import Resources
 from portal.deployments import Preview
 from portal.images import Ready
-from portal.vms.gpus import Reach
 
 STATE_WORDS: dict[State, tuple[str, str, str]] = {
     State.WAITING: ("In line", "hourglass_top", "violet"),
@@ -135,7 +135,7 @@ def left(seconds: float) -> str:
     return f"about {seconds / 60:.0f} min left"
 
 
-def could_have(most: Reach) -> str:
+def could_have(most: Resources) -> str:
     """What is left for an order."""
     return (
         f"You could have up to {plural(int(most.gpus), 'GPU')}, {most.memory_gb:g} GB and "
@@ -191,7 +191,7 @@ def verdict(release: Release) -> str:
     return f"passed, {plural(release.waived, 'finding')} waived" if release.waived else "passed"
 
 
-def shelf(ready: Ready | None, release: Release) -> str:
+def ready(ready: Ready | None, release: Release) -> str:
     """Whether the image is on one's VMs, or what is to be downloaded first."""
     size_text = (
         f"{size(release.download_bytes)} to download"

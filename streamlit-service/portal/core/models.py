@@ -9,6 +9,8 @@ import enum
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from portal.core.resources import Resources
+
 
 class Role(enum.StrEnum):
     """What a user is to the portal."""
@@ -115,6 +117,25 @@ class User:
 
 
 @dataclass(frozen=True)
+class CommandLine:
+    """Somebody on the portal's own server, who has the database anyway: an administrator.
+
+    `login` is the operating system's user.
+    """
+
+    login: str
+
+    @property
+    def subject(self) -> str:
+        """As the audit trail names them."""
+        return f"cli:{self.login}"
+
+
+Actor = User | CommandLine
+"""Whoever changes something."""
+
+
+@dataclass(frozen=True)
 class Vm:
     """A user VM. `address` is where its published ports are reached from the gateway.
 
@@ -171,19 +192,6 @@ class Gpu:
 
 
 @dataclass(frozen=True)
-class Quota:
-    """The most that live and waiting deployments together may hold. None: no limit of its own.
-
-    `deployments` counts stopped ones too: each keeps its ports.
-    """
-
-    gpus: int | None = None
-    memory_gb: float | None = None
-    cpus: float | None = None
-    deployments: int | None = None
-
-
-@dataclass(frozen=True)
 class Release:
     """A built, scanned, signed digest of an image.
 
@@ -232,6 +240,11 @@ class Order:
     cpus: float = 1.0
     gpu_model: str = ""
     ssh: bool = False
+
+    @property
+    def resources(self) -> Resources:
+        """What it takes from a VM and from quotas."""
+        return Resources(self.gpus, self.memory_gb, self.cpus)
 
 
 @dataclass(frozen=True)
@@ -288,6 +301,24 @@ class Deployment:
     waits_for: str | None
     position: int | None
     impossible_since: datetime | None
+
+    @property
+    def resources(self) -> Resources:
+        """What it takes from a VM and from quotas."""
+        return Resources(self.gpus, self.memory_gb, self.cpus)
+
+    @property
+    def order(self) -> Order:
+        """The order that it was."""
+        return Order(
+            self.release.image,
+            self.name,
+            self.gpus,
+            self.memory_gb,
+            self.cpus,
+            self.gpu_model,
+            self.ssh,
+        )
 
     @property
     def unreachable(self) -> bool:

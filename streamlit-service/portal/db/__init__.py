@@ -13,10 +13,21 @@ from portal.db import (
     users,
     vms,
 )
-from portal.db.connection import Database, Tx, ping, serialize_writers
+from portal.db.connection import (
+    NAME_INDEX,
+    Database,
+    DatabaseError,
+    Taken,
+    Tx,
+    ping,
+    serialize_writers,
+)
 
 __all__ = [
+    "NAME_INDEX",
     "Database",
+    "DatabaseError",
+    "Taken",
     "Tx",
     "audit",
     "backup",

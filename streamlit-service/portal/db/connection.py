@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Row
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from portal.db.schema import audit_events, audit_head
 
@@ -23,6 +24,24 @@ BUSY_TIMEOUT_S = 15
 
 
 T = TypeVar("T")
+
+
+DatabaseError = SQLAlchemyError
+"""Whatever the database itself fails with."""
+NAME_INDEX = "one_live_name_per_owner"
+SIGNS = {NAME_INDEX: (NAME_INDEX, "deployments.owner_id, deployments.name")}
+"""How PostgreSQL and SQLite name an index in their errors."""
+UNIQUE_VIOLATION = "23505"
+"""PostgreSQL's SQLSTATE (appendix A of its manual)."""
+UNIQUE_VIOLATION_SQLITE = "UNIQUE constraint failed"
+
+
+class Taken(Exception):
+    """A unique index refused a row: somebody else was faster. `index`: which, "" if unknown."""
+
+    def __init__(self, index: str, cause: str) -> None:
+        super().__init__(cause)
+        self.index = index
 
 
 class Database:
@@ -63,9 +82,15 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
-        """A writing transaction: all or nothing, serialised with other writers."""
+        """A writing transaction: all or nothing, serialised with other writers.
+
+        Raises Taken when a unique index refuses a row.
+        """
         with self._engine.connect() as connection, _immediate(connection).begin():
-            yield connection
+            try:
+                yield connection
+            except IntegrityError as error:
+                raise _taken(error) from error
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:
@@ -78,6 +103,14 @@ class Database:
     def close(self) -> None:
         """Give back all connections."""
         self._engine.dispose()
+
+
+def _taken(error: IntegrityError) -> Exception:
+    cause, sqlstate = str(error.orig), getattr(error.orig, "sqlstate", "")
+    if sqlstate != UNIQUE_VIOLATION and not cause.startswith(UNIQUE_VIOLATION_SQLITE):
+        return error
+    indexes = [name for name, signs in SIGNS.items() if any(sign in cause for sign in signs)]
+    return Taken(indexes[0] if indexes else "", cause)
 
 
 def _options(url: str) -> dict[str, Any]:

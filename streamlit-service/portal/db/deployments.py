@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Unpack
 
 import sqlalchemy as sa
 
 from portal.core.errors import LockLost
 from portal.core.models import Deployment, State
 from portal.db import rows
+from portal.db.columns import DeploymentColumns
 from portal.db.connection import Tx, one_or_none
 from portal.db.schema import deployments, leases
 
@@ -99,12 +100,12 @@ def workable(tx: Tx, states: Collection[State], now: datetime) -> list[tuple[str
     return [(row.id, row.vm_id) for row in tx.execute(query)]
 
 
-def insert(tx: Tx, **values: Any) -> None:
+def insert(tx: Tx, **values: Unpack[DeploymentColumns]) -> None:
     """Add a deployment row."""
     tx.execute(deployments.insert().values(**values))
 
 
-def update(tx: Tx, deployment_id: str, **values: Any) -> None:
+def update(tx: Tx, deployment_id: str, **values: Unpack[DeploymentColumns]) -> None:
     """Change columns of a deployment, whoever works on it."""
     tx.execute(deployments.update().where(deployments.c.id == deployment_id).values(**values))
 
@@ -115,7 +116,9 @@ def claim(tx: Tx, deployment_id: str, token: str, now: datetime, expires_at: dat
     return tx.execute(query.values(lock_token=token, lock_expires_at=expires_at)).rowcount == 1
 
 
-def update_claimed(tx: Tx, deployment_id: str, token: str, **values: Any) -> None:
+def update_claimed(
+    tx: Tx, deployment_id: str, token: str, **values: Unpack[DeploymentColumns]
+) -> None:
     """Change columns only while the token holds. Raises LockLost when it does not."""
     query = deployments.update().where(
         deployments.c.id == deployment_id, deployments.c.lock_token == token

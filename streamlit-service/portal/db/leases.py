@@ -22,7 +22,7 @@ HELD = sa.and_(leases.c.kind == COMPUTE, leases.c.released_at.is_(None))
 
 
 def acquire(tx: Tx, kind: str, resources: Sequence[str], deployment_id: str, now: datetime) -> None:
-    """Lease resources. sqlalchemy IntegrityError when one is held: the transaction must end."""
+    """Lease resources. When one is held already, the transaction fails with Taken."""
     group = (
         sa.select(users.c.group)
         .join(deployments, deployments.c.owner_id == users.c.id)

@@ -2,67 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from portal.core.models import Quota, State
+from portal.core.models import State
+from portal.core.resources import Quota, Resources
 from portal.db import rows
 from portal.db.connection import Tx
 from portal.db.leases import HELD
 from portal.db.schema import deployments, leases, quotas, users
 
 
-@dataclass(frozen=True)
-class Held:
-    """What a user's or a group's live and waiting deployments hold together."""
-
-    gpus: int = 0
-    memory_gb: float = 0.0
-    cpus: float = 0.0
-    deployments: int = 0
-    """Stopped ones too: each keeps its ports."""
-
-    def plus(self, gpus: int, memory_gb: float, cpus: float) -> Held:
-        """With this on top."""
-        return Held(
-            self.gpus + gpus, self.memory_gb + memory_gb, self.cpus + cpus, self.deployments
-        )
-
-
-def add_up(every: Iterable[Held]) -> Held:
-    """All of it together."""
-    total = Held()
-    for one in every:
-        total = total.plus(one.gpus, one.memory_gb, one.cpus)
-    return total
-
-
-def held_by_user(tx: Tx, user_id: int) -> Held:
+def held_by_user(tx: Tx, user_id: int) -> Resources:
     """What a user holds or waits for."""
-    return _held(tx, deployments.c.owner_id == user_id)
+    return _held_or_waited_for(tx, deployments.c.owner_id == user_id)
 
 
-def held_by_group(tx: Tx, group: str) -> Held:
+def held_by_group(tx: Tx, group: str) -> Resources:
     """What all members of a group hold or wait for together."""
     members = sa.select(users.c.id).where(users.c.group == group)
-    return _held(tx, deployments.c.owner_id.in_(members))
+    return _held_or_waited_for(tx, deployments.c.owner_id.in_(members))
 
 
-def _held(tx: Tx, whose: sa.ColumnElement[bool]) -> Held:
-    holds = sa.exists().where(leases.c.deployment_id == deployments.c.id, HELD)
-    row = tx.execute(
-        _sums().where(whose, sa.or_(holds, deployments.c.state == State.WAITING))
-    ).one()
+def _held_or_waited_for(tx: Tx, whose: sa.ColumnElement[bool]) -> Resources:
+    row = tx.execute(_sums().where(whose, _COUNTS)).one()
     count = tx.execute(
         sa.select(sa.func.count()).where(whose, deployments.c.state != State.REMOVED)
     ).scalar_one()
-    return Held(int(row[0]), float(row[1]), float(row[2]), count)
+    return Resources(int(row[0]), float(row[1]), float(row[2]), count)
 
 
-def held_by_everybody(tx: Tx) -> dict[int, Held]:
+def held_or_waited_for(tx: Tx) -> dict[int, Resources]:
+    """What each user holds or waits for, by user id."""
+    owner = deployments.c.owner_id
+    sums = tx.execute(_sums().add_columns(owner).where(_COUNTS).group_by(owner))
+    held = {row[3]: Resources(int(row[0]), float(row[1]), float(row[2])) for row in sums}
+    counts = tx.execute(
+        sa.select(owner, sa.func.count())
+        .where(deployments.c.state != State.REMOVED)
+        .group_by(owner)
+    )
+    for user_id, count in counts.tuples():
+        held[user_id] = held.get(user_id, Resources()) + Resources(deployments=count)
+    return held
+
+
+def held_by_everybody(tx: Tx) -> dict[int, Resources]:
     """What each user's containers hold now, waiting left out, by user id."""
     query = (
         _sums()
@@ -70,12 +56,18 @@ def held_by_everybody(tx: Tx) -> dict[int, Held]:
         .join(leases, leases.c.deployment_id == deployments.c.id)
     )
     found = tx.execute(query.where(HELD).group_by(deployments.c.owner_id))
-    return {row[3]: Held(int(row[0]), float(row[1]), float(row[2])) for row in found}
+    return {row[3]: Resources(int(row[0]), float(row[1]), float(row[2])) for row in found}
 
 
 def _sums() -> sa.Select[Any]:
     columns = (deployments.c.gpus, deployments.c.memory_gb, deployments.c.cpus)
     return sa.select(*(sa.func.coalesce(sa.func.sum(column), 0) for column in columns))
+
+
+_COUNTS = sa.or_(
+    sa.exists().where(leases.c.deployment_id == deployments.c.id, HELD),
+    deployments.c.state == State.WAITING,
+)
 
 
 def get(tx: Tx, scope: str, key: str) -> Quota | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from portal.core.models import Release, ReleaseState, State
 from portal.db import rows
+from portal.db.columns import ReleaseColumns
 from portal.db.connection import Tx
 from portal.db.schema import deployments, releases, reports, vm_images
 
@@ -41,12 +42,12 @@ def by_reference(tx: Tx, reference: str) -> Release | None:
     return rows.release(row) if row is not None else None
 
 
-def insert(tx: Tx, **values: Any) -> None:
+def insert(tx: Tx, **values: Unpack[ReleaseColumns]) -> None:
     """Add a release."""
     tx.execute(releases.insert().values(**values))
 
 
-def update(tx: Tx, release_id: int, **values: Any) -> None:
+def update(tx: Tx, release_id: int, **values: Unpack[ReleaseColumns]) -> None:
     """Change columns of a release."""
     tx.execute(releases.update().where(releases.c.id == release_id).values(**values))
 

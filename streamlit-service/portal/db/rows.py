@@ -13,7 +13,6 @@ from portal.core.models import (
     Gpu,
     GpuState,
     LayerProgress,
-    Quota,
     Release,
     ReleaseState,
     Role,
@@ -24,6 +23,7 @@ from portal.core.models import (
     Vm,
     VmState,
 )
+from portal.core.resources import Quota
 from portal.db.schema import deployments, releases, users, vms
 
 _JOINED = (("user", users), ("vm", vms), ("release", releases))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Unpack
 
 import sqlalchemy as sa
 
 from portal.core.models import User
 from portal.db import rows
+from portal.db.columns import UserColumns
 from portal.db.connection import Tx, one_or_none
 from portal.db.schema import users
 
@@ -18,7 +19,7 @@ def by_subject(tx: Tx, subject: str) -> User | None:
     return one_or_none(tx, sa.select(users).where(users.c.subject == subject), rows.user)
 
 
-def update(tx: Tx, user_id: int, **values: Any) -> None:
+def update(tx: Tx, user_id: int, **values: Unpack[UserColumns]) -> None:
     """Change columns of a user."""
     tx.execute(users.update().where(users.c.id == user_id).values(**values))
 

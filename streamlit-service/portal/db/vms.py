@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import sqlalchemy as sa
 
 from portal.core.models import Vm, VmState
 from portal.db import rows
+from portal.db.columns import VmColumns
 from portal.db.connection import Tx, one_or_none
 from portal.db.schema import gpus, vm_images, vms
 
@@ -59,6 +60,6 @@ def remove(tx: Tx, vm_id: int) -> None:
     update(tx, vm_id, state=VmState.REMOVED)
 
 
-def update(tx: Tx, vm_id: int, **values: Any) -> None:
+def update(tx: Tx, vm_id: int, **values: Unpack[VmColumns]) -> None:
     """Change columns of a VM."""
     tx.execute(vms.update().where(vms.c.id == vm_id).values(**values))

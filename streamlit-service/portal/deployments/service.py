@@ -9,28 +9,36 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import IntegrityError
 
 from portal import db
 from portal.context import Portal
 from portal.core import ports
 from portal.core.errors import Conflict, Invalid, NoCapacity
-from portal.core.models import Deployment, Order, Release, State, User, Vm, VmState
+from portal.core.models import (
+    Deployment,
+    Order,
+    Release,
+    Role,
+    State,
+    StopReason,
+    User,
+    Vm,
+    VmState,
+)
+from portal.db.columns import NOT_WAITING, UNLOCKED, DeploymentColumns
 from portal.db.connection import Tx
 from portal.deployments import lifecycle
 from portal.images import launch_gate
 from portal.scheduling import admission, placement, quotas
-from portal.scheduling.queue import Verdict
+from portal.scheduling.order import check_order
+from portal.scheduling.queue import Decision
 from portal.users import permissions
-
-NAME_INDEX = ("one_live_name_per_owner", "deployments.owner_id, deployments.name")
-"""How PostgreSQL and SQLite name the index in their errors."""
 
 log = structlog.get_logger()
 
 
 def request(portal: Portal, user: User, order: Order) -> Deployment:
-    """Record an order as a pending deployment, with its port leases, and wake the worker.
+    """Record an order as a pending or waiting deployment, with its leases, and wake the worker.
 
     Raises PortalError of the kind that says why not; then nothing is recorded.
     """
@@ -38,11 +46,21 @@ def request(portal: Portal, user: User, order: Order) -> Deployment:
     try:
         with portal.database.transaction() as tx:
             made = _reserve(portal, tx, user, order, deployment_id, now)
-    except IntegrityError as error:  # the indexes' last word
-        raise _just_taken(order.name, str(error.orig)) from error
-    log.info("wish", action="deploy", deployment=made.id, user=user.subject, state=made.state)
+    except db.Taken as taken:
+        raise _just_taken(order.name, taken) from taken
+    _log_request("deploy", made)
     portal.wake()
     return made
+
+
+def _log_request(action: str, deployment: Deployment) -> None:
+    log.info(
+        "deployment_requested",
+        action=action,
+        deployment=deployment.id,
+        user=deployment.owner.subject,
+        state=deployment.state,
+    )
 
 
 def _reserve(
@@ -50,62 +68,58 @@ def _reserve(
 ) -> Deployment:
     db.serialize_writers(tx)
     release = _check(portal, tx, user, order)
-    verdict = admission.judge(portal, tx, user, order)
+    decision = admission.evaluate(portal, tx, user, order)
     slot = placement.choose_slot(db.leases.slots(tx, user.id))
-    db.deployments.insert(
-        tx,
-        id=deployment_id,
-        name=order.name,
-        state=State.WAITING,
-        owner_id=user.id,
-        release_id=release.id,
-        slot=slot,
-        gpus=order.gpus,
-        gpu_model=order.gpu_model,
-        memory_gb=order.memory_gb,
-        cpus=order.cpus,
-        ssh=order.ssh,
-        jupyter_token=secrets.token_urlsafe(32),
-        restart_after_stop=False,
-        created_at=now,
-        updated_at=now,
-    )
+    columns, outcome = _outcome(decision, now)
+    row: DeploymentColumns = {
+        "id": deployment_id,
+        "name": order.name,
+        "owner_id": user.id,
+        "release_id": release.id,
+        "slot": slot,
+        "gpus": order.gpus,
+        "gpu_model": order.gpu_model,
+        "memory_gb": order.memory_gb,
+        "cpus": order.cpus,
+        "ssh": order.ssh,
+        "jupyter_token": secrets.token_urlsafe(32),
+        "restart_after_stop": False,
+        "created_at": now,
+        "updated_at": now,
+        **columns,
+    }
+    db.deployments.insert(tx, **row)
     _lease_ports(tx, user, deployment_id, slot, ssh=order.ssh, now=now)
-    details = vars(order) | {"release": release.reference, "slot": slot}
-    _enter(tx, user, deployment_id, verdict, now, **details)
+    if decision.placement:
+        admission.lease(tx, deployment_id, decision.placement, now)
+    details = vars(order) | {"release": release.reference, "slot": slot} | outcome
+    _record(tx, user, deployment_id, columns["state"], now, details)
     return _get(tx, deployment_id)
 
 
-def _enter(
-    tx: Tx, user: User, deployment_id: str, verdict: Verdict, now: datetime, **details: Any
+def _outcome(decision: Decision, now: datetime) -> tuple[DeploymentColumns, dict[str, Any]]:
+    """Start at once or join the queue: the columns, and what the audit event says of it."""
+    placed = decision.placement
+    if placed:
+        return admission.starting(placed), {"vm": placed.vm.name, "gpu_uuids": list(placed.gpus)}
+    return admission.waiting(decision, now), {
+        "position": decision.position,
+        "waits_for": decision.waits_for,
+    }
+
+
+def _record(
+    tx: Tx, user: User, deployment_id: str, state: State, now: datetime, details: dict[str, Any]
 ) -> None:
-    """Start at once, or stand in line: one change of state, one audit event."""
-    if verdict.placement:
-        values = admission.grant(tx, deployment_id, verdict.placement, now)
-        details |= {"vm": verdict.placement.vm.name, "gpu_uuids": list(verdict.placement.gpus)}
-    else:
-        values = {
-            "state": State.WAITING,
-            "waiting_since": now,
-            "waits_for": verdict.waits_for,
-            "position": verdict.position,
-        }
-        details |= {"position": verdict.position, "waits_for": verdict.waits_for}
-    db.deployments.update(tx, deployment_id, updated_at=now, **values)
-    db.audit.append(
-        tx,
-        now,
-        user.subject,
-        f"deployment.{values['state']}",
-        f"deployment:{deployment_id}",
-        **details,
-    )
+    """The one audit event of a change of state."""
+    action, subject = f"deployment.{state}", f"deployment:{deployment_id}"
+    db.audit.append(tx, now, user.subject, action, subject, **details)
 
 
 def _check(portal: Portal, tx: Tx, user: User, order: Order) -> Release:
     """Check what needs no free capacity: the release, the order itself, the quotas."""
     release = _approved(portal, tx, order.image)
-    permissions.check_order(order)
+    check_order(order)
     span = ports.range_of(user.range_index)
     if span[0] not in portal.settings.served_ports or span[-1] not in portal.settings.served_ports:
         raise NoCapacity(
@@ -148,69 +162,87 @@ def get(portal: Portal, user: User, deployment_id: str) -> Deployment:
     with portal.database.reading() as tx:
         found = db.deployments.by_id(tx, deployment_id)
     if found is None:
-        raise permissions.not_found()
+        raise permissions.no_such_deployment()
     permissions.check_owner(user, found)
     return found
 
 
+def latest(portal: Portal, deployment: Deployment) -> Deployment | None:
+    """The deployment as it is now; whoever has it was allowed to see it."""
+    with portal.database.reading() as tx:
+        return db.deployments.by_id(tx, deployment.id)
+
+
+def waiting(portal: Portal, user: User) -> tuple[list[Deployment], int]:
+    """The queue as a user may see it, and how long all of it is."""
+    with portal.database.reading() as tx:
+        queue = db.deployments.waiting(tx)
+    everybody = user.role is Role.ADMIN
+    return [one for one in queue if everybody or one.owner.id == user.id], len(queue)
+
+
 def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployment:
-    """Record a person's wish: stop, start, restart or remove. Conflict when it cannot be now."""
+    """Record a person's request: stop, start, restart or remove. Conflict when it cannot be now."""
     now = portal.now()
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         before = db.deployments.by_id(tx, deployment_id)
         if before is None or before.state is State.REMOVED:
-            raise permissions.not_found()
+            raise permissions.no_such_deployment()
         permissions.check_owner(user, before)
         after = lifecycle.intent(action, before.state)
         if action == "restart":  # refused now, while it still runs, rather than once it is down
             launch_gate.check(portal.settings, before.release, now)
-        # Taking the lock away makes whoever works on the old intent drop it at the next write.
-        db.deployments.update(
-            tx,
-            deployment_id,
-            restart_after_stop=action == "restart",
-            lock_token=None,
-            lock_expires_at=None,
-            failure=None,
-            progress=None,
-            stop_reason="user" if action == "stop" else None,
-            **admission.NOBODY_WAITS,
-        )
         if action == "start":
-            _start(portal, tx, user, before, now)
+            columns, details = _start(portal, tx, user, before, now)
         else:
-            _end(tx, user, before, after, action, now)
+            columns, details = _end(tx, before, after, now)
+        changes: DeploymentColumns = {
+            "restart_after_stop": action == "restart",
+            "failure": None,
+            "progress": None,
+            "stop_reason": StopReason.USER if action == "stop" else None,
+            "updated_at": now,
+            **UNLOCKED,
+            **NOT_WAITING,
+            **columns,
+        }
+        db.deployments.update(tx, deployment_id, **changes)
+        _record(tx, user, deployment_id, columns["state"], now, {"request": action, **details})
         made = _get(tx, deployment_id)
-    log.info("wish", action=action, deployment=made.id, user=user.subject, state=made.state)
+    _log_request(action, made)
     portal.wake()
     return made
 
 
-def _start(portal: Portal, tx: Tx, user: User, before: Deployment, now: datetime) -> None:
+def _start(
+    portal: Portal, tx: Tx, user: User, before: Deployment, now: datetime
+) -> tuple[DeploymentColumns, dict[str, Any]]:
     """Start a stopped deployment, which gave up its leases, on the VM that has its home."""
     launch_gate.check(portal.settings, before.release, now)
-    order = admission.order_of(before)
-    quotas.check(portal, tx, user, order, new=False)
-    verdict = admission.judge(portal, tx, user, order, before.vm)
+    quotas.check(portal, tx, user, before.order, new=False)
+    decision = admission.evaluate(portal, tx, user, before.order, before.vm)
+    columns, details = _outcome(decision, now)
     if before.slot is None:  # it failed, and gave its ports back too
         slot = placement.choose_slot(db.leases.slots(tx, user.id))
         _lease_ports(tx, user, before.id, slot, ssh=before.ssh, now=now)
-        db.deployments.update(tx, before.id, slot=slot)
-    _enter(tx, user, before.id, verdict, now, wish="start")
+        columns["slot"] = slot
+    if decision.placement:
+        admission.lease(tx, before.id, decision.placement, now)
+    return columns, details
 
 
-def _end(tx: Tx, user: User, before: Deployment, after: State, action: str, now: datetime) -> None:
+def _end(
+    tx: Tx, before: Deployment, after: State, now: datetime
+) -> tuple[DeploymentColumns, dict[str, Any]]:
     """Stop, restart or remove. Where nothing runs there is nothing for the worker to do."""
-    values: dict[str, Any] = {"stopped_at": now} if after is State.STOPPED else {}
     nowhere = before.vm is None or before.vm.state is VmState.REMOVED
     if nowhere and after is State.REMOVING:
-        after, values = State.REMOVED, {"slot": None}
         db.leases.release(tx, before.id, now)
-    db.deployments.update(tx, before.id, state=after, updated_at=now, **values)
-    db.audit.append(
-        tx, now, user.subject, f"deployment.{after}", f"deployment:{before.id}", wish=action
-    )
+        return {"state": State.REMOVED, "slot": None}, {}
+    if after is State.STOPPED:
+        return {"state": after, "stopped_at": now}, {}
+    return {"state": after}, {}
 
 
 def propose_name(image: str, taken: set[str]) -> str:
@@ -252,14 +284,14 @@ def preview(portal: Portal, user: User, order: Order) -> Preview:
         _check(portal, tx, user, order)
         if order.name in {d.name for d in db.deployments.of_user(tx, user.id)}:
             raise _name_taken(order.name)
-        verdict = admission.judge(portal, tx, user, order)
+        decision = admission.evaluate(portal, tx, user, order)
         slot = placement.choose_slot(db.leases.slots(tx, user.id))
         homes = db.deployments.homes(tx, {user.id}).get(user.id, frozenset())
         names = {vm.id: vm.name for vm in db.vms.all_vms(tx)}
     port = ports.port_of(user.range_index, slot, ports.Service.JUPYTER)
-    placed = verdict.placement
+    placed = decision.placement
     if placed is None:
-        return Preview(port, None, "", verdict.position, verdict.waits_for)
+        return Preview(port, None, "", decision.position, decision.waits_for)
     others = [names[vm_id] for vm_id in homes if vm_id in names and vm_id != placed.vm.id]
     return Preview(
         port,
@@ -274,12 +306,12 @@ def _name_taken(name: str, cause: str = "") -> Conflict:
     return Conflict("name_taken", f"You already have a container named {name}.", hint, cause)
 
 
-def _just_taken(name: str, cause: str) -> Conflict:
-    if any(sign in cause for sign in NAME_INDEX):
-        return _name_taken(name, cause)
+def _just_taken(name: str, taken: db.Taken) -> Conflict:
+    if taken.index == db.NAME_INDEX:
+        return _name_taken(name, str(taken))
     return Conflict(
         "just_taken",
         "Somebody took that a moment ago.",
         "Try again: what is free is shown anew.",
-        cause,
+        str(taken),
     )

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 from portal import db
 from portal.context import Portal
+from portal.core.catalog import Image
 from portal.core.errors import NotFound
-from portal.core.models import Release, ReleaseState, Role, User
+from portal.core.models import Release, ReleaseState, User
 from portal.images import launch_gate
 from portal.images.report import Report
-from portal.scheduling import placement
 from portal.users import permissions
 
 SHOWN_TO_ALL = {ReleaseState.APPROVED, ReleaseState.DEPRECATED}
@@ -50,7 +50,7 @@ def ready(portal: Portal, user: User) -> dict[str, Ready]:
     GPU images are looked for on VMs with GPUs.
     """
     with portal.database.reading() as tx:
-        mine = placement.candidates(db.vms.all_vms(tx), user)
+        mine = permissions.eligible_vms(db.vms.all_vms(tx), user)
         there = db.releases.vms_with(tx)
         approved = db.releases.approved(tx)
     found = {}
@@ -65,6 +65,27 @@ def ready(portal: Portal, user: User) -> dict[str, Ready]:
     return found
 
 
+@dataclass(frozen=True)
+class OfferedImage:
+    """An image that may be deployed, its approved release, and where that is ready."""
+
+    image: Image
+    release: Release
+    ready: Ready
+
+
+def offered(portal: Portal, user: User) -> list[OfferedImage]:
+    """The images that may be deployed, in the catalogue's order."""
+    with portal.database.reading() as tx:
+        approved = db.releases.approved(tx)
+    where = ready(portal, user)
+    return [
+        OfferedImage(image, approved[name], where[name])
+        for name, image in portal.catalog.items()
+        if name in approved and name in where
+    ]
+
+
 def all_releases(portal: Portal, user: User) -> list[Release]:
     """By image, newest first; to others than curators only what can start."""
     with portal.database.reading() as tx:
@@ -72,7 +93,7 @@ def all_releases(portal: Portal, user: User) -> list[Release]:
     now = portal.now()
     return (
         every
-        if curates(user)
+        if permissions.is_curator(user)
         else [one for one in every if not launch_gate.problem(portal.settings, one, now)]
     )
 
@@ -83,11 +104,6 @@ def current(portal: Portal) -> set[int]:
         return {one.id for one in db.releases.approved(tx).values()}
 
 
-def curates(user: User) -> bool:
-    """Whether the user decides about releases."""
-    return user.role in (Role.CURATOR, Role.ADMIN)
-
-
 def contents(portal: Portal, user: User, release_id: int) -> Contents | None:
     """What is in a release; None when it was never scanned.
 
@@ -96,7 +112,7 @@ def contents(portal: Portal, user: User, release_id: int) -> Contents | None:
     with portal.database.reading() as tx:
         release = db.releases.by_id(tx, release_id)
         found = db.releases.report_of(tx, release_id)
-    if release is None or (release.state not in SHOWN_TO_ALL and not curates(user)):
+    if release is None or (release.state not in SHOWN_TO_ALL and not permissions.is_curator(user)):
         raise NotFound("no_such_release", "There is no such release.", "Look at the Images page.")
     if found is None:
         return None
@@ -115,7 +131,7 @@ class Hit:
 
 def search(portal: Portal, user: User, text: str) -> list[Hit]:
     """Every release in which a package, a version or a finding contains the text, for curators."""
-    permissions.check_curator(user)
+    permissions.curator(user)
     wanted = text.strip().lower()
     if not wanted:
         return []
@@ -154,7 +170,7 @@ def ageing(portal: Portal, user: User) -> tuple[int, float]:
 
     Soon: a fifth of settings.scan_max_age_days.
     """
-    permissions.check_curator(user)
+    permissions.curator(user)
     most, now = portal.settings.scan_max_age_days, portal.now()
     with portal.database.reading() as tx:
         left = [
@@ -178,6 +194,6 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]
 
 def running(portal: Portal, user: User) -> dict[int, int]:
     """How many containers each release has, by its number, for curators."""
-    permissions.check_curator(user)
+    permissions.curator(user)
     with portal.database.reading() as tx:
         return db.releases.in_use(tx)

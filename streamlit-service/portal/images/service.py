@@ -11,7 +11,7 @@ from typing import Any
 from portal import db
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NotFound
-from portal.core.models import Deployment, Release, ReleaseState, User
+from portal.core.models import Actor, Deployment, Release, ReleaseState, User
 from portal.db.connection import Tx, serialize_writers
 from portal.images import launch_gate
 from portal.images.report import Report
@@ -50,12 +50,12 @@ class Candidate:
     """The card's packages as notebooks see them; empty where they were not tested here."""
 
 
-def register(portal: Portal, actor: User | str, candidate: Candidate) -> Release:
+def register(portal: Portal, actor: Actor, candidate: Candidate) -> Release:
     """Record a candidate. The same digest again gets the new report and keeps its state.
 
     Raises Conflict when the version was published with another digest, or the report does not pass.
     """
-    who = permissions.curating(actor)
+    who = permissions.curator(actor)
     if candidate.image not in portal.catalog:
         raise Invalid(
             "unknown_image",
@@ -152,13 +152,13 @@ def _put_report(tx: Tx, release_id: int, packages: dict[str, str], report: Repor
 
 
 def scanned(
-    portal: Portal, actor: User | str, release_id: int, packages: Mapping[str, str], report: Report
+    portal: Portal, actor: Actor, release_id: int, packages: Mapping[str, str], report: Report
 ) -> Release:
     """Record a new scan.
 
     One that does not pass keeps the release from starting until it does again.
     """
-    who, now = permissions.curating(actor), portal.now()
+    who, now = permissions.curator(actor), portal.now()
     with portal.database.transaction() as tx:
         release = _known(tx, release_id)
         _put_report(tx, release_id, dict(packages), report)
@@ -175,12 +175,12 @@ def scanned(
         return _known(tx, release_id)
 
 
-def approve(portal: Portal, actor: User | str, release_id: int) -> Release:
+def approve(portal: Portal, actor: Actor, release_id: int) -> Release:
     """Make a release the current one of its image; going back to a deprecated one is allowed."""
     with portal.database.reading() as tx:
         current = _known(tx, release_id)
         latest = db.releases.approved(tx).get(current.image)
-    who = permissions.curating(actor)
+    who = permissions.curator(actor)
     if latest == current:
         return current
     if portal.settings.approval_by_another and not isinstance(actor, User):
@@ -206,25 +206,25 @@ def approve(portal: Portal, actor: User | str, release_id: int) -> Release:
     )
 
 
-def deprecate(portal: Portal, actor: User | str, release_id: int, reason: str) -> Release:
+def deprecate(portal: Portal, actor: Actor, release_id: int, reason: str) -> Release:
     """No new containers of it; what exists may go on and start again."""
     return _decide(portal, actor, release_id, ReleaseState.DEPRECATED, _reason(reason))
 
 
-def withdraw(portal: Portal, actor: User | str, release_id: int, reason: str) -> Release:
+def withdraw(portal: Portal, actor: Actor, release_id: int, reason: str) -> Release:
     """It starts no more. What runs of it is marked, and its owners are told why."""
     return _decide(portal, actor, release_id, ReleaseState.WITHDRAWN, _reason(reason))
 
 
 def _decide(
     portal: Portal,
-    actor: User | str,
+    actor: Actor,
     release_id: int,
     after: ReleaseState,
     reason: str,
     **values: Any,
 ) -> Release:
-    who, now = permissions.curating(actor), portal.now()
+    who, now = permissions.curator(actor), portal.now()
     with portal.database.transaction() as tx:
         serialize_writers(tx)
         release = _known(tx, release_id)
@@ -251,9 +251,9 @@ def _decide(
     return made
 
 
-def who_runs(portal: Portal, actor: User | str, release_id: int) -> list[Deployment]:
+def who_runs(portal: Portal, actor: Actor, release_id: int) -> list[Deployment]:
     """Everybody's deployments of a release that are not removed, for curators."""
-    permissions.curating(actor)
+    permissions.curator(actor)
     with portal.database.reading() as tx:
         return db.deployments.of_release(tx, release_id)
 

@@ -5,18 +5,26 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Any
+from typing import Literal, Unpack
 
 import structlog
 
 from portal import db
 from portal.context import Portal
 from portal.core.errors import LockLost, PortalError
-from portal.core.models import Deployment, State, Vm
+from portal.core.models import Deployment, Failure, State, Vm
+from portal.db.columns import UNLOCKED, DeploymentColumns
 from portal.deployments import lifecycle
 from portal.monitoring import metrics
 
 log = structlog.get_logger()
+
+AUDITED: tuple[Literal["failure", "stop_reason", "container_id"], ...] = (
+    "failure",
+    "stop_reason",
+    "container_id",
+)
+"""Columns that the audit event of a change of state repeats."""
 
 
 class Work:
@@ -36,7 +44,7 @@ class Work:
                 return None
             deployment = db.deployments.by_id(tx, deployment_id)
             if deployment is None or deployment.state not in lifecycle.WORK:
-                db.deployments.update(tx, deployment_id, lock_token=None, lock_expires_at=None)
+                db.deployments.update(tx, deployment_id, **UNLOCKED)
                 return None
         return cls(portal, deployment, token)
 
@@ -48,24 +56,17 @@ class Work:
 
     def renew(self) -> None:
         """Hold on for another while. Raises LockLost."""
-        with self.portal.database.transaction() as tx:
-            db.deployments.update_claimed(
-                tx,
-                self.deployment.id,
-                self.token,
-                lock_expires_at=self.portal.now() + _ttl(self.portal),
-            )
+        self.note()
 
-    def note(self, **values: Any) -> None:
+    def note(self, **columns: Unpack[DeploymentColumns]) -> None:
         """Write progress: not a change of state, so not audited; renews the hold."""
+        held = self.portal.now() + _ttl(self.portal)
+        renewed: DeploymentColumns = {**columns, "lock_expires_at": held}
+        self._write(**renewed)
+
+    def _write(self, **columns: Unpack[DeploymentColumns]) -> None:
         with self.portal.database.transaction() as tx:
-            db.deployments.update_claimed(
-                tx,
-                self.deployment.id,
-                self.token,
-                lock_expires_at=self.portal.now() + _ttl(self.portal),
-                **values,
-            )
+            db.deployments.update_claimed(tx, self.deployment.id, self.token, **columns)
 
     def move(
         self,
@@ -73,47 +74,38 @@ class Work:
         *,
         done: bool = False,
         release: Collection[str] | None = (),
-        **values: Any,
+        **columns: Unpack[DeploymentColumns],
     ) -> None:
         """Change the state, its audit event in the same transaction. `done` ends the hold.
 
-        `release` names the kinds of leases that are given back; None: all. Then the line moves up.
+        `release` names the kinds of leases that are given back; None: all. Then the queue advances.
         """
         lifecycle.check(self.deployment.state, after)
-        now = self.portal.now()
+        now, deployment = self.portal.now(), self.deployment
+        changes: DeploymentColumns = {**columns, "state": after, "updated_at": now}
         if done:
-            values |= {"lock_token": None, "lock_expires_at": None}
+            changes = {**changes, **UNLOCKED}
+        details = {name: columns[name] for name in AUDITED if name in columns}
         with self.portal.database.transaction() as tx:
-            db.deployments.update_claimed(
-                tx, self.deployment.id, self.token, state=after, updated_at=now, **values
-            )
+            db.deployments.update_claimed(tx, deployment.id, self.token, **changes)
             if release is None or release:
-                db.leases.release(tx, self.deployment.id, now, release)
-            details = {
-                k: v for k, v in values.items() if k in ("failure", "stop_reason", "container_id")
-            }
-            db.audit.append(
-                tx,
-                now,
-                "worker",
-                f"deployment.{after}",
-                f"deployment:{self.deployment.id}",
-                **details,
-            )
-            self.deployment = db.deployments.by_id(tx, self.deployment.id) or self.deployment
-        log.info("state", deployment=self.deployment.id, state=after, vm=self.vm.name)
+                db.leases.release(tx, deployment.id, now, release)
+            action, subject = f"deployment.{after}", f"deployment:{deployment.id}"
+            db.audit.append(tx, now, "worker", action, subject, **details)
+            self.deployment = db.deployments.by_id(tx, deployment.id) or deployment
+        log.info("state_changed", deployment=deployment.id, state=after, vm=self.vm.name)
         if release is None or release:
             self.portal.wake()
 
     def fail(self, error: PortalError) -> None:
         """Record the failure as its owner is told it, and give every lease back."""
         metrics.FAILURES.labels(error.code).inc()
-        failure = {"code": error.code, "message": error.message, "hint": error.hint}
+        failure = Failure(error.code, error.message, error.hint)
         self.move(
             State.FAILED,
             done=True,
             release=None,
-            failure=failure,
+            failure=vars(failure),
             slot=None,
             progress=None,
             gpu_uuids=None,
@@ -121,13 +113,7 @@ class Work:
 
     def defer(self, seconds: float) -> None:
         """Leave the intent as it is and try again after a while."""
-        with self.portal.database.transaction() as tx:
-            db.deployments.update_claimed(
-                tx,
-                self.deployment.id,
-                self.token,
-                lock_expires_at=self.portal.now() + timedelta(seconds=seconds),
-            )
+        self._write(lock_expires_at=self.portal.now() + timedelta(seconds=seconds))
 
     def still_held(self) -> bool:
         """Whether no new intent has taken the deployment over."""

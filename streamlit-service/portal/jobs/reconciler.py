@@ -87,7 +87,7 @@ class Reconciler:
 
     def dispatch(self) -> list[Future[None]]:
         """Start every job and every look that is due. Returns what was started."""
-        self._serve_the_line()
+        self._advance_queue()
         with self._portal.database.reading() as tx:
             due = db.deployments.workable(tx, lifecycle.WORK, self._portal.now())
             vms = db.vms.all_vms(tx)
@@ -121,18 +121,18 @@ class Reconciler:
     def _shelve(self, portal: Portal, vm: Vm, engine: Engine) -> None:
         shelve(portal, vm, engine, self.verify, self._downloads)
 
-    def _serve_the_line(self) -> None:
-        """Who waits starts in this very pass, if there is room now."""
+    def _advance_queue(self) -> None:
+        """Whoever waits starts in this very pass, if there is capacity now."""
         with self._portal.database.reading() as tx:
-            if not (admission.verdicts(self._portal, tx) or admission.barred(self._portal, tx)):
+            if not (admission.decisions(self._portal, tx) or admission.blocked(self._portal, tx)):
                 return  # nobody waits, or nothing changed: writers are not held up
         with self._portal.database.transaction() as tx:
-            started = admission.serve(self._portal, tx)
+            started = admission.advance(self._portal, tx)
         now = self._portal.now()
-        for one in started:
-            metrics.WAIT.observe((now - (one.waiting_since or now)).total_seconds())
+        for deployment in started:
+            metrics.WAIT.observe((now - (deployment.waiting_since or now)).total_seconds())
         if started:
-            log.info("the line moved up", started=[one.id for one in started])
+            log.info("queue_advanced", started=[deployment.id for deployment in started])
 
     def _start(
         self, key: str, vm_id: int, limit: int | None, task: Callable[[T], None], argument: T

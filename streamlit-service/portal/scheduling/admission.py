@@ -1,6 +1,6 @@
 """Who starts where: requests and the queue against the fleet, and the leases granted.
 
-placement.py and line.py decide; this reads what they need and records what they say, in the
+placement.py and queue.py decide; this reads what they need and records what they say, in the
 caller's transaction. The unique indexes on leases have the last word.
 """
 
@@ -10,257 +10,228 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from portal import db
 from portal.context import Portal
 from portal.core.errors import Conflict
-from portal.core.models import Deployment, Gpu, Order, State, User, Vm
-from portal.db.connection import Tx
+from portal.core.models import Deployment, Failure, Gpu, Order, State, User, Vm
+from portal.db import Tx
+from portal.db.columns import NOT_WAITING, DeploymentColumns
 from portal.images import launch_gate
-from portal.scheduling import placement, queue
-from portal.scheduling.placement import Need, Placement, Room
-from portal.scheduling.queue import Verdict, Waiting
+from portal.scheduling import placement, queue, quotas
+from portal.scheduling.placement import Need, Placement, VmCapacity
+from portal.scheduling.queue import Decision, Waiting
 from portal.users import permissions
 
-NOBODY_WAITS: dict[str, Any] = {
-    "waiting_since": None,
-    "waits_for": None,
-    "position": None,
-    "impossible_since": None,
-}
 IMPOSSIBLE_FOR = timedelta(minutes=10)
 """A VM that reboots, or a GPU that is reset, is back by then."""
+Homes = Mapping[int, frozenset[int]]
 
 
 @dataclass(frozen=True)
-class Floor:
-    """The whole fleet at one moment."""
+class Fleet:
+    """All VMs with what is free on them, at one moment."""
 
     vms: tuple[Vm, ...]
-    rooms: dict[int, Room]
+    capacities: dict[int, VmCapacity]
 
-    def reach(self, user: User, pinned: Vm | None) -> tuple[str, list[int]]:
+    def eligible(self, user: User, pinned: Vm | None) -> tuple[str, list[int]]:
         """The VMs somebody may use, under a name that equal sets share.
 
-        A home ties a deployment to its VM.
+        A home ties a deployment to its VM, unless that is somebody else's by now.
         """
-        found = placement.candidates(self.vms, user)
-        # Unless it is somebody else's by now.
-        if pinned is not None and pinned.id in {vm.id for vm in found}:
+        vms = permissions.eligible_vms(self.vms, user)
+        if pinned is not None and pinned.id in {vm.id for vm in vms}:
             return f"vm:{pinned.id}", [pinned.id]
-        name = f"own:{user.id}" if found and found[0].owner_id else f"pool:{user.group}"
-        return name, [vm.id for vm in found]
+        name = f"own:{user.id}" if vms and vms[0].owner_id else f"pool:{user.group}"
+        return name, [vm.id for vm in vms]
 
 
-def floor(tx: Tx) -> Floor:
-    """Read it."""
-    vms, leased, held = db.vms.all_vms(tx), db.leases.gpus(tx), db.leases.memory_by_vm(tx)
-    cards: dict[int, list[Gpu]] = defaultdict(list)
+def read_fleet(tx: Tx) -> Fleet:
+    """The fleet as the records have it now."""
+    vms, leased, held_gb = db.vms.all_vms(tx), db.leases.gpus(tx), db.leases.memory_by_vm(tx)
+    gpus: dict[int, list[Gpu]] = defaultdict(list)
     for gpu in db.gpus.all_gpus(tx):
-        cards[gpu.vm_id].append(gpu)
-    rooms = {vm.id: placement.room_of(vm, cards[vm.id], leased, held.get(vm.id, 0.0)) for vm in vms}
-    return Floor(tuple(vms), rooms)
+        gpus[gpu.vm_id].append(gpu)
+    capacities = {
+        vm.id: placement.capacity_of(vm, gpus[vm.id], leased, held_gb.get(vm.id, 0.0)) for vm in vms
+    }
+    return Fleet(tuple(vms), capacities)
 
 
-def judge(portal: Portal, tx: Tx, user: User, order: Order, pinned: Vm | None = None) -> Verdict:
-    """What a newcomer at the end of the line gets.
+def evaluate(
+    portal: Portal, tx: Tx, user: User, order: Order, pinned: Vm | None = None
+) -> Decision:
+    """What a newcomer at the end of the queue gets.
 
     NoCapacity when no VM could ever take it, or none is open.
     """
-    here, need = floor(tx), _need(portal, order)
-    name, vms = here.reach(user, pinned)
-    rooms = [here.rooms[vm] for vm in vms]
-    if not any(placement.open_now(room) for room in rooms if not placement.never(need, room)):
-        raise placement.refusal(need, rooms)
+    fleet, need = read_fleet(tx), _need(portal, order)
+    name, vms = fleet.eligible(user, pinned)
+    capacities = [fleet.capacities[vm] for vm in vms]
+    possible = [each for each in capacities if not placement.never(need, each)]
+    if not any(placement.open_now(each) for each in possible):
+        raise placement.refusal(need, capacities)
     waiting = db.deployments.waiting(tx)
-    homes = db.deployments.homes(tx, {user.id, *(one.owner.id for one in waiting)})
+    homes = db.deployments.homes(tx, {user.id, *(other.owner.id for other in waiting)})
     newcomer = Waiting("", need, name, homes.get(user.id, frozenset()))
-    requests, reach = _queue(portal, here, waiting, homes)
-    return queue.decide([*requests, newcomer], {**reach, name: vms}, here.rooms)[-1]
+    requests, eligible = _requests(portal, fleet, waiting, homes)
+    return queue.evaluate([*requests, newcomer], {**eligible, name: vms}, fleet.capacities)[-1]
 
 
-def verdicts(portal: Portal, tx: Tx) -> list[tuple[Deployment, Verdict]]:
-    """What the line would get now: whose place, start or end is not recorded yet, in order."""
+def decisions(portal: Portal, tx: Tx) -> list[tuple[Deployment, Decision]]:
+    """What the queue would get now, in its order; only what is not recorded yet."""
     waiting = db.deployments.waiting(tx)
     if not waiting:
         return []
-    here, over = floor(tx), _over_quota(portal, tx, waiting)
-    served = [one for one in waiting if one.id not in over]
-    requests, reach = _queue(
-        portal, here, served, db.deployments.homes(tx, {one.owner.id for one in served})
-    )
-    found = list(zip(served, queue.decide(requests, reach, here.rooms), strict=True))
-    # A quota that was lowered keeps people out of the line until it allows what they ask for;
+    fleet, over = read_fleet(tx), quotas.over_quota(portal, tx, waiting)
+    # A quota that was lowered keeps people out of the queue until it allows what they ask for;
     # nobody waits for them.
+    candidates = [deployment for deployment in waiting if deployment.id not in over]
+    homes = db.deployments.homes(tx, {deployment.owner.id for deployment in candidates})
+    requests, eligible = _requests(portal, fleet, candidates, homes)
+    found = list(zip(candidates, queue.evaluate(requests, eligible, fleet.capacities), strict=True))
     found += [
-        (one, Verdict(one.id, None, waits_for=over[one.id])) for one in waiting if one.id in over
+        (deployment, Decision(deployment.id, None, waits_for=over[deployment.id]))
+        for deployment in waiting
+        if deployment.id in over
     ]
-    return [(one, verdict) for one, verdict in found if _is_news(portal, one, verdict)]
+    return [(waiter, decision) for waiter, decision in found if _is_news(portal, waiter, decision)]
 
 
-def _is_news(portal: Portal, one: Deployment, verdict: Verdict) -> bool:
-    told = (one.position or 0, one.waits_for, one.impossible_since is None)
+def _is_news(portal: Portal, waiter: Deployment, decision: Decision) -> bool:
+    recorded = (waiter.position or 0, waiter.waits_for, waiter.impossible_since is None)
     return (
-        bool(verdict.placement)
-        or told != (verdict.position, verdict.waits_for, verdict.possible)
-        or _hopeless(portal, one, verdict)
+        bool(decision.placement)
+        or recorded != (decision.position, decision.waits_for, decision.possible)
+        or _hopeless(portal, waiter, decision)
     )
 
 
-def _hopeless(portal: Portal, one: Deployment, verdict: Verdict) -> bool:
+def _hopeless(portal: Portal, waiter: Deployment, decision: Decision) -> bool:
     """Whether it can never start: no eligible VM is left, and not just for a moment."""
-    since = one.impossible_since
-    return verdict.nowhere or (
-        not verdict.possible and since is not None and portal.now() - since > IMPOSSIBLE_FOR
+    since = waiter.impossible_since
+    return decision.nowhere or (
+        not decision.possible and since is not None and portal.now() - since > IMPOSSIBLE_FOR
     )
 
 
-def _over_quota(portal: Portal, tx: Tx, waiting: Sequence[Deployment]) -> dict[str, str]:
-    """Who would go over a quota by starting, with the words for it.
-
-    Quotas can be lowered while people wait.
-    """
-    every, held = db.quotas.all_quotas(tx), db.quotas.held_by_everybody(tx)
-    members: dict[str, list[int]] = defaultdict(list)
-    for user in db.users.all_users(tx):
-        members[user.group].append(user.id)
-    takes: dict[tuple[str, str], db.quotas.Held] = {}
-    found: dict[str, str] = {}
-    for one in waiting:
-        user, order = one.owner, order_of(one)
-        own = permissions.quota_of(
-            portal.settings, every.get(("default", "")), every.get(("user", user.subject))
-        )
-        limits = [(("user", user.subject), own, [user.id])]
-        if user.group and ("group", user.group) in every:
-            limits.append((("group", user.group), every["group", user.group], members[user.group]))
-        reasons = []
-        for key, quota, ids in limits:
-            before = takes.get(key) or db.quotas.add_up(
-                held[user_id] for user_id in ids if user_id in held
-            )
-            takes[key] = before
-            reasons += permissions.over(order, quota, before.gpus, before.memory_gb, before.cpus)
-        if reasons:
-            found[one.id] = f"your quota: {reasons[0]}"
-        else:
-            for key, _, _ in limits:
-                takes[key] = takes[key].plus(order.gpus, order.memory_gb, order.cpus)
-    return found
-
-
-def serve(portal: Portal, tx: Tx) -> list[Deployment]:
+def advance(portal: Portal, tx: Tx) -> list[Deployment]:
     """Start everybody in the queue who can, update the others' places, end what became impossible.
 
     Returns those that start, as they were while they waited.
     """
     db.serialize_writers(tx)
     now, started = portal.now(), []
-    for one, refusal in barred(portal, tx):
-        _fail(
-            tx, one, {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}, now
-        )
-    for one, verdict in verdicts(portal, tx):
-        if verdict.placement is not None:
-            db.deployments.update(
-                tx, one.id, updated_at=now, **grant(tx, one.id, verdict.placement, now)
-            )
-            db.audit.append(
-                tx,
-                now,
-                "worker",
-                f"deployment.{State.PENDING}",
-                f"deployment:{one.id}",
-                vm=verdict.placement.vm.name,
-                gpus=list(verdict.placement.gpus),
-            )
-            started.append(one)
-        elif _hopeless(portal, one, verdict):
-            _give_up(tx, one, verdict, now)
+    for waiter, refusal in blocked(portal, tx):
+        _fail(tx, waiter, Failure(refusal.code, refusal.message, refusal.hint), now)
+    for waiter, decision in decisions(portal, tx):
+        if decision.placement is not None:
+            _start(tx, waiter, decision.placement, now)
+            started.append(waiter)
+        elif _hopeless(portal, waiter, decision):
+            _give_up(tx, waiter, decision, now)
         else:
-            since = None if verdict.possible else one.impossible_since or now
             db.deployments.update(
                 tx,
-                one.id,
-                position=verdict.position,
-                waits_for=verdict.waits_for,
-                impossible_since=since,
+                waiter.id,
+                position=decision.position,
+                waits_for=decision.waits_for,
+                impossible_since=None if decision.possible else waiter.impossible_since or now,
             )
     return started
 
 
-def _give_up(tx: Tx, one: Deployment, verdict: Verdict, now: datetime) -> None:
-    failure = {
-        "code": "no_vm" if verdict.nowhere else "no_room",
-        "message": f"No VM of yours can run this any more. It waited for: {verdict.waits_for}.",
-        "hint": "Ask for less, or ask your administrator.",
-    }
-    _fail(tx, one, failure, now)
-
-
-def barred(portal: Portal, tx: Tx) -> list[tuple[Deployment, Conflict]]:
+def blocked(portal: Portal, tx: Tx) -> list[tuple[Deployment, Conflict]]:
     """Requests whose release may no longer start, and why: they would hold a place for nothing."""
     found = []
-    for one in db.deployments.waiting(tx):
+    for waiter in db.deployments.waiting(tx):
         try:
-            launch_gate.check(portal.settings, one.release, portal.now())
+            launch_gate.check(portal.settings, waiter.release, portal.now())
         except Conflict as refusal:
-            found.append((one, refusal))
+            found.append((waiter, refusal))
     return found
 
 
-def _fail(tx: Tx, one: Deployment, failure: dict[str, str], now: datetime) -> None:
-    db.deployments.update(
-        tx, one.id, state=State.FAILED, failure=failure, slot=None, updated_at=now, **NOBODY_WAITS
-    )
-    db.leases.release(tx, one.id, now)
-    db.audit.append(
-        tx, now, "worker", f"deployment.{State.FAILED}", f"deployment:{one.id}", failure=failure
-    )
-
-
-def grant(tx: Tx, deployment_id: str, placed: Placement, now: datetime) -> dict[str, Any]:
-    """Lease what was placed; returns the columns of a deployment that starts there."""
-    db.leases.acquire(tx, db.leases.GPU, placed.gpus, deployment_id, now)
-    db.leases.acquire(tx, db.leases.COMPUTE, [deployment_id], deployment_id, now)
+def starting(placed: Placement) -> DeploymentColumns:
+    """The columns of a deployment that starts where it was placed."""
     return {
         "state": State.PENDING,
         "vm_id": placed.vm.id,
         "gpu_uuids": list(placed.gpus),
-        **NOBODY_WAITS,
+        **NOT_WAITING,
     }
 
 
-def order_of(deployment: Deployment) -> Order:
-    """The order that a deployment was."""
-    return Order(
-        deployment.release.image,
-        deployment.name,
-        deployment.gpus,
-        deployment.memory_gb,
-        deployment.cpus,
-        deployment.gpu_model,
-        deployment.ssh,
+def waiting(decision: Decision, now: datetime) -> DeploymentColumns:
+    """The columns of a deployment that joins the queue."""
+    return {
+        "state": State.WAITING,
+        "waiting_since": now,
+        "waits_for": decision.waits_for,
+        "position": decision.position,
+        "impossible_since": None,
+    }
+
+
+def lease(tx: Tx, deployment_id: str, placed: Placement, now: datetime) -> None:
+    """Lease the GPUs, and the share of memory and CPUs, of a deployment that starts."""
+    db.leases.acquire(tx, db.leases.GPU, placed.gpus, deployment_id, now)
+    db.leases.acquire(tx, db.leases.COMPUTE, [deployment_id], deployment_id, now)
+
+
+def _start(tx: Tx, waiter: Deployment, placed: Placement, now: datetime) -> None:
+    lease(tx, waiter.id, placed, now)
+    columns: DeploymentColumns = {**starting(placed), "updated_at": now}
+    db.deployments.update(tx, waiter.id, **columns)
+    db.audit.append(
+        tx,
+        now,
+        "worker",
+        f"deployment.{State.PENDING}",
+        f"deployment:{waiter.id}",
+        vm=placed.vm.name,
+        gpus=list(placed.gpus),
     )
+
+
+def _give_up(tx: Tx, waiter: Deployment, decision: Decision, now: datetime) -> None:
+    failure = Failure(
+        "no_vm" if decision.nowhere else "no_room",
+        f"No VM of yours can run this any more. It waited for: {decision.waits_for}.",
+        "Ask for less, or ask your administrator.",
+    )
+    _fail(tx, waiter, failure, now)
+
+
+def _fail(tx: Tx, waiter: Deployment, failure: Failure, now: datetime) -> None:
+    columns: DeploymentColumns = {
+        "state": State.FAILED,
+        "failure": vars(failure),
+        "slot": None,
+        "updated_at": now,
+        **NOT_WAITING,
+    }
+    db.deployments.update(tx, waiter.id, **columns)
+    db.leases.release(tx, waiter.id, now)
+    action, subject = f"deployment.{State.FAILED}", f"deployment:{waiter.id}"
+    db.audit.append(tx, now, "worker", action, subject, failure=vars(failure))
 
 
 def _need(portal: Portal, order: Order) -> Need:
     image = portal.catalog.get(order.image)
     driver = image.min_driver if image is not None and order.gpus else ""
-    return Need(order.memory_gb, order.cpus, order.gpus, order.gpu_model, driver)
+    return Need(order.gpus, order.memory_gb, order.cpus, model=order.gpu_model, min_driver=driver)
 
 
-def _queue(
-    portal: Portal, here: Floor, waiting: Sequence[Deployment], homes: Mapping[int, frozenset[int]]
+def _requests(
+    portal: Portal, fleet: Fleet, waiting: Sequence[Deployment], homes: Homes
 ) -> tuple[list[Waiting], dict[str, list[int]]]:
-    requests, reach = [], {}
-    for one in waiting:
-        name, vms = here.reach(one.owner, one.vm)
-        reach[name] = vms
-        requests.append(
-            Waiting(
-                one.id, _need(portal, order_of(one)), name, homes.get(one.owner.id, frozenset())
-            )
-        )
-    return requests, reach
+    """The queue as values, and the sets of VMs that they name."""
+    requests, eligible = [], {}
+    for deployment in waiting:
+        name, vms = fleet.eligible(deployment.owner, deployment.vm)
+        eligible[name] = vms
+        home = homes.get(deployment.owner.id, frozenset())
+        requests.append(Waiting(deployment.id, _need(portal, deployment.order), name, home))
+    return requests, eligible

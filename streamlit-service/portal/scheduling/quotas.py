@@ -2,135 +2,222 @@
 
 from __future__ import annotations
 
-import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from portal import db
+from portal import db, users
 from portal.context import Portal
-from portal.core.errors import Invalid, NotFound
-from portal.core.models import Order, Quota, User
-from portal.db.connection import Tx
+from portal.core.errors import Forbidden, Invalid
+from portal.core.models import Actor, Deployment, Order, User
+from portal.core.resources import DEPLOYMENTS, NO_LIMITS, NOTHING, Amount, Quota, Resources
+from portal.core.settings import Settings
+from portal.db import Tx
 from portal.users import permissions
-from portal.users.permissions import YOU, Allowance
 
+YOU = "you"
 DEFAULT, GROUP, USER = "default", "group", "user"
-UNLIMITED = 10**9
-MOST = 10**6
-GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,59}")
+MAX_LIMIT = 10**6
+Rows = Mapping[tuple[str, str], Quota]
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What somebody may hold in all, and what of it is taken.
+
+    `whose` is "you" or the group's name.
+    """
+
+    whose: str
+    limits: Resources
+    held: Resources = NOTHING
+
+    @property
+    def left(self) -> Resources:
+        """What may still be asked for, never below 0 (a quota may be lowered below use)."""
+        return (self.limits - self.held).floored()
+
+    def exceeded_by(self, asked: Resources) -> Iterator[tuple[Amount, float, float]]:
+        """(amount, asked for, left) of whatever is over the quota: the one rule for that."""
+        return asked.shortfall(self.left)
+
+
+def limits_of(settings: Settings, default: Quota | None, own: Quota | None) -> Resources:
+    """A user's limits: their own row, then the default row, then the settings."""
+    base = Resources(
+        settings.max_gpus, settings.max_memory_gb, settings.max_cpus, settings.max_deployments
+    )
+    return (own or Quota()).over((default or Quota()).over(base))
 
 
 def allowance(portal: Portal, tx: Tx, user: User) -> Allowance:
     """The user's limits and what they hold."""
-    quota = permissions.quota_of(
-        portal.settings, db.quotas.get(tx, DEFAULT, ""), db.quotas.get(tx, USER, user.subject)
-    )
-    held = db.quotas.held_by_user(tx, user.id)
-    return _allowance(YOU, quota, held)
+    default, own = db.quotas.get(tx, DEFAULT, ""), db.quotas.get(tx, USER, user.subject)
+    limits = limits_of(portal.settings, default, own)
+    return Allowance(YOU, limits, db.quotas.held_by_user(tx, user.id))
 
 
 def group_allowance(tx: Tx, group: str) -> Allowance | None:
     """What a group's members share and hold; None for no group. Without a row there is no limit."""
     if not group:
         return None
-    return _allowance(
-        group, db.quotas.get(tx, GROUP, group) or Quota(), db.quotas.held_by_group(tx, group)
-    )
+    limits = (db.quotas.get(tx, GROUP, group) or Quota()).over(NO_LIMITS)
+    return Allowance(group, limits, db.quotas.held_by_group(tx, group))
 
 
-def left(portal: Portal, tx: Tx, user: User) -> dict[str, float]:
+def allowances(portal: Portal, user: User) -> tuple[Allowance, Allowance | None]:
+    """The user's own, and their group's if they are in one."""
+    with portal.database.reading() as tx:
+        return allowance(portal, tx, user), group_allowance(tx, user.group)
+
+
+def left(portal: Portal, tx: Tx, user: User) -> Resources:
     """What the user may still ask for: the smaller of their own and their group's."""
-    every = [
-        one
-        for one in (allowance(portal, tx, user), group_allowance(tx, user.group))
-        if one is not None
-    ]
-    return {kind: min(one.left(kind) for one in every) for kind in ("gpus", "memory_gb", "cpus")}
-
-
-def _allowance(whose: str, quota: Quota, held: db.quotas.Held) -> Allowance:
-    return Allowance(
-        whose,
-        UNLIMITED if quota.gpus is None else quota.gpus,
-        UNLIMITED if quota.memory_gb is None else quota.memory_gb,
-        UNLIMITED if quota.cpus is None else quota.cpus,
-        UNLIMITED if quota.deployments is None else quota.deployments,
-        held.gpus,
-        held.memory_gb,
-        held.cpus,
-        held.deployments,
-    )
+    own, group = allowance(portal, tx, user), group_allowance(tx, user.group)
+    return own.left.capped(group.left) if group else own.left
 
 
 def check(portal: Portal, tx: Tx, user: User, order: Order, *, new: bool) -> None:
     """Raise Forbidden when the order goes over the user's or their group's limits.
 
-    Call in the transaction that reserves (invariant 2). `new` is False when a stopped deployment,
-    which counts already, starts again.
+    Call in the transaction that reserves. `new` is False when a stopped deployment, which counts
+    already, starts again.
     """
-    for one in (allowance(portal, tx, user), group_allowance(tx, user.group)):
-        if one is not None:
-            permissions.check_quota(order, one, new=new)
+    for limit in (allowance(portal, tx, user), group_allowance(tx, user.group)):
+        if limit is not None:
+            check_allowance(order, limit, new=new)
 
 
-def set_quota(portal: Portal, actor: User | str, scope: str, key: str, value: Quota | None) -> None:
-    """Set or take away a limit.
+def check_allowance(order: Order, allowance: Allowance, *, new: bool = True) -> None:
+    """Raise Forbidden when the order and what is held already are more than is allowed."""
+    asked = order.resources + Resources(deployments=1 if new else 0)
+    for amount, wanted, left in allowance.exceeded_by(asked):
+        raise _over(allowance, amount, wanted, left)
 
-    Lowering it below use ends nothing; it only refuses what comes next.
+
+def _over(allowance: Allowance, amount: Amount, asked: float, left: float) -> Forbidden:
+    whose = allowance.whose
+    may = "you may use" if whose == YOU else f"group {whose} may use"
+    if amount is DEPLOYMENTS:
+        have = "You have" if whose == YOU else f"Group {whose} has"
+        held = allowance.held.deployments
+        return Forbidden(
+            "too_many_deployments",
+            f"{have} {held:g} containers, which is as many as {may}.",
+            "Remove one that is no longer needed.",
+        )
+    unit, limit = amount.unit, amount.of(allowance.limits)
+    hint = f"Ask for {left:g}{unit} or less, or stop another container."
+    return Forbidden(
+        f"over_{amount.name}",
+        f"{amount.noun}: {asked:g}{unit} is more than the {left:g}{unit} left of the"
+        f" {limit:g}{unit} {may}.",
+        hint if left else "Stop another container.",
+    )
+
+
+def over_quota(portal: Portal, tx: Tx, waiting: Sequence[Deployment]) -> dict[str, str]:
+    """Who in the queue would go over a quota by starting, in its order, with the words for it.
+
+    Quotas can be lowered while people wait.
     """
+    rows, running = db.quotas.all_quotas(tx), db.quotas.held_by_everybody(tx)
+    members: dict[str, list[int]] = defaultdict(list)
+    for user in db.users.all_users(tx):
+        members[user.group].append(user.id)
+    held: dict[tuple[str, str], Resources] = {}
+    reasons: dict[str, str] = {}
+    for deployment in waiting:
+        scopes = _scopes(portal.settings, rows, deployment.owner)
+        exceeded = ""
+        for key, limits in scopes:
+            ids = members[key[1]] if key[0] == GROUP else [deployment.owner.id]
+            held.setdefault(key, sum((running.get(i, NOTHING) for i in ids), NOTHING))
+            limit = Allowance(key[1], limits, held[key])
+            exceeded = exceeded or _waits_for_quota(limit, deployment.resources)
+        if exceeded:
+            reasons[deployment.id] = f"your quota: {exceeded}"
+            continue
+        for key, _ in scopes:
+            held[key] += deployment.resources
+    return reasons
+
+
+def _scopes(settings: Settings, rows: Rows, user: User) -> list[tuple[tuple[str, str], Resources]]:
+    """(scope and key, limits) of everything that limits a user."""
+    own = (USER, user.subject)
+    found = [(own, limits_of(settings, rows.get((DEFAULT, "")), rows.get(own)))]
+    group = (GROUP, user.group)
+    if user.group and group in rows:
+        found.append((group, rows[group].over(NO_LIMITS)))
+    return found
+
+
+def _waits_for_quota(allowance: Allowance, asked: Resources) -> str:
+    for amount, wanted, _ in allowance.exceeded_by(asked):
+        noun = "GB of memory" if amount.unit else amount.noun
+        limit, held = amount.of(allowance.limits), amount.of(allowance.held)
+        return f"{limit:g} {noun}, {held:g} held, {wanted:g} asked for"
+    return ""
+
+
+def set_quota(portal: Portal, actor: Actor, scope: str, key: str, value: Quota | None) -> None:
+    """Set or take away a limit. Lowering it below use ends nothing; it refuses what comes next."""
     if scope not in (DEFAULT, GROUP, USER) or (scope == DEFAULT) != (key == ""):
         raise Invalid(
             "bad_scope",
             "A quota is for the default, a group or a user.",
             "Name the group or the user.",
         )
-    # NaN too.
-    if value is not None and any(
-        a is not None and not 0 <= a <= MOST for a in vars(value).values()
-    ):
+    if value is not None and not value.is_valid(MAX_LIMIT):
         raise Invalid(
             "bad_quota",
-            f"A limit is a number from 0 to {MOST}.",
+            f"A limit is a number from 0 to {MAX_LIMIT}.",
             "Or leave it out: no limit of its own.",
         )
     if scope == GROUP:
-        check_group(key)
-    who, now = permissions.acting(actor), portal.now()
+        users.check_group_name(key)
+    who, now = permissions.administrator(actor), portal.now()
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
-        if scope == USER and db.users.by_subject(tx, key) is None:
-            raise NotFound(
-                "no_such_user", f"No user {key} is known.", "They appear once they have signed in."
-            )
+        if scope == USER:
+            users.known(tx, key)
         db.quotas.put(tx, scope, key, value)
         details = vars(value) if value is not None else {"deleted": True}
         db.audit.append(tx, now, who, "quota.set", f"quota:{scope}:{key}", **details)
 
 
-def check_group(name: str) -> None:
-    """Raise Invalid unless this can be a group's name, and with it a pool's."""
-    if not GROUP_NAME.fullmatch(name):
-        raise Invalid(
-            "bad_group",
-            f"{name[:60]!r} is no group name.",
-            "Use small letters, digits, dots, hyphens, _.",
-        )
+def all_quotas(portal: Portal, actor: Actor) -> Rows:
+    """Every quota row by (scope, key), for administrators."""
+    permissions.administrator(actor)
+    with portal.database.reading() as tx:
+        return db.quotas.all_quotas(tx)
 
 
-def set_group(portal: Portal, actor: User | str, subject: str, group: str) -> None:
-    """Put a user into a group, "" for none."""
-    if group:
-        check_group(group)
-    who, now = permissions.acting(actor), portal.now()
-    with portal.database.transaction() as tx:
-        db.serialize_writers(tx)
-        user = db.users.by_subject(tx, subject)
-        if user is None:
-            raise NotFound(
-                "no_such_user",
-                f"No user {subject} is known.",
-                "They appear once they have signed in.",
+def everybody(portal: Portal, actor: Actor) -> list[tuple[User, Allowance]]:
+    """Every user with their limits and what they hold, for administrators."""
+    permissions.administrator(actor)
+    with portal.database.reading() as tx:
+        rows, held = db.quotas.all_quotas(tx), db.quotas.held_or_waited_for(tx)
+        default = rows.get((DEFAULT, ""))
+        return [
+            (
+                user,
+                Allowance(
+                    YOU,
+                    limits_of(portal.settings, default, rows.get((USER, user.subject))),
+                    held.get(user.id, NOTHING),
+                ),
             )
-        db.users.update(tx, user.id, group=group)
-        db.audit.append(
-            tx, now, who, "user.group", f"user:{subject}", before=user.group, after=group
-        )
-    portal.wake()
+            for user in db.users.all_users(tx)
+        ]
+
+
+def groups(portal: Portal, actor: Actor) -> dict[str, Allowance]:
+    """Every group that has members or a quota, with what its members share and hold."""
+    permissions.administrator(actor)
+    with portal.database.reading() as tx:
+        names = {user.group for user in db.users.all_users(tx)} - {""}
+        names |= {key for scope, key in db.quotas.all_quotas(tx) if scope == GROUP}
+        shared = {name: group_allowance(tx, name) for name in sorted(names)}
+    return {name: limit for name, limit in shared.items() if limit is not None}

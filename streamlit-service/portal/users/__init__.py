@@ -1,5 +1,21 @@
 """People: who they are, what they may do, their SSH keys and their usage."""
 
-from portal.users.service import add_key, remove_key, set_role, user_of
+from portal.users.service import (
+    add_key,
+    check_group_name,
+    known,
+    remove_key,
+    set_group,
+    set_role,
+    user_of,
+)
 
-__all__ = ["add_key", "remove_key", "set_role", "user_of"]
+__all__ = [
+    "add_key",
+    "check_group_name",
+    "known",
+    "remove_key",
+    "set_group",
+    "set_role",
+    "user_of",
+]

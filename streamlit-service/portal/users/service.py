@@ -1,24 +1,26 @@
-"""From an Identity to a User: known, or created at first sight with the next port range."""
+"""From an Identity to a User: known, or created at first sign-in with the next port range."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from portal import db
 from portal.context import Portal
-from portal.core.errors import Conflict, NotFound
-from portal.core.models import Identity, Role, SshKey, User
+from portal.core.errors import Conflict, Invalid, NotFound
+from portal.core.models import Actor, Identity, Role, SshKey, User
 from portal.db.connection import Tx
 from portal.users import permissions, ssh_keys
 
-MOST_KEYS = 10
+MAX_KEYS = 10
+GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,59}")
 
 
 def user_of(portal: Portal, identity: Identity) -> User:
-    """The user that this identity is; first sight creates it and records so."""
+    """The user that this identity is; the first sign-in creates it and records so."""
     with portal.database.reading() as tx:
         user = db.users.by_subject(tx, identity.subject)
-    user = user or _first_sight(portal, identity)
+    user = user or _first_sign_in(portal, identity)
     return (
         user
         if identity.ssh_key == user.certificate_key
@@ -42,17 +44,46 @@ def _new_card(portal: Portal, user: User, key: str) -> User:
     return replace(user, certificate_key=key)
 
 
-def set_role(portal: Portal, actor: User | str, subject: str, role: Role) -> None:
-    """Change what a user is. Raises NotFound for somebody who never signed in."""
-    who = permissions.acting(actor)
+def known(tx: Tx, subject: str) -> User:
+    """The user with this subject. NotFound for somebody who never signed in."""
+    user = db.users.by_subject(tx, subject)
+    if user is None:
+        raise NotFound(
+            "no_such_user", f"No user {subject} is known.", "They appear once they have signed in."
+        )
+    return user
+
+
+def check_group_name(name: str) -> None:
+    """Raise Invalid unless this can be a group's name, and with it a pool's."""
+    if not GROUP_NAME.fullmatch(name):
+        raise Invalid(
+            "bad_group",
+            f"{name[:60]!r} is no group name.",
+            "Use small letters, digits, dots, hyphens, _.",
+        )
+
+
+def set_group(portal: Portal, actor: Actor, subject: str, group: str) -> None:
+    """Put a user into a group, "" for none."""
+    if group:
+        check_group_name(group)
+    who, now = permissions.administrator(actor), portal.now()
     with portal.database.transaction() as tx:
-        user = db.users.by_subject(tx, subject)
-        if user is None:
-            raise NotFound(
-                "no_such_user",
-                f"No user {subject} is known.",
-                "They appear once they have signed in.",
-            )
+        db.serialize_writers(tx)
+        user = known(tx, subject)
+        db.users.update(tx, user.id, group=group)
+        db.audit.append(
+            tx, now, who, "user.group", f"user:{subject}", before=user.group, after=group
+        )
+    portal.wake()
+
+
+def set_role(portal: Portal, actor: Actor, subject: str, role: Role) -> None:
+    """Change what a user is. Raises NotFound for somebody who never signed in."""
+    who = permissions.administrator(actor)
+    with portal.database.transaction() as tx:
+        user = known(tx, subject)
         db.users.update(tx, user.id, role=role)
         db.audit.append(
             tx, portal.now(), who, "user.role", f"user:{subject}", role=role, before=user.role
@@ -68,9 +99,9 @@ def add_key(portal: Portal, user: User, name: str, text: str) -> User:
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         now = _reread(tx, user)
-        if len(now.ssh_keys) >= MOST_KEYS:
+        if len(now.ssh_keys) >= MAX_KEYS:
             raise Conflict(
-                "too_many_keys", f"You have {MOST_KEYS} keys, the most there may be.", "Remove one."
+                "too_many_keys", f"You have {MAX_KEYS} keys, the most there may be.", "Remove one."
             )
         if key.key in {now.certificate_key, *(one.key for one in now.ssh_keys)}:
             raise Conflict(
@@ -118,13 +149,13 @@ def _put_keys(
     return replace(user, ssh_keys=keys)
 
 
-def _first_sight(portal: Portal, identity: Identity) -> User:
+def _first_sign_in(portal: Portal, identity: Identity) -> User:
     keys = {key.lower() for key in (identity.edipi, identity.upn) if key}
     role = Role.CURATOR if keys & portal.settings.curator_keys else Role.USER
     role = Role.ADMIN if keys & portal.settings.admin_keys else role
     now = portal.now()
     with portal.database.transaction() as tx:
-        db.serialize_writers(tx)  # two first sights must not be given the same ports
+        db.serialize_writers(tx)  # two first sign-ins must not be given the same ports
         known = db.users.by_subject(tx, identity.subject)  # another request may have been faster
         if known:
             return known

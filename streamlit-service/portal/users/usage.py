@@ -49,7 +49,7 @@ def report(
     Raises Forbidden for everybody's usage without the role, Invalid for a period that is none.
     """
     if everybody:
-        permissions.check_admin(user)
+        permissions.administrator(user)
     now = portal.now()
     if not since < until or until - since > MAX_PERIOD:
         raise Invalid(

@@ -1,4 +1,4 @@
-"""What people see of the GPUs: what they may choose from, and every GPU as a tile."""
+"""What people see of the GPUs: what they may choose from, and every GPU with who holds it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from portal import db
 from portal.context import Portal
 from portal.core.models import Deployment, Gpu, GpuState, Role, User, Vm
+from portal.core.resources import CPUS, MEMORY, Resources
 from portal.scheduling import admission, placement, quotas
 from portal.scheduling.placement import UNKNOWN_SIZE
 from portal.users import permissions
@@ -33,7 +34,7 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Tile:
+class GpuStatus:
     """One GPU. `holder` names the person for administrators; for others only themselves."""
 
     vm: Vm
@@ -46,49 +47,45 @@ class Tile:
 def offers(portal: Portal, user: User) -> list[Offer]:
     """The models on the VMs that the user may use, most free first."""
     with portal.database.reading() as tx:
-        floor = admission.floor(tx)
+        fleet = admission.read_fleet(tx)
     free: dict[str, int] = defaultdict(int)
     most: dict[str, int] = defaultdict(int)
-    for vm_id in floor.reach(user, None)[1]:
-        room = floor.rooms[vm_id]
-        for model, count in room.working.items():
+    for vm_id in fleet.eligible(user, None)[1]:
+        capacity = fleet.capacities[vm_id]
+        for model, count in capacity.working.items():
             most[model] = max(most[model], count)
-            free[model] += len(room.free.get(model, ())) if placement.open_now(room) else 0
+            free[model] += len(capacity.free.get(model, ())) if placement.open_now(capacity) else 0
     return sorted(
         (Offer(model, free[model], most[model]) for model in most), key=lambda o: (-o.free, o.model)
     )
 
 
 @dataclass(frozen=True)
-class Reach:
+class OrderLimits:
     """The most one container could have: what is left of the quotas, and the biggest VM's size."""
 
-    gpus: float
-    memory_gb: float
-    cpus: float
+    most: Resources
     short: str
     """Which quota has nothing left, in words; "" when an order can be made."""
 
 
-def reach(portal: Portal, user: User) -> Reach:
+def order_limits(portal: Portal, user: User) -> OrderLimits:
     """What an order form may offer."""
     with portal.database.reading() as tx:
         left = quotas.left(portal, tx, user)
-        vms = placement.candidates(db.vms.all_vms(tx), user)
-    memory = min(
-        left["memory_gb"], max((vm.memory_gb or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE)
+        vms = permissions.eligible_vms(db.vms.all_vms(tx), user)
+    biggest = Resources(
+        gpus=UNKNOWN_SIZE,
+        memory_gb=max((vm.memory_gb or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE),
+        cpus=max((vm.cpus or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE),
     )
-    cpus = min(left["cpus"], max((vm.cpus or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE))
-    needed = {
-        "memory": (left["memory_gb"], permissions.MIN_MEMORY_GB),
-        "CPUs": (left["cpus"], permissions.MIN_CPUS),
-    }
-    short = next((noun for noun, (amount, least) in needed.items() if amount < least), "")
-    return Reach(left["gpus"], memory, cpus, short)
+    needed = {"memory": MEMORY, "CPUs": CPUS}
+    short = [noun for noun, amount in needed.items() if amount.of(left) < amount.minimum]
+    return OrderLimits(left.capped(biggest), short[0] if short else "")
 
 
 def lost_gpus(portal: Portal, deployment: Deployment) -> int:
-    """How many of its GPUs the VM no longer reports, or reports as ill."""
+    """How many of its GPUs the VM no longer reports, or reports as unhealthy."""
     if not deployment.gpu_uuids or deployment.vm is None:
         return 0
     with portal.database.reading() as tx:
@@ -98,7 +95,7 @@ def lost_gpus(portal: Portal, deployment: Deployment) -> int:
     )
 
 
-def tiles(portal: Portal, user: User) -> list[Tile]:
+def overview(portal: Portal, user: User) -> list[GpuStatus]:
     """Every GPU of the VMs that the user may use; of all VMs for an administrator.
 
     By VM and index.
@@ -112,17 +109,19 @@ def tiles(portal: Portal, user: User) -> list[Tile]:
     mine = [vm for vm in vms if vm.id in held]
     shown = {
         vm.id: vm
-        for vm in (vms if user.role is Role.ADMIN else [*placement.candidates(vms, user), *mine])
+        for vm in (
+            vms if user.role is Role.ADMIN else [*permissions.eligible_vms(vms, user), *mine]
+        )
     }
     found = [
-        _tile(shown[gpu.vm_id], gpu, live.get(holders.get(gpu.uuid, "")), user)
+        _status(shown[gpu.vm_id], gpu, live.get(holders.get(gpu.uuid, "")), user)
         for gpu in gpus
         if gpu.vm_id in shown
     ]
-    return sorted(found, key=lambda tile: (tile.vm.name, tile.gpu.index, tile.gpu.uuid))
+    return sorted(found, key=lambda each: (each.vm.name, each.gpu.index, each.gpu.uuid))
 
 
-def _tile(vm: Vm, gpu: Gpu, deployment: Deployment | None, user: User) -> Tile:
+def _status(vm: Vm, gpu: Gpu, deployment: Deployment | None, user: User) -> GpuStatus:
     mine = deployment is not None and deployment.owner.id == user.id
     told = mine or user.role is Role.ADMIN
     if gpu.state is not GpuState.OK or not vm.reachable:
@@ -132,4 +131,4 @@ def _tile(vm: Vm, gpu: Gpu, deployment: Deployment | None, user: User) -> Tile:
     else:
         hold = Hold.YOURS if mine else Hold.TAKEN
     holder = deployment.owner.display_name if deployment is not None and told else ""
-    return Tile(vm, gpu, hold, holder, deployment if told else None)
+    return GpuStatus(vm, gpu, hold, holder, deployment if told else None)

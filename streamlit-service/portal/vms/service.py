@@ -1,29 +1,29 @@
-"""VMs: add them, and record what probes saw. Probing itself is the reconciler's."""
+"""User VMs: add, assign, drain and remove them; who may use which."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from portal import db
+from portal import db, users
 from portal.context import Portal
-from portal.core.engine import EngineInfo, GpuReport, VmReport
 from portal.core.errors import Conflict, Invalid, NotFound
-from portal.core.models import Gpu, GpuState, User, Vm, VmState
-from portal.scheduling import admission, quotas
-from portal.scheduling.placement import SHARED_POOL
+from portal.core.models import Actor, User, Vm, VmState
+from portal.db import Tx
+from portal.db.columns import VmColumns
+from portal.scheduling import admission
 from portal.users import permissions
-from portal.vms import health as vm_health
+from portal.users.permissions import SHARED_POOL
 
 VM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 
 
 def add(
     portal: Portal,
-    actor: User | str,
+    actor: Actor,
     name: str,
     engine_url: str,
     address: str,
@@ -49,12 +49,12 @@ def add(
             "The engine must be unix:///path or ssh://user@host[:port].",
             "See the guide.",
         )
-    who = permissions.acting(actor)
+    who = permissions.administrator(actor)
     _check_address(address)
-    quotas.check_group(pool)
+    users.check_group_name(pool)
     now = portal.now()
     with portal.database.transaction() as tx:
-        owner_id = _owner_id(tx, owner)
+        owner_id = users.known(tx, owner).id if owner is not None else None
         known = db.vms.by_name(tx, name)
         if known and (known.engine_url, known.address, known.owner_id, known.pool) == (
             engine_url,
@@ -98,14 +98,14 @@ def add(
 
 def set_up(
     portal: Portal,
-    actor: User | str,
+    actor: Actor,
     name: str,
     engine_url: str,
     address: str | None,
     owner: str | None,
     pool: str | None,
 ) -> Vm:
-    """Add a VM that is NEW until it is proven.
+    """Add a VM that is NEW until it is verified.
 
     One that is known keeps address, owner and pool where none is given.
     """
@@ -120,6 +120,47 @@ def set_up(
             "no_address", f"{name} is new, and its address is not given.", "Give it with --address."
         )
     return add(portal, actor, name, engine_url, address, owner, pool or SHARED_POOL, VmState.NEW)
+
+
+@dataclass(frozen=True)
+class VmUse:
+    """A VM with its owner's name and subject, and what is held of it."""
+
+    vm: Vm
+    owner: User | None
+    containers: int
+    gpus: int
+    leased_gpus: int
+    held_memory_gb: float
+
+
+def fleet(portal: Portal, actor: Actor) -> list[VmUse]:
+    """Every VM and what is held of it, for administrators."""
+    permissions.administrator(actor)
+    with portal.database.reading() as tx:
+        vms, owners = db.vms.all_vms(tx), {user.id: user for user in db.users.all_users(tx)}
+        live = Counter(one.vm.id for one in db.deployments.live(tx) if one.vm is not None)
+        gpus, leased = db.gpus.all_gpus(tx), db.leases.gpus(tx)
+        memory = db.leases.memory_by_vm(tx)
+    all_gpus = Counter(gpu.vm_id for gpu in gpus)
+    leased_gpus = Counter(gpu.vm_id for gpu in gpus if gpu.uuid in leased)
+    return [
+        VmUse(
+            vm,
+            owners.get(vm.owner_id or 0),
+            live[vm.id],
+            all_gpus[vm.id],
+            leased_gpus[vm.id],
+            memory.get(vm.id, 0.0),
+        )
+        for vm in vms
+    ]
+
+
+def eligible(portal: Portal, user: User) -> list[Vm]:
+    """The VMs that a user may use."""
+    with portal.database.reading() as tx:
+        return permissions.eligible_vms(db.vms.all_vms(tx), user)
 
 
 def _check_address(address: str) -> None:
@@ -137,34 +178,33 @@ def _check_address(address: str) -> None:
 
 
 def assign(
-    portal: Portal,
-    actor: User | str,
-    name: str,
-    *,
-    owner: str | None = None,
-    pool: str = SHARED_POOL,
+    portal: Portal, actor: Actor, name: str, *, owner: str | None = None, pool: str = SHARED_POOL
 ) -> Vm:
     """Dedicate a VM to a user (by subject), or put it into a pool. What runs on it goes on."""
-    quotas.check_group(pool)
-    return _change(portal, actor, name, "assigned", owner=owner, pool=pool)
+    users.check_group_name(pool)
+
+    def columns(tx: Tx) -> VmColumns:
+        return {"owner_id": users.known(tx, owner).id if owner is not None else None, "pool": pool}
+
+    return _change(portal, actor, name, "assigned", columns, owner=owner, pool=pool)
 
 
-def drain(portal: Portal, actor: User | str, name: str) -> Vm:
-    """No new containers on it; what runs goes on. Undone by activate()."""
-    return _change(portal, actor, name, "drained", state=VmState.DRAINING)
+def drain(portal: Portal, actor: Actor, name: str) -> Vm:
+    """Let no new containers start on it; what runs goes on. Undone by activate()."""
+    return _set_state(portal, actor, name, "drained", VmState.DRAINING)
 
 
-def activate(portal: Portal, actor: User | str, name: str) -> Vm:
+def activate(portal: Portal, actor: Actor, name: str) -> Vm:
     """It takes new containers, for the first time or again."""
-    return _change(portal, actor, name, "activated", state=VmState.ACTIVE)
+    return _set_state(portal, actor, name, "activated", VmState.ACTIVE)
 
 
-def remove(portal: Portal, actor: User | str, name: str) -> None:
+def remove(portal: Portal, actor: Actor, name: str) -> None:
     """Take a VM out of the fleet.
 
     Conflict while containers live on it; stopped ones lose their place there.
     """
-    permissions.acting(actor)
+    permissions.administrator(actor)
     with portal.database.reading() as tx:
         vm = _known(tx, name)
         live = [one for one in db.deployments.live(tx) if one.vm is not None and one.vm.id == vm.id]
@@ -175,172 +215,41 @@ def remove(portal: Portal, actor: User | str, name: str) -> None:
             f"{len(live)} of {name}'s containers are running: {names}.",
             "Drain it, and wait or stop them first.",
         )
-    _change(portal, actor, name, "removed", state=VmState.REMOVED)
+    _set_state(portal, actor, name, "removed", VmState.REMOVED)
 
 
-def _change(portal: Portal, actor: User | str, name: str, what: str, **values: Any) -> Vm:
+def _set_state(portal: Portal, actor: Actor, name: str, what: str, state: VmState) -> Vm:
+    return _change(portal, actor, name, what, lambda _: {"state": state}, state=state)
+
+
+def _change(
+    portal: Portal,
+    actor: Actor,
+    name: str,
+    what: str,
+    columns: Callable[[Tx], VmColumns],
+    **details: str | None,
+) -> Vm:
     """Change a VM and audit it; then nobody may wait for what can no longer come."""
-    who, now = permissions.acting(actor), portal.now()
+    who, now = permissions.administrator(actor), portal.now()
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         vm = _known(tx, name)
-        details = dict(values)
-        if "owner" in values:
-            values["owner_id"] = _owner_id(tx, values.pop("owner"))
-        if values.get("state") is VmState.REMOVED:
+        changes = columns(tx)
+        if changes.get("state") is VmState.REMOVED:
             db.vms.remove(tx, vm.id)
         else:
-            db.vms.update(tx, vm.id, **values)
+            db.vms.update(tx, vm.id, **changes)
         db.audit.append(tx, now, who, f"vm.{what}", f"vm:{name}", **details)
-        admission.serve(portal, tx)
+        admission.advance(portal, tx)
     portal.wake()
-    return replace(vm, **values)
+    return replace(vm, **changes)
 
 
-def _known(tx: db.Tx, name: str) -> Vm:
+def _known(tx: Tx, name: str) -> Vm:
     vm = db.vms.by_name(tx, name)
     if vm is None:
         raise NotFound(
             "no_such_vm", f"There is no VM {name[:60]}.", "List the VMs to see their names."
         )
     return vm
-
-
-def _owner_id(tx: db.Tx, subject: str | None) -> int | None:
-    if subject is None:
-        return None
-    user = db.users.by_subject(tx, subject)
-    if user is None:
-        raise NotFound(
-            "no_such_user", f"No user {subject} is known.", "They appear once they have signed in."
-        )
-    return user.id
-
-
-def seen(portal: Portal, vm: Vm, info: EngineInfo) -> None:
-    """Record a probe that was answered; coming back is audited."""
-    now = portal.now()
-    with portal.database.transaction() as tx:
-        db.vms.update(
-            tx,
-            vm.id,
-            reachable=True,
-            error=None,
-            cpus=info.cpus,
-            memory_gb=info.memory_gb,
-            last_seen_at=now,
-        )
-        if vm.last_seen_at and (vm.cpus, vm.memory_gb) != (info.cpus, info.memory_gb):
-            db.audit.append(
-                tx,
-                now,
-                "worker",
-                "vm.resized",
-                f"vm:{vm.name}",
-                cpus=info.cpus,
-                memory_gb=info.memory_gb,
-            )
-        if not vm.reachable:
-            db.audit.append(tx, now, "worker", "vm.reachable", f"vm:{vm.name}", engine=info.version)
-
-
-def checked(portal: Portal, vm: Vm, report: VmReport) -> None:
-    """Record what a VM says of itself; a firewall that changes its mind is audited."""
-    now = portal.now()
-    with portal.database.transaction() as tx:
-        db.vms.update(
-            tx,
-            vm.id,
-            firewall=report.firewall,
-            disk_free_gb=report.disk_free_gb,
-            clock_skew_s=report.clock_skew_s,
-            checked_at=now,
-            synchronised=report.synchronised,
-            ports_reserved=(
-                None
-                if report.reserved_ports is None
-                else vm_health.reserves(report.reserved_ports, portal.settings.served_ports)
-            ),
-        )
-        if report.firewall != vm.firewall:
-            db.audit.append(
-                tx, now, "worker", "vm.firewall", f"vm:{vm.name}", firewall=report.firewall
-            )
-
-
-def saw_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
-    """Record a look at a VM's GPUs. What comes, goes or falls ill is audited; readings are not."""
-    now = portal.now()
-    facts = {
-        "driver": report.driver,
-        "cuda": report.cuda,
-        "gpu_access": report.access,
-        "gpu_problem": report.problem,
-    }
-    changed = False
-    with portal.database.transaction() as tx:
-        known = db.gpus.of_vm(tx, vm.id)
-        if facts != {name: getattr(vm, name) for name in facts}:
-            db.vms.update(tx, vm.id, **facts)
-            db.audit.append(tx, now, "worker", "vm.gpus", f"vm:{vm.name}", **facts)
-        elsewhere = {
-            gpu.uuid
-            for gpu in db.gpus.all_gpus(tx)
-            if gpu.vm_id != vm.id and gpu.state is GpuState.OK
-        }
-        for seen in report.gpus:
-            if seen.uuid in elsewhere:
-                continue  # two VMs name the same GPU (one was cloned, say): the first keeps it
-            gpu = Gpu(
-                vm_id=vm.id, state=GpuState.ILL if seen.problem else GpuState.OK, **vars(seen)
-            )
-            before = known.pop(gpu.uuid, None)
-            if gpu != before:
-                db.gpus.put(tx, gpu)
-            if before is None or before.state is not gpu.state:
-                db.audit.append(
-                    tx,
-                    now,
-                    "worker",
-                    f"gpu.{gpu.state}",
-                    f"gpu:{gpu.uuid}",
-                    vm=vm.name,
-                    model=gpu.model,
-                    problem=gpu.problem,
-                )
-                changed = True
-        _missing(tx, vm, known, now)
-    if changed:
-        portal.wake()  # somebody may wait for what came
-
-
-def _missing(tx: db.Tx, vm: Vm, gone: dict[str, Gpu], now: datetime) -> None:
-    """A leased GPU that vanished is kept, so that people see it; others are forgotten."""
-    leased = db.leases.gpus(tx)
-    for uuid, gpu in gone.items():
-        if uuid not in leased:
-            db.gpus.delete(tx, uuid)
-            db.audit.append(
-                tx, now, "worker", "gpu.gone", f"gpu:{uuid}", vm=vm.name, model=gpu.model
-            )
-        elif gpu.state is not GpuState.MISSING:
-            db.gpus.mark_missing(tx, uuid, f"{vm.name} no longer reports it")
-            db.audit.append(
-                tx,
-                now,
-                "worker",
-                f"gpu.{GpuState.MISSING}",
-                f"gpu:{uuid}",
-                vm=vm.name,
-                model=gpu.model,
-                deployment=leased[uuid],
-            )
-
-
-def lost(portal: Portal, vm: Vm, error: str) -> None:
-    """Record a probe that failed; the first of a row is audited."""
-    now = portal.now()
-    with portal.database.transaction() as tx:
-        db.vms.update(tx, vm.id, reachable=False, error=error[:500])
-        if vm.reachable:
-            db.audit.append(tx, now, "worker", "vm.unreachable", f"vm:{vm.name}", error=error[:500])

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
-from portal import db, deployments
+from portal import deployments
 from portal.context import Portal
 from portal.core.errors import PortalError
 from portal.core.models import Deployment, Order, State
@@ -99,7 +99,7 @@ async def _follow_log(
                 text.rsplit(b"\n", 2)[-2 if text.endswith(b"\n") else -1].split(b" ", 1)[0].decode()
             )
         await asyncio.sleep(LOG_POLL_S)
-        latest = await asyncio.to_thread(_again, services.portal, deployment.id)
+        latest = await asyncio.to_thread(deployments.latest, services.portal, deployment)
         if latest is None or (latest.state in ENDED and not text):
             return
         try:
@@ -126,12 +126,7 @@ async def _follow(portal: Portal, first: Deployment) -> AsyncIterator[str]:
             return
         await asyncio.sleep(EVENT_POLL_S)
         quiet += EVENT_POLL_S
-        latest = await asyncio.to_thread(_again, portal, latest.id)
-
-
-def _again(portal: Portal, deployment_id: str) -> Deployment | None:
-    with portal.database.reading() as tx:
-        return db.deployments.by_id(tx, deployment_id)
+        latest = await asyncio.to_thread(deployments.latest, portal, latest)
 
 
 def _event(portal: Portal, deployment: Deployment) -> str:

@@ -1,36 +1,20 @@
-"""Releases: what is in them for everybody; decisions, findings and who runs what for curators.
+"""Images that may be deployed, and releases: contents for everybody, decisions for curators."""
 
-SSH keys.
-"""
-
-from typing import Annotated, Literal
+from typing import Literal
 
 from fastapi import APIRouter
-from portal import images, users
+from portal import images
 from portal.images.report import Report
-from pydantic import BaseModel, ConfigDict, Field
 
 from rest.dependencies import Caller, Product
-from rest.views.images import ReleaseView, RunView, SshKeyView
+from rest.views.images import ImageView, ReasonBody, ReleaseView, RunView
 
 router = APIRouter()
 
 
-class ReasonBody(BaseModel):
-    """Why; the owners of containers read it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    reason: Annotated[str, Field(max_length=500)] = ""
-
-
-class KeyBody(BaseModel):
-    """A public key, as in a .pub file."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Annotated[str, Field(max_length=60)] = ""
-    key: Annotated[str, Field(max_length=4000)]
+@router.get("/images")
+def offered_images(portal: Product, user: Caller) -> list[ImageView]:
+    return [ImageView.of(offered) for offered in images.offered(portal, user)]
 
 
 @router.get("/releases")
@@ -67,18 +51,3 @@ def decide(
         return ReleaseView.of(images.approve(portal, user, release_id))
     act = {"deprecate": images.deprecate, "withdraw": images.withdraw}[action]
     return ReleaseView.of(act(portal, user, release_id, body.reason if body else ""))
-
-
-@router.get("/ssh-keys")
-def ssh_keys(_: Product, user: Caller) -> list[SshKeyView]:
-    return SshKeyView.all_of(user)
-
-
-@router.post("/ssh-keys", status_code=201)
-def add_key(body: KeyBody, portal: Product, user: Caller) -> list[SshKeyView]:
-    return SshKeyView.all_of(users.add_key(portal, user, body.name, body.key))
-
-
-@router.delete("/ssh-keys", status_code=204)
-def remove_key(fingerprint: str, portal: Product, user: Caller) -> None:
-    users.remove_key(portal, user, fingerprint)

@@ -1,12 +1,55 @@
-"""What REST v1 shows of releases, of who runs them, and of SSH keys."""
+"""What REST v1 shows and takes of images and releases."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Annotated
 
-from portal.core.models import Deployment, Release, User
-from portal.users import ssh_keys
-from pydantic import BaseModel, Field
+from portal.core.models import Deployment, Release
+from portal.images import OfferedImage
+from pydantic import BaseModel, ConfigDict, Field
+
+MB = 10**6
+
+
+class ImageView(BaseModel):
+    """An image that may be deployed, with its approved release."""
+
+    name: str
+    title: str
+    purpose: str
+    gpu: bool
+    packages: list[str]
+    release: str
+    digest: str
+    size_mb: int
+    download_mb: int = Field(description="compressed; 0 when not known")
+    scanned_at: datetime | None
+    waived: int = Field(description="findings that only a waiver lets pass")
+    released_at: datetime
+    standin: bool = Field(description="built on a stand-in base; never in production")
+    ready_on: list[str] = Field(description="those of your VMs that have it already")
+
+    @classmethod
+    def of(cls, offered: OfferedImage) -> ImageView:
+        """The view of an image."""
+        image, release, ready = offered.image, offered.release, offered.ready
+        return cls(
+            name=image.name,
+            title=image.title,
+            purpose=image.purpose,
+            gpu=image.gpu,
+            packages=list(release.highlights),
+            release=release.version,
+            digest=release.digest,
+            size_mb=round(release.size_bytes / MB),
+            download_mb=round(release.download_bytes / MB),
+            scanned_at=release.scanned_at,
+            waived=release.waived,
+            released_at=release.created_at.astimezone(UTC),
+            standin=release.standin,
+            ready_on=list(ready.names),
+        )
 
 
 class ReleaseView(BaseModel):
@@ -64,28 +107,9 @@ class RunView(BaseModel):
         )
 
 
-class SshKeyView(BaseModel):
-    """A key that opens your containers by SSH. The card's own cannot be removed."""
+class ReasonBody(BaseModel):
+    """Why; the owners of containers read it."""
 
-    name: str
-    fingerprint: str
-    card: bool
+    model_config = ConfigDict(extra="forbid")
 
-    @classmethod
-    def all_of(cls, user: User) -> list[SshKeyView]:
-        """The card's first."""
-        card = (
-            [
-                cls(
-                    name="Your card",
-                    fingerprint=ssh_keys.fingerprint(user.certificate_key),
-                    card=True,
-                )
-            ]
-            if user.certificate_key
-            else []
-        )
-        return [
-            *card,
-            *(cls(name=one.name, fingerprint=one.fingerprint, card=False) for one in user.ssh_keys),
-        ]
+    reason: Annotated[str, Field(max_length=500)] = ""

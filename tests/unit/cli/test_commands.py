@@ -14,6 +14,7 @@ from portal import db, vms
 from portal.context import Portal
 from portal.core.errors import Invalid
 from portal.core.models import User, Vm
+from support.samples import TEST
 from typer.testing import CliRunner
 
 ENGINE = ["--engine", "ssh://portal@vm-07.example"]
@@ -24,7 +25,7 @@ RETRIES = 4
 def wired(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "portal", lambda *_: portal)
     monkeypatch.setattr(bootstrap, "settings", lambda: portal.settings)
-    monkeypatch.setattr(admin, "vm_prove", lambda name: None)
+    monkeypatch.setattr("cli.vms.prove", lambda name: None)
 
 
 def run(*arguments: str) -> str:
@@ -42,7 +43,7 @@ def test_a_vm_that_is_set_up_again_keeps_what_is_not_said(portal: Portal, jane: 
         "vm", "setup", "vm-07", *ENGINE, "--address", "10.0.0.7", "--owner", jane.subject
     )
     assert "is in the fleet" in run("vm", "setup", "vm-07", *ENGINE)
-    vms.assign(portal, "test", "vm-07", pool="vision")
+    vms.assign(portal, TEST, "vm-07", pool="vision")
     assert "is in the fleet" in run("vm", "setup", "vm-07", *ENGINE)
     found = vm(portal, "vm-07")
     assert found and (found.address, found.owner_id, found.pool) == ("10.0.0.7", None, "vision")

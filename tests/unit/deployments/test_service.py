@@ -13,9 +13,11 @@ from portal.context import Portal
 from portal.core.engine import LABEL_DEPLOYMENT
 from portal.core.errors import Conflict, Forbidden, Invalid, NoCapacity, NotFound, PortalError
 from portal.core.models import Deployment, Order, State, User, VmState
-from portal.users import permissions
+from portal.core.resources import Resources
+from portal.scheduling import quotas
+from portal.scheduling.order import NAME, check_order
 from support.fakes import FakeEngine
-from support.samples import JANE, JOHN, REFERENCE, identity
+from support.samples import JANE, JOHN, REFERENCE, TEST, identity
 
 WorkOff = Callable[..., Deployment]
 
@@ -88,13 +90,13 @@ def test_concurrent_requests_never_share_a_port(portal: Portal) -> None:
 )
 def test_an_order_within_the_limits_or_a_clear_refusal(order: Order) -> None:
     try:
-        permissions.check_order(order)
-        permissions.check_quota(order, permissions.Allowance("you", 0, 16, 8, 10))
+        check_order(order)
+        quotas.check_allowance(order, quotas.Allowance("you", Resources(0, 16, 8, 10)))
     except (Invalid, Forbidden) as refusal:
         words = refusal.message, refusal.hint, refusal.code
         assert all(words)
     else:
-        assert permissions.NAME.fullmatch(order.name)
+        assert NAME.fullmatch(order.name)
         assert 0 < order.memory_gb <= 16 and 0 < order.cpus <= 8 and order.gpus == 0
 
 
@@ -147,7 +149,7 @@ def test_somebody_elses_deployment_does_not_exist(portal: Portal, jane: User, jo
 def test_a_dedicated_vm_is_used_and_a_pool_only_without_one(
     portal: Portal, jane: User, john: User
 ) -> None:
-    vms.add(portal, "test", "vm-jane", "ssh://portal@vm-jane", "10.0.0.2", JANE.subject)
+    vms.add(portal, TEST, "vm-jane", "ssh://portal@vm-jane", "10.0.0.2", JANE.subject)
     made = [deployments.request(portal, who, Order("ml-cpu", "mine")).vm for who in (jane, john)]
     assert [vm.name for vm in made if vm] == ["vm-jane", "vm-01"]
 

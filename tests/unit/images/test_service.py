@@ -18,7 +18,7 @@ from portal.jobs.claim import Work
 from portal.jobs.start_stop import converge
 from portal.scheduling import admission
 from support.fakes import FakeClock, FakeEngine
-from support.samples import CURATOR, JANE, approved, candidate, identity, report
+from support.samples import CURATOR, JANE, TEST, approved, candidate, identity, report
 
 SECRET = Finding(
     kind=Kind.SECRET, id="private-key", subject="/k", text="/k holds what looks like a secret"
@@ -127,9 +127,9 @@ def test_who_waits_for_a_release_that_is_withdrawn_is_told_and_holds_no_place(
     assert waits.state is State.WAITING
     images.withdraw(portal, mei, 1, "CVE-2026-1")
     with portal.database.transaction() as tx:
-        assert admission.barred(portal, tx)
-        admission.serve(portal, tx)
-        assert not admission.barred(portal, tx)
+        assert admission.blocked(portal, tx)
+        admission.advance(portal, tx)
+        assert not admission.blocked(portal, tx)
     told = deployments.get(portal, jane, waits.id)
     assert told.failure is not None
     assert (told.state, told.failure.code) == (State.FAILED, "release_withdrawn")
@@ -171,12 +171,12 @@ def test_a_stale_scan_stops_new_starts_until_it_is_scanned_again(
     clock.forward(31 * 86_400)
     with pytest.raises(Conflict, match="last scanned 31 days ago; 30 are allowed"):
         deployments.request(portal, jane, Order("ml-cpu", "a"))
-    images.scanned(portal, "cli:mei", 1, {"numpy": "2"}, report(portal.now()))
+    images.scanned(portal, TEST, 1, {"numpy": "2"}, report(portal.now()))
     assert deployments.request(portal, jane, Order("ml-cpu", "a")).state is State.PENDING
 
 
 def test_what_a_new_scan_finds_stops_new_starts(portal: Portal, jane: User) -> None:
-    images.scanned(portal, "cli:mei", 1, {"numpy": "2"}, report(portal.now(), SECRET))
+    images.scanned(portal, TEST, 1, {"numpy": "2"}, report(portal.now(), SECRET))
     with pytest.raises(
         Conflict, match="does not pass the policy: /k holds what looks like a secret"
     ):
@@ -192,7 +192,7 @@ def test_a_waiver_that_expired_counts_at_once(portal: Portal, jane: User, clock:
         expires=date(2026, 1, 6),
     )
     waived = judge(report(portal.now(), SECRET), (waiver,), allow_standins=False)
-    images.scanned(portal, "cli:mei", 1, {}, waived)
+    images.scanned(portal, TEST, 1, {}, waived)
     deployments.request(portal, jane, Order("ml-cpu", "a"))
     clock.forward(2 * 86_400)
     assert (
@@ -201,8 +201,8 @@ def test_a_waiver_that_expired_counts_at_once(portal: Portal, jane: User, clock:
 
 
 def test_the_command_line_approves_only_where_one_person_may_do_both(portal: Portal) -> None:
-    made = images.register(portal, "cli:root", candidate(portal, 1))
-    assert code_of(lambda: images.approve(portal, "cli:root", made.id)) == "needs_a_person"
+    made = images.register(portal, TEST, candidate(portal, 1))
+    assert code_of(lambda: images.approve(portal, TEST, made.id)) == "needs_a_person"
 
 
 def test_mei_finds_who_has_the_flawed_package(portal: Portal, jane: User, mei: User) -> None:
@@ -213,7 +213,7 @@ def test_mei_finds_who_has_the_flawed_package(portal: Portal, jane: User, mei: U
         ("1.1.0", "numpy 2.5.0", ("Jane Q Doe",))
     ]
     assert [hit.release.version for hit in images.search(portal, mei, "openssl")] == ["1.0.0"]
-    images.scanned(portal, "cli:mei", 1, {}, report(portal.now(), SECRET))
+    images.scanned(portal, TEST, 1, {}, report(portal.now(), SECRET))
     assert [hit.release.version for hit in images.search(portal, mei, "private-key")] == ["1.0.0"]
     assert images.search(portal, mei, " ") == []
     assert code_of(lambda: images.search(portal, jane, "x")) == "not_curator"
@@ -229,28 +229,28 @@ def test_curators_are_warned_before_a_scan_is_too_old(
 
 def test_a_version_names_one_digest_for_ever(portal: Portal) -> None:
     other = candidate(portal, 1, version="1.0.0")
-    assert code_of(lambda: images.register(portal, "publisher", other)) == "version_taken"
+    assert code_of(lambda: images.register(portal, TEST, other)) == "version_taken"
 
 
 def test_the_same_digest_again_gets_the_new_report_and_keeps_its_state(
     portal: Portal, clock: FakeClock
 ) -> None:
     clock.forward(3600)
-    made = images.register(portal, "publisher", candidate(portal))
+    made = images.register(portal, TEST, candidate(portal))
     assert (made.state, made.scanned_at) == (ReleaseState.APPROVED, portal.now())
 
 
 def test_a_report_that_does_not_pass_registers_nothing(portal: Portal) -> None:
     bad = candidate(portal, 1, report=report(portal.now(), SECRET))
-    assert code_of(lambda: images.register(portal, "publisher", bad)) == "refused"
+    assert code_of(lambda: images.register(portal, TEST, bad)) == "refused"
     assert (
         code_of(
-            lambda: images.register(portal, "p", candidate(portal, 2, reference="r/ml-cpu:latest"))
+            lambda: images.register(portal, TEST, candidate(portal, 2, reference="r/ml-cpu:latest"))
         )
         == "no_digest"
     )
     assert (
-        code_of(lambda: images.register(portal, "p", candidate(portal, 3, image="nothing")))
+        code_of(lambda: images.register(portal, TEST, candidate(portal, 3, image="nothing")))
         == "unknown_image"
     )
     with pytest.raises(NotFound, match="no release"):
@@ -290,7 +290,7 @@ def test_an_unverified_signature_fails_the_deployment_and_leaves_nothing(
 def test_others_than_curators_see_what_runs_and_what_is_in_it(
     portal: Portal, jane: User, mei: User
 ) -> None:
-    made = images.register(portal, "publisher", candidate(portal, 1))
+    made = images.register(portal, TEST, candidate(portal, 1))
     assert [one.version for one in images.all_releases(portal, jane)] == ["1.0.0"]
     assert [one.version for one in images.all_releases(portal, mei)] == ["1.1.0", "1.0.0"]
     with pytest.raises(NotFound):
@@ -309,7 +309,7 @@ def test_what_changed_between_two_releases() -> None:
 
 
 def test_roles_can_be_changed(portal: Portal, jane: User) -> None:
-    users.set_role(portal, "cli", jane.subject, Role.CURATOR)
+    users.set_role(portal, TEST, jane.subject, Role.CURATOR)
     assert users.user_of(portal, JANE).role is Role.CURATOR
     with pytest.raises(NotFound):
-        users.set_role(portal, "cli", "edipi:0", Role.ADMIN)
+        users.set_role(portal, TEST, "edipi:0", Role.ADMIN)

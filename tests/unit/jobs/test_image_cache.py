@@ -13,7 +13,7 @@ from portal.core.errors import EngineError
 from portal.core.models import Deployment, LayerProgress, Order, Release, User, Vm, VmState
 from portal.jobs.image_cache import shelve
 from support.fakes import FakeEngine
-from support.samples import CATALOG, REFERENCE, approved, image
+from support.samples import CATALOG, REFERENCE, TEST, approved, image
 
 
 def good(_: Release) -> None:
@@ -127,7 +127,7 @@ def test_a_release_withdrawn_while_it_downloads_is_not_kept(portal: Portal, vm: 
         def pull(
             self, reference: str, on_progress: Callable[[tuple[LayerProgress, ...]], None]
         ) -> None:
-            images.withdraw(portal, "mei", 1, "CVE-2026-1")
+            images.withdraw(portal, TEST, 1, "CVE-2026-1")
             super().pull(reference, on_progress)
 
     engine = Withdrawing()
@@ -140,5 +140,5 @@ def test_what_a_vm_lost_is_noticed(portal: Portal, vm: Vm, engine: FakeEngine, j
     quiet = replace(portal, settings=portal.settings.model_copy(update={"prepull": False}))
     engine.on_disk.clear()
     assert look(quiet, vm, engine) == {}
-    vms.remove(portal, "test", "vm-01")
+    vms.remove(portal, TEST, "vm-01")
     assert images.ready(portal, jane)["ml-cpu"].of == 0

@@ -14,6 +14,7 @@ from portal.jobs.observe import observe
 from portal.jobs.reconciler import TRIES, Reconciler
 from portal.jobs.start_stop import converge
 from support.fakes import FakeClock, FakeEngine
+from support.samples import TEST
 
 WorkOff = Callable[..., Deployment]
 
@@ -206,7 +207,7 @@ def test_every_change_of_state_has_exactly_one_audit_event(
 
 
 def test_a_vm_that_hangs_delays_no_other(portal: Portal, jane: User, john: User) -> None:
-    vms.add(portal, "test", "vm-hung", "ssh://portal@hung", "10.0.0.9", jane.subject)
+    vms.add(portal, TEST, "vm-hung", "ssh://portal@hung", "10.0.0.9", jane.subject)
     hung, good = FakeEngine(pull_gate=threading.Event()), FakeEngine()
     engines = {"vm-hung": hung, "vm-01": good}
     reconciler = Reconciler(

@@ -13,6 +13,7 @@ from portal.core.models import VmState
 from portal.monitoring import health
 from support.fakes import FakeClock
 from support.paths import ROOT
+from support.samples import TEST
 
 GUIDE = ROOT / "docs" / "TROUBLESHOOTING.md"
 SECTIONS = set(re.findall(r'<a id="([^"]+)"></a>', GUIDE.read_text(encoding="utf-8")))
@@ -29,8 +30,8 @@ def troubles(portal: Portal) -> dict[tuple[str, str], health.Finding]:
 @pytest.fixture
 def well(portal: Portal, clock: FakeClock) -> Portal:
     """One VM, prepared, seen and checked a moment ago; a backup of today."""
-    vms.remove(portal, "test", "vm-01")
-    vms.add(portal, "test", "vm-07", "ssh://portal@10.0.0.7", "10.0.0.7")
+    vms.remove(portal, TEST, "vm-01")
+    vms.add(portal, TEST, "vm-07", "ssh://portal@10.0.0.7", "10.0.0.7")
     with portal.database.transaction() as tx:
         db.audit.append(tx, clock(), "test", "database.backed_up", "database")
     seen(portal)
@@ -72,7 +73,7 @@ def test_a_vm_that_was_lost_is_named_with_the_way_to_it(well: Portal) -> None:
 
 
 def test_a_vm_that_is_new_or_was_never_prepared(well: Portal) -> None:
-    vms.add(well, "test", "vm-08", "ssh://portal@10.0.0.8", "10.0.0.8", state=VmState.NEW)
+    vms.add(well, TEST, "vm-08", "ssh://portal@10.0.0.8", "10.0.0.8", state=VmState.NEW)
     with well.database.reading() as tx:
         new = db.vms.by_name(tx, "vm-08")
     assert new
@@ -92,5 +93,5 @@ def test_a_scan_that_is_too_old(well: Portal, clock: FakeClock) -> None:
 
 
 def test_a_portal_without_anything(portal: Portal) -> None:
-    vms.remove(portal, "test", "vm-01")
+    vms.remove(portal, TEST, "vm-01")
     assert set(troubles(portal)) == {("vm", "fleet"), ("backup", "backup")}

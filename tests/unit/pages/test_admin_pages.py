@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from portal import db, deployments, vms
+from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.engine import EngineInfo, GpuReport, VmReport
-from portal.core.models import Deployment, Order, Quota, State, User, Vm, VmState
+from portal.core.models import Deployment, Order, State, User, Vm, VmState
+from portal.core.resources import Quota
 from portal.scheduling import quotas
 from streamlit.testing.v1 import AppTest
 from support.apptest import texts
 from support.fakes import FakeClock
+from support.samples import TEST
 
 WorkOff = Callable[..., Deployment]
 
@@ -55,7 +57,7 @@ def test_the_same_trouble_of_many_vms_is_told_once(
 ) -> None:
     for number in range(2, 22):
         vm = vms.add(
-            portal, "test", f"vm-{number:02}", f"ssh://portal@vm-{number:02}", f"10.0.0.{number}"
+            portal, TEST, f"vm-{number:02}", f"ssh://portal@vm-{number:02}", f"10.0.0.{number}"
         )
         vms.seen(portal, vm, EngineInfo("28.0.0", 8, 32.0))
         vms.checked(portal, vm, VmReport("ok" if number > 3 else "missing", 500, 1000, 0.0, False))
@@ -94,7 +96,7 @@ def test_a_quota_is_set_and_cleared(
     page.button(key="quota-save").click().run()
     assert not page.exception
     with portal.database.reading() as tx:
-        assert quotas.allowance(portal, tx, jane).gpus == 7
+        assert int(quotas.allowance(portal, tx, jane).limits.gpus) == 7
     page.button(key="quota-clear").click().run()
     with portal.database.reading() as tx:
         assert db.quotas.get(tx, *who) is None
@@ -130,8 +132,8 @@ def test_the_order_offers_no_more_than_quotas_and_vms_allow(
     assert not page.exception
     assert page.select_slider(key="memory").options[-1] == "12"
     assert page.select_slider(key="cpus").options[-1] == "4"
-    quotas.set_group(portal, "test", jane.subject, "vision")
-    quotas.set_quota(portal, "test", "group", "vision", Quota(memory_gb=1))
+    users.set_group(portal, TEST, jane.subject, "vision")
+    quotas.set_quota(portal, TEST, "group", "vision", Quota(memory_gb=1))
     with portal.database.reading() as tx:
         jane = db.users.by_subject(tx, jane.subject) or jane
     page = page_of(jane, "deploy")
@@ -158,7 +160,7 @@ def test_the_queue_is_shown_where_there_are_no_gpus(
 def test_somebody_without_any_vm_is_told_whom_to_ask(
     portal: Portal, jane: User, john: User, page_of: Callable[[User, str], AppTest]
 ) -> None:
-    vms.assign(portal, "test", "vm-01", owner=john.subject)
+    vms.assign(portal, TEST, "vm-01", owner=john.subject)
     page = page_of(jane, "deploy")
     assert not page.exception and not page.error
     assert "No VM is assigned to you" in texts(page)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from portal import db, deployments, images, users
 from portal.context import Portal
-from portal.core.models import Deployment, Order, User
+from portal.core.models import CommandLine, Deployment, Order, User
 from portal.db.schema import reports
 from streamlit.testing.v1 import AppTest
 from support.apptest import texts
@@ -33,7 +33,7 @@ def column(page: AppTest, key: str, name: str) -> list[object]:
 def test_a_data_scientist_sees_what_is_in_an_image_and_decides_nothing(
     portal: Portal, jane: User, page_of: PageOf
 ) -> None:
-    images.register(portal, "publisher", candidate(portal, 1))
+    images.register(portal, CommandLine("publisher"), candidate(portal, 1))
     page = page_of(jane, "images")
     assert not page.exception
     assert column(page, "releases", "Release") == ["1.0.0"]
@@ -47,7 +47,7 @@ def test_a_data_scientist_sees_what_is_in_an_image_and_decides_nothing(
 
 
 def test_mei_approves_a_candidate(portal: Portal, mei: User, page_of: PageOf) -> None:
-    images.register(portal, "publisher", candidate(portal, 1))
+    images.register(portal, CommandLine("publisher"), candidate(portal, 1))
     page = page_of(mei, "images")
     assert "Candidate" in texts(page)
     page.button(key="approve").click().run()
@@ -118,7 +118,7 @@ def test_what_cannot_start_says_so_instead_of_offering_it(
     work_off(made.id)
     deployments.act(portal, jane, made.id, "stop")
     work_off(made.id)
-    images.withdraw(portal, "cli", 1, "CVE-2026-1")
+    images.withdraw(portal, CommandLine("cli"), 1, "CVE-2026-1")
     page = page_of(jane, "containers")
     assert "It cannot start:** ml-cpu 1.0.0 was withdrawn: CVE-2026-1" in texts(page)
     assert [button.label for button in page.button if button.label in ("Start", "Deploy anew")] == [
@@ -135,7 +135,7 @@ def test_a_release_from_before_scans_says_so(portal: Portal, jane: User, page_of
 def test_without_releases_the_page_says_what_it_is_for(
     portal: Portal, jane: User, page_of: PageOf
 ) -> None:
-    images.withdraw(portal, "cli", 1, "for the test")
+    images.withdraw(portal, CommandLine("cli"), 1, "for the test")
     page = page_of(jane, "images")
     assert "Here you find every release" in texts(page)
     assert "No image is approved yet" in texts(page_of(jane, "deploy"))
@@ -156,7 +156,7 @@ def test_the_card_tells_the_scan_and_where_the_image_is(
 def test_a_stale_scan_is_told_before_the_button(
     portal: Portal, jane: User, page_of: PageOf, clock: object
 ) -> None:
-    images.scanned(portal, "cli", 1, {}, report(portal.now().replace(year=2025)))
+    images.scanned(portal, CommandLine("cli"), 1, {}, report(portal.now().replace(year=2025)))
     page = page_of(jane, "deploy")
     assert "was last scanned" in texts(page)
     assert page.button(key="deploy").disabled

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from portal import db, deployments, vms
+from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NoCapacity
-from portal.core.models import Deployment, GpuState, Order, Quota, State, User, Vm
+from portal.core.models import Deployment, GpuState, Order, State, User, Vm
+from portal.core.resources import Quota
 from portal.scheduling import quotas
 from portal.vms import gpus
 from support.fakes import FakeClock, FakeEngine
 from support.gpu_world import ask, held, report, see, serve
+from support.samples import TEST
 
 WorkOff = Callable[..., Deployment]
 
@@ -121,7 +123,7 @@ def test_what_can_never_be_is_refused_at_once(
 
 
 def test_more_gpus_than_any_vm_has_never_wait(portal: Portal, jane: User, gpu_vm: Vm) -> None:
-    quotas.set_quota(portal, "test", "user", jane.subject, Quota(gpus=8))
+    quotas.set_quota(portal, TEST, "user", jane.subject, Quota(gpus=8))
     with pytest.raises(NoCapacity, match="has 2 GPUs of one model, 4 asked for"):
         ask(portal, jane, "a", 4)
 
@@ -160,11 +162,11 @@ def test_the_board_shows_each_what_concerns_them(
     portal: Portal, jane: User, john: User, gpu_vm: Vm, work_off: WorkOff
 ) -> None:
     work_off(ask(portal, jane, "mine").id)
-    assert [(t.gpu.index, t.hold, t.holder) for t in gpus.tiles(portal, jane)] == [
+    assert [(t.gpu.index, t.hold, t.holder) for t in gpus.overview(portal, jane)] == [
         (0, "yours", "Jane Q Doe"),
         (1, "free", ""),
     ]
-    his_view = gpus.tiles(portal, john)[0]
+    his_view = gpus.overview(portal, john)[0]
     assert (his_view.hold, his_view.holder, his_view.deployment) == ("taken", "", None)
     assert [(offer.model, offer.free, offer.most) for offer in gpus.offers(portal, john)] == [
         ("A100", 1, 2)
@@ -176,10 +178,10 @@ def test_a_vm_that_became_somebody_elses_is_not_started_on_again(
 ) -> None:
     mine = ask(portal, jane, "mine")
     work_off(mine.id)
-    vms.add(portal, "test", "vm-02", "ssh://portal@vm-02", "10.0.0.2")
-    vms.assign(portal, "test", "vm-01", owner=john.subject)
+    vms.add(portal, TEST, "vm-02", "ssh://portal@vm-02", "10.0.0.2")
+    vms.assign(portal, TEST, "vm-01", owner=john.subject)
     assert deployments.get(portal, jane, mine.id).state is State.RUNNING  # what runs goes on
-    assert [tile.hold for tile in gpus.tiles(portal, jane)] == ["yours", "free"]
+    assert [tile.hold for tile in gpus.overview(portal, jane)] == ["yours", "free"]
     deployments.act(portal, jane, mine.id, "stop")
     work_off(mine.id)
     with pytest.raises(NoCapacity, match="vm-02: has no GPU"):
@@ -193,10 +195,10 @@ def test_a_vm_that_is_removed_while_somebody_waits_for_it_fails_the_wait_with_th
     work_off(mine.id)
     his = ask(portal, john, "his")
     with pytest.raises(Conflict, match="mine"):
-        vms.remove(portal, "test", "vm-01")
+        vms.remove(portal, TEST, "vm-01")
     deployments.act(portal, jane, mine.id, "stop")
     work_off(mine.id)
-    vms.remove(portal, "test", "vm-01")
+    vms.remove(portal, TEST, "vm-01")
     failed = deployments.get(portal, john, his.id)
     assert failed.state is State.FAILED and failed.failure and failed.failure.code == "no_vm"
 
@@ -244,7 +246,7 @@ def test_the_use_cases_themselves_refuse_who_is_no_administrator(
         lambda: vms.remove(portal, jane, "vm-01"),
         lambda: vms.assign(portal, jane, "vm-01", owner=jane.subject),
         lambda: quotas.set_quota(portal, jane, "user", jane.subject, Quota(gpus=99)),
-        lambda: quotas.set_group(portal, jane, jane.subject, "vision"),
+        lambda: users.set_group(portal, jane, jane.subject, "vision"),
     ):
         with pytest.raises(Forbidden, match="Only an administrator"):
             change()

@@ -11,35 +11,44 @@ from portal.scheduling.placement import Need
 from support.samples import gpu, room, vm
 
 
+def one_gb(**more: Any) -> Need:
+    """A small need: 1 GB and 1 CPU, and more if given."""
+    return Need(memory_gb=1, cpus=1, **more)
+
+
 def test_gpus_are_packed_so_that_big_requests_find_whole_vms() -> None:
-    placed = placement.place(Need(1, 1, 1), [room(1), room(2, leased=3)])
+    placed = placement.place(one_gb(gpus=1), [room(1), room(2, leased=3)])
     assert placed and placed.vm.id == 2 and placed.gpus == ("GPU-2-3",)
 
 
 def test_work_without_gpus_stays_off_gpu_machines_while_it_can() -> None:
-    placed = placement.place(Need(1, 1), [room(1), room(2, gpus=0)])
+    placed = placement.place(one_gb(), [room(1), room(2, gpus=0)])
     assert placed and placed.vm.id == 2 and placed.gpus == ()
 
 
 def test_the_vm_with_the_users_home_comes_first() -> None:
-    placed = placement.place(Need(1, 1, 1), [room(1), room(2, leased=3)], homes={1})
+    placed = placement.place(one_gb(gpus=1), [room(1), room(2, leased=3)], homes={1})
     assert placed and placed.vm.id == 1 and placed.why == "your home folder is there"
 
 
 @pytest.mark.parametrize(
     ("need", "changes", "why"),
     [
-        (Need(128, 1), {}, "has 64 GB of memory, 128 GB asked for"),
-        (Need(1, 99), {}, "has 16 CPUs, 99 asked for"),
-        (Need(1, 1, 5), {}, "has 4 GPUs of one model, 5 asked for"),
-        (Need(1, 1, 1, "H100"), {}, "has no H100 GPU"),
-        (Need(1, 1, 1), {"gpus": 0}, "has no GPU"),
+        (Need(memory_gb=128, cpus=1), {}, "has 64 GB of memory, 128 GB asked for"),
+        (Need(memory_gb=1, cpus=99), {}, "has 16 CPUs, 99 asked for"),
+        (one_gb(gpus=5), {}, "has 4 GPUs of one model, 5 asked for"),
+        (one_gb(gpus=1, model="H100"), {}, "has no H100 GPU"),
+        (one_gb(gpus=1), {"gpus": 0}, "has no GPU"),
         (
-            Need(1, 1, 1, min_driver="550.54"),
+            one_gb(gpus=1, min_driver="550.54"),
             {},
             "has NVIDIA driver 535.104.05, the image needs 550.54",
         ),
-        (Need(1, 1, 1), {"gpu_problem": "no_toolkit"}, "cannot use its GPUs (no toolkit)"),
+        (
+            one_gb(gpus=1),
+            {"gpu_problem": "no_toolkit"},
+            "cannot use its GPUs (no toolkit)",
+        ),
     ],
 )
 def test_what_a_vm_can_never_do_is_said_in_words(
@@ -59,35 +68,35 @@ def test_what_a_vm_can_never_do_is_said_in_words(
     ],
 )
 def test_what_a_vm_cannot_do_now_is_said_in_words(changes: dict[str, Any], why: str) -> None:
-    need = Need(8, 1, 2)
+    need = Need(memory_gb=8, cpus=1, gpus=2)
     assert placement.never(need, room(1, **changes)) == ""
     assert placement.not_now(need, room(1, **changes)) == why
 
 
 def test_driver_versions_are_compared_as_numbers() -> None:
-    assert placement.never(Need(1, 1, 1, min_driver="535.54.03"), room(1)) == ""
+    assert placement.never(one_gb(gpus=1, min_driver="535.54.03"), room(1)) == ""
 
 
 def test_gpus_of_one_deployment_are_of_one_model() -> None:
-    mixed = placement.room_of(
+    mixed = placement.capacity_of(
         vm(1), [gpu(1, 0, "A100"), gpu(1, 1, "A100"), gpu(1, 2, "L4"), gpu(1, 3, "L4")], (), 0
     )
-    placed = placement.place(Need(1, 1, 2), [mixed])
+    placed = placement.place(one_gb(gpus=2), [mixed])
     assert placed and placed.gpus in (("GPU-1-0", "GPU-1-1"), ("GPU-1-2", "GPU-1-3"))
-    assert "4 asked for" in placement.never(Need(1, 1, 4), mixed)
+    assert "4 asked for" in placement.never(one_gb(gpus=4), mixed)
 
 
 def test_a_mig_instance_is_no_substitute_for_several_gpus() -> None:
-    sliced = placement.room_of(
+    sliced = placement.capacity_of(
         vm(1), [gpu(1, i, "MIG 1g.10gb", parent="GPU-0") for i in range(7)], (), 0
     )
-    one = placement.place(Need(1, 1, 1), [sliced])
+    one = placement.place(one_gb(gpus=1), [sliced])
     assert one and one.gpus == ("GPU-1-0",)
-    assert placement.never(Need(1, 1, 2), sliced)
-    assert placement.never(Need(1, 1, 2, "MIG 1g.10gb"), sliced) == ""
+    assert placement.never(one_gb(gpus=2), sliced)
+    assert placement.never(one_gb(gpus=2, model="MIG 1g.10gb"), sliced) == ""
 
 
 def test_gpus_that_are_ill_or_gone_are_not_handed_out() -> None:
     cards = [gpu(1, 0, state=GpuState.ILL), gpu(1, 1, state=GpuState.MISSING), gpu(1, 2)]
-    placed = placement.place(Need(1, 1, 1), [placement.room_of(vm(1), cards, (), 0)])
+    placed = placement.place(one_gb(gpus=1), [placement.capacity_of(vm(1), cards, (), 0)])
     assert placed and placed.gpus == ("GPU-1-2",)

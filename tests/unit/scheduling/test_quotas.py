@@ -8,10 +8,11 @@ import pytest
 from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid
-from portal.core.models import Deployment, Quota, State, User, Vm
+from portal.core.models import Deployment, State, User, Vm
+from portal.core.resources import Quota
 from portal.scheduling import quotas
 from support.gpu_world import ask, serve
-from support.samples import JANE
+from support.samples import JANE, TEST
 
 WorkOff = Callable[..., Deployment]
 
@@ -21,14 +22,14 @@ def test_a_users_own_quota_beats_the_default_which_beats_the_settings(
 ) -> None:
     def limit() -> int:
         with portal.database.reading() as tx:
-            return quotas.allowance(portal, tx, jane).gpus
+            return int(quotas.allowance(portal, tx, jane).limits.gpus)
 
     assert limit() == portal.settings.max_gpus
-    quotas.set_quota(portal, "test", "default", "", Quota(gpus=3))
+    quotas.set_quota(portal, TEST, "default", "", Quota(gpus=3))
     assert limit() == 3
-    quotas.set_quota(portal, "test", "user", jane.subject, Quota(gpus=5))
+    quotas.set_quota(portal, TEST, "user", jane.subject, Quota(gpus=5))
     assert limit() == 5
-    quotas.set_quota(portal, "test", "user", jane.subject, None)
+    quotas.set_quota(portal, TEST, "user", jane.subject, None)
     assert limit() == 3
 
 
@@ -45,9 +46,9 @@ def test_a_groups_quota_is_shared_by_its_members_and_no_others(
     portal: Portal, jane: User, john: User, gpu_vm: Vm
 ) -> None:
     for who in (jane, john):
-        quotas.set_group(portal, "test", who.subject, "vision")
-    quotas.set_quota(portal, "test", "group", "vision", Quota(gpus=1))
-    quotas.set_quota(portal, "test", "group", "language", Quota(gpus=0))
+        users.set_group(portal, TEST, who.subject, "vision")
+    quotas.set_quota(portal, TEST, "group", "vision", Quota(gpus=1))
+    quotas.set_quota(portal, TEST, "group", "language", Quota(gpus=0))
     members = [users.user_of(portal, JANE)]
     assert ask(portal, members[0], "mine").state is State.PENDING
     with portal.database.reading() as tx:
@@ -61,7 +62,7 @@ def test_lowering_a_quota_below_use_ends_nothing_and_blocks_the_next(
 ) -> None:
     made = ask(portal, jane, "mine", 2)
     work_off(made.id)
-    quotas.set_quota(portal, "test", "user", jane.subject, Quota(gpus=1))
+    quotas.set_quota(portal, TEST, "user", jane.subject, Quota(gpus=1))
     assert deployments.get(portal, jane, made.id).state is State.RUNNING
     with pytest.raises(Forbidden, match="more than the 0 left of the 1 you may use"):
         ask(portal, jane, "next")
@@ -73,7 +74,7 @@ def test_a_quota_lowered_while_somebody_waits_keeps_them_waiting(
     mine = ask(portal, jane, "mine", 2)
     work_off(mine.id)
     his = ask(portal, john, "his", 2)
-    quotas.set_quota(portal, "test", "user", john.subject, Quota(gpus=1))
+    quotas.set_quota(portal, TEST, "user", john.subject, Quota(gpus=1))
     deployments.act(portal, jane, mine.id, "remove")
     work_off(mine.id)
     assert serve(portal) == []
@@ -82,21 +83,21 @@ def test_a_quota_lowered_while_somebody_waits_keeps_them_waiting(
         State.WAITING,
         "your quota: 1 GPUs, 0 held, 2 asked for",
     )
-    quotas.set_quota(portal, "test", "user", john.subject, None)
+    quotas.set_quota(portal, TEST, "user", john.subject, None)
     assert serve(portal) == [his.id]
 
 
 def test_what_is_being_removed_is_held_until_it_is_gone(
     portal: Portal, jane: User, gpu_vm: Vm, work_off: WorkOff
 ) -> None:
-    quotas.set_quota(portal, "test", "user", jane.subject, Quota(gpus=1))
+    quotas.set_quota(portal, TEST, "user", jane.subject, Quota(gpus=1))
     mine = ask(portal, jane, "mine")
     work_off(mine.id)
     deployments.act(portal, jane, mine.id, "remove")
     with pytest.raises(Forbidden, match="0 left of the 1"):
         ask(portal, jane, "next")
     with pytest.raises(Conflict, match="mine"):
-        vms.remove(portal, "test", "vm-01")
+        vms.remove(portal, TEST, "vm-01")
     work_off(mine.id)
     assert ask(portal, jane, "next").state is State.PENDING
 
@@ -104,16 +105,16 @@ def test_what_is_being_removed_is_held_until_it_is_gone(
 @pytest.mark.parametrize("amount", [-1, float("nan"), float("inf"), 1e21])
 def test_a_quota_that_is_no_amount_is_refused(portal: Portal, amount: float) -> None:
     with pytest.raises(Invalid, match="from 0 to"):
-        quotas.set_quota(portal, "test", "default", "", Quota(memory_gb=amount))
+        quotas.set_quota(portal, TEST, "default", "", Quota(memory_gb=amount))
 
 
 @pytest.mark.parametrize("name", ["a,b", "=cmd", "x" * 61, "ä", "a\n"])
 def test_a_group_has_a_plain_name(portal: Portal, jane: User, name: str) -> None:
     with pytest.raises(Invalid, match="is no group name"):
-        quotas.set_group(portal, "test", jane.subject, name)
+        users.set_group(portal, TEST, jane.subject, name)
 
 
 @pytest.mark.parametrize(("scope", "key"), [("default", "x"), ("user", ""), ("planet", "x")])
 def test_a_quota_is_for_something_that_is(portal: Portal, scope: str, key: str) -> None:
     with pytest.raises(Invalid):
-        quotas.set_quota(portal, "test", scope, key, Quota(gpus=1))
+        quotas.set_quota(portal, TEST, scope, key, Quota(gpus=1))

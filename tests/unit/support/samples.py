@@ -8,15 +8,27 @@ from typing import Any
 from portal import images
 from portal.context import Portal
 from portal.core.catalog import Image
-from portal.core.models import Gpu, GpuState, Identity, Release, Role, User, Vm, VmState
+from portal.core.models import (
+    CommandLine,
+    Gpu,
+    GpuState,
+    Identity,
+    Release,
+    Role,
+    User,
+    Vm,
+    VmState,
+)
 from portal.images import Candidate
 from portal.images.report import Finding, Report, Scanner, judge
 from portal.scheduling import placement
-from portal.scheduling.placement import Room
+from portal.scheduling.placement import VmCapacity
 
 DIGEST = "sha256:" + "a" * 64
 REFERENCE = f"registry:5000/ml-cpu@{DIGEST}"
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2aGBWmjvNfJMSxyKGYMcnEVZbTkrZxK4J3ZIpIvnVt"
+TEST = CommandLine("test")
+"""Who does what a test only sets up."""
 PACKAGES = {"numpy": "2.4.6", "deb:openssl": "3.0.19"}
 
 
@@ -68,7 +80,9 @@ def candidate(portal: Portal, number: int = 0, image: str = "ml-cpu", **changes:
 
 def approved(portal: Portal, number: int = 0, image: str = "ml-cpu", **changes: Any) -> Release:
     """A release, published by one and approved by another."""
-    made = images.register(portal, "publisher", candidate(portal, number, image, **changes))
+    made = images.register(
+        portal, CommandLine("publisher"), candidate(portal, number, image, **changes)
+    )
     return images.approve(portal, CURATOR, made.id)
 
 
@@ -130,8 +144,8 @@ def gpu(
 
 def room(
     number: int = 1, gpus: int = 4, leased: int = 0, held_gb: float = 0, **changes: Any
-) -> Room:
+) -> VmCapacity:
     cards = [gpu(number, index) for index in range(gpus)]
-    return placement.room_of(
+    return placement.capacity_of(
         vm(number, **changes), cards, {c.uuid for c in cards[:leased]}, held_gb
     )

@@ -19,6 +19,7 @@ from portal.jobs.observe import observe_health
 from portal.vms import health as vm_health
 from support import gpu_world
 from support.fakes import FakeClock, FakeEngine
+from support.samples import TEST
 
 SAID = """== clock 1000
 == synchronised yes
@@ -127,7 +128,7 @@ def test_ports_that_are_not_kept_are_a_problem(
 
 def remote(portal: Portal) -> None:
     """vm-02, reached over SSH and seen."""
-    vms.add(portal, "test", "vm-02", "ssh://portal@host.example:2222", "10.0.0.2")
+    vms.add(portal, TEST, "vm-02", "ssh://portal@host.example:2222", "10.0.0.2")
     vms.seen(portal, vm_of(portal, "vm-02"), EngineInfo("28.0.0", 8, 32.0))
 
 
@@ -138,7 +139,7 @@ def test_one_machine_is_not_added_twice(portal: Portal) -> None:
         ("ssh://portal@other", "10.0.0.2"),
     ):
         with pytest.raises(Conflict, match="vm-02 is the same machine"):
-            vms.add(portal, "test", "vm-03", engine_url, address)
+            vms.add(portal, TEST, "vm-03", engine_url, address)
 
 
 def test_networks_of_people_who_have_nothing_left_go(
@@ -182,8 +183,8 @@ def test_a_good_vm_is_proven_with_a_container_that_is_gone_afterwards(
 def test_a_new_vms_gpus_are_tried_although_nobody_looked_before(
     portal: Portal, engine: FakeEngine
 ) -> None:
-    vms.remove(portal, "test", "vm-01")
-    vms.add(portal, "test", "vm-02", "ssh://portal@vm-02", "10.0.0.2", state=VmState.NEW)
+    vms.remove(portal, TEST, "vm-01")
+    vms.add(portal, TEST, "vm-02", "ssh://portal@vm-02", "10.0.0.2", state=VmState.NEW)
     engine.vm_report, engine.report = VmReport("ok", 500, 1000, 0.0), gpu_world.report(1)
     checks = prove(portal, engine, vm="vm-02")
     assert checks[-1].says.startswith("A container with A100 answered"), checks
@@ -241,11 +242,11 @@ def test_a_port_that_cannot_be_reached_points_to_the_gateways_address(
 
 
 def test_a_new_vm_takes_no_containers_before_it_is_activated(portal: Portal, jane: User) -> None:
-    vms.remove(portal, "test", "vm-01")
-    vms.add(portal, "test", "vm-02", "ssh://portal@vm-02", "10.0.0.2", state=VmState.NEW)
-    with pytest.raises(NoCapacity, match="not proven yet"):
+    vms.remove(portal, TEST, "vm-01")
+    vms.add(portal, TEST, "vm-02", "ssh://portal@vm-02", "10.0.0.2", state=VmState.NEW)
+    with pytest.raises(NoCapacity, match="not verified yet"):
         deployments.request(portal, jane, Order("ml-cpu", "one"))
-    vms.activate(portal, "test", "vm-02")
+    vms.activate(portal, TEST, "vm-02")
     made = deployments.request(portal, jane, Order("ml-cpu", "one"))
     assert made.vm and made.vm.name == "vm-02"
 

@@ -1,0 +1,27 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from typing import Any
+
+import bootstrap
+import typer
+from portal.context import Portal
+from portal.core.models import CommandLine
+
+
+def wired() -> Portal:
+    """The product with the settings of the environment."""
+    return bootstrap.portal(bootstrap.settings())
+
+
+def actor() -> CommandLine:
+    """Whoever runs the command."""
+    return CommandLine(getpass.getuser())
+
+
+def print_json(rows: list[dict[str, Any]]) -> None:
+    """Print rows as JSON."""
+    typer.echo(json.dumps(rows, indent=2, default=str))

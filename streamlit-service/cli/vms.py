@@ -1,0 +1,133 @@
+"""`admin.py vm …`: user VMs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import bootstrap
+import typer
+from portal import db, vms
+from portal.core.errors import Conflict
+from portal.core.models import VmState
+from portal.users.permissions import SHARED_POOL
+from portal.vms import health as vm_health
+
+from cli.common import actor, print_json, wired
+
+app = typer.Typer(no_args_is_help=True, help="User VMs.")
+
+ENGINE_HELP = "unix:///var/run/docker.sock or ssh://user@host[:port]"
+ADDRESS_HELP = "the VM's internal address, where containers publish"
+OWNER_HELP = "user (edipi:… or upn:…) it is dedicated to; default: a pool"
+POOL_HELP = "shared, or the name of a group whose members alone may use it"
+Engine = Annotated[str, typer.Option(help=ENGINE_HELP)]
+Owner = Annotated[str | None, typer.Option(help=OWNER_HELP)]
+
+
+@app.command("add")
+def add(
+    name: str,
+    engine: Engine,
+    address: Annotated[str, typer.Option(help=ADDRESS_HELP)],
+    owner: Owner = None,
+    pool: Annotated[str, typer.Option(help=POOL_HELP)] = SHARED_POOL,
+) -> None:
+    """Add a VM at once and unchecked; setup-vm.sh is the way to an isolated, verified one."""
+    vms.add(wired(), actor(), name, engine, address, owner, pool)
+    typer.echo(f"VM {name} is in the fleet.")
+
+
+@app.command("setup")
+def setup(
+    name: str,
+    engine: Engine,
+    address: Annotated[str | None, typer.Option(help=ADDRESS_HELP)] = None,
+    owner: Owner = None,
+    pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
+) -> None:
+    """Add a VM that takes containers once it is proven.
+
+    What setup-vm.sh ends with; again, it changes nothing.
+
+    A VM that is known keeps address, owner and pool where none is given.
+    """
+    portal = wired()
+    vm = vms.set_up(portal, actor(), name, engine, address, owner, pool)
+    if vm.state is not VmState.NEW:
+        typer.echo(f"VM {name} is in the fleet.")
+        return
+    prove(name)
+    vms.activate(portal, actor(), name)
+    typer.echo(f"VM {name} takes containers.")
+
+
+@app.command("prove")
+def prove(name: str) -> None:
+    """Look at a VM, and run a container on it as a user's would run; it is removed again.
+
+    Exit code 1: it failed.
+    """
+    failed = 0
+    for check in bootstrap.worker_client(bootstrap.settings()).prove(name):
+        failed += check["state"] == "failed"
+        typer.echo(f"  {check['state']:8} {check['says']}")
+        if check["hint"] and check["state"] != "ok":
+            typer.echo(f"           {check['hint']}")
+    if failed:
+        typer.echo(f"VM {name} cannot be used yet.", err=True)
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_all() -> None:
+    """Every VM, as JSON."""
+    with wired().database.reading() as tx:
+        print_json([vars(vm) for vm in db.vms.all_vms(tx)])
+
+
+@app.command("assign")
+def assign(
+    name: str,
+    owner: Owner = None,
+    pool: Annotated[str, typer.Option(help=POOL_HELP)] = SHARED_POOL,
+) -> None:
+    """Dedicate a VM to a user, or put it into a pool. What runs on it goes on."""
+    vms.assign(wired(), actor(), name, owner=owner, pool=pool)
+    typer.echo(f"VM {name} is {f'dedicated to {owner}' if owner else f'in pool {pool}'}.")
+
+
+@app.command("drain")
+def drain(name: str) -> None:
+    """No new containers on a VM; what runs goes on."""
+    vms.drain(wired(), actor(), name)
+    typer.echo(f"VM {name} takes no new containers. Undo: admin.py vm activate {name}")
+
+
+@app.command("activate")
+def activate(name: str) -> None:
+    """A drained VM takes new containers again."""
+    vms.activate(wired(), actor(), name)
+    typer.echo(f"VM {name} takes new containers.")
+
+
+@app.command("remove")
+def remove(
+    name: str,
+    if_there: Annotated[
+        bool, typer.Option("--if-there", help="no error when there is no such VM")
+    ] = False,
+) -> None:
+    """Take a VM out of the fleet; refused while containers run on it."""
+    with wired().database.reading() as tx:
+        known = db.vms.by_name(tx, name)
+        others = [vm.name for vm in db.vms.all_vms(tx) if vm_health.host(vm) == name]
+    if known is None and others:
+        raise Conflict(
+            "other_name",
+            f"{name} is in the fleet as {others[0]}.",
+            f"Say so: --name {others[0]}, or its name.",
+        )
+    if known is None and if_there:
+        return
+    vms.remove(wired(), actor(), name)
+    typer.echo(f"VM {name} is no longer in the fleet. Its disk was not touched.")

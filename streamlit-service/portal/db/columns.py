@@ -1,0 +1,114 @@
+"""The columns of tables that use cases write, by type: what a row may be given by name."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, TypedDict
+
+from portal.core.models import ReleaseState, Role, State, StopReason, VmState
+
+
+class UserColumns(TypedDict, total=False):
+    """Of users; `ssh_keys`: each as the fields of SshKey."""
+
+    display_name: str
+    role: Role
+    group: str
+    certificate_key: str
+    ssh_keys: list[dict[str, Any]]
+
+
+class VmColumns(TypedDict, total=False):
+    """Of vms."""
+
+    engine_url: str
+    address: str
+    owner_id: int | None
+    pool: str
+    state: VmState
+    reachable: bool
+    error: str | None
+    cpus: int | None
+    memory_gb: float | None
+    driver: str | None
+    cuda: str | None
+    gpu_access: str | None
+    gpu_problem: str | None
+    last_seen_at: datetime
+    firewall: str
+    disk_free_gb: float | None
+    clock_skew_s: float | None
+    checked_at: datetime
+    synchronised: bool | None
+    ports_reserved: bool | None
+
+
+class ReleaseColumns(TypedDict, total=False):
+    """Of releases."""
+
+    image: str
+    version: str
+    reference: str
+    digest: str
+    size_bytes: int
+    state: ReleaseState
+    standin: bool
+    created_at: datetime
+    approved_at: datetime
+    published_by: str
+    approved_by: str
+    highlights: list[str]
+    download_bytes: int
+    scanned_at: datetime
+    refused_for: str
+    problem: str
+    waived: int
+    waived_until: date | None
+    verified_at: datetime | None
+    reason: str
+
+
+class DeploymentColumns(TypedDict, total=False):
+    """Of deployments; `failure`: the fields of Failure; `progress`: of each LayerProgress."""
+
+    id: str
+    name: str
+    state: State
+    owner_id: int
+    vm_id: int
+    release_id: int
+    slot: int | None
+    gpus: int
+    gpu_model: str
+    gpu_uuids: list[str] | None
+    memory_gb: float
+    cpus: float
+    ssh: bool
+    container_id: str | None
+    jupyter_token: str
+    restart_after_stop: bool
+    stop_reason: StopReason | None
+    failure: dict[str, str] | None
+    progress: list[dict[str, Any]] | None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime
+    stopped_at: datetime | None
+    last_activity_at: datetime
+    waiting_since: datetime | None
+    waits_for: str | None
+    position: int | None
+    impossible_since: datetime | None
+    lock_token: str | None
+    lock_expires_at: datetime | None
+
+
+NOT_WAITING: DeploymentColumns = {
+    "waiting_since": None,
+    "waits_for": None,
+    "position": None,
+    "impossible_since": None,
+}
+"""Of a deployment that is not in the queue."""
+UNLOCKED: DeploymentColumns = {"lock_token": None, "lock_expires_at": None}
+"""Of a deployment that no worker holds: whoever worked on it drops it at the next write."""

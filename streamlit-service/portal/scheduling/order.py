@@ -1,0 +1,33 @@
+"""Whether an order is sensible in itself, whoever places it and whatever is free."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from portal.core.errors import Invalid
+from portal.core.models import Order
+from portal.core.resources import CPUS, MEMORY
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+
+
+def check_order(order: Order) -> None:
+    """Raise Invalid unless the order is sensible in itself."""
+    if not NAME.fullmatch(order.name):
+        raise Invalid(
+            "bad_name",
+            "The name must be 1 to 40 small letters, digits and hyphens, "
+            "and begin and end with a letter or digit.",
+            "For example: training-1.",
+        )
+    for amount, code, unit in ((MEMORY, "bad_memory_gb", "GB"), (CPUS, "bad_cpus", "CPUs")):
+        asked = amount.of(order.resources)
+        if not math.isfinite(asked) or asked < amount.minimum:
+            raise Invalid(
+                code,
+                f"{amount.noun} must be at least {amount.minimum:g} {unit}.",
+                f"Ask for {amount.minimum:g} or more.",
+            )
+    if order.gpus < 0:
+        raise Invalid("bad_gpus", "The number of GPUs cannot be negative.", "Ask for 0 or more.")

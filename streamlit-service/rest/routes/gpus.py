@@ -1,0 +1,14 @@
+"""GPUs of the VMs that a caller may use."""
+
+from fastapi import APIRouter
+from portal.vms import gpus
+
+from rest.dependencies import Caller, Product
+from rest.views.vms import GpuView
+
+router = APIRouter()
+
+
+@router.get("/gpus")
+def all_gpus(portal: Product, user: Caller) -> list[GpuView]:
+    return [GpuView.of(status) for status in gpus.overview(portal, user)]

@@ -1,0 +1,24 @@
+"""The caller's SSH keys."""
+
+from fastapi import APIRouter
+from portal import users
+
+from rest.dependencies import Caller, Product
+from rest.views.users import KeyBody, SshKeyView
+
+router = APIRouter(prefix="/ssh-keys")
+
+
+@router.get("")
+def all_keys(_: Product, user: Caller) -> list[SshKeyView]:
+    return SshKeyView.all_of(user)
+
+
+@router.post("", status_code=201)
+def add_key(body: KeyBody, portal: Product, user: Caller) -> list[SshKeyView]:
+    return SshKeyView.all_of(users.add_key(portal, user, body.name, body.key))
+
+
+@router.delete("", status_code=204)
+def remove_key(fingerprint: str, portal: Product, user: Caller) -> None:
+    users.remove_key(portal, user, fingerprint)

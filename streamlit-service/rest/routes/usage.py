@@ -1,0 +1,37 @@
+"""Usage: one's own, and everybody's for administrators."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+from portal.users import usage
+from portal.users.usage import Dimension
+from pydantic import AwareDatetime
+
+from rest.dependencies import Caller, Product
+from rest.views.users import UsageView
+
+router = APIRouter()
+
+
+@router.get("/usage", response_model=list[UsageView])
+def read_usage(
+    portal: Product,
+    user: Caller,
+    by: Annotated[list[Dimension], Query()] = ["day"],  # noqa: B006  (FastAPI copies it)
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+    everybody: bool = False,
+    form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+) -> list[UsageView] | Response:
+    end = until or datetime.now(UTC)
+    found = usage.report(
+        portal, user, by, since or end - timedelta(days=30), end, everybody=everybody
+    )
+    if form == "json":
+        return [UsageView.of(by, one) for one in found]
+    return Response(
+        usage.as_csv(by, found),
+        media_type="text/csv",
+        headers={"Content-Disposition": "attachment; filename=usage.csv"},
+    )

@@ -1,0 +1,38 @@
+"""VMs: those a caller may use; for administrators all, and whose they are."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from portal import vms
+
+from rest.dependencies import Administrator, Caller, Product
+from rest.views.vms import AssignmentBody, FleetVmView, VmView
+
+router = APIRouter()
+
+
+@router.get("/vms")
+def eligible_vms(portal: Product, user: Caller) -> list[VmView]:
+    return [VmView.of(vm) for vm in vms.eligible(portal, user)]
+
+
+@router.get("/fleet")
+def fleet(portal: Product, user: Administrator) -> list[FleetVmView]:
+    return [FleetVmView.of(use.vm, use.owner) for use in vms.fleet(portal, user)]
+
+
+@router.post("/vms/{name}/{action}", status_code=204)
+def change_vm(
+    name: str, action: Literal["drain", "activate"], portal: Product, user: Administrator
+) -> None:
+    {"drain": vms.drain, "activate": vms.activate}[action](portal, user, name)
+
+
+@router.put("/vms/{name}/assignment", status_code=204)
+def assign_vm(name: str, body: AssignmentBody, portal: Product, user: Administrator) -> None:
+    vms.assign(portal, user, name, owner=body.owner, pool=body.pool)
+
+
+@router.delete("/vms/{name}", status_code=204)
+def remove_vm(name: str, portal: Product, user: Administrator) -> None:
+    vms.remove(portal, user, name)

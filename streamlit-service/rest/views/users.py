@@ -1,0 +1,142 @@
+"""What REST v1 shows and takes of users, quotas and usage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from portal.core import ports
+from portal.core.models import User
+from portal.scheduling.quotas import MAX_LIMIT, Allowance
+from portal.users import ssh_keys
+from portal.users.usage import Usage
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AllowanceView(BaseModel):
+    """What may be held in all, and what is held or waited for now."""
+
+    limits: dict[str, int | float]
+    held: dict[str, int | float]
+
+    @classmethod
+    def of(cls, allowance: Allowance) -> AllowanceView:
+        return cls(limits=vars(allowance.limits), held=vars(allowance.held))
+
+
+class Me(BaseModel):
+    """Who the certificate says you are, and what you may ask for."""
+
+    subject: str
+    name: str
+    role: str
+    group: str
+    ports: tuple[int, int] = Field(description="first and last port of your range")
+    limits: dict[str, int | float]
+    held: dict[str, int | float]
+    group_quota: AllowanceView | None = Field(
+        description="what all members of your group share, if it is limited"
+    )
+
+    @classmethod
+    def of(cls, user: User, own: Allowance, group: Allowance | None) -> Me:
+        """The view of a user."""
+        span, mine = ports.range_of(user.range_index), AllowanceView.of(own)
+        return cls(
+            subject=user.subject,
+            name=user.display_name,
+            role=user.role,
+            group=user.group,
+            ports=(span[0], span[-1]),
+            limits=mine.limits,
+            held=mine.held,
+            group_quota=AllowanceView.of(group) if group is not None else None,
+        )
+
+
+class UserView(AllowanceView):
+    """A user, with what they may hold and hold."""
+
+    subject: str
+    name: str
+    role: str
+    group: str
+
+    @classmethod
+    def of(cls, user: User, allowance: Allowance) -> UserView:  # type: ignore[override]
+        """The view of a user."""
+        mine = AllowanceView.of(allowance)
+        return cls(
+            subject=user.subject,
+            name=user.display_name,
+            role=user.role,
+            group=user.group,
+            limits=mine.limits,
+            held=mine.held,
+        )
+
+
+class QuotaBody(BaseModel):
+    """Limits; what is left out is not limited by this row."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    gpus: Annotated[int | None, Field(ge=0, le=MAX_LIMIT)] = None
+    memory_gb: Annotated[float | None, Field(ge=0, le=MAX_LIMIT, allow_inf_nan=False)] = None
+    cpus: Annotated[float | None, Field(ge=0, le=MAX_LIMIT, allow_inf_nan=False)] = None
+    deployments: Annotated[int | None, Field(ge=0, le=MAX_LIMIT)] = None
+
+
+class UsageView(BaseModel):
+    """Hours of one key."""
+
+    key: dict[str, str]
+    gpu_hours: float
+    cpu_hours: float
+    memory_gb_hours: float
+
+    @classmethod
+    def of(cls, by: Sequence[str], usage: Usage) -> UsageView:
+        """The view of a row."""
+        return cls(
+            key=dict(zip(by, usage.key, strict=True)),
+            gpu_hours=usage.gpu_hours,
+            cpu_hours=usage.cpu_hours,
+            memory_gb_hours=usage.memory_gb_hours,
+        )
+
+
+class SshKeyView(BaseModel):
+    """A key that opens your containers by SSH. The card's own cannot be removed."""
+
+    name: str
+    fingerprint: str
+    card: bool
+
+    @classmethod
+    def all_of(cls, user: User) -> list[SshKeyView]:
+        """The card's first."""
+        card = (
+            [
+                cls(
+                    name="Your card",
+                    fingerprint=ssh_keys.fingerprint(user.certificate_key),
+                    card=True,
+                )
+            ]
+            if user.certificate_key
+            else []
+        )
+        return [
+            *card,
+            *(cls(name=one.name, fingerprint=one.fingerprint, card=False) for one in user.ssh_keys),
+        ]
+
+
+class KeyBody(BaseModel):
+    """A public key, as in a .pub file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(max_length=60)] = ""
+    key: Annotated[str, Field(max_length=4000)]
