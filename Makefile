@@ -25,7 +25,7 @@ lint: venv ## Linters and types alone
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check -q .
 	@.venv/bin/mypy
-	@PYTHONPATH=streamlit-service .venv/bin/lint-imports --quiet
+	@.venv/bin/lint-imports --no-logo > .lint-imports.log || { cat .lint-imports.log; exit 1; }
 	@.venv/bin/shellcheck $$(git ls-files '*.sh' .ci/run)
 	@for f in $$(git ls-files '*Dockerfile*' | grep -v dockerignore); do .venv/bin/hadolint -c .hadolint.yaml $$f || exit 1; done
 

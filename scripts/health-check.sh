@@ -164,21 +164,21 @@ check_inside() {
 
 escape() { sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' <<<"$1" | tr -d '\000-\037'; }
 print_json() {
-    local state check subject says next section first=1
+    local state check subject message next section first=1
     printf '{"state": "%s", "critical": %d, "warnings": %d, "findings": [' "$worst" "$critical" "$warnings"
-    while IFS=$'\t' read -r state check subject says next section; do
+    while IFS=$'\t' read -r state check subject message next section; do
         [ -n "$first" ] || printf ','
         first=''
-        printf '\n  {"state": "%s", "check": "%s", "subject": "%s", "says": "%s", "next": "%s", "section": "%s"}' \
-            "$state" "$check" "$(escape "$subject")" "$(escape "$says")" "$(escape "$next")" "$section"
+        printf '\n  {"state": "%s", "check": "%s", "subject": "%s", "message": "%s", "next": "%s", "section": "%s"}' \
+            "$state" "$check" "$(escape "$subject")" "$(escape "$message")" "$(escape "$next")" "$section"
     done < <(in_order)
     printf '\n]}\n'
 }
 print_text() {
-    local state check subject says next section
-    while IFS=$'\t' read -r state check subject says next section; do
+    local state check subject message next section
+    while IFS=$'\t' read -r state check subject message next section; do
         [ -z "$quiet" ] || [ "$state" != ok ] || continue
-        printf '%-8s  %s\n' "$state" "$says"
+        printf '%-8s  %s\n' "$state" "$message"
         [ -z "$next" ] || printf '          run:  %s\n' "$next"
         [ -z "$section" ] || printf '          read: docs/TROUBLESHOOTING.md#%s\n' "$section"
     done < <(in_order)

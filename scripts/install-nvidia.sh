@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes Docker on this machine hand out its NVIDIA GPUs: checks the driver, installs the Container Toolkit, tells
-# Docker, writes the CDI specification, and proves it in a container. Runs as often as you like, as root.
+# Docker, writes the CDI specification, and verifies it in a container. Runs as often as you like, as root.
 #
 #   install-nvidia.sh [--dry-run]
 #
@@ -119,7 +119,7 @@ make_cdi() {
     systemctl enable --quiet container-portal-cdi.service && systemctl restart container-portal-cdi.service
 }
 
-# --- the proof ---------------------------------------------------------------------------------------
+# --- the verification ---------------------------------------------------------------------------------------
 
 # A shell and the C library of this machine, as an image: nothing has to be downloaded to try a GPU.
 check_in_a_container() {

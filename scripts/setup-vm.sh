@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a machine a user VM of the portal: Docker Engine, GPUs, the portal's restricted account, isolation; adds it
-# to the fleet and proves that a container runs on it. Runs as often as you like: what is right stays untouched.
+# to the fleet and verifies that a container runs on it. Runs as often as you like: what is right stays untouched.
 #
 #   setup-vm.sh [options] HOST     from the portal's machine, over SSH (as an account with sudo)
 #   setup-vm.sh --local [options]  on the VM itself, as root; does not add it to the fleet
@@ -16,7 +16,7 @@
 #
 # PORTAL_SSH and PORTAL_ADMIN replace the commands ssh and admin.py, where yours need more.
 # Settings are described in deployment/.env.example, part "User VMs"; PORTAL_GATEWAYS is needed.
-# Exit codes: 0 done, 2 usage, 3 distribution, 4 rights, 5 disk, 6 the host does not answer, 7 a step, 8 the proof.
+# Exit codes: 0 done, 2 usage, 3 distribution, 4 rights, 5 disk, 6 the host does not answer, 7 a step, 8 the verification.
 set -euo pipefail
 
 bundle=$(cd "$(dirname "$0")" && pwd)
@@ -231,13 +231,13 @@ forget_host_key() {
 register() {
     # One that was given before is kept: it need not be what the name resolves to.
     local known
-    known=$(admin vm list) || die proof "The VM is prepared, but the portal cannot be asked; why is above." "Is it up? health-check.sh"
+    known=$(admin vm list) || die verification "The VM is prepared, but the portal cannot be asked; why is above." "Is it up? health-check.sh"
     if [ -z "$address" ] && [[ $known != *"\"name\": \"$name\""* ]]; then
         address=$(getent ahostsv4 "$host" | awk 'NR == 1 {print $1}')
         [ -n "$address" ] || die host "No address of $host was found." "Give it with --address."
     fi
     admin vm setup "$name" --engine "ssh://portal@$host" ${address:+--address "$address"} ${fleet[@]+"${fleet[@]}"} ||
-        die proof "The VM is prepared, but the portal cannot use it yet; why is above." \
+        die verification "The VM is prepared, but the portal cannot use it yet; why is above." \
             "Mend it and run this again. It takes no containers until then."
 }
 
@@ -251,7 +251,7 @@ run_remote() {
     if [ -n "$remove" ]; then
         [ -n "$dry_run" ] || forget_host_key
     elif [ -n "$dry_run" ]; then
-        say would "teach the worker the VM's host key, add $name to the fleet, and prove it with a container"
+        say would "teach the worker the VM's host key, add $name to the fleet, and verify it with a container"
     else
         trust_host_key
         register

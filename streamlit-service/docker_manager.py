@@ -74,7 +74,7 @@ class DockerEngine:
         names = (
             None
             if listed is None
-            else {str(one.get("ID")) for one in listed if one.get("Source") == "cdi"}
+            else {str(device.get("ID")) for device in listed if device.get("Source") == "cdi"}
         )
         try:
             said = self._tunnel.run(gpu_probe.COMMAND, GPU_PROBE_S)

@@ -96,14 +96,16 @@ def _for_services(portal: Portal, reconciler: Reconciler, engines: bootstrap.Eng
             )
         return Response(engine.logs(name, tail=tail, since=since), media_type="text/plain")
 
-    @router.post("/vms/{name}/prove")
-    def prove_vm(name: str) -> StreamingResponse:
+    @router.post("/vms/{name}/verify")
+    def verification(name: str) -> StreamingResponse:
         """Each check as a line of JSON, as it is done."""
         with portal.database.reading() as tx:
             vm = db.vms.by_name(tx, name)
         if vm is None:
             raise NotFound("no_such_vm", f"There is no VM {name[:60]}.")
-        checks = verify_vm.prove(portal, vm, engines(vm), reconciler.is_ready, reconciler.verify)
+        checks = verify_vm.verify_vm(
+            portal, vm, engines(vm), reconciler.is_ready, reconciler.verify
+        )
         return StreamingResponse(
             (json.dumps(vars(check)) + "\n" for check in checks),
             media_type="application/x-ndjson",

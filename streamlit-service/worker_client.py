@@ -11,7 +11,7 @@ from portal.core.errors import EngineError, NotFound, PortalError
 
 WAKE_TIMEOUT_S = 0.5
 LOG_TIMEOUT_S = 20.0
-PROVE_TIMEOUT_S = 1900.0  # between two lines: a whole download may lie there
+VERIFY_TIMEOUT_S = 1900.0  # between two lines: a whole download may lie there
 
 
 class WorkerClient:
@@ -53,11 +53,11 @@ class WorkerClient:
             raise _error(response)
         return response.content
 
-    def prove(self, vm: str) -> Iterator[dict[str, str]]:
-        """Each check of portal.proving, as the worker does it. Raises what the worker said."""
-        timeout = httpx.Timeout(PROVE_TIMEOUT_S, connect=5)
+    def verify_vm(self, vm: str) -> Iterator[dict[str, str]]:
+        """Each check of jobs.verify_vm, as the worker does it. Raises what the worker raised."""
+        timeout = httpx.Timeout(VERIFY_TIMEOUT_S, connect=5)
         try:
-            with self._client.stream("POST", f"/vms/{vm}/prove", timeout=timeout) as response:
+            with self._client.stream("POST", f"/vms/{vm}/verify", timeout=timeout) as response:
                 if response.status_code != httpx.codes.OK:
                     response.read()
                     raise _error(response)

@@ -130,10 +130,10 @@ class Authority:
                 False,
             )
         )
-        for one in revoked:
+        for certificate in revoked:
             entry = (
                 x509.RevokedCertificateBuilder()
-                .serial_number(one.serial_number)
+                .serial_number(certificate.serial_number)
                 .revocation_date(start)
             )
             builder = builder.add_revoked_certificate(entry.build())

@@ -10,7 +10,7 @@ began=$SECONDS
 say() { printf '%4ds  %-7s %s\n' $((SECONDS - began)) "$1" "$2"; }
 warn() { say warning "$1"; }
 # What went wrong is also the exit code, for other programs.
-die() { # usage|distribution|rights|disk|host|step|proof WHAT [NEXT]
+die() { # usage|distribution|rights|disk|host|step|verification WHAT [NEXT]
     printf 'error: %s\n' "$2" >&2
     [ -z "${3:-}" ] || printf '       %s\n' "$3" >&2
     case "$1" in
@@ -19,7 +19,7 @@ die() { # usage|distribution|rights|disk|host|step|proof WHAT [NEXT]
     rights) exit 4 ;;
     disk) exit 5 ;;
     host) exit 6 ;;
-    proof) exit 8 ;;
+    verification) exit 8 ;;
     *) exit 7 ;;
     esac
 }

@@ -88,7 +88,7 @@ def _card(d: Deployment) -> None:
         )
     _about_its_release(d)
     if d.state is State.WAITING:
-        st.info(wording.in_line(d), icon=":material/hourglass_top:")
+        st.info(wording.queued(d), icon=":material/hourglass_top:")
     elif d.state in (State.PENDING, State.PULLING, State.STARTING):
         _progress(d)
     elif d.failure:

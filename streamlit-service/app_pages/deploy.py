@@ -190,7 +190,7 @@ def _amount(label: str, steps: tuple[float, ...], most: float, usual: float, key
         return fitting[0]
     value = usual if usual in fitting else fitting[-1]
     return float(
-        st.select_slider(label, fitting, value=value, key=key, format_func=lambda one: f"{one:g}")
+        st.select_slider(label, fitting, value=value, key=key, format_func=lambda step: f"{step:g}")
     )
 
 

@@ -33,7 +33,7 @@ def page() -> None:
     counts = Counter(gpu.hold for gpu in found)
     for column, hold in zip(st.columns(len(Hold)), Hold, strict=True):
         column.metric(gpu_tiles.WORDS[hold][1], counts[hold])
-    st.html(gpu_tiles.board(found, st.context.theme.type or "light"))
+    st.html(gpu_tiles.tiles_html(found, st.context.theme.type or "light"))
     _queue()
 
 
@@ -55,23 +55,27 @@ def _queue() -> None:
     st.dataframe(
         [
             {
-                "Place": one.position,
-                "Who": one.owner.display_name,
-                "Container": one.name,
-                "Asks for": _asks(one),
-                "Waits for": one.waits_for,
-                "Since": wording.ago(one.waiting_since or one.created_at, now),
+                "Place": deployment.position,
+                "Who": deployment.owner.display_name,
+                "Container": deployment.name,
+                "Asks for": _asks(deployment),
+                "Waits for": deployment.waits_for,
+                "Since": wording.ago(deployment.waiting_since or deployment.created_at, now),
             }
-            for one in visible[:QUEUE_SHOWN]
+            for deployment in visible[:QUEUE_SHOWN]
         ],
         hide_index=True,
         width="stretch",
     )
 
 
-def _asks(one: Deployment) -> str:
-    gpus = f"{wording.plural(one.gpus, 'GPU')} {one.gpu_model} · " if one.gpus else ""
-    return f"{gpus}{one.memory_gb:g} GB"
+def _asks(deployment: Deployment) -> str:
+    gpus = (
+        f"{wording.plural(deployment.gpus, 'GPU')} {deployment.gpu_model} · "
+        if deployment.gpus
+        else ""
+    )
+    return f"{gpus}{deployment.memory_gb:g} GB"
 
 
 page()

@@ -42,19 +42,19 @@ def page() -> None:
     counts = images.running(portal, user) if permissions.is_curator(user) else None
     current = images.current(portal)
     st.dataframe(
-        [_row(one, counts, current) for one in every],
+        [_row(release, counts, current) for release in every],
         hide_index=True,
         width="stretch",
         key="releases",
     )
-    names = list(dict.fromkeys(one.image for one in every))
+    names = list(dict.fromkeys(release.image for release in every))
     wanted = st.session_state.pop("images-of", None)
     left, right = st.columns(2)
     with left:
         name = st.selectbox(
             "Image", names, index=names.index(wanted) if wanted in names else 0, key="image-name"
         )
-    of_image = {one.id: one for one in every if one.image == name}
+    of_image = {release.id: release for release in every if release.image == name}
     with right:
         release = of_image[
             st.selectbox(
@@ -250,12 +250,12 @@ def _packages(packages: Mapping[str, str]) -> None:
 
 
 def _changes(release: Release, of_image: dict[int, Release], packages: Mapping[str, str]) -> None:
-    others = [one for one in of_image.values() if one.id != release.id]
+    others = [other for other in of_image.values() if other.id != release.id]
     if not others:
         st.info("There is no other release of this image to compare with.", icon=":material/info:")
         return
-    older = [one.id for one in others if one.id < release.id]
-    ids = [one.id for one in others]
+    older = [other.id for other in others if other.id < release.id]
+    ids = [release.id for release in others]
     start = ids.index(older[0]) if older else 0
     other = of_image[
         st.selectbox(
@@ -271,15 +271,15 @@ def _changes(release: Release, of_image: dict[int, Release], packages: Mapping[s
     if not found:
         st.success("The packages are the same.", icon=":material/check:")
         return
-    found.sort(key=lambda one: one.name.removeprefix("deb:"))
+    found.sort(key=lambda change: change.name.removeprefix("deb:"))
     rows = [
         {
-            "Package": one.name.removeprefix("deb:"),
-            other.version: one.before or "–",
-            release.version: one.after or "–",
-            "What": _what(one),
+            "Package": hit.name.removeprefix("deb:"),
+            other.version: hit.before or "–",
+            release.version: hit.after or "–",
+            "What": _what(hit),
         }
-        for one in found
+        for hit in found
     ]
     st.dataframe(rows, hide_index=True, width="stretch", key="changes")
 
@@ -299,35 +299,40 @@ def _findings(report: Report) -> None:
         f"Scanned {wording.ago(report.scanned_at, now)}",
         help=wording.absolute(report.scanned_at, zone),
     )
-    rated = Counter(one.severity for one in report.findings if one.kind is Kind.VULNERABILITY)
+    rated = Counter(
+        finding.severity for finding in report.findings if finding.kind is Kind.VULNERABILITY
+    )
     for column, severity in zip(st.columns(len(Severity)), Severity, strict=True):
         column.metric(severity.capitalize(), rated.get(severity, 0))
     if not report.findings:
         st.success("Nothing was found.", icon=":material/check:")
         return
-    accepted = {(one.finding.id, one.finding.subject): one.waiver for one in report.accepted}
+    accepted = {
+        (accepted.finding.id, accepted.finding.subject): accepted.waiver
+        for accepted in report.accepted
+    }
     rows = []
-    for one in report.findings:
-        waiver = accepted.get((one.id, one.subject))
+    for finding in report.findings:
+        waiver = accepted.get((finding.id, finding.subject))
         said = (
             f"waived by {waiver.owner} until {waiver.expires}: {waiver.reason}"
             if waiver
-            else ("refused" if one in report.refused else "noted")
+            else ("refused" if finding in report.refused else "noted")
         )
-        rows.append(_finding(one, said))
+        rows.append(_finding(finding, said))
     st.dataframe(rows, hide_index=True, width="stretch", key="findings")
 
 
-def _finding(one: Finding, said: str) -> dict[str, object]:
+def _finding(finding: Finding, said: str) -> dict[str, object]:
     return {
-        "Kind": one.kind.replace("_", " "),
-        "Id": one.id,
-        "Severity": one.severity.capitalize(),
-        "Where": one.subject,
-        "Installed": one.installed,
-        "Fixed in": one.fixed or "–",
+        "Kind": finding.kind.replace("_", " "),
+        "Id": finding.id,
+        "Severity": finding.severity.capitalize(),
+        "Where": finding.subject,
+        "Installed": finding.installed,
+        "Fixed in": finding.fixed or "–",
         "Policy": said,
-        "What": one.text,
+        "What": finding.text,
     }
 
 
@@ -336,17 +341,24 @@ def _who(release: Release) -> None:
     if not users:
         st.info("Nobody has a container of it.", icon=":material/info:")
         return
-    st.dataframe([_container(one) for one in users], hide_index=True, width="stretch", key="who")
+    st.dataframe(
+        [_container(deployment) for deployment in users],
+        hide_index=True,
+        width="stretch",
+        key="who",
+    )
 
 
-def _container(one: Deployment) -> dict[str, object]:
-    since = wording.absolute(one.started_at, session.zone()) if one.started_at else "–"
+def _container(deployment: Deployment) -> dict[str, object]:
+    since = (
+        wording.absolute(deployment.started_at, session.zone()) if deployment.started_at else "–"
+    )
     return {
-        "Person": one.owner.display_name,
-        "Subject": one.owner.subject,
-        "Container": one.name,
-        "State": one.state.capitalize(),
-        "VM": one.vm.name if one.vm else "–",
+        "Person": deployment.owner.display_name,
+        "Subject": deployment.owner.subject,
+        "Container": deployment.name,
+        "State": deployment.state.capitalize(),
+        "VM": deployment.vm.name if deployment.vm else "–",
         "Started": since,
     }
 

@@ -69,7 +69,7 @@ def page() -> None:
 
 def _totals(found: list[Usage]) -> None:
     for column, (label, kind) in zip(st.columns(len(KINDS)), KINDS.items(), strict=True):
-        column.metric(label, wording.hours(sum(getattr(one, kind) for one in found)))
+        column.metric(label, wording.hours(sum(getattr(row, kind) for row in found)))
 
 
 def _rows(
@@ -77,8 +77,8 @@ def _rows(
 ) -> list[dict[str, object]]:
     """One row per day and key; unused days are zero, since a gap would look like missing data."""
     rows: list[dict[str, object]] = [
-        {"Day": one.key[0], split: one.key[1], "Hours": round(getattr(one, kind), 3)}
-        for one in found
+        {"Day": row.key[0], split: row.key[1], "Hours": round(getattr(row, kind), 3)}
+        for row in found
     ]
     seen, name = {row["Day"] for row in rows}, found[0].key[1]
     day = now.astimezone(UTC).date()
@@ -92,11 +92,11 @@ def _rows(
 def _table(found: list[Usage], by: list[Dimension], split: str) -> None:
     table = [
         {
-            "Day": one.key[0],
-            split: one.key[1],
-            **{label: round(getattr(one, kind), 2) for label, kind in KINDS.items()},
+            "Day": row.key[0],
+            split: row.key[1],
+            **{label: round(getattr(row, kind), 2) for label, kind in KINDS.items()},
         }
-        for one in found
+        for row in found
     ]
     st.dataframe(table, hide_index=True, width="stretch")
     st.download_button(

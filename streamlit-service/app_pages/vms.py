@@ -81,23 +81,23 @@ def _unhealthy(vms: list[Vm]) -> None:
             )
         if vm.state is VmState.NEW:
             st.info(
-                f"**{vm.name} takes no containers yet.** It is being prepared, or its proof failed."
-                f" Try: `admin.py vm prove {vm.name}`",
+                f"**{vm.name} takes no containers yet.** It is being prepared, or its verification"
+                f" failed. Try: `admin.py vm verify {vm.name}`",
                 icon=":material/pending:",
             )
-        if problem := gpu_tiles.problem(vm):
-            st.warning(problem, icon=":material/build:")
+        if gpu_problem := gpu_tiles.problem(vm):
+            st.warning(gpu_problem, icon=":material/build:")
     groups: dict[tuple[object, ...], list[tuple[Vm, Problem]]] = {}
-    for vm in (one for one in vms if one.reachable):
-        for one in vm_health.of_vm(vm, now):
+    for vm in (vm for vm in vms if vm.reachable):
+        for problem in vm_health.of_vm(vm, now):
             # The grave ones first, and what somebody broke before what was never prepared.
             key = (
-                not one.grave,
-                list(ICONS).index(one.kind),
-                one.from_portal,
-                "" if one.from_portal else one.hint,
+                not problem.grave,
+                list(ICONS).index(problem.kind),
+                problem.from_portal,
+                "" if problem.from_portal else problem.hint,
             )
-            groups.setdefault(key, []).append((vm, one))
+            groups.setdefault(key, []).append((vm, problem))
     for _, found in sorted(groups.items(), key=lambda group: group[0]):
         _troubles(found)
 
@@ -111,7 +111,7 @@ def _troubles(found: list[tuple[Vm, Problem]]) -> None:
         others = ", ".join(vm.name for vm, _ in found[1:]) if len(shown) < len(found) else ""
         also = f" The same: **{len(found) - 1} more VMs**, {others}." if others else ""
         say(
-            f"{trouble.says} {where}: `{trouble.hint}`{also}",
+            f"{trouble.message} {where}: `{trouble.hint}`{also}",
             icon=f":material/{ICONS[trouble.kind]}:",
         )
 

@@ -65,8 +65,8 @@ class Held:
 
     def covering(self, certificate: Certificate) -> list[RevocationList]:
         """The lists that speak for a certificate, the newest first."""
-        found = [one for one in self.lists if one.covers(certificate)]
-        return sorted(found, key=lambda one: one.this_update, reverse=True)
+        found = [crl for crl in self.lists if crl.covers(certificate)]
+        return sorted(found, key=lambda crl: crl.this_update, reverse=True)
 
 
 class RevocationLists:
@@ -84,14 +84,14 @@ class RevocationLists:
     def check(self, certificate: Certificate) -> None:
         """Raise NotAuthenticated when it or an authority above is revoked, or that is unknown."""
         held, now = self.held(), datetime.now(UTC)
-        for one in (certificate, *self._above(certificate)):
-            if any(one.serial_number in found.serials for found in held.covering(one)):
+        for member in (certificate, *self._above(certificate)):
+            if any(member.serial_number in found.serials for found in held.covering(member)):
                 raise NotAuthenticated(
                     "revoked",
                     "Your certificate was revoked by its authority.",
                     "Use your newest card, or ask the office that issues cards.",
                 )
-        if self._strict and not any(one.next_update > now for one in held.covering(certificate)):
+        if self._strict and not any(crl.next_update > now for crl in held.covering(certificate)):
             raise NotAuthenticated(
                 "revocation_unknown",
                 "It cannot be known whether your certificate was revoked: its authority's list is"
@@ -132,9 +132,9 @@ def by_authority(bundle: Sequence[Certificate], held: Held) -> dict[str, Revocat
     # A root alone issues people's certificates itself.
     for issuer in below or {ca.subject for ca in bundle}:
         names = issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
-        lists = [one for one in held.lists if one.issuer == issuer and one.people]
+        lists = [crl for crl in held.lists if crl.issuer == issuer and crl.people]
         who = str(names[0].value) if names else issuer.rfc4514_string()
-        found[who] = max(lists, key=lambda one: one.next_update, default=None)
+        found[who] = max(lists, key=lambda crl: crl.next_update, default=None)
     return found
 
 
@@ -148,7 +148,7 @@ def load(folder: Path, bundle: Sequence[Certificate]) -> Held:
             lists.append(read(path.name, path.read_bytes(), bundle))
         except (ValueError, OSError) as error:
             unusable.append((path.name, str(error)))
-            log.warning("revocation_list_unusable", file=path.name, why=str(error))
+            log.warning("revocation_list_unusable", file=path.name, cause=str(error))
     return Held(tuple(_newest(lists)), tuple(unusable))
 
 
@@ -226,8 +226,8 @@ def _signed(crl: CertificateRevocationList, ca: Certificate) -> bool:
 def _newest(lists: Iterable[RevocationList]) -> list[RevocationList]:
     """The newest list of each authority's key and scope: an older one must not count beside it."""
     kept: dict[object, RevocationList] = {}
-    for one in sorted(lists, key=lambda one: one.this_update):
-        kept[one.issuer, one.signer, one.points, one.people, one.authorities] = one
+    for crl in sorted(lists, key=lambda crl: crl.this_update):
+        kept[crl.issuer, crl.signer, crl.points, crl.people, crl.authorities] = crl
     return list(kept.values())
 
 
@@ -235,7 +235,7 @@ def _state(folder: Path) -> tuple[object, ...]:
     """What changes when a list comes, goes or becomes readable; links are followed."""
     try:
         with os.scandir(folder) as entries:
-            return tuple(sorted(_entry(one) for one in entries))
+            return tuple(sorted(_entry(entry) for entry in entries))
     except OSError:
         return ("unreadable",)
 

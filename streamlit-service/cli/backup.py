@@ -17,6 +17,8 @@ from cli.common import actor, wired
 
 HOUR_S = 3600.0
 RETRY_S = 300.0
+LEFTOVERS = ("*.unverified", ".*.part", ".verify-*", "*.unproven", ".proof-*")
+"""Of runs that were killed; the last two are the names of earlier versions."""
 
 
 def make(
@@ -28,7 +30,7 @@ def make(
         float, typer.Option(min=0, help="go on for ever, one each so many hours; 0: one now")
     ] = 0,
 ) -> None:
-    """Back up all records while everything runs, and prove that they can be restored."""
+    """Back up all records while everything runs, and verify that they can be restored."""
     portal = wired()
     folder.mkdir(parents=True, exist_ok=True)
     if not every_hours:
@@ -58,7 +60,7 @@ def _until_due(folder: Path, every_s: float) -> float:
 
 def _tidy(folder: Path) -> None:
     """Remove what runs that were killed left: it holds as many secrets as a backup does."""
-    for path in (*folder.glob("*.unproven"), *folder.glob(".*.part"), *folder.glob(".proof-*")):
+    for path in (path for pattern in LEFTOVERS for path in folder.glob(pattern)):
         if time.time() - path.stat().st_mtime > HOUR_S:  # not somebody's who is at it
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -66,19 +68,19 @@ def _tidy(folder: Path) -> None:
 def _one(portal: Portal, folder: Path, keep: int) -> None:
     now = datetime.now(UTC)
     path = folder / f"{now:%Y%m%dT%H%M%SZ}{db.backup.SUFFIX}"
-    unproven = path.with_suffix(".unproven")  # never taken for a backup
+    unverified = path.with_suffix(".unverified")  # never taken for a backup
     try:
-        manifest = db.backup.write(portal.database, unproven, now)
-        db.backup.prove(unproven)
+        manifest = db.backup.write(portal.database, unverified, now)
+        db.backup.verify(unverified)
     except PortalError:
         for old in folder.glob("*.broken"):
             old.unlink()
-        unproven.rename(path.with_suffix(".broken"))  # the newest is kept as evidence
+        unverified.rename(path.with_suffix(".broken"))  # the newest is kept as evidence
         raise
     except BaseException:
-        unproven.unlink(missing_ok=True)
+        unverified.unlink(missing_ok=True)
         raise
-    unproven.rename(path)
+    unverified.rename(path)
     with portal.database.transaction() as tx:
         db.audit.append(
             tx,

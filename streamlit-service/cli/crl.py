@@ -31,11 +31,11 @@ def show() -> None:
     config = bootstrap.settings()
     held = revocation.load(config.crl_dir, bootstrap.client_authorities(config))
     now = datetime.now(UTC)
-    for one in held.lists:
-        state = "counts" if one.next_update > now else "too old"
+    for crl in held.lists:
+        state = "counts" if crl.next_update > now else "too old"
         typer.echo(
-            f"{state:8} until {one.next_update:%Y-%m-%d %H:%M} UTC  {len(one.serials):7} revoked  "
-            f"{one.issuer.rfc4514_string()}  ({one.file})"
+            f"{state:8} until {crl.next_update:%Y-%m-%d %H:%M} UTC  {len(crl.serials):7} revoked  "
+            f"{crl.issuer.rfc4514_string()}  ({crl.file})"
         )
     for name, why in held.unusable:
         typer.echo(f"unusable {name}: {why}")

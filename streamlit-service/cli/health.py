@@ -27,22 +27,23 @@ def check(
     lines: Annotated[
         bool, typer.Option("--lines", help="tab separated, for health-check.sh")
     ] = False,
-    deploy: Annotated[str | None, typer.Option(help="also prove this VM with a container")] = None,
+    deploy: Annotated[str | None, typer.Option(help="also verify this VM with a container")] = None,
 ) -> None:
     """Every finding as JSON, the worst first.
 
     Ends well whatever it finds: the findings are the answer.
     """
-    findings = sorted(_all(deploy), key=lambda one: RANK[one.state])
+    findings = sorted(_all(deploy), key=lambda finding: RANK[finding.state])
     if lines:
-        for one in findings:
+        for finding in findings:
             typer.echo(
                 "\t".join(
-                    str(value).replace("\t", " ").replace("\n", " ") for value in vars(one).values()
+                    str(value).replace("\t", " ").replace("\n", " ")
+                    for value in vars(finding).values()
                 )
             )
     else:
-        typer.echo(json.dumps([vars(one) for one in findings], indent=2))
+        typer.echo(json.dumps([vars(finding) for finding in findings], indent=2))
 
 
 def _all(deploy: str | None) -> list[Finding]:
@@ -66,7 +67,7 @@ def _all(deploy: str | None) -> list[Finding]:
     if config.registry_password_file:
         found.append(_registry())
     if deploy:
-        found += _proof(deploy)
+        found += _verification(deploy)
     return found
 
 
@@ -150,15 +151,20 @@ def _registry() -> Finding:
     return Finding("ok", "registry", "registry", "The registry answers and takes the password.")
 
 
-def _proof(vm: str) -> list[Finding]:
+def _verification(vm: str) -> list[Finding]:
     try:
-        checks = list(bootstrap.worker_client(bootstrap.settings()).prove(vm))
+        checks = list(bootstrap.worker_client(bootstrap.settings()).verify_vm(vm))
     except PortalError as error:
         return [Finding("critical", "deploy", vm, error.message, error.hint, "vm-new")]
     states = {"failed": "critical"}
     return [
         Finding(
-            states.get(one["state"], one["state"]), "deploy", vm, one["says"], one["hint"], "vm-new"
+            states.get(check["state"], check["state"]),
+            "deploy",
+            vm,
+            check["message"],
+            check["hint"],
+            "vm-new",
         )
-        for one in checks
+        for check in checks
     ]

@@ -13,7 +13,7 @@ from portal.users import permissions
 from publishing import build as building
 from publishing import mirror, pipeline
 from publishing.sbom import Packages
-from publishing.workspace import Bench, Stopwatch
+from publishing.workspace import ProgressLog, Workspace
 from registry import cosign
 
 from cli.common import actor, print_json, wired
@@ -50,8 +50,12 @@ def _publisher(portal: Portal, subject: str) -> Actor:
     return user
 
 
-def _bench(portal: Portal, name: str, variant: str, version: str, *, fresh: bool = False) -> Bench:
-    return pipeline.bench_for(portal, name, variant, version, Stopwatch(typer.echo), fresh=fresh)
+def _workspace(
+    portal: Portal, name: str, variant: str, version: str, *, fresh: bool = False
+) -> Workspace:
+    return pipeline.workspace_for(
+        portal, name, variant, version, ProgressLog(typer.echo), fresh=fresh
+    )
 
 
 @app.command()
@@ -68,7 +72,7 @@ def publish(
     """Lint, build, test, scan, push, sign and record as a candidate; each step may refuse."""
     portal = wired()
     who = _publisher(portal, publisher)
-    release = pipeline.publish(portal, who, _bench(portal, name, variant, version, fresh=fresh))
+    release = pipeline.publish(portal, who, _workspace(portal, name, variant, version, fresh=fresh))
     if approve:
         release = images.approve(portal, actor(), release.id)
     _tell(portal, release)
@@ -77,48 +81,48 @@ def publish(
 @app.command()
 def lint(name: Name, variant: Variant = "") -> None:
     """Run hadolint on the Dockerfile, and compare its base with image.yaml."""
-    building.lint(_bench(wired(), name, variant, ""))
+    building.lint(_workspace(wired(), name, variant, ""))
 
 
 @app.command()
 def build(name: Name, variant: Variant = "", version: Version = "", fresh: Fresh = False) -> None:
     """Build on the pinned base."""
-    bench = _bench(wired(), name, variant, version, fresh=fresh)
-    building.build(bench, building.ensure_base(bench))
+    workspace = _workspace(wired(), name, variant, version, fresh=fresh)
+    building.build(workspace, building.ensure_base(workspace))
 
 
 @app.command()
 def test(name: Name, variant: Variant = "", version: Version = "", fresh: Fresh = False) -> None:
     """Run the tests in the built image's container."""
-    pipeline.test(_bench(wired(), name, variant, version, fresh=fresh))
+    pipeline.test(_workspace(wired(), name, variant, version, fresh=fresh))
 
 
 @app.command()
 def sbom(name: Name, variant: Variant = "", version: Version = "", fresh: Fresh = False) -> None:
     """Make the bill of materials, and read what else is inside."""
-    pipeline.materials(_bench(wired(), name, variant, version, fresh=fresh))
+    pipeline.materials(_workspace(wired(), name, variant, version, fresh=fresh))
 
 
 @app.command()
 def check(name: Name, variant: Variant = "", version: Version = "") -> None:
     """Scan the built image and apply the policy."""
-    pipeline.scan(_bench(wired(), name, variant, version))
+    pipeline.scan(_workspace(wired(), name, variant, version))
 
 
 @app.command()
 def push(name: Name, variant: Variant = "", version: Version = "") -> None:
     """Push the built image, if its tests and its last check passed."""
-    bench = _bench(wired(), name, variant, version)
-    pipeline.require_passed(bench)
-    pipeline.push(bench)
+    workspace = _workspace(wired(), name, variant, version)
+    pipeline.require_passed(workspace)
+    pipeline.push(workspace)
 
 
 @app.command()
 def sign(name: Name, variant: Variant = "", version: Version = "") -> None:
     """Sign what was pushed, and attach its bill of materials and report."""
-    bench = _bench(wired(), name, variant, version)
-    pipeline.require_passed(bench)
-    pipeline.sign(bench, pipeline.pushed(bench))
+    workspace = _workspace(wired(), name, variant, version)
+    pipeline.require_passed(workspace)
+    pipeline.sign(workspace, pipeline.pushed(workspace))
 
 
 @app.command()
@@ -127,14 +131,16 @@ def record(
 ) -> None:
     """Record what was pushed and signed as a candidate."""
     portal = wired()
-    bench = _bench(portal, name, variant, version)
-    report = pipeline.require_passed(bench)
-    reference = pipeline.pushed(bench)
-    cosign.verify(portal.settings, reference, name, bench.version)
-    packages = bench.needed("packages", Packages, "sbom")
+    workspace = _workspace(portal, name, variant, version)
+    report = pipeline.require_passed(workspace)
+    reference = pipeline.pushed(workspace)
+    cosign.verify(portal.settings, reference, name, workspace.version)
+    packages = workspace.needed("packages", Packages, "sbom")
     _tell(
         portal,
-        pipeline.record(portal, _publisher(portal, publisher), bench, reference, packages, report),
+        pipeline.record(
+            portal, _publisher(portal, publisher), workspace, reference, packages, report
+        ),
     )
 
 
@@ -142,8 +148,8 @@ def record(
 def adopt(name: Name, version: Annotated[str, typer.Argument()], publisher: Publisher = "") -> None:
     """Record what was mirrored into this portal's registry as a candidate, signed with our key."""
     portal = wired()
-    bench = _bench(portal, name, version.partition("-")[2], version)
-    _tell(portal, pipeline.adopt(portal, _publisher(portal, publisher), bench))
+    workspace = _workspace(portal, name, version.partition("-")[2], version)
+    _tell(portal, pipeline.adopt(portal, _publisher(portal, publisher), workspace))
 
 
 def _tell(portal: Portal, release: Release) -> None:
@@ -171,19 +177,23 @@ def scan(
     if bool(name) == every:
         raise typer.BadParameter("give an image, or --all")
     with portal.database.reading() as tx:
-        known = db.releases.every(tx)
+        known = db.releases.all_releases(tx)
     chosen = (
         [images.find(portal, name, version)]
         if version
-        else [one for one in known if name in ("", one.image) and one.state in mirror.COPIED]
+        else [
+            release
+            for release in known
+            if name in ("", release.image) and release.state in mirror.COPIED
+        ]
     )
-    say = Stopwatch(typer.echo)
+    say = ProgressLog(typer.echo)
     good = [_scan_one(portal, release, say) for release in chosen]
     if not all(good):
         raise typer.Exit(1)
 
 
-def _scan_one(portal: Portal, release: Release, say: Stopwatch) -> bool:
+def _scan_one(portal: Portal, release: Release, say: ProgressLog) -> bool:
     say(f"{release.image} {release.version}")
     try:
         after = pipeline.rescan(portal, actor(), release, say)
@@ -231,20 +241,22 @@ def deprecate(name: Name, version: Annotated[str, typer.Argument()], reason: Rea
 
 @app.command()
 def withdraw(name: Name, version: Annotated[str, typer.Argument()], reason: Reason) -> None:
-    """A release starts no more; prints who runs it."""
+    """A release can no longer be started; prints who runs it."""
     portal = wired()
     release = images.withdraw(portal, actor(), images.find(portal, name, version).id, reason)
-    users = images.who_runs(portal, actor(), release.id)
-    typer.echo(f"{name} {version} is withdrawn. {len(users)} containers of it are marked.")
-    for one in users:
-        typer.echo(f"  {one.owner.display_name} ({one.owner.subject}): {one.name}, {one.state}")
+    affected = images.who_runs(portal, actor(), release.id)
+    typer.echo(f"{name} {version} is withdrawn. {len(affected)} containers of it are marked.")
+    for deployment in affected:
+        owner = deployment.owner
+        container = f"{deployment.name}, {deployment.state}"
+        typer.echo(f"  {owner.display_name} ({owner.subject}): {container}")
 
 
 @app.command("list")
 def list_releases() -> None:
     """Every release, as JSON."""
     with wired().database.reading() as tx:
-        print_json([vars(release) for release in db.releases.every(tx)])
+        print_json([vars(release) for release in db.releases.all_releases(tx)])
 
 
 @app.command("mirror")
@@ -262,13 +274,15 @@ def mirror_images(
 ) -> None:
     """Copy releases or bases to another registry by digest, with signatures and attestations."""
     portal = wired()
-    aim, say = mirror.check_target(target), Stopwatch(typer.echo)
+    aim, say = mirror.check_target(target), ProgressLog(typer.echo)
     if bases:
         count = mirror.copy_bases(portal.settings, portal.catalog.values(), aim, say)
         typer.echo(f"{count} bases are in {aim}.")
         return
     with portal.database.reading() as tx:
-        chosen = [one for one in db.releases.every(tx) if name in ("", one.image)]
+        chosen = [
+            release for release in db.releases.all_releases(tx) if name in ("", release.image)
+        ]
     made = mirror.copy_releases(
         portal.settings, chosen, aim, say, mirror.check_target(source) if source else ""
     )

@@ -45,7 +45,7 @@ def setup(
     owner: Owner = None,
     pool: Annotated[str | None, typer.Option(help=POOL_HELP)] = None,
 ) -> None:
-    """Add a VM that takes containers once it is proven.
+    """Add a VM that takes containers once it is verified.
 
     What setup-vm.sh ends with; again, it changes nothing.
 
@@ -56,21 +56,22 @@ def setup(
     if vm.state is not VmState.NEW:
         typer.echo(f"VM {name} is in the fleet.")
         return
-    prove(name)
+    verify(name)
     vms.activate(portal, actor(), name)
     typer.echo(f"VM {name} takes containers.")
 
 
-@app.command("prove")
-def prove(name: str) -> None:
-    """Look at a VM, and run a container on it as a user's would run; it is removed again.
+@app.command("prove", hidden=True)  # as it was called before
+@app.command("verify")
+def verify(name: str) -> None:
+    """Probe a VM, and run a container on it as a user's would run; it is removed again.
 
     Exit code 1: it failed.
     """
     failed = 0
-    for check in bootstrap.worker_client(bootstrap.settings()).prove(name):
+    for check in bootstrap.worker_client(bootstrap.settings()).verify_vm(name):
         failed += check["state"] == "failed"
-        typer.echo(f"  {check['state']:8} {check['says']}")
+        typer.echo(f"  {check['state']:8} {check['message']}")
         if check["hint"] and check["state"] != "ok":
             typer.echo(f"           {check['hint']}")
     if failed:

@@ -14,7 +14,7 @@ from typing import Any
 import docker
 from portal.core.errors import EngineError
 
-from publishing.workspace import Bench, Refused
+from publishing.workspace import Refused, Workspace
 
 LABEL_STANDIN = "org.container-portal.standin"
 TELL_EVERY_S = 10
@@ -24,9 +24,9 @@ IGNORED_RULES = ("DL3008", "DL3013", "DL3042")
 """Pinning is left to the security archive (apt) and the lock's hashes (pip)."""
 
 
-def lint(bench: Bench) -> None:
+def lint(workspace: Workspace) -> None:
     """Run hadolint. Raises Refused with what it found."""
-    path = bench.folder / bench.build.dockerfile
+    path = workspace.folder / workspace.build.dockerfile
     ignored = [word for rule in IGNORED_RULES for word in ("--ignore", rule)]
     try:
         done = subprocess.run(
@@ -43,16 +43,16 @@ def lint(bench: Bench) -> None:
     if done.returncode:
         raise Refused(
             "lint",
-            f"hadolint refuses {bench.build.dockerfile}:\n{done.stdout}{done.stderr}",
+            f"hadolint refuses {workspace.build.dockerfile}:\n{done.stdout}{done.stderr}",
             "Mend it, or ignore the rule in the file with a reason.",
         )
-    _check_bases(bench, path.read_text(encoding="utf-8"))
-    bench.say("hadolint finds nothing")
+    _check_bases(workspace, path.read_text(encoding="utf-8"))
+    workspace.say("hadolint finds nothing")
 
 
-def _check_bases(bench: Bench, text: str) -> None:
+def _check_bases(workspace: Workspace, text: str) -> None:
     """Refuse a stage not built on the pinned base, and labels that only bases may set."""
-    name, sources = bench.build.dockerfile, FROM.findall(text)
+    name, sources = workspace.build.dockerfile, FROM.findall(text)
     stages = {"${BASE_IMAGE}", *(stage for _, stage in sources if stage)}
     if stray := [source for source, _ in sources if source not in stages]:
         raise Refused(
@@ -66,41 +66,41 @@ def _check_bases(bench: Bench, text: str) -> None:
             f"{name} sets {LABEL_STANDIN}, which only bases may.",
             "Take the line out.",
         )
-    if f"ARG BASE_IMAGE={bench.build.base}\n" not in text:
+    if f"ARG BASE_IMAGE={workspace.build.base}\n" not in text:
         raise Refused(
             "base_differs",
-            f"{name} does not say ARG BASE_IMAGE={bench.build.base}.",
+            f"{name} does not say ARG BASE_IMAGE={workspace.build.base}.",
             "image.yaml and Dockerfile must name the same base.",
         )
 
 
-def ensure_base(bench: Bench) -> str:
+def ensure_base(workspace: Workspace) -> str:
     """The base to build on: by digest, pulled if need be; in a demo, a labelled stand-in."""
-    pinned, tag = bench.build.base, bench.build.base_tag
-    if _present(bench, pinned):
+    pinned, tag = workspace.build.base, workspace.build.base_tag
+    if _present(workspace, pinned):
         return pinned
-    bench.say(f"pulling the base {pinned}")
-    cause = _pull(bench, pinned)
+    workspace.say(f"pulling the base {pinned}")
+    cause = _pull(workspace, pinned)
     if not cause:
         return pinned
-    standin = _labels(bench, tag).get(LABEL_STANDIN) == "true"
-    if not (standin and bench.settings.allow_standins):
+    standin = _labels(workspace, tag).get(LABEL_STANDIN) == "true"
+    if not (standin and workspace.settings.allow_standins):
         raise EngineError(
             "no_base",
             f"The base {pinned} cannot be pulled: {cause[:200]}",
             "Mirror it into your registry: admin.py image mirror --bases; or check the network.",
             cause,
         )
-    bench.say(f"the base cannot be pulled here; building on the STAND-IN {tag}")
+    workspace.say(f"the base cannot be pulled here; building on the STAND-IN {tag}")
     return tag
 
 
-def _pull(bench: Bench, reference: str) -> str:
+def _pull(workspace: Workspace, reference: str) -> str:
     """Pull, telling every 10 s how far it is. Returns why it failed, or ""."""
     done: dict[str, tuple[int, int]] = {}
     told = time.monotonic()
     try:
-        for line in bench.engine.api.pull(reference, stream=True, decode=True):
+        for line in workspace.engine.api.pull(reference, stream=True, decode=True):
             if "error" in line:
                 return str(line["error"])
             detail = line.get("progressDetail") or {}
@@ -109,27 +109,27 @@ def _pull(bench: Bench, reference: str) -> str:
             if done and time.monotonic() - told >= TELL_EVERY_S:
                 told = time.monotonic()
                 now, total = (sum(values) / 1e9 for values in zip(*done.values(), strict=True))
-                bench.say(f"  {now:.1f} of {total:.1f} GB or more")
+                workspace.say(f"  {now:.1f} of {total:.1f} GB or more")
     except docker.errors.APIError as error:
         return str(error.explanation or error)
     return ""
 
 
-def build(bench: Bench, base: str) -> None:
+def build(workspace: Workspace, base: str) -> None:
     """Build, telling every 10 s at which step it is. Raises Refused with the end of the output."""
     args = {
         "BASE_IMAGE": base,
-        "VERSION": bench.version,
-        "REVISION": bench.content[:12],
-        "CREATED": bench.created_at.isoformat(),
+        "VERSION": workspace.version,
+        "REVISION": workspace.content[:12],
+        "CREATED": workspace.created_at.isoformat(),
     }
-    stream = bench.engine.api.build(
-        fileobj=_context(bench.folder, bench.settings.build_certs_dir),
+    stream = workspace.engine.api.build(
+        fileobj=_context(workspace.folder, workspace.settings.build_certs_dir),
         custom_context=True,
-        tag=bench.local,
-        dockerfile=bench.build.dockerfile,
+        tag=workspace.local,
+        dockerfile=workspace.build.dockerfile,
         buildargs=args,
-        nocache=bench.fresh,
+        nocache=workspace.fresh,
         rm=True,
         forcerm=True,
         decode=True,
@@ -150,10 +150,10 @@ def build(bench: Bench, base: str) -> None:
             step, steps = text.strip(), steps + 1
         if time.monotonic() - told >= TELL_EVERY_S:
             told = time.monotonic()
-            bench.say(f"  {step[:100]}")
-    bench.say(
-        f"built {bench.local}: {steps} steps, {cached} from cache,"
-        f" {bench.built()['Size'] / 1e6:.0f} MB"
+            workspace.say(f"  {step[:100]}")
+    workspace.say(
+        f"built {workspace.local}: {steps} steps, {cached} from cache,"
+        f" {workspace.built()['Size'] / 1e6:.0f} MB"
     )
 
 
@@ -182,17 +182,17 @@ def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:
         tar.addfile(info, file)
 
 
-def _present(bench: Bench, reference: str) -> bool:
+def _present(workspace: Workspace, reference: str) -> bool:
     try:
-        bench.engine.images.get(reference)
+        workspace.engine.images.get(reference)
     except docker.errors.ImageNotFound:
         return False
     return True
 
 
-def _labels(bench: Bench, reference: str) -> dict[str, Any]:
+def _labels(workspace: Workspace, reference: str) -> dict[str, Any]:
     try:
-        config = bench.engine.images.get(reference).attrs["Config"]
+        config = workspace.engine.images.get(reference).attrs["Config"]
     except docker.errors.ImageNotFound:
         return {}
     return json.loads(json.dumps(config.get("Labels") or {}))  # type: ignore[no-any-return]

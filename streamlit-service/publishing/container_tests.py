@@ -26,7 +26,7 @@ from portal.core.errors import PortalError
 from portal.deployments.container_spec import HOME, TMPFS, environment
 from pydantic import BaseModel
 
-from publishing.workspace import Bench, Refused
+from publishing.workspace import Refused, Workspace
 
 GIB = 2**30
 READY_S = 120
@@ -50,7 +50,7 @@ class Tests(BaseModel):
 class Probe:
     """A running container under test."""
 
-    bench: Bench
+    workspace: Workspace
     container: Container
     token: str
     key: str
@@ -88,30 +88,30 @@ class Probe:
                 ) from error
 
 
-def run(bench: Bench) -> Tests:
+def run(workspace: Workspace) -> Tests:
     """Every check. Raises Refused at the first that fails. Leaves nothing behind."""
-    image_id, token, key = bench.id, secrets.token_urlsafe(16), Ed25519PrivateKey.generate()
+    image_id, token, key = workspace.id, secrets.token_urlsafe(16), Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     name = f"publish-test-{secrets.token_hex(4)}"
     spec = _spec(name, image_id, token, public)
     passed, seen = {}, {}
     container = None
     try:
-        container = bench.engine.containers.create(**create_arguments(spec))
+        container = workspace.engine.containers.create(**create_arguments(spec))
         container.start()
         private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-        probe = Probe(bench, container, token, private)
+        probe = Probe(workspace, container, token, private)
         for title, check in CHECKS.items():
             passed[title] = check(probe)
-            bench.say(f"  {title}: {passed[title]}")
+            workspace.say(f"  {title}: {passed[title]}")
         seen = _seen(probe)
-        passed["GPU"] = _gpu(bench, spec)
-        bench.say(f"  GPU: {passed['GPU']}")
+        passed["GPU"] = _gpu(workspace, spec)
+        workspace.say(f"  GPU: {passed['GPU']}")
     finally:
         if container is not None:
             container.remove(force=True, v=True)
-        _drop_volume(bench, name)
-    return Tests(content=bench.content, passed=passed, seen=seen)
+        _drop_volume(workspace, name)
+    return Tests(content=workspace.content, passed=passed, seen=seen)
 
 
 def _spec(name: str, image: str, token: str, keys: str) -> ContainerSpec:
@@ -158,15 +158,15 @@ def _tensorboard(probe: Probe) -> str:
 
 def _versions(probe: Probe) -> str:
     """What notebooks import is what the lock says; what the base brings is only named."""
-    wanted, said = list(probe.bench.image.packages), _seen(probe)
+    wanted, said = list(probe.workspace.image.packages), _seen(probe)
     if not said:
         raise Refused(
             "test_failed",
             f"None of {', '.join(wanted)} is in the image.",
             "Mend image.yaml or the lock.",
         )
-    suffix = f"-{probe.bench.build.variant}" if probe.bench.build.variant else ""
-    lock = probe.bench.folder / f"requirements{suffix}.txt"
+    suffix = f"-{probe.workspace.build.variant}" if probe.workspace.build.variant else ""
+    lock = probe.workspace.folder / f"requirements{suffix}.txt"
     allowed: dict[str, set[str]] = {}
     for name, version in PINNED.findall(lock.read_text(encoding="utf-8")):
         allowed.setdefault(name.lower().replace("_", "-"), set()).add(version)
@@ -184,7 +184,7 @@ def _versions(probe: Probe) -> str:
 
 
 def _seen(probe: Probe) -> dict[str, str]:
-    wanted = probe.bench.image.packages
+    wanted = probe.workspace.image.packages
     return {
         name: version
         for name, version in _distributions(probe, "m.distributions()").items()
@@ -220,7 +220,7 @@ def _notebook(probe: Probe) -> str:
             "metadata": {},
             "outputs": [],
             "execution_count": None,
-            "source": probe.bench.image.example,
+            "source": probe.workspace.image.example,
         }
     ]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
@@ -285,16 +285,16 @@ def _hardening(probe: Probe) -> str:
         'test "$(id -u)" -ne 0 && ! touch /usr/x 2>/dev/null && ! touch /opt/venv/x 2>/dev/null '
         "&& touch ~/x && touch /tmp/x && grep -q '^CapEff:.0*$' /proc/self/status",
     )
-    if not (probe.bench.built()["Config"].get("Healthcheck") or {}).get("Test"):
+    if not (probe.workspace.built()["Config"].get("Healthcheck") or {}).get("Test"):
         raise Refused("test_failed", "The image has no HEALTHCHECK.", "Add one to the Dockerfile.")
     return "not root, no capabilities, read-only root, home and /tmp can be written"
 
 
-def _gpu(bench: Bench, spec: ContainerSpec) -> str:
+def _gpu(workspace: Workspace, spec: ContainerSpec) -> str:
     """The framework sees a GPU, where the engine has one."""
-    if not bench.image.gpu_check:
+    if not workspace.image.gpu_check:
         return "none wanted"
-    info = bench.engine.info()
+    info = workspace.engine.info()
     if "nvidia" not in info.get("Runtimes", {}) and not info.get("CDISpecDirs"):
         return NO_GPU
     wanted = DeviceRequest(count=-1, capabilities=[["gpu"]])
@@ -305,10 +305,12 @@ def _gpu(bench: Bench, spec: ContainerSpec) -> str:
     }
     container = None
     try:
-        container = bench.engine.containers.create(**arguments)
+        container = workspace.engine.containers.create(**arguments)
         container.start()
         return (
-            Probe(bench, container, "", "").python(bench.image.gpu_check, "/opt/kernel/bin/python")
+            Probe(workspace, container, "", "").python(
+                workspace.image.gpu_check, "/opt/kernel/bin/python"
+            )
             or "seen"
         )
     except docker.errors.APIError as error:
@@ -318,9 +320,9 @@ def _gpu(bench: Bench, spec: ContainerSpec) -> str:
             container.remove(force=True, v=True)
 
 
-def _drop_volume(bench: Bench, name: str) -> None:
+def _drop_volume(workspace: Workspace, name: str) -> None:
     try:
-        bench.engine.volumes.get(name).remove(force=True)
+        workspace.engine.volumes.get(name).remove(force=True)
     except (docker.errors.APIError, PortalError):
         return
 

@@ -13,7 +13,7 @@ from typing import IO, Any
 from portal.images.report import Finding, Kind
 from pydantic import BaseModel
 
-from publishing.workspace import Bench
+from publishing.workspace import Workspace
 
 SETUID = 0o6000
 LARGEST_TEXT = 512 * 1024
@@ -57,11 +57,11 @@ class Contents(BaseModel):
     """Base64 of Ubuntu's archive keys, which Debian does not package."""
 
 
-def save(bench: Bench) -> Path:
+def save(workspace: Workspace) -> Path:
     """The image as `docker save` writes it, for this module and for syft. The caller deletes it."""
-    path = bench.work / "image.tar"
+    path = workspace.work / "image.tar"
     with path.open("wb") as file:
-        for chunk in bench.engine.api.get_image(bench.local):
+        for chunk in workspace.engine.api.get_image(workspace.local):
             file.write(chunk)
     return path
 
@@ -113,7 +113,7 @@ def _member(
     folder, _, base = path.rpartition("/")
     if base.startswith(WHITEOUT):
         gone = folder if base == OPAQUE else f"{folder}/{base.removeprefix(WHITEOUT)}".lstrip("/")
-        for known in [one for one in modes if one == gone or one.startswith(f"{gone}/")]:
+        for known in [mode for mode in modes if mode == gone or mode.startswith(f"{gone}/")]:
             del modes[known]
         return
     if member.isfile():
@@ -148,7 +148,7 @@ def _rules_of(path: str, content: bytes) -> list[str]:
     return [*found, "secret-file"] if SECRET_FILES.search(path) and content.strip() else found
 
 
-def _examine_labels(bench: Bench, labels: Mapping[str, str]) -> list[Finding]:
+def _examine_labels(workspace: Workspace, labels: Mapping[str, str]) -> list[Finding]:
     found = []
     for name in NEEDED_LABELS:
         key = f"{OCI}.{name}"
@@ -162,9 +162,9 @@ def _examine_labels(bench: Bench, labels: Mapping[str, str]) -> list[Finding]:
                 )
             )
     for key, value in (
-        ("org.container-portal.image", bench.image.name),
-        (f"{OCI}.title", bench.image.name),
-        (f"{OCI}.version", bench.version),
+        ("org.container-portal.image", workspace.image.name),
+        (f"{OCI}.title", workspace.image.name),
+        (f"{OCI}.version", workspace.version),
     ):
         told = key.startswith(OCI) and key not in labels  # missing: above
         if labels.get(key) != value and not told:
@@ -179,14 +179,14 @@ def _examine_labels(bench: Bench, labels: Mapping[str, str]) -> list[Finding]:
     return found
 
 
-def examine(bench: Bench, config: dict[str, Any], size_bytes: int) -> list[Finding]:
+def examine(workspace: Workspace, config: dict[str, Any], size_bytes: int) -> list[Finding]:
     """What the image's configuration says: its user, labels, variables, size and base."""
     labels = config.get("Labels") or {}
-    found = _examine_labels(bench, labels)
+    found = _examine_labels(workspace, labels)
     variables = dict(variable.partition("=")[::2] for variable in config.get("Env") or [])
     if str(config.get("User") or "0").partition(":")[0] in ("0", "root"):
         found.append(Finding(kind=Kind.ROOT_USER, id="root-user", text="it runs as root"))
-    cuda, wanted = variables.get("CUDA_VERSION", ""), bench.build.cuda or bench.image.cuda
+    cuda, wanted = variables.get("CUDA_VERSION", ""), workspace.build.cuda or workspace.image.cuda
     if not cuda.startswith(wanted):
         found.append(
             Finding(
@@ -196,7 +196,7 @@ def examine(bench: Bench, config: dict[str, Any], size_bytes: int) -> list[Findi
                 text=f"its base has CUDA {cuda or 'none'}, image.yaml says {wanted}",
             )
         )
-    budget = bench.build.size_budget_mb
+    budget = workspace.build.size_budget_mb
     if size_bytes > budget * 10**6:
         found.append(
             Finding(

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from portal.core.errors import EngineError
 from pydantic import BaseModel
 
-from publishing.workspace import Bench
+from publishing.workspace import Workspace
 
 DEADLINE_S = 900
 PYTHON, DEBIAN = "pkg:pypi/", "pkg:deb/"
@@ -28,14 +28,14 @@ class Packages(BaseModel):
     system: dict[str, tuple[str, ...]]
 
     def all(self) -> dict[str, str]:
-        """Both, the system's packages as deb:name; several versions apart by commas."""
+        """Both, the system's packages as deb:name; several versions comma-separated."""
         system = {f"deb:{name}": versions for name, versions in self.system.items()}
         return {name: ", ".join(versions) for name, versions in {**self.python, **system}.items()}
 
 
-def make(bench: Bench, archive: Path) -> Packages:
+def make(workspace: Workspace, archive: Path) -> Packages:
     """Write sbom.json beside the other results. Raises EngineError."""
-    target, draft = bench.work / "sbom.json", bench.work / ".sbom.new"
+    target, draft = workspace.work / "sbom.json", workspace.work / ".sbom.new"
     environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
     try:
         done = subprocess.run(
@@ -47,9 +47,9 @@ def make(bench: Bench, archive: Path) -> Packages:
                 "-o",
                 f"cyclonedx-json={draft}",
                 "--source-name",
-                bench.image.name,
+                workspace.image.name,
                 "--source-version",
-                bench.version,
+                workspace.version,
             ],
             capture_output=True,
             text=True,

@@ -30,7 +30,7 @@ class Refused(Conflict):
 
 
 @dataclass(frozen=True)
-class Bench:
+class Workspace:
     """One image on its way.
 
     Results of steps are files in `work`, so that each step runs alone, too.
@@ -152,7 +152,7 @@ class Bench:
         return model.model_validate(json.loads(path.read_text()))
 
 
-class Stopwatch:
+class ProgressLog:
     """Says each step with the seconds since the start."""
 
     def __init__(self, out: Callable[[str], None]) -> None:

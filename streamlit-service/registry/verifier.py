@@ -89,7 +89,7 @@ class Verifier:
         last = known.verified_at if known is not None else None
         if last is None or datetime.now(UTC) - last > GRACE:
             raise error
-        log.warning("signature from memory", release=release.reference, cause=error.cause)
+        log.warning("signature_from_cache", release=release.reference, cause=error.cause)
 
     def _remember(self, release: Release, *, good: bool) -> None:
         with self._database.transaction() as tx:

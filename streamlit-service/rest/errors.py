@@ -44,7 +44,7 @@ def install(app: FastAPI) -> None:
     async def portal_error(request: Request, error: PortalError) -> JSONResponse:
         answer = problem(error.status, error.code, error.message, error.hint)
         log.info(
-            "refused",
+            "request_refused",
             path=request.url.path,
             code=error.code,
             cause=error.cause,
@@ -81,6 +81,9 @@ def install(app: FastAPI) -> None:
             "Tell your administrator the reference.",
         )
         log.error(
-            "unexpected", path=request.url.path, reference=reference_of(answer), exc_info=error
+            "unexpected_error",
+            path=request.url.path,
+            reference=reference_of(answer),
+            exc_info=error,
         )
         return answer

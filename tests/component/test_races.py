@@ -58,7 +58,7 @@ def portal(url: str) -> Iterator[Portal]:
     approved(made)
     vm = vms.add(made, TEST, "vm-race", "ssh://portal@vm-race", "10.0.0.9")
     gpus = tuple(SeenGpu(f"GPU-race-{n}", n, "A100", None, 40, 0, 0, 40) for n in range(GPUS))
-    vms.saw_gpus(made, vm, GpuReport(gpus, "535.1", "12.2", "nvidia"))
+    vms.record_gpus(made, vm, GpuReport(gpus, "535.1", "12.2", "nvidia"))
     yield made
     with made.database.reading() as tx:
         everybody = db.users.all_users(tx)
@@ -90,7 +90,7 @@ def want(url: str, first: int, count: int) -> None:
         start.wait()
         try:
             deployments.request(
-                made, people[number], Order("ml-cpu", "wish", 1, memory_gb=0.5, cpus=0.1)
+                made, people[number], Order("ml-cpu", "request", 1, memory_gb=0.5, cpus=0.1)
             )
         except PortalError as refused:
             print("refused", refused.code)
@@ -110,7 +110,7 @@ def check(portal: Portal, asked: int) -> None:
         waiting = db.deployments.waiting(tx)
         assert db.audit.verify(tx).broken_at is None
     assert len(held) == GPUS
-    assert len([one for one in starting if one.name == "wish"]) == LEFT
+    assert len([one for one in starting if one.name == "request"]) == LEFT
     assert {uuid: one.id for one in starting for uuid in one.gpu_uuids} == held
     assert sorted(one.position or 0 for one in waiting) == list(range(1, asked - LEFT + 1))
 

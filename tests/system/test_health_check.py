@@ -143,7 +143,7 @@ def test_a_certificate_that_expires_soon(
 ) -> None:
     changed("server_cert", certificate(5))
     found = check(production)[1]
-    says = next(one["says"] for one in found["findings"] if one["subject"] == "the server")
+    says = next(one["message"] for one in found["findings"] if one["subject"] == "the server")
     assert re.fullmatch(r"The certificate of the server expires in [45] days\.", says)
 
 
@@ -153,7 +153,7 @@ def test_something_that_is_no_certificate(
     changed("registry_ca", b"not a certificate")
     code, found = check(production)
     assert code == 2
-    assert any("holds no certificate" in one["says"] for one in found["findings"])
+    assert any("holds no certificate" in one["message"] for one in found["findings"])
 
 
 def test_a_revocation_list_that_did_not_come(production: Stack) -> None:
@@ -169,7 +169,7 @@ def test_a_revocation_list_that_did_not_come(production: Stack) -> None:
 def test_a_disk_that_is_full(production: Stack) -> None:
     code, found = check(production, PORTAL_DISK_CRITICAL_PERCENT="1")
     assert code == 2
-    assert any(one["check"] == "disk" and "% full" in one["says"] for one in found["findings"])
+    assert any(one["check"] == "disk" and "% full" in one["message"] for one in found["findings"])
 
 
 def test_a_vm_that_cannot_be_reached(production: Stack) -> None:
@@ -247,7 +247,7 @@ def test_a_proof_on_request_tries_no_container_where_it_would_not_be_kept_apart(
 ) -> None:
     """This VM has no firewall; setup-vm.sh's own tests run the verification to its end."""
     found = check(production, "--deploy", VM)[1]
-    said = [one["says"] for one in found["findings"] if one["check"] == "deploy"]
+    said = [one["message"] for one in found["findings"] if one["check"] == "deploy"]
     assert any(text.startswith("Docker Engine ") for text in said), said
     assert any("has no firewall" in text for text in said), said
 

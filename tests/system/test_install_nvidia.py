@@ -8,7 +8,7 @@ import docker
 import pytest
 import stack as stacks
 from harness import HARNESS
-from harness.machines import Hall, Machine
+from harness.machines import Machine, Machines
 from stack import ROOT, Stack
 
 HERE = HARNESS / "toolkit"
@@ -20,17 +20,17 @@ PCI = "/sys/bus/pci/devices"
 
 
 @pytest.fixture(scope="module")
-def hall(stack: Stack) -> Iterator[Hall]:
-    made = Hall(stack)
+def machines(stack: Stack) -> Iterator[Machines]:
+    made = Machines(stack)
     yield made
     stack.admin("vm", "remove", "vm-debian-13", "--if-there")
     made.close()
 
 
 @pytest.fixture(scope="module")
-def bare(hall: Hall) -> Machine:
+def bare(machines: Machines) -> Machine:
     """A machine without a GPU, with the scripts on it."""
-    machine = hall.add("debian-13", 214)
+    machine = machines.add("debian-13", 214)
     machine.copy(ROOT / "scripts", "/opt")
     return machine
 
@@ -67,8 +67,8 @@ def install(machine: Machine, environment: str = "") -> tuple[int, str]:
     return int(code), words
 
 
-def set_up(hall: Hall, machine: Machine) -> str:
-    done = hall.setup(
+def set_up(machines: Machines, machine: Machine) -> str:
+    done = machines.setup(
         "--name", machine.name, machine.address, PORTAL_NVIDIA_REPOSITORY="file:///opt/repository"
     )
     assert done.returncode == 0, done.stdout
@@ -112,19 +112,19 @@ def test_what_keeps_a_gpu_from_working_is_named_before_anything_is_installed(
 
 
 def test_setup_vm_installs_the_toolkit_and_proves_a_container_with_a_gpu(
-    hall: Hall, machine: Machine
+    machines: Machines, machine: Machine
 ) -> None:
     machine.run("[ -e /etc/standin-gpus.csv ] || mv /opt/standin-gpus.csv /etc/")
-    said = set_up(hall, machine)
+    said = set_up(machines, machine)
     assert f"driver {DRIVER}, 1 GPUs" in said
     assert "a container sees 1 GPUs" in said
     assert "A container with NVIDIA L4 answered" in said, said
     assert GPU in machine.run("cat /etc/cdi/nvidia.yaml")
 
 
-def test_again_it_changes_nothing(hall: Hall, machine: Machine) -> None:
+def test_again_it_changes_nothing(machines: Machines, machine: Machine) -> None:
     before = machine.run("cat /etc/docker/daemon.json; systemctl show -p MainPID docker")
-    assert "nothing to do" in set_up(hall, machine)
+    assert "nothing to do" in set_up(machines, machine)
     assert machine.run("cat /etc/docker/daemon.json; systemctl show -p MainPID docker") == before
 
 

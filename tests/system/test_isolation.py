@@ -13,7 +13,7 @@ import stack as stacks
 from databases import database_on
 from docker.models.containers import Container
 from harness import HARNESS
-from harness.machines import Hall, Machine
+from harness.machines import Machine, Machines
 from harness.people import Person, photograph, wait_until
 from playwright.sync_api import Page, expect
 from stack import ROOT, Stack
@@ -124,28 +124,28 @@ def promised() -> dict[str, dict[str, str]]:
 def world(
     stack: Stack, person: Callable[[str], Person], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
-    hall = Hall(stack)
+    machines = Machines(stack)
     stacks.build(HARNESS / "workstation", WORKSTATION)
     network = f"{stack.project}_portal"
     # To set a route.
-    desk = docker.from_env().containers.run(
+    model = docker.from_env().containers.run(
         WORKSTATION, detach=True, network=network, init=True, cap_add=["NET_ADMIN"]
     )
     database = database_on(network, tmp_path_factory.mktemp("database"))
     people = {name: person(name) for name in ("jane", "john")}
     for one in people.values():
         one.http.get("/api/v1/me").raise_for_status()
-    active = [vm["name"] for vm in hall.vms() if vm["state"] == "active"]
+    active = [vm["name"] for vm in machines.vms() if vm["state"] == "active"]
     try:
-        first, second = hall.add("debian-12", 222), hall.add("debian-13", 223)
+        first, second = machines.add("debian-12", 222), machines.add("debian-13", 223)
         for machine in (first, second):
-            done = hall.setup("--name", machine.name, machine.address)
+            done = machines.setup("--name", machine.name, machine.address)
             assert done.returncode == 0, done.stdout
         made = World(
             stack,
             first,
             second,
-            desk,
+            model,
             database.attrs["NetworkSettings"]["Networks"][network]["IPAddress"],
         )
         # B first: each VM gives the first network to whoever comes first, and A's must not be B's
@@ -175,8 +175,8 @@ def world(
             stack.admin("vm", "remove", vm, "--if-there")
         for name in active:
             stack.admin("vm", "activate", name)
-        hall.close()
-        for box in (desk, database):
+        machines.close()
+        for box in (model, database):
             box.remove(force=True, v=True)
 
 
@@ -214,13 +214,13 @@ def test_containers_reach_no_cloud_metadata_and_no_internal_network(world: World
 
 
 def test_who_may_use_ssh_is_a_setting(world: World) -> None:
-    hall = Hall(world.stack, {world.first.name: world.first})
+    machines = Machines(world.stack, {world.first.name: world.first})
     world.workstation.reload()
     address = world.workstation.attrs["NetworkSettings"]["Networks"][
         f"{world.stack.project}_portal"
     ]["IPAddress"]
     for networks, state in ((f"{address}/32", "open"), ("", "closed")):
-        done = hall.setup(
+        done = machines.setup(
             "--name", world.first.name, world.first.address, PORTAL_SSH_NETWORKS=networks
         )
         assert done.returncode == 0, done.stdout
@@ -240,8 +240,8 @@ def test_the_way_out_is_a_setting(world: World, egress: str, doors: dict[int, st
     """An address outside the internal network: this host's on Docker's own bridge."""
     subnet = docker.from_env().networks.get("bridge").attrs["IPAM"]["Config"][0]["Subnet"]
     outside = str(next(ip_network(subnet).hosts()))
-    hall = Hall(world.stack, {world.first.name: world.first})
-    done = hall.setup(
+    machines = Machines(world.stack, {world.first.name: world.first})
+    done = machines.setup(
         "--name",
         world.first.name,
         world.first.address,
@@ -288,7 +288,9 @@ def test_a_firewall_that_somebody_took_away_is_an_alarm_and_goes_when_it_is_back
 
     def firewall() -> str:
         return next(
-            str(vm["firewall"]) for vm in Hall(world.stack).vms() if vm["name"] == world.first.name
+            str(vm["firewall"])
+            for vm in Machines(world.stack).vms()
+            if vm["name"] == world.first.name
         )
 
     wait_until(lambda: firewall() == "missing", "the worker notices", 60)

@@ -13,39 +13,39 @@ from pathlib import Path
 import httpx
 import pki
 import pytest
-from harness.machines import Hall, Machine
+from harness.machines import Machine, Machines
 from harness.people import Person, wait_until
 from stack import Stack
 
 
 @pytest.fixture(scope="module")
-def hall(stack: Stack) -> Iterator[Hall]:
-    made = Hall(stack)
+def machines(stack: Stack) -> Iterator[Machines]:
+    made = Machines(stack)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def debian_12(hall: Hall) -> Machine:
-    return hall.add("debian-12", 212)
+def debian_12(machines: Machines) -> Machine:
+    return machines.add("debian-12", 212)
 
 
 @pytest.fixture(scope="module")
-def debian_13(hall: Hall) -> Machine:
-    return hall.add("debian-13", 213)
+def debian_13(machines: Machines) -> Machine:
+    return machines.add("debian-13", 213)
 
 
-def set_up(hall: Hall, machine: Machine, *arguments: str, **settings: str) -> str:
-    done = hall.setup("--name", machine.name, *arguments, machine.address, **settings)
+def set_up(machines: Machines, machine: Machine, *arguments: str, **settings: str) -> str:
+    done = machines.setup("--name", machine.name, *arguments, machine.address, **settings)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
 
 def test_a_dry_run_says_what_it_would_do_and_changes_nothing(
-    hall: Hall, debian_12: Machine
+    machines: Machines, debian_12: Machine
 ) -> None:
     before = debian_12.run("dpkg -l | sha256sum; ls -R /etc | sha256sum")
-    said = set_up(hall, debian_12, "--dry-run")
+    said = set_up(machines, debian_12, "--dry-run")
     assert "would   Docker Engine is installed" in said
     assert "nothing was changed" in said
     assert debian_12.run("dpkg -l | sha256sum; ls -R /etc | sha256sum") == before
@@ -65,7 +65,7 @@ def test_a_dry_run_says_what_it_would_do_and_changes_nothing(
     ids=lambda value: str(value)[:40],
 )
 def test_what_cannot_work_is_said_before_anything_is_touched(
-    hall: Hall,
+    machines: Machines,
     debian_12: Machine,
     settings: dict[str, str],
     arguments: tuple[str, ...],
@@ -76,49 +76,49 @@ def test_what_cannot_work_is_said_before_anything_is_touched(
         "id omar 2>/dev/null || { useradd -m omar; cp -r /home/ray/.ssh "
         "/home/omar/; chown -R omar: /home/omar; }"
     )
-    done = hall.setup("--name", debian_12.name, *arguments, debian_12.address, **settings)
+    done = machines.setup("--name", debian_12.name, *arguments, debian_12.address, **settings)
     assert (done.returncode, words in done.stdout) == (code, True), done.stdout
     assert "no Docker" in debian_12.run("command -v dockerd || echo no Docker")
 
 
 def test_a_registry_authority_that_expired_is_given_to_no_vm(
-    hall: Hall, debian_12: Machine, tmp_path: Path
+    machines: Machines, debian_12: Machine, tmp_path: Path
 ) -> None:
-    secrets = shutil.copytree(hall.stack.home / "secrets", tmp_path / "secrets")
+    secrets = shutil.copytree(machines.stack.home / "secrets", tmp_path / "secrets")
     old = pki.Authority("Old").person("old", None, days=1, starts=timedelta(days=-2))
     (secrets / "registry_ca").unlink()
     (secrets / "registry_ca").write_bytes(pki.pem(old.certificate))
-    done = hall.setup("--name", debian_12.name, debian_12.address, PORTAL_SECRETS=str(secrets))
+    done = machines.setup("--name", debian_12.name, debian_12.address, PORTAL_SECRETS=str(secrets))
     assert (done.returncode, "is expired or no certificate" in done.stdout) == (
         2,
         True,
     ), done.stdout
 
 
-def test_a_name_that_does_not_resolve(hall: Hall, debian_12: Machine) -> None:
-    done = hall.setup("no-such-host.invalid")
+def test_a_name_that_does_not_resolve(machines: Machines, debian_12: Machine) -> None:
+    done = machines.setup("no-such-host.invalid")
     assert (done.returncode, "its name does not resolve" in done.stdout) == (6, True), done.stdout
 
 
-def test_a_distribution_that_is_not_supported(hall: Hall, debian_12: Machine) -> None:
+def test_a_distribution_that_is_not_supported(machines: Machines, debian_12: Machine) -> None:
     debian_12.run(
         "cp -L /etc/os-release /root/kept; sed 's/^VERSION_ID=.*/VERSION_ID=10/' "
         "/root/kept > /etc/os-release"
     )
     try:
-        done = hall.setup("--name", debian_12.name, debian_12.address)
+        done = machines.setup("--name", debian_12.name, debian_12.address)
     finally:
         debian_12.run("cp /root/kept /etc/os-release")
     assert (done.returncode, "debian 10 is not supported" in done.stdout) == (3, True), done.stdout
 
 
 def test_the_plug_is_pulled_half_way_and_the_next_run_finishes(
-    hall: Hall, debian_12: Machine
+    machines: Machines, debian_12: Machine
 ) -> None:
-    command = hall.command("--name", debian_12.name, debian_12.address)
+    command = machines.command("--name", debian_12.name, debian_12.address)
     with subprocess.Popen(
         command,
-        env=hall.environment(),
+        env=machines.environment(),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -142,38 +142,40 @@ def test_the_plug_is_pulled_half_way_and_the_next_run_finishes(
     assert "Docker Engine is installed ..." in said, said
     debian_12.container.start()
     debian_12.wait()
-    assert "takes containers" in set_up(hall, debian_12)
+    assert "takes containers" in set_up(machines, debian_12)
 
 
 @pytest.mark.parametrize("which", ["debian_12", "debian_13"])
 def test_a_fresh_machine_becomes_a_vm_that_runs_a_notebook(
-    hall: Hall, jane: Person, request: pytest.FixtureRequest, which: str
+    machines: Machines, jane: Person, request: pytest.FixtureRequest, which: str
 ) -> None:
     machine: Machine = request.getfixturevalue(which)
-    said = set_up(hall, machine)
+    said = set_up(machines, machine)
     assert "takes containers" in said or "is in the fleet" in said
-    others = [vm["name"] for vm in hall.vms() if vm["name"] != machine.name]
+    others = [vm["name"] for vm in machines.vms() if vm["name"] != machine.name]
     for name in others:
-        hall.stack.admin("vm", "drain", name)
+        machines.stack.admin("vm", "drain", name)
     try:
         made = jane.deploy(f"on-{machine.name}")
         settled = jane.settled(made["id"])
         assert (settled["state"], settled["vm"]) == ("running", machine.name)
-        answer = jane.http.get(f"https://{hall.stack.host}:10000/api")
+        answer = jane.http.get(f"https://{machines.stack.host}:10000/api")
         assert answer.status_code == httpx.codes.OK
     finally:
         for name in others:
-            hall.stack.admin("vm", "activate", name)
+            machines.stack.admin("vm", "activate", name)
 
 
 @pytest.mark.parametrize("which", ["debian_12", "debian_13"])
-def test_again_it_has_nothing_to_do(hall: Hall, request: pytest.FixtureRequest, which: str) -> None:
+def test_again_it_has_nothing_to_do(
+    machines: Machines, request: pytest.FixtureRequest, which: str
+) -> None:
     machine: Machine = request.getfixturevalue(which)
-    set_up(hall, machine)
+    set_up(machines, machine)
     before = machine.run(
         "find /etc /usr/local -type f -newermt '-1 hour' -printf '%p %T@\\n' | sort | sha256sum"
     )
-    said = set_up(hall, machine)
+    said = set_up(machines, machine)
     assert "nothing to do" in said
     assert (
         machine.run(
@@ -183,11 +185,11 @@ def test_again_it_has_nothing_to_do(hall: Hall, request: pytest.FixtureRequest, 
     )
 
 
-def test_what_was_set_up_is_undone_and_docker_stays(hall: Hall, debian_13: Machine) -> None:
-    set_up(hall, debian_13)
-    said = set_up(hall, debian_13, "--remove")
+def test_what_was_set_up_is_undone_and_docker_stays(machines: Machines, debian_13: Machine) -> None:
+    set_up(machines, debian_13)
+    said = set_up(machines, debian_13, "--remove")
     assert "removed the gate" in said
-    assert debian_13.name not in [vm["name"] for vm in hall.vms()]
+    assert debian_13.name not in [vm["name"] for vm in machines.vms()]
     left = debian_13.run(
         "getent passwd portal; ls /usr/local/bin /usr/local/sbin /etc/container-portal; "
         "nft list tables | grep portal; docker version --format up",
@@ -195,4 +197,4 @@ def test_what_was_set_up_is_undone_and_docker_stays(hall: Hall, debian_13: Machi
     )
     assert "portal" not in left.replace("/etc/container-portal': No such", "")
     assert "up" in left
-    assert "nothing to do" in set_up(hall, debian_13, "--remove")
+    assert "nothing to do" in set_up(machines, debian_13, "--remove")

@@ -140,7 +140,7 @@ def _board(rounds: int) -> Row:
             gpus = tuple(
                 SeenGpu(f"GPU-{n}-{i}", i, "A100", None, 80, 11, 37, 50) for i in range(GPUS_PER_VM)
             )
-            vms.saw_gpus(portal, vm, GpuReport(gpus, "535.104.05", "12.2", "nvidia"))
+            vms.record_gpus(portal, vm, GpuReport(gpus, "535.104.05", "12.2", "nvidia"))
         empty = AppTest.from_string("import streamlit as st\nst.write('x')", default_timeout=20)
         with (
             patch.object(session, "_wired", lambda: (portal, None, None)),

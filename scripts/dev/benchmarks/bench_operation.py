@@ -14,7 +14,7 @@ from bench_images import timed
 from certificates.revocation import STRICT, RevocationLists
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from harness.machines import Hall
+from harness.machines import Machines
 from stack import ROOT, Stack
 
 sys.path.append(str(ROOT / "tests" / "integration"))
@@ -55,19 +55,19 @@ def _health(stack: Stack, rounds: int) -> tuple[str, ...]:
 
 def _setup(stack: Stack, rounds: int) -> tuple[str, ...]:
     """setup-vm.sh once more on a machine that it prepared, against one `ssh … true`."""
-    hall = Hall(stack)
+    machines = Machines(stack)
     try:
-        machine = hall.add("debian-12", 222)
+        machine = machines.add("debian-12", 222)
         arguments = ("--no-register", "--name", machine.name, machine.address)
         print("setup-vm.sh on a fresh machine ...", flush=True)
-        first = hall.setup(*arguments)
+        first = machines.setup(*arguments)
         if first.returncode:
             raise SystemExit(first.stdout)
-        ours = [timed(lambda: hall.setup(*arguments)) for _ in range(rounds)]
-        ssh = [*hall.environment()["PORTAL_SSH"].split(), "-l", "ray", machine.address, "true"]
+        ours = [timed(lambda: machines.setup(*arguments)) for _ in range(rounds)]
+        ssh = [*machines.environment()["PORTAL_SSH"].split(), "-l", "ray", machine.address, "true"]
         plain = [timed(lambda: _run(stack, ssh)) for _ in range(rounds)]
     finally:
-        hall.close()
+        machines.close()
     return _row("setup-vm.sh, nothing to do / ssh HOST true", ours, plain, "s", "< 10 s")
 
 

@@ -56,7 +56,7 @@ STYLE = """<style>
 </style>"""
 
 
-def board(tiles: Sequence[GpuStatus], theme: str) -> str:
+def tiles_html(tiles: Sequence[GpuStatus], theme: str) -> str:
     """The whole board; `theme` is "light" or "dark"."""
     parts = [STYLE]
     for _, group in groupby(tiles, key=lambda tile: tile.vm.id):
@@ -69,7 +69,7 @@ def board(tiles: Sequence[GpuStatus], theme: str) -> str:
 
 
 def problem(vm: Vm) -> str:
-    """What is wrong with a VM's GPUs and the command that mends it; "" when nothing is."""
+    """What is wrong with a VM's GPUs and the command that fixes it; "" when nothing is."""
     if vm.gpu_problem is None:
         return ""
     words, command = PROBLEMS.get(vm.gpu_problem, (vm.gpu_problem, "nvidia-smi"))

@@ -113,17 +113,17 @@ def download(layers: tuple[LayerProgress, ...], seconds: float) -> tuple[float, 
     return done / total, text
 
 
-def layer(one: LayerProgress) -> tuple[float, str]:
+def layer(progress: LayerProgress) -> tuple[float, str]:
     """One layer: (share done, words).
 
     What the VM has already counts as done, not as nothing of nothing.
     """
-    if one.total == 0:
-        return float(one.status == "Already exists"), f"{one.layer} · {one.status or 'waiting'}"
-    return (
-        min(one.current / one.total, 1.0),
-        f"{one.layer} · {one.status} · {size(one.current)} of {size(one.total)}",
-    )
+    if progress.total == 0:
+        there = progress.status == "Already exists"
+        return float(there), f"{progress.layer} · {progress.status or 'waiting'}"
+    bytes_of_bytes = f"{size(progress.current)} of {size(progress.total)}"
+    share = min(progress.current / progress.total, 1.0)
+    return share, f"{progress.layer} · {progress.status} · {bytes_of_bytes}"
 
 
 def left(seconds: float) -> str:
@@ -162,12 +162,12 @@ def would_start(ahead: Preview, order: Order) -> str:
 def would_wait(ahead: Preview) -> str:
     """What Deploy would do when there is no room."""
     return (
-        f"You would be **number {ahead.position}** in line, and it starts by itself when its turn"
-        f" comes. It waits for: {ahead.waits_for}."
+        f"You would be **number {ahead.position}** in line, and it starts automatically when its"
+        f" turn comes. It waits for: {ahead.waits_for}."
     )
 
 
-def in_line(deployment: Deployment) -> str:
+def queued(deployment: Deployment) -> str:
     """A place in line and what it waits for."""
     if deployment.impossible_since is not None:
         return (

@@ -85,10 +85,10 @@ class Image(_Entry):
 
     def build(self, variant: str = "") -> Build:
         """The build of a variant. NotFound when there is none."""
-        for one in self.builds:
-            if one.variant == variant:
-                return one
-        known = ", ".join(one.variant or "(none)" for one in self.builds)
+        for build in self.builds:
+            if build.variant == variant:
+                return build
+        known = ", ".join(build.variant or "(none)" for build in self.builds)
         raise NotFound(
             "no_variant", f"{self.name} has no variant {variant!r}.", f"Its variants: {known}."
         )

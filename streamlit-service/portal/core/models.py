@@ -49,7 +49,7 @@ class VmState(enum.StrEnum):
     """Whether a VM takes new deployments."""
 
     NEW = "new"
-    """Added, and not proven yet."""
+    """Added, and not verified yet."""
     ACTIVE = "active"
     DRAINING = "draining"
     REMOVED = "removed"
@@ -59,7 +59,7 @@ class GpuState(enum.StrEnum):
     """Whether a GPU may be handed out."""
 
     OK = "ok"
-    ILL = "ill"
+    UNHEALTHY = "unhealthy"
     MISSING = "missing"
 
 

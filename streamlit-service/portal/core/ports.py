@@ -12,7 +12,7 @@ FIRST_PORT = 10_000
 RANGE_SIZE = 100
 SLOTS_PER_USER = 10
 SLOT_SIZE = 10
-LEAVE_S = 2.0
+AUTHORIZATION_TTL_S = 2.0
 """How long the gateway may act on an answer of /authz: 1 s of cache, in whole seconds."""
 RANGES = 555  # the last range that ends below 65536
 

@@ -47,9 +47,11 @@ class Settings(BaseSettings):
     )
     crl_dir: Path = Field(Path("/etc/portal/crls"), description="revocation lists: *.crl, *.pem")
     crl_urls: str = Field("", description="where admin.py crl fetch gets them, separated by spaces")
-    admins: str = Field("", description="EDIPIs or UPNs that become administrators at first sight")
+    admins: str = Field(
+        "", description="EDIPIs or UPNs that become administrators at first sign-in"
+    )
     curators: str = Field(
-        "", description="EDIPIs or UPNs that become image curators at first sight"
+        "", description="EDIPIs or UPNs that become image curators at first sign-in"
     )
     proxy_secret_file: Path = Path("/run/secrets/proxy_secret")
 

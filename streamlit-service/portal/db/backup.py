@@ -77,15 +77,15 @@ def write(database: Database, path: Path, now: datetime) -> Manifest:
     return manifest
 
 
-def prove(path: Path) -> Manifest:
+def verify(path: Path) -> Manifest:
     """Restore a backup into a database of its own, beside everything, and verify its audit trail.
 
     Raises Invalid.
     """
     beside = path.parent if os.access(path.parent, os.W_OK) else None  # where there is room for it
     with (
-        tempfile.TemporaryDirectory(dir=beside, prefix=".proof-") as folder,
-        closing(Database(f"sqlite:///{folder}/proof.db")) as database,
+        tempfile.TemporaryDirectory(dir=beside, prefix=".verify-") as folder,
+        closing(Database(f"sqlite:///{folder}/verify.db")) as database,
     ):
         return _fill(database, path)
 
@@ -93,7 +93,7 @@ def prove(path: Path) -> Manifest:
 def restore(database: Database, path: Path, *, replace: bool = False) -> Manifest:
     """Fill an empty database from a backup, and bring it to the newest schema.
 
-    The backup is proven first, so that a broken one destroys nothing. Conflict: the database has
+    The backup is verified first, so that a broken one destroys nothing. Conflict: the database has
     records, and `replace` was not said.
     """
     if database.has_records():
@@ -103,7 +103,7 @@ def restore(database: Database, path: Path, *, replace: bool = False) -> Manifes
                 "The database has records; a restore would destroy them.",
                 "Back it up, stop the services, and say --replace.",
             )
-        prove(path)
+        verify(path)
         database.erase()
     return _fill(database, path)
 

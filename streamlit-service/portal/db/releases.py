@@ -24,7 +24,7 @@ def approved(tx: Tx) -> dict[str, Release]:
     return {row.image: rows.release(row) for row in tx.execute(query)}
 
 
-def every(tx: Tx) -> list[Release]:
+def all_releases(tx: Tx) -> list[Release]:
     """Every release, by image, newest first."""
     query = sa.select(releases).order_by(releases.c.image, releases.c.id.desc())
     return [rows.release(row) for row in tx.execute(query)]

@@ -25,7 +25,7 @@ def update(tx: Tx, user_id: int, **values: Unpack[UserColumns]) -> None:
 
 
 def all_users(tx: Tx) -> list[User]:
-    """Every user, in order of first sight."""
+    """Every user, in order of first sign-in."""
     return [rows.user(row) for row in tx.execute(sa.select(users).order_by(users.c.id))]
 
 

@@ -58,7 +58,7 @@ def environment(token: str, *, gpus: bool, ssh_keys: str = "") -> dict[str, str]
     return variables
 
 
-def way_out(settings: Settings) -> dict[str, str]:
+def proxy_environment(settings: Settings) -> dict[str, str]:
     """Variables that lead programs to the proxy where VMs let nothing else out, not even DNS."""
     if settings.egress != "proxy" or not settings.egress_proxy:
         return {}
@@ -70,7 +70,7 @@ def way_out(settings: Settings) -> dict[str, str]:
 def ssh_keys(owner: User) -> str:
     """Keys that may open the container by SSH: the owner's card and the keys they added."""
     return "\n".join(
-        key for key in (owner.certificate_key, *(one.key for one in owner.ssh_keys)) if key
+        key for key in (owner.certificate_key, *(key.key for key in owner.ssh_keys)) if key
     )
 
 
@@ -90,7 +90,7 @@ def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
             LABEL_OWNER: deployment.owner.subject,
             LABEL_GPUS: ",".join(deployment.gpu_uuids),
         },
-        environment=way_out(settings)
+        environment=proxy_environment(settings)
         | environment(
             deployment.jupyter_token,
             gpus=bool(deployment.gpu_uuids),

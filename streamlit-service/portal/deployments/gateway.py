@@ -51,7 +51,8 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
             "not_running", _why_not_running(deployment), "Go to My containers in the portal."
         )
     services = {
-        number: one for one, number in ports.slot_ports(user.range_index, deployment.slot).items()
+        number: service
+        for service, number in ports.slot_ports(user.range_index, deployment.slot).items()
     }
     service = services.get(port)
     if service is None:
@@ -82,5 +83,5 @@ def _why_not_running(deployment: Deployment) -> str:
     if deployment.state is State.STOPPED:
         return f"{name} is stopped. Its home folder is kept; start it to go on."
     if deployment.state is State.WAITING:
-        return f"{name} is number {deployment.position} in line; it starts by itself."
+        return f"{name} is number {deployment.position} in line; it starts automatically."
     return f"{name} is {deployment.state}; it is not answering yet."

@@ -178,7 +178,9 @@ def waiting(portal: Portal, user: User) -> tuple[list[Deployment], int]:
     with portal.database.reading() as tx:
         queue = db.deployments.waiting(tx)
     everybody = user.role is Role.ADMIN
-    return [one for one in queue if everybody or one.owner.id == user.id], len(queue)
+    return [deployment for deployment in queue if everybody or deployment.owner.id == user.id], len(
+        queue
+    )
 
 
 def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployment:

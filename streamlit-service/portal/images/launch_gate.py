@@ -41,7 +41,7 @@ def check(settings: Settings, release: Release, now: datetime) -> None:
         raise Conflict(
             "waiver_expired",
             f"A waiver for {name} expired on {release.waived_until}.",
-            f"Ask {settings.help_contact} to mend it, or to renew the waiver and scan again.",
+            f"Ask {settings.help_contact} to fix it, or to renew the waiver and scan again.",
         )
     if now - release.scanned_at > timedelta(days=settings.scan_max_age_days):
         days = (now - release.scanned_at).days

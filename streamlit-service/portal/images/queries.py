@@ -89,19 +89,21 @@ def offered(portal: Portal, user: User) -> list[OfferedImage]:
 def all_releases(portal: Portal, user: User) -> list[Release]:
     """By image, newest first; to others than curators only what can start."""
     with portal.database.reading() as tx:
-        every = db.releases.every(tx)
+        every = db.releases.all_releases(tx)
     now = portal.now()
     return (
         every
         if permissions.is_curator(user)
-        else [one for one in every if not launch_gate.problem(portal.settings, one, now)]
+        else [
+            release for release in every if not launch_gate.problem(portal.settings, release, now)
+        ]
     )
 
 
 def current(portal: Portal) -> set[int]:
     """The numbers of the releases that new containers run."""
     with portal.database.reading() as tx:
-        return {one.id for one in db.releases.approved(tx).values()}
+        return {release.id for release in db.releases.approved(tx).values()}
 
 
 def contents(portal: Portal, user: User, release_id: int) -> Contents | None:
@@ -136,11 +138,13 @@ def search(portal: Portal, user: User, text: str) -> list[Hit]:
     if not wanted:
         return []
     with portal.database.reading() as tx:
-        every = {one.id: one for one in db.releases.every(tx)}
+        every = {release.id: release for release in db.releases.all_releases(tx)}
         rows = db.releases.all_reports(tx)
         people = {
-            one: sorted({each.owner.display_name for each in db.deployments.of_release(tx, one)})
-            for one in db.releases.in_use(tx)
+            release: sorted(
+                {each.owner.display_name for each in db.deployments.of_release(tx, release)}
+            )
+            for release in db.releases.in_use(tx)
         }
     found = []
     for row in rows:
@@ -150,9 +154,9 @@ def search(portal: Portal, user: User, text: str) -> list[Hit]:
             if wanted in f"{name.removeprefix('deb:')} {version}".lower()
         ]
         fits += [
-            one["text"] or one["id"]
-            for one in row.report["findings"]
-            if wanted in f"{one['id']} {one['subject']}".lower()
+            finding["text"] or finding["id"]
+            for finding in row.report["findings"]
+            if wanted in f"{finding['id']} {finding['subject']}".lower()
         ]
         if fits:
             found.append(
@@ -174,9 +178,9 @@ def ageing(portal: Portal, user: User) -> tuple[int, float]:
     most, now = portal.settings.scan_max_age_days, portal.now()
     with portal.database.reading() as tx:
         left = [
-            most - (now - one.scanned_at) / timedelta(days=1)
-            for one in db.releases.every(tx)
-            if one.state in launch_gate.RUNS and one.scanned_at is not None
+            most - (now - release.scanned_at) / timedelta(days=1)
+            for release in db.releases.all_releases(tx)
+            if release.state in launch_gate.RUNS and release.scanned_at is not None
         ]
     soon = [days for days in left if days < most / 5]
     return len(soon), max(min(soon, default=0.0), 0.0)

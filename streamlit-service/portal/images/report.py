@@ -109,7 +109,7 @@ class Report(_Value):
         return not self.refused
 
 
-def judge(report: Report, waivers: Sequence[Waiver], *, allow_standins: bool) -> Report:
+def apply_policy(report: Report, waivers: Sequence[Waiver], *, allow_standins: bool) -> Report:
     """The report with the policy's word."""
     today = report.scanned_at.date()
     refused: list[Finding] = []
@@ -117,7 +117,9 @@ def judge(report: Report, waivers: Sequence[Waiver], *, allow_standins: bool) ->
     for finding in report.findings:
         if not _refused(finding, allow_standins=allow_standins):
             continue
-        waiver = next((one for one in waivers if one.covers(report.image, finding, today)), None)
+        waiver = next(
+            (waiver for waiver in waivers if waiver.covers(report.image, finding, today)), None
+        )
         if waiver is None:
             refused.append(finding)
         else:

@@ -106,8 +106,8 @@ def register(portal: Portal, actor: Actor, candidate: Candidate) -> Release:
 
 
 def _check_version(tx: Tx, candidate: Candidate) -> None:
-    for one in db.releases.every(tx):
-        if (one.image, one.version) == (candidate.image, candidate.version):
+    for release in db.releases.all_releases(tx):
+        if (release.image, release.version) == (candidate.image, candidate.version):
             raise taken(candidate.image, candidate.version)
 
 
@@ -147,7 +147,7 @@ def _put_report(tx: Tx, release_id: int, packages: dict[str, str], report: Repor
         refused_for=first.kind if first else "",
         problem=problem.rstrip("."),
         waived=len(report.accepted),
-        waived_until=min((one.waiver.expires for one in report.accepted), default=None),
+        waived_until=min((accepted.waiver.expires for accepted in report.accepted), default=None),
     )
 
 
@@ -169,7 +169,7 @@ def scanned(
             "release.scanned",
             f"image:{release.image}",
             version=release.version,
-            refused=[one.id for one in report.refused],
+            refused=[finding.id for finding in report.refused],
             waived=len(report.accepted),
         )
         return _known(tx, release_id)
@@ -212,7 +212,7 @@ def deprecate(portal: Portal, actor: Actor, release_id: int, reason: str) -> Rel
 
 
 def withdraw(portal: Portal, actor: Actor, release_id: int, reason: str) -> Release:
-    """It starts no more. What runs of it is marked, and its owners are told why."""
+    """It can no longer be started. What runs of it is marked, and its owners are told why."""
     return _decide(portal, actor, release_id, ReleaseState.WITHDRAWN, _reason(reason))
 
 
@@ -261,11 +261,11 @@ def who_runs(portal: Portal, actor: Actor, release_id: int) -> list[Deployment]:
 def find(portal: Portal, image: str, version: str) -> Release:
     """The release of an image with this version. NotFound naming those that exist."""
     with portal.database.reading() as tx:
-        of_image = [one for one in db.releases.every(tx) if one.image == image]
-    for one in of_image:
-        if one.version == version:
-            return one
-    known = ", ".join(one.version for one in of_image) or "none"
+        of_image = [release for release in db.releases.all_releases(tx) if release.image == image]
+    for release in of_image:
+        if release.version == version:
+            return release
+    known = ", ".join(release.version for release in of_image) or "none"
     raise NotFound(
         "no_such_release", f"There is no release {version} of {image}.", f"Known: {known}."
     )

@@ -25,7 +25,7 @@ class _Stopped(Exception):
     """The release is not wanted on this VM any more."""
 
 
-def shelve(
+def sync_images(
     portal: Portal, vm: Vm, engine: Engine, verify: Verify, at_once: threading.Semaphore
 ) -> None:
     """Remove images that are old and unused; download a missing one if a download slot is free."""
@@ -34,31 +34,36 @@ def shelve(
     try:
         there = engine.images()
         with portal.database.reading() as tx:
-            every = db.releases.every(tx)
+            every = db.releases.all_releases(tx)
             known = db.releases.on_vm(tx, vm.id)
-            used = {one.release.id for one in db.deployments.on_vm(tx, vm.id)}
+            used = {deployment.release.id for deployment in db.deployments.on_vm(tx, vm.id)}
             wanted = _wanted(portal, vm, db.releases.approved(tx))
-        _note(portal, vm, {one.id: one for one in every if one.reference in there}, known)
+        _note(
+            portal,
+            vm,
+            {release.id: release for release in every if release.reference in there},
+            known,
+        )
         if not portal.settings.prepull or vm.state is not VmState.ACTIVE:
             return
         for release in every:
             if release.reference in there and release.id not in used | set(wanted):
                 _remove(portal, vm, engine, release)
-        missing = [one for one in wanted.values() if one.reference not in there]
+        missing = [release for release in wanted.values() if release.reference not in there]
         if missing and at_once.acquire(blocking=False):
             try:
                 _download_first(portal, vm, engine, missing, verify)
             finally:
                 at_once.release()
     except PortalError as error:
-        log.warning("images not looked after", vm=vm.name, code=error.code, cause=error.cause)
+        log.warning("images_not_synced", vm=vm.name, code=error.code, cause=error.cause)
 
 
 def _wanted(portal: Portal, vm: Vm, approved: Mapping[str, Release]) -> dict[int, Release]:
     """What people may deploy there now; images for GPUs only where there are GPUs."""
     return {
-        one.id: one
-        for name, one in approved.items()
+        release.id: release
+        for name, release in approved.items()
         if name in portal.catalog and (vm.gpu_access or not portal.catalog[name].gpu)
     }
 
@@ -66,11 +71,11 @@ def _wanted(portal: Portal, vm: Vm, approved: Mapping[str, Release]) -> dict[int
 def _note(portal: Portal, vm: Vm, there: Mapping[int, Release], known: Mapping[int, str]) -> None:
     """Record what changed.
 
-    A download on record is one that a worker's end broke off: this is the VM's only look.
+    A download on record is one that a worker's end broke off: no other probe of this VM is running.
     """
     now = portal.now()
-    came = [one for one in there if known.get(one) != db.releases.READY]
-    went = [one for one in known if one not in there]
+    came = [release_id for release_id in there if known.get(release_id) != db.releases.READY]
+    went = [release_id for release_id in known if release_id not in there]
     if not came and not went:
         return
     with portal.database.transaction() as tx:
@@ -84,9 +89,9 @@ def _remove(portal: Portal, vm: Vm, engine: Engine, release: Release) -> None:
     try:
         engine.remove_image(release.reference)
     except PortalError as error:
-        log.warning("image stays for now", vm=vm.name, image=release.reference, cause=error.cause)
+        log.warning("image_not_removed", vm=vm.name, image=release.reference, cause=error.cause)
         return
-    log.info("removed an unused image", vm=vm.name, image=release.reference)
+    log.info("image_removed", vm=vm.name, image=release.reference)
     with portal.database.transaction() as tx:
         db.releases.drop_from_vm(tx, vm.id, release.id)
 
@@ -100,7 +105,7 @@ def _download_first(
             _download(portal, vm, engine, release, verify)
         except PortalError as error:
             log.warning(
-                "not downloaded ahead",
+                "prepull_failed",
                 vm=vm.name,
                 image=release.reference,
                 code=error.code,
@@ -139,13 +144,13 @@ def _download(portal: Portal, vm: Vm, engine: Engine, release: Release, verify: 
                 max(total, release.download_bytes),
             )
 
-    log.info("downloading ahead", vm=vm.name, image=release.reference)
+    log.info("prepull_started", vm=vm.name, image=release.reference)
     state = None
     try:
         engine.pull(release.reference, on_progress)
         state = db.releases.READY
     except _Stopped:
-        log.info("download stopped: not wanted any more", vm=vm.name, image=release.reference)
+        log.info("prepull_stopped", vm=vm.name, image=release.reference)
     finally:
         with portal.database.transaction() as tx:
             db.releases.drop_from_vm(tx, vm.id, release.id)

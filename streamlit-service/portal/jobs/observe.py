@@ -28,22 +28,22 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
         info = engine.info()
         containers = {status.deployment_id: status for status in engine.containers()}
     except EngineError as error:
-        log.warning("vm unreachable", vm=vm.name, code=error.code, cause=error.cause)
-        vms.lost(portal, vm, error.message)
+        log.warning("vm_unreachable", vm=vm.name, code=error.code, cause=error.cause)
+        vms.record_unreachable(portal, vm, error.message)
         return
     for deployment in before.values():
         if deployment.state is State.RUNNING:
             _settle(portal, deployment, containers.get(deployment.id))
     for deployment_id, status in containers.items():
         if _is_orphan(portal, deployment_id):
-            log.warning("removing an orphan container", vm=vm.name, deployment=deployment_id)
+            log.warning("orphan_removed", vm=vm.name, deployment=deployment_id)
             try:
                 engine.remove(status.id)
             except EngineError as error:
-                log.warning("orphan stays for now", vm=vm.name, cause=error.cause)
+                log.warning("orphan_not_removed", vm=vm.name, cause=error.cause)
     # Last: a VM that comes back gets new containers only once what was given up meanwhile, with its
     # GPUs, is gone.
-    vms.seen(portal, vm, info)
+    vms.record_probe(portal, vm, info)
 
 
 def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> None:
@@ -51,9 +51,9 @@ def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> None:
     try:
         report = engine.gpus()
     except EngineError as error:
-        log.warning("no look at the gpus", vm=vm.name, code=error.code, cause=error.cause)
+        log.warning("gpus_not_probed", vm=vm.name, code=error.code, cause=error.cause)
         return
-    vms.saw_gpus(portal, vm, report)
+    vms.record_gpus(portal, vm, report)
 
 
 def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
@@ -65,19 +65,19 @@ def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
         if report is None and vm.engine_url.startswith("ssh://"):
             report = VmReport(vm_health.NO_GATE)
         if report is not None:
-            vms.checked(portal, vm, report)
+            vms.record_health(portal, vm, report)
     except EngineError as error:
-        log.warning("vm not checked", vm=vm.name, code=error.code, cause=error.cause)
+        log.warning("vm_health_not_probed", vm=vm.name, code=error.code, cause=error.cause)
         if vm.checked_at is None:
             # Later silence is noticed by its age.
-            vms.checked(portal, vm, VmReport("unknown"))
+            vms.record_health(portal, vm, VmReport("unknown"))
         return
     try:
         with portal.database.reading() as tx:
-            owners = {one.owner.id for one in db.deployments.on_vm(tx, vm.id)}
-        engine.prune_networks([network(portal.settings, owner)[0] for owner in (*owners, "proof")])
+            owners = {deployment.owner.id for deployment in db.deployments.on_vm(tx, vm.id)}
+        engine.prune_networks([network(portal.settings, owner)[0] for owner in (*owners, "verify")])
     except EngineError as error:
-        log.warning("networks stay for now", vm=vm.name, code=error.code, cause=error.cause)
+        log.warning("networks_not_removed", vm=vm.name, code=error.code, cause=error.cause)
 
 
 def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) -> None:

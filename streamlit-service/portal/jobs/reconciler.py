@@ -18,7 +18,7 @@ from portal.core.errors import LockLost, PortalError
 from portal.core.models import State, Vm
 from portal.deployments import lifecycle
 from portal.jobs.claim import Work
-from portal.jobs.image_cache import shelve
+from portal.jobs.image_cache import sync_images
 from portal.jobs.observe import observe, observe_gpus, observe_health
 from portal.jobs.start_stop import IsReady, Verify, converge
 from portal.monitoring import metrics
@@ -82,7 +82,7 @@ class Reconciler:
             try:
                 self.dispatch()
             except Exception:
-                log.exception("pass failed")
+                log.exception("pass_failed")
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def dispatch(self) -> list[Future[None]]:
@@ -102,7 +102,7 @@ class Reconciler:
                 self._look(f"health:{vm.id}", vm, settings.health_interval_s, observe_health)
             )
             started.append(
-                self._look(f"images:{vm.id}", vm, settings.images_interval_s, self._shelve)
+                self._look(f"images:{vm.id}", vm, settings.images_interval_s, self._sync_images)
             )
         return [future for future in started if future]
 
@@ -118,8 +118,8 @@ class Reconciler:
             self._looked_at[key] = now
         return started
 
-    def _shelve(self, portal: Portal, vm: Vm, engine: Engine) -> None:
-        shelve(portal, vm, engine, self.verify, self._downloads)
+    def _sync_images(self, portal: Portal, vm: Vm, engine: Engine) -> None:
+        sync_images(portal, vm, engine, self.verify, self._downloads)
 
     def _advance_queue(self) -> None:
         """Whoever waits starts in this very pass, if there is capacity now."""
@@ -151,7 +151,7 @@ class Reconciler:
         try:
             task(argument)
         except Exception:
-            log.exception("job failed", job=key)
+            log.exception("job_failed", job=key)
         finally:
             with self._guard:
                 self._busy.discard(key)
@@ -180,7 +180,7 @@ class Reconciler:
         """
         self._unforeseen[work.deployment.id] += 1
         if self._unforeseen[work.deployment.id] >= TRIES and work.deployment.state in COMING_UP:
-            log.error("given up", deployment=work.deployment.id, cause=repr(error))
+            log.error("given_up", deployment=work.deployment.id, cause=repr(error))
             work.fail(
                 PortalError(
                     "internal",
@@ -199,4 +199,4 @@ class Reconciler:
                 except LockLost:
                     continue  # the job itself finds out at its next write
                 except Exception:
-                    log.exception("could not renew", deployment=work.deployment.id)
+                    log.exception("lock_not_renewed", deployment=work.deployment.id)

@@ -44,7 +44,7 @@ def converge(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> N
         else:
             bring_up(work, engine, is_ready, verify)
     except LockLost:
-        log.info("new intent took over", deployment=work.deployment.id)
+        log.info("superseded", deployment=work.deployment.id)
 
 
 def bring_up(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> None:
@@ -60,7 +60,7 @@ def bring_up(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> N
             work.move(State.STARTING, progress=None)
         container_id = _ensure_container(work, engine)
         _wait_until_ready(work, engine, container_id, is_ready)
-        _outwait_old_leave(work)
+        _outwait_old_authorization(work)
         now = work.portal.now()
         work.move(
             State.RUNNING,
@@ -77,7 +77,7 @@ def bring_up(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> N
         raise
     except PortalError as error:
         log.warning(
-            "deployment failed", deployment=work.deployment.id, code=error.code, cause=error.cause
+            "deployment_failed", deployment=work.deployment.id, code=error.code, cause=error.cause
         )
         # What stays behind on a lost VM is removed when it is seen again.
         with suppress(EngineError):
@@ -114,9 +114,7 @@ def _patiently(work: Work, engine: Engine, recipe: Callable[[Work, Engine], None
     try:
         recipe(work, engine)
     except EngineError as error:
-        log.warning(
-            "will try again", deployment=work.deployment.id, code=error.code, cause=error.cause
-        )
+        log.warning("retrying", deployment=work.deployment.id, code=error.code, cause=error.cause)
         work.defer(RETRY_AFTER_S)
 
 
@@ -176,15 +174,15 @@ def _wait_until_ready(work: Work, engine: Engine, container_id: str, is_ready: I
         time.sleep(READY_POLL_S)
 
 
-def _outwait_old_leave(work: Work) -> None:
+def _outwait_old_authorization(work: Work) -> None:
     """Wait while the gateway may still hold the token of the port's previous container."""
     with work.portal.database.reading() as tx:
         freed = db.leases.last_released(
             tx, db.leases.PORT, str(_jupyter_port(work.deployment)), work.deployment.id
         )
     if freed is not None:
-        left_s = ports.LEAVE_S - (work.portal.now() - freed).total_seconds()
-        time.sleep(min(max(left_s, 0.0), ports.LEAVE_S))
+        left_s = ports.AUTHORIZATION_TTL_S - (work.portal.now() - freed).total_seconds()
+        time.sleep(min(max(left_s, 0.0), ports.AUTHORIZATION_TTL_S))
 
 
 def _check_alive(engine: Engine, container_id: str) -> None:

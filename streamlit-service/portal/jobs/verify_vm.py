@@ -18,7 +18,7 @@ from portal.images import launch_gate
 from portal.jobs.start_stop import IsReady, Verify
 from portal.vms import health as vm_health
 
-NAME = "portal-proof"
+NAME = "portal-verify"
 PORT = 9999
 """On the VM; outside every user's range, so that it disturbs nobody."""
 JUPYTER = 8888
@@ -32,11 +32,11 @@ class Check:
 
     name: str
     state: str
-    says: str
+    message: str
     hint: str = ""
 
 
-def prove(
+def verify_vm(
     portal: Portal, vm: Vm, engine: Engine, is_ready: IsReady, verify: Verify
 ) -> Iterator[Check]:
     """Each check as it is done; never raises.
@@ -72,14 +72,14 @@ def _look(portal: Portal, engine: Engine, vm: Vm) -> Iterator[Check]:
                 yield Check(
                     problem.kind,
                     "failed" if problem.grave else "warning",
-                    problem.says,
+                    problem.message,
                     problem.hint,
                 )
             if report.firewall == "ok":
                 yield Check("firewall", "ok", "The firewall's rules are loaded.")
         gpus = engine.gpus()
         # Not left to the worker's loop: the container below asks the records.
-        vms.saw_gpus(portal, vm, gpus)
+        vms.record_gpus(portal, vm, gpus)
         if gpus.problem:
             yield Check(
                 "gpus",
@@ -99,7 +99,7 @@ def _run(
 ) -> Iterator[Check]:
     with portal.database.reading() as tx:
         vm = db.vms.by_name(tx, vm.name) or vm  # with what _look has recorded
-        approved = sorted(db.releases.approved(tx).values(), key=lambda one: one.size_bytes)
+        approved = sorted(db.releases.approved(tx).values(), key=lambda release: release.size_bytes)
         leased = db.leases.gpus(tx)
         gpus = db.gpus.of_vm(tx, vm.id)
         free = [gpu for gpu in gpus.values() if gpu.state is GpuState.OK and gpu.uuid not in leased]
@@ -108,7 +108,7 @@ def _run(
             "gpus",
             "failed",
             "None of its GPUs can be tried: they are out of order.",
-            "nvidia-smi; the GPUs page says what ails each.",
+            "nvidia-smi; the GPUs page says what is wrong with each.",
         )
         return
     if not approved:
@@ -116,7 +116,7 @@ def _run(
             "container",
             "warning",
             "No image is approved yet, so no container was tried.",
-            "Approve one on the Images page, then prove the VM again: admin.py vm prove NAME",
+            "Approve one on the Images page, then verify the VM again: admin.py vm verify NAME",
         )
         return
     # A VM that takes deployments may give the GPU away at any moment: only a new or drained one is
@@ -145,7 +145,7 @@ def _start(
 ) -> None:
     launch_gate.check(portal.settings, release, portal.now())
     verify(release)
-    engine.remove(NAME)  # of a proof that was broken off
+    engine.remove(NAME)  # of a verification that was broken off
     if not engine.has_image(release.reference):
         engine.pull(release.reference, lambda _layers: None)
     engine.start(engine.create(spec))
@@ -169,12 +169,12 @@ def _wait(portal: Portal, engine: Engine, answers: Callable[[], bool]) -> None:
 
 
 def _spec(portal: Portal, vm: Vm, release: Release, gpu: Gpu | None) -> ContainerSpec:
-    name, bridge = network(portal.settings, "proof")
+    name, bridge = network(portal.settings, "verify")
     return ContainerSpec(
         name=NAME,
         image=release.reference,
         labels={
-            f"{LABEL_PORTAL}.proof": portal.settings.public_origin
+            f"{LABEL_PORTAL}.verify": portal.settings.public_origin
         },  # not a user's: observation leaves it alone
         environment=environment(secrets.token_urlsafe(24), gpus=gpu is not None),
         publish={JUPYTER: (vm.address, PORT)},
@@ -184,7 +184,7 @@ def _spec(portal: Portal, vm: Vm, release: Release, gpu: Gpu | None) -> Containe
         shm_bytes=64 * 2**20,
         cpus=1,
         pids=portal.settings.container_pids,
-        hostname="proof",
+        hostname="verify",
         gpus=(gpu.uuid,) if gpu else (),
         gpu_access=(vm.gpu_access or "") if gpu else "",
         network=name,

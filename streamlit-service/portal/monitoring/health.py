@@ -13,7 +13,7 @@ from portal.images import launch_gate
 from portal.vms import health as vm_health
 
 SILENT = timedelta(seconds=60)
-"""A worker that looked at no VM for so long does not look any more."""
+"""A worker that probed no VM for so long does not probe any more."""
 BACKUP_LATE = timedelta(hours=50)
 
 
@@ -24,7 +24,7 @@ class Finding:
     state: str
     check: str
     subject: str
-    says: str
+    message: str
     next_step: str = ""
     section: str = ""
 
@@ -47,7 +47,7 @@ def of_records(portal: Portal) -> Iterator[Finding]:
             "critical",
             "worker",
             "worker",
-            f"No VM was looked at for {_minutes(now - max(seen))}.",
+            f"No VM was probed for {_minutes(now - max(seen))}.",
             "docker compose restart worker",
             "worker-silent",
         )
@@ -119,7 +119,7 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Finding]:
             "critical" if problem.grave else "warning",
             problem.kind,
             vm.name,
-            problem.says,
+            problem.message,
             command,
             f"vm-{problem.kind}",
         )
@@ -129,12 +129,12 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Finding]:
             "warning",
             "vm",
             vm.name,
-            f"{vm.name} was added and is not proven yet.",
-            f"docker compose exec api python3 admin.py vm prove {vm.name}",
+            f"{vm.name} was added and is not verified yet.",
+            f"docker compose exec api python3 admin.py vm verify {vm.name}",
             "vm-new",
         )
     if good:
-        yield Finding("ok", "vm", vm.name, f"{vm.name} is well.")
+        yield Finding("ok", "vm", vm.name, f"{vm.name} is healthy.")
 
 
 def _minutes(span: timedelta) -> str:

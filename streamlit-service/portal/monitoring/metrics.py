@@ -24,14 +24,14 @@ GIB = 2**30
 Counts = Mapping[tuple[str, ...], float]
 WAIT = Histogram(
     "portal_wait_seconds",
-    "From standing in line to a place on a VM.",
+    "From joining the queue to a place on a VM.",
     buckets=(1, 10, 60, 600, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600),
 )
 
 
 START = Histogram(
     "portal_start_seconds",
-    "From a wish to a notebook that answers, downloads included.",
+    "From a request to a notebook that answers, downloads included.",
     buckets=(1, 2, 3, 5, 10, 30, 60, 300, 1800),
 )
 FAILURES = Counted(
@@ -57,7 +57,7 @@ class Records(Collector):
             gpus = [gpu for gpu in db.gpus.all_gpus(tx) if gpu.vm_id in vms]
             leased = db.leases.gpus(tx)
             live, waiting = db.deployments.live(tx), db.deployments.waiting(tx)
-            every = db.releases.every(tx)
+            every = db.releases.all_releases(tx)
             backed_up = db.audit.last(tx, "database.backed_up")
         names = {vm_id: vm.name for vm_id, vm in vms.items()}
         yield _gauge(
@@ -72,7 +72,7 @@ class Records(Collector):
             ["vm", "state"],
             Counter((names[gpu.vm_id], _state(vms[gpu.vm_id], gpu, leased)) for gpu in gpus),
         )
-        states: Counter[tuple[str, ...]] = Counter((one.state.value,) for one in live)
+        states: Counter[tuple[str, ...]] = Counter((deployment.state.value,) for deployment in live)
         states[State.WAITING.value,] = len(waiting)
         yield _gauge(
             "portal_deployments", "Live and waiting deployments by state.", ["state"], states
@@ -98,7 +98,7 @@ class Records(Collector):
         )
         if backed_up is not None:
             made = GaugeMetricFamily(
-                "portal_last_backup_age_seconds", "Since the last backup that was proven."
+                "portal_last_backup_age_seconds", "Since the last backup that was verified."
             )
             made.add_metric([], (self._portal.now() - backed_up).total_seconds())
             yield made
@@ -107,17 +107,17 @@ class Records(Collector):
             "Since the last scan of releases that may run.",
             labels=["image", "version"],
         )
-        for one in every:
-            if one.state in launch_gate.RUNS and one.scanned_at is not None:
-                days = (self._portal.now() - one.scanned_at).total_seconds() / 86_400
-                age.add_metric([one.image, one.version], days)
+        for release in every:
+            if release.state in launch_gate.RUNS and release.scanned_at is not None:
+                days = (self._portal.now() - release.scanned_at).total_seconds() / 86_400
+                age.add_metric([release.image, release.version], days)
         yield age
 
 
 def _health(vms: Iterable[Vm], now: datetime) -> Iterator[GaugeMetricFamily]:
     """What VMs last said of themselves. A firewall that nobody speaks for is no good one."""
     firewalls: Counts = {
-        (vm.name,): not any(one.kind == "firewall" for one in vm_health.of_vm(vm, now))
+        (vm.name,): not any(problem.kind == "firewall" for problem in vm_health.of_vm(vm, now))
         for vm in vms
         if vm.checked_at is not None
     }

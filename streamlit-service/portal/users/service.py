@@ -103,10 +103,8 @@ def add_key(portal: Portal, user: User, name: str, text: str) -> User:
             raise Conflict(
                 "too_many_keys", f"You have {MAX_KEYS} keys, the most there may be.", "Remove one."
             )
-        if key.key in {now.certificate_key, *(one.key for one in now.ssh_keys)}:
-            raise Conflict(
-                "key_known", "This key is among yours already.", "Nothing is to be done."
-            )
+        if key.key in {now.certificate_key, *(key.key for key in now.ssh_keys)}:
+            raise Conflict("key_known", "This key is among yours already.", "Nothing to do.")
         return _put_keys(portal, tx, now, (*now.ssh_keys, key), "user.key_added", key)
 
 
@@ -115,14 +113,14 @@ def remove_key(portal: Portal, user: User, fingerprint: str) -> User:
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         now = _reread(tx, user)
-        gone = next((one for one in now.ssh_keys if one.fingerprint == fingerprint), None)
+        gone = next((key for key in now.ssh_keys if key.fingerprint == fingerprint), None)
         if gone is None:
             raise NotFound("no_such_key", "There is no such key among yours.", "Reload the page.")
         return _put_keys(
             portal,
             tx,
             now,
-            tuple(one for one in now.ssh_keys if one != gone),
+            tuple(key for key in now.ssh_keys if key != gone),
             "user.key_removed",
             gone,
         )
@@ -136,7 +134,7 @@ def _reread(tx: Tx, user: User) -> User:
 def _put_keys(
     portal: Portal, tx: Tx, user: User, keys: tuple[SshKey, ...], action: str, key: SshKey
 ) -> User:
-    db.users.update(tx, user.id, ssh_keys=[vars(one) for one in keys])
+    db.users.update(tx, user.id, ssh_keys=[vars(key) for key in keys])
     db.audit.append(
         tx,
         portal.now(),

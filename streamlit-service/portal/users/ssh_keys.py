@@ -23,7 +23,7 @@ KINDS = (
     "sk-ecdsa-sha2-nistp256@openssh.com",
 )
 MIN_RSA_BITS = 2048
-MOST_NAME = 60
+MAX_NAME = 60
 HINT = "Paste one line of a .pub file, for example ~/.ssh/id_ed25519.pub."
 
 
@@ -42,11 +42,11 @@ def parse(name: str, text: str, now: datetime) -> SshKey:
     if len(text.strip().splitlines()) != 1 or len(words) < 2 or words[0] not in KINDS:
         raise Invalid("bad_key", "This is no public key that OpenSSH knows.", HINT)
     _check(words[0], words[1])
-    label = name.strip() or " ".join(words[2:])[:MOST_NAME] or words[0]
-    if len(label) > MOST_NAME or not label.isprintable():
+    label = name.strip() or " ".join(words[2:])[:MAX_NAME] or words[0]
+    if len(label) > MAX_NAME or not label.isprintable():
         raise Invalid(
             "bad_key_name",
-            f"The key's name must be one line of at most {MOST_NAME} characters.",
+            f"The key's name must be one line of at most {MAX_NAME} characters.",
             "Shorten it.",
         )
     return SshKey(

@@ -70,19 +70,22 @@ def total(
 ) -> list[Usage]:
     """Pure: clip to the period, cut at midnights where days are asked for, and add up."""
     sums: dict[tuple[str, ...], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for one in intervals:
-        start, end = max(one["acquired_at"], since), min(one["released_at"] or until, until)
+    for interval in intervals:
+        start, end = (
+            max(interval["acquired_at"], since),
+            min(interval["released_at"] or until, until),
+        )
         for day, hours in (
             _days(start, end) if "day" in by else [("", (end - start).total_seconds() / HOUR)]
         ):
             if hours <= 0:
                 continue
-            amounts = sums[tuple(_value(one, dimension, day) for dimension in by)]
-            if one["kind"] == db.leases.GPU:
+            amounts = sums[tuple(_value(interval, dimension, day) for dimension in by)]
+            if interval["kind"] == db.leases.GPU:
                 amounts[0] += hours
             else:
-                amounts[1] += hours * one["cpus"]
-                amounts[2] += hours * one["memory_gb"]
+                amounts[1] += hours * interval["cpus"]
+                amounts[2] += hours * interval["memory_gb"]
     return [Usage(key, *amounts) for key, amounts in sorted(sums.items())]
 
 
@@ -94,10 +97,15 @@ def as_csv(by: Sequence[Dimension], found: Sequence[Usage]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([*by, "gpu_hours", "cpu_hours", "memory_gb_hours"])
-    for one in found:
-        key = [f"'{text}" if text.startswith(("=", "+", "-", "@")) else text for text in one.key]
+    for usage in found:
+        key = [f"'{text}" if text.startswith(("=", "+", "-", "@")) else text for text in usage.key]
         writer.writerow(
-            [*key, f"{one.gpu_hours:.4f}", f"{one.cpu_hours:.4f}", f"{one.memory_gb_hours:.4f}"]
+            [
+                *key,
+                f"{usage.gpu_hours:.4f}",
+                f"{usage.cpu_hours:.4f}",
+                f"{usage.memory_gb_hours:.4f}",
+            ]
         )
     return out.getvalue()
 
@@ -107,12 +115,12 @@ def can_see_everybody(user: User) -> bool:
     return user.role is Role.ADMIN
 
 
-def _value(one: Mapping[str, Any], dimension: Dimension, day: str) -> str:
+def _value(interval: Mapping[str, Any], dimension: Dimension, day: str) -> str:
     if dimension == "day":
         return day
     if dimension == "user":  # names are not unique, subjects are
-        return f"{one['display_name']} ({one['subject']})"
-    return str(one[dimension] or "none")
+        return f"{interval['display_name']} ({interval['subject']})"
+    return str(interval[dimension] or "none")
 
 
 def _days(start: datetime, end: datetime) -> Iterator[tuple[str, float]]:

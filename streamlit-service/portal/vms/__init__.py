@@ -1,6 +1,6 @@
 """User VMs: add, assign, drain and remove them, and record what they report."""
 
-from portal.vms.reports import checked, lost, saw_gpus, seen
+from portal.vms.reports import record_gpus, record_health, record_probe, record_unreachable
 from portal.vms.service import VmUse, activate, add, assign, drain, eligible, fleet, remove, set_up
 
 __all__ = [
@@ -8,13 +8,13 @@ __all__ = [
     "activate",
     "add",
     "assign",
-    "checked",
     "drain",
     "eligible",
     "fleet",
-    "lost",
+    "record_gpus",
+    "record_health",
+    "record_probe",
+    "record_unreachable",
     "remove",
-    "saw_gpus",
-    "seen",
     "set_up",
 ]

@@ -103,9 +103,13 @@ def overview(portal: Portal, user: User) -> list[GpuStatus]:
     with portal.database.reading() as tx:
         vms = db.vms.all_vms(tx)
         holders = db.leases.gpus(tx)
-        live = {one.id: one for one in db.deployments.live(tx)}
+        live = {deployment.id: deployment for deployment in db.deployments.live(tx)}
         gpus = db.gpus.all_gpus(tx)
-    held = {one.vm.id for one in live.values() if one.vm is not None and one.owner.id == user.id}
+    held = {
+        deployment.vm.id
+        for deployment in live.values()
+        if deployment.vm is not None and deployment.owner.id == user.id
+    }
     mine = [vm for vm in vms if vm.id in held]
     shown = {
         vm.id: vm

@@ -1,4 +1,4 @@
-"""What a VM's report of itself means: problems in words, with the command that mends each."""
+"""What a VM's report of itself means: problems in words, with the command that fixes each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIREWALL = {
         "sudo systemctl enable container-portal-firewall",
     ),
     "unknown": ("does not say whether its firewall is loaded", "sudo portal-firewall check"),
-    # Mended from the portal's machine, by preparing it:
+    # Fixed from the portal's machine, by preparing it:
     "none": ("has no firewall: it was not prepared, and its containers are not kept apart", ""),
     NO_GATE: ("has no portal-gate, so nobody knows whether its containers are kept apart", ""),
 }
@@ -40,7 +40,7 @@ class Problem:
     """
 
     kind: str
-    says: str
+    message: str
     hint: str
     grave: bool
     from_portal: bool = False
@@ -67,8 +67,10 @@ def of_vm(vm: Vm, now: datetime) -> list[Problem]:
         *_rest(vm.name, disk=vm.disk_free_gb, skew=vm.clock_skew_s, synchronised=vm.synchronised),
     ]
     if vm.ports_reserved is False and firewall not in ("none", NO_GATE):
-        says = f"{vm.name} does not keep users' ports free: a connection of its own may take one."
-        found.append(Problem("ports", says, prepare(vm), grave=False, from_portal=True))
+        message = (
+            f"{vm.name} does not keep users' ports free: a connection of its own may take one."
+        )
+        found.append(Problem("ports", message, prepare(vm), grave=False, from_portal=True))
     return found
 
 

@@ -13,7 +13,7 @@ from portal.db.columns import VmColumns
 from portal.vms import health as vm_health
 
 
-def seen(portal: Portal, vm: Vm, info: EngineInfo) -> None:
+def record_probe(portal: Portal, vm: Vm, info: EngineInfo) -> None:
     """Record a probe that was answered; coming back is audited."""
     now = portal.now()
     with portal.database.transaction() as tx:
@@ -40,7 +40,7 @@ def seen(portal: Portal, vm: Vm, info: EngineInfo) -> None:
             db.audit.append(tx, now, "worker", "vm.reachable", f"vm:{vm.name}", engine=info.version)
 
 
-def checked(portal: Portal, vm: Vm, report: VmReport) -> None:
+def record_health(portal: Portal, vm: Vm, report: VmReport) -> None:
     """Record what a VM says of itself; a firewall that changes its mind is audited."""
     now = portal.now()
     with portal.database.transaction() as tx:
@@ -64,8 +64,11 @@ def checked(portal: Portal, vm: Vm, report: VmReport) -> None:
             )
 
 
-def saw_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
-    """Record a look at a VM's GPUs. What comes, goes or falls ill is audited; readings are not."""
+def record_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
+    """Record a probe of a VM's GPUs.
+
+    What comes, goes or becomes unhealthy is audited; readings are not.
+    """
     now = portal.now()
     facts: VmColumns = {
         "driver": report.driver,
@@ -88,7 +91,7 @@ def saw_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
             if seen.uuid in elsewhere:
                 continue  # two VMs name the same GPU (one was cloned, say): the first keeps it
             gpu = Gpu(
-                vm_id=vm.id, state=GpuState.ILL if seen.problem else GpuState.OK, **vars(seen)
+                vm_id=vm.id, state=GpuState.UNHEALTHY if seen.problem else GpuState.OK, **vars(seen)
             )
             before = known.pop(gpu.uuid, None)
             if gpu != before:
@@ -133,7 +136,7 @@ def _missing(tx: Tx, vm: Vm, gone: dict[str, Gpu], now: datetime) -> None:
             )
 
 
-def lost(portal: Portal, vm: Vm, error: str) -> None:
+def record_unreachable(portal: Portal, vm: Vm, error: str) -> None:
     """Record a probe that failed; the first of a row is audited."""
     now = portal.now()
     with portal.database.transaction() as tx:

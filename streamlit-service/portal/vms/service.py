@@ -139,7 +139,9 @@ def fleet(portal: Portal, actor: Actor) -> list[VmUse]:
     permissions.administrator(actor)
     with portal.database.reading() as tx:
         vms, owners = db.vms.all_vms(tx), {user.id: user for user in db.users.all_users(tx)}
-        live = Counter(one.vm.id for one in db.deployments.live(tx) if one.vm is not None)
+        live = Counter(
+            deployment.vm.id for deployment in db.deployments.live(tx) if deployment.vm is not None
+        )
         gpus, leased = db.gpus.all_gpus(tx), db.leases.gpus(tx)
         memory = db.leases.memory_by_vm(tx)
     all_gpus = Counter(gpu.vm_id for gpu in gpus)
@@ -207,9 +209,15 @@ def remove(portal: Portal, actor: Actor, name: str) -> None:
     permissions.administrator(actor)
     with portal.database.reading() as tx:
         vm = _known(tx, name)
-        live = [one for one in db.deployments.live(tx) if one.vm is not None and one.vm.id == vm.id]
+        live = [
+            deployment
+            for deployment in db.deployments.live(tx)
+            if deployment.vm is not None and deployment.vm.id == vm.id
+        ]
     if live:
-        names = ", ".join(f"{one.name} of {one.owner.display_name}" for one in live[:5])
+        names = ", ".join(
+            f"{deployment.name} of {deployment.owner.display_name}" for deployment in live[:5]
+        )
         raise Conflict(
             "vm_in_use",
             f"{len(live)} of {name}'s containers are running: {names}.",

@@ -61,15 +61,15 @@ def scan(python: Mapping[str, Iterable[str]], settings: Settings) -> tuple[Scann
 
 def _names(path: Path) -> set[str]:
     if path.is_dir():
-        return {one.name for one in path.iterdir()}
+        return {file.name for file in path.iterdir()}
     with zipfile.ZipFile(path) as archive:
         return set(archive.namelist())
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
     if path.is_dir():
-        for one in sorted(path.glob("*.json")):
-            yield json.loads(one.read_bytes())
+        for file in sorted(path.glob("*.json")):
+            yield json.loads(file.read_bytes())
         return
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
@@ -111,14 +111,14 @@ def _matches(advisory: Mapping[str, Any], python: Mapping[str, Iterable[str]]) -
 def _merged(found: Iterable[Finding]) -> list[Finding]:
     """One finding per flaw: databases repeat each other under one CVE with different ratings."""
     best: dict[tuple[str, str, str], Finding] = {}
-    for one in found:
-        key = (one.id, one.subject, one.installed)
+    for finding in found:
+        key = (finding.id, finding.subject, finding.installed)
         known = best.get(key)
         if known is None:
-            best[key] = one
+            best[key] = finding
             continue
-        rated = known if known.severity is not Severity.UNKNOWN else one
-        fixed = known if known.fixed else one
+        rated = known if known.severity is not Severity.UNKNOWN else finding
+        fixed = known if known.fixed else finding
         best[key] = fixed.model_copy(update={"severity": rated.severity})
     return list(best.values())
 

@@ -62,15 +62,16 @@ def scan(contents: Contents, settings: Settings) -> tuple[Scanner, list[Finding]
     found = [
         Finding(
             kind=Kind.VULNERABILITY,
-            id=f"{suite}:{one['name']}",
-            subject=one["name"],
-            installed=one["installed"],
-            fixed=one["fixed"],
+            id=f"{suite}:{upgrade['name']}",
+            subject=upgrade["name"],
+            installed=upgrade["installed"],
+            fixed=upgrade["fixed"],
             text=(
-                f"{one['name']} {one['installed']} has a security update in {suite}: {one['fixed']}"
+                f"{upgrade['name']} {upgrade['installed']} has a security update in {suite}:"
+                f" {upgrade['fixed']}"
             ),
         )
-        for one in UPGRADABLE.finditer(listed)
+        for upgrade in UPGRADABLE.finditer(listed)
     ]
     return Scanner(name=f"{contents.os_id} security archive", version=suite, data_date=dated), found
 
@@ -86,7 +87,7 @@ def end_of_life(contents: Contents, today: date) -> list[Finding]:
         )
     with path.open(encoding="utf-8") as file:
         row = next(
-            (one for one in csv.DictReader(file) if one["series"] == contents.os_codename), None
+            (row for row in csv.DictReader(file) if row["series"] == contents.os_codename), None
         )
     if row is None:
         raise EngineError(

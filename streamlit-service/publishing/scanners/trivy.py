@@ -18,7 +18,7 @@ from portal.images.report import Finding, Kind, Scanner, Severity
 
 DEADLINE_S = 900
 COMMAND = "trivy"
-RATED = {one.upper(): one for one in Severity}
+RATED = {severity.upper(): severity for severity in Severity}
 
 
 def installed() -> bool:
@@ -51,15 +51,17 @@ def scan(archive: Path) -> tuple[Scanner, list[Finding]]:
             )
         )
     for result in report.get("Results") or []:
-        found += [_vulnerability(one) for one in result.get("Vulnerabilities") or []]
+        found += [
+            _vulnerability(vulnerability) for vulnerability in result.get("Vulnerabilities") or []
+        ]
         found += [
             Finding(
                 kind=Kind.SECRET,
-                id=str(one["RuleID"]),
+                id=str(secret["RuleID"]),
                 subject=str(result["Target"]),
-                text=f"{result['Target']}: {one.get('Title', one['RuleID'])}",
+                text=f"{result['Target']}: {secret.get('Title', secret['RuleID'])}",
             )
-            for one in result.get("Secrets") or []
+            for secret in result.get("Secrets") or []
         ]
     return (
         Scanner(
@@ -71,17 +73,17 @@ def scan(archive: Path) -> tuple[Scanner, list[Finding]]:
     )
 
 
-def _vulnerability(one: dict[str, Any]) -> Finding:
-    name, fixed = str(one["PkgName"]), str(one.get("FixedVersion", ""))
+def _vulnerability(found: dict[str, Any]) -> Finding:
+    name, fixed = str(found["PkgName"]), str(found.get("FixedVersion", ""))
     return Finding(
         kind=Kind.VULNERABILITY,
-        id=str(one["VulnerabilityID"]),
+        id=str(found["VulnerabilityID"]),
         subject=name,
-        severity=RATED.get(str(one.get("Severity")), Severity.UNKNOWN),
-        installed=str(one.get("InstalledVersion", "")),
+        severity=RATED.get(str(found.get("Severity")), Severity.UNKNOWN),
+        installed=str(found.get("InstalledVersion", "")),
         fixed=fixed,
         text=(
-            f"{one['VulnerabilityID']} in {name} {one.get('InstalledVersion', '')}"
+            f"{found['VulnerabilityID']} in {name} {found.get('InstalledVersion', '')}"
             f"{f', fixed in {fixed}' if fixed else ', no fix yet'}"
         ),
     )

@@ -19,7 +19,7 @@ def offered_images(portal: Product, user: Caller) -> list[ImageView]:
 
 @router.get("/releases")
 def all_releases(portal: Product, user: Caller) -> list[ReleaseView]:
-    return [ReleaseView.of(one) for one in images.all_releases(portal, user)]
+    return [ReleaseView.of(release) for release in images.all_releases(portal, user)]
 
 
 @router.get("/releases/{release_id}/packages")
@@ -36,7 +36,7 @@ def report(release_id: int, portal: Product, user: Caller) -> Report | None:
 
 @router.get("/releases/{release_id}/deployments")
 def who_runs(release_id: int, portal: Product, user: Caller) -> list[RunView]:
-    return [RunView.of(one) for one in images.who_runs(portal, user, release_id)]
+    return [RunView.of(deployment) for deployment in images.who_runs(portal, user, release_id)]
 
 
 @router.post("/releases/{release_id}/{action}")

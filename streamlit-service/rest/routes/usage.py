@@ -29,7 +29,7 @@ def read_usage(
         portal, user, by, since or end - timedelta(days=30), end, everybody=everybody
     )
     if form == "json":
-        return [UsageView.of(by, one) for one in found]
+        return [UsageView.of(by, row) for row in found]
     return Response(
         usage.as_csv(by, found),
         media_type="text/csv",

@@ -93,17 +93,17 @@ class RunView(BaseModel):
     started_at: datetime | None
 
     @classmethod
-    def of(cls, one: Deployment) -> RunView:
+    def of(cls, deployment: Deployment) -> RunView:
         """The view of a deployment."""
-        vm = one.vm.name if one.vm else None
+        vm = deployment.vm.name if deployment.vm else None
         return cls(
-            deployment=one.id,
-            name=one.name,
-            state=one.state,
-            subject=one.owner.subject,
-            person=one.owner.display_name,
+            deployment=deployment.id,
+            name=deployment.name,
+            state=deployment.state,
+            subject=deployment.owner.subject,
+            person=deployment.owner.display_name,
             vm=vm,
-            started_at=one.started_at,
+            started_at=deployment.started_at,
         )
 
 

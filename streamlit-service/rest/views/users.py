@@ -129,7 +129,7 @@ class SshKeyView(BaseModel):
         )
         return [
             *card,
-            *(cls(name=one.name, fingerprint=one.fingerprint, card=False) for one in user.ssh_keys),
+            *(cls(name=key.name, fingerprint=key.fingerprint, card=False) for key in user.ssh_keys),
         ]
 
 

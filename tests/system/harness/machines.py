@@ -72,7 +72,7 @@ class Machine:
 
 
 @dataclass
-class Hall:
+class Machines:
     """The machines of one session, and setup-vm.sh run on them as an administrator would."""
 
     stack: Stack
@@ -144,7 +144,7 @@ class Hall:
 
     @property
     def _folder(self) -> Path:
-        folder = self.stack.home / "hall"
+        folder = self.stack.home / "machines"
         folder.mkdir(exist_ok=True)
         return folder
 

@@ -396,7 +396,7 @@ def test_the_health_check_names_lists_that_are_missing_or_end(
     if content:
         (configured / "people.crl").write_bytes(content(authority))
     [found] = health.revocation_of(Settings())
-    assert (found.state, says in found.says, "Test ID CA-1" in found.says) == (
+    assert (found.state, says in found.message, "Test ID CA-1" in found.message) == (
         state,
         True,
         True,

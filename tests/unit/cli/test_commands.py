@@ -25,7 +25,7 @@ RETRIES = 4
 def wired(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "portal", lambda *_: portal)
     monkeypatch.setattr(bootstrap, "settings", lambda: portal.settings)
-    monkeypatch.setattr("cli.vms.prove", lambda name: None)
+    monkeypatch.setattr("cli.vms.verify", lambda name: None)
 
 
 def run(*arguments: str) -> str:
@@ -75,11 +75,11 @@ def test_backups_that_cannot_be_restored_are_tried_again_and_fill_no_disk(
         raise Invalid("broken_chain", "The backup's audit trail is broken at event 7.", "")
 
     monkeypatch.setattr(time, "sleep", wait)
-    monkeypatch.setattr(db.backup, "prove", broken)
+    monkeypatch.setattr(db.backup, "verify", broken)
     folder = tmp_path / "backups"
     folder.mkdir()
     (folder / f"20200101T000000Z{db.backup.SUFFIX}").write_bytes(b"an older one")
-    (folder / "killed.unproven").write_bytes(b"")
+    (folder / "killed.unverified").write_bytes(b"")
     ages_ago = time.time() - 2 * backup.HOUR_S
     for path in folder.iterdir():
         os.utime(path, (ages_ago, ages_ago))

@@ -45,7 +45,7 @@ def test_what_was_backed_up_comes_back_row_by_row(
     path = tmp_path / f"one{db.backup.SUFFIX}"
     manifest = db.backup.write(lived.database, path, clock())
     with closing(Database(f"sqlite:///{tmp_path}/new.db")) as fresh:
-        assert db.backup.restore(fresh, path) == db.backup.prove(path)
+        assert db.backup.restore(fresh, path) == db.backup.verify(path)
         assert everything(fresh) == everything(lived.database)
         with fresh.reading() as tx:
             assert db.audit.verify(tx).broken_at is None
@@ -126,7 +126,7 @@ def test_an_audit_trail_that_was_changed_is_found_when_the_backup_is_proven(
     path = tmp_path / f"one{db.backup.SUFFIX}"
     db.backup.write(lived.database, path, clock())
     with pytest.raises(Invalid, match="broken at event 1"):
-        db.backup.prove(path)
+        db.backup.verify(path)
 
 
 def test_a_backup_of_an_older_schema_is_brought_to_the_newest(
@@ -155,7 +155,7 @@ def test_a_backup_of_a_newer_portal_is_refused(
         tx.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     db.backup.write(lived.database, path, clock())
     with pytest.raises(Invalid) as refused:
-        db.backup.prove(path)
+        db.backup.verify(path)
     assert refused.value.code == "newer_backup"
 
 

@@ -37,7 +37,7 @@ def test_an_impossible_wish_says_what_is_possible() -> None:
 
 
 @dataclass
-class Desk:
+class Model:
     """What the model plays with."""
 
     portal: Portal
@@ -46,21 +46,23 @@ class Desk:
     work_off: WorkOff
 
 
-class Wishes(RuleBasedStateMachine):
+class Actions(RuleBasedStateMachine):
     """Random wishes, and worker runs that succeed or fail; after each the invariants hold."""
 
-    desk: ClassVar[Desk]
+    model: ClassVar[Model]
 
     def __init__(self) -> None:
         super().__init__()
-        for old in deployments.mine(self.desk.portal, self.desk.user):
+        for old in deployments.mine(self.model.portal, self.model.user):
             if old.state is not State.REMOVING:
-                deployments.act(self.desk.portal, self.desk.user, old.id, "remove")
-            self.desk.work_off(old.id)
-        self.id = deployments.request(self.desk.portal, self.desk.user, Order("ml-cpu", "model")).id
+                deployments.act(self.model.portal, self.model.user, old.id, "remove")
+            self.model.work_off(old.id)
+        self.id = deployments.request(
+            self.model.portal, self.model.user, Order("ml-cpu", "model")
+        ).id
 
     def now(self) -> Deployment:
-        with self.desk.portal.database.reading() as tx:
+        with self.model.portal.database.reading() as tx:
             found = db.deployments.by_id(tx, self.id)
         assert found
         return found
@@ -69,19 +71,19 @@ class Wishes(RuleBasedStateMachine):
     def wish(self, action: str) -> None:
         before = self.now().state
         try:
-            deployments.act(self.desk.portal, self.desk.user, self.id, action)
+            deployments.act(self.model.portal, self.model.user, self.id, action)
         except (Conflict, NotFound):  # what was removed is not found
             assert before not in lifecycle.USER_ACTIONS[action][0]
             assert self.now().state is before
 
     @rule(ready=st.booleans())
     def work(self, ready: bool) -> None:
-        self.desk.work_off(self.id, ready=ready)
+        self.model.work_off(self.id, ready=ready)
 
     @invariant()
     def leases_are_held_exactly_while_there_is_something_to_open(self) -> None:
         now = self.now()
-        with self.desk.portal.database.reading() as tx:
+        with self.model.portal.database.reading() as tx:
             held = [row for row in db.leases.live(tx) if row["deployment_id"] == self.id]
         kinds = {row["kind"] for row in held}
         if now.state is State.REMOVING:  # what failed or stopped before has given back already
@@ -93,14 +95,14 @@ class Wishes(RuleBasedStateMachine):
 
     @invariant()
     def the_newest_audit_event_tells_the_state_and_the_chain_holds(self) -> None:
-        with self.desk.portal.database.reading() as tx:
+        with self.model.portal.database.reading() as tx:
             last = db.audit.events(tx, f"deployment:{self.id}")[-1]
             assert db.audit.verify(tx).broken_at is None
         assert last.action == f"deployment.{self.now().state}"
 
     @invariant()
     def a_container_runs_exactly_while_running(self) -> None:
-        box = self.desk.engine.boxes.get(f"portal-{self.id}")
+        box = self.model.engine.boxes.get(f"portal-{self.id}")
         if self.now().state is State.RUNNING:
             assert box and box.running
         if self.now().state in (State.STOPPED, State.FAILED, State.REMOVED):
@@ -111,7 +113,8 @@ def test_any_sequence_of_wishes_and_outcomes_keeps_the_records_whole(
     portal: Portal, jane: User, engine: FakeEngine, work_off: WorkOff
 ) -> None:
     quick = replace(portal, settings=portal.settings.model_copy(update={"ready_timeout_s": 0.01}))
-    Wishes.desk = Desk(quick, jane, engine, work_off)
+    Actions.model = Model(quick, jane, engine, work_off)
     run_state_machine_as_test(
-        Wishes, settings=hypothesis_settings(max_examples=15, stateful_step_count=12, deadline=None)
+        Actions,
+        settings=hypothesis_settings(max_examples=15, stateful_step_count=12, deadline=None),
     )

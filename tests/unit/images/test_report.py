@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from portal.core.errors import Invalid
-from portal.images.report import Finding, Kind, Report, Severity, Waiver, judge, load_waivers
+from portal.images.report import Finding, Kind, Report, Severity, Waiver, apply_policy, load_waivers
 from support.samples import SEEN
 
 
@@ -18,7 +18,7 @@ def vulnerability(severity: Severity, fixed: str = "2.0") -> Finding:
 
 
 def judged(*findings: Finding, waivers: tuple[Waiver, ...] = (), standins: bool = False) -> Report:
-    return judge(
+    return apply_policy(
         Report(image="ml-cpu", scanned_at=SEEN, scanners=(), findings=findings),
         waivers,
         allow_standins=standins,

@@ -13,7 +13,7 @@ from portal.context import Portal
 from portal.core.errors import Conflict, EngineError, Forbidden, Invalid, NotFound, PortalError
 from portal.core.models import Deployment, Order, ReleaseState, Role, State, User
 from portal.images import launch_gate
-from portal.images.report import Finding, Kind, Waiver, judge
+from portal.images.report import Finding, Kind, Waiver, apply_policy
 from portal.jobs.claim import Work
 from portal.jobs.start_stop import converge
 from portal.scheduling import admission
@@ -191,7 +191,7 @@ def test_a_waiver_that_expired_counts_at_once(portal: Portal, jane: User, clock:
         reason="A test key only.",
         expires=date(2026, 1, 6),
     )
-    waived = judge(report(portal.now(), SECRET), (waiver,), allow_standins=False)
+    waived = apply_policy(report(portal.now(), SECRET), (waiver,), allow_standins=False)
     images.scanned(portal, TEST, 1, {}, waived)
     deployments.request(portal, jane, Order("ml-cpu", "a"))
     clock.forward(2 * 86_400)

@@ -11,7 +11,7 @@ from portal import db, deployments, images, vms
 from portal.context import Portal
 from portal.core.errors import EngineError
 from portal.core.models import Deployment, LayerProgress, Order, Release, User, Vm, VmState
-from portal.jobs.image_cache import shelve
+from portal.jobs.image_cache import sync_images
 from support.fakes import FakeEngine
 from support.samples import CATALOG, REFERENCE, TEST, approved, image
 
@@ -29,7 +29,7 @@ def vm(portal: Portal) -> Vm:
 def look(
     portal: Portal, vm: Vm, engine: FakeEngine, turns: threading.Semaphore | None = None
 ) -> dict[int, str]:
-    shelve(portal, vm, engine, good, turns or threading.Semaphore(1))
+    sync_images(portal, vm, engine, good, turns or threading.Semaphore(1))
     with portal.database.reading() as tx:
         return db.releases.on_vm(tx, vm.id)
 
@@ -94,7 +94,7 @@ def test_what_is_not_signed_is_not_downloaded(portal: Portal, vm: Vm, engine: Fa
     def refuse(_: Release) -> None:
         raise EngineError("unsigned", "It is not signed.", "")
 
-    shelve(portal, vm, engine, refuse, threading.Semaphore(1))
+    sync_images(portal, vm, engine, refuse, threading.Semaphore(1))
     assert engine.pulled == []
 
 
@@ -108,7 +108,7 @@ def test_one_that_cannot_be_downloaded_keeps_no_other_from_coming(
         if release.image != "ml-cpu":
             raise EngineError("unsigned", "It is not signed.", "")
 
-    shelve(both, vm, engine, only_ml_cpu, threading.Semaphore(1))
+    sync_images(both, vm, engine, only_ml_cpu, threading.Semaphore(1))
     assert engine.pulled == [REFERENCE]
 
 

@@ -42,8 +42,8 @@ def seen(portal: Portal, **report: object) -> None:
     with portal.database.reading() as tx:
         vm = db.vms.by_name(tx, "vm-07")
     assert vm
-    vms.seen(portal, vm, EngineInfo("28.0.0", 8, 32.0))
-    vms.checked(portal, vm, VmReport(**{"firewall": "ok", "disk_free_gb": 500.0, **report}))  # type: ignore[arg-type]
+    vms.record_probe(portal, vm, EngineInfo("28.0.0", 8, 32.0))
+    vms.record_health(portal, vm, VmReport(**{"firewall": "ok", "disk_free_gb": 500.0, **report}))  # type: ignore[arg-type]
 
 
 def test_a_portal_that_is_well_has_no_troubles(well: Portal) -> None:
@@ -67,7 +67,7 @@ def test_a_vm_that_was_lost_is_named_with_the_way_to_it(well: Portal) -> None:
     with well.database.reading() as tx:
         vm = db.vms.by_name(tx, "vm-07")
     assert vm
-    vms.lost(well, vm, "no route")
+    vms.record_unreachable(well, vm, "no route")
     found = troubles(well)["vm", "vm-07"]
     assert (found.state, found.next_step.startswith("ssh 10.0.0.7 ")) == ("critical", True)
 
@@ -78,7 +78,7 @@ def test_a_vm_that_is_new_or_was_never_prepared(well: Portal) -> None:
         new = db.vms.by_name(tx, "vm-08")
     assert new
     assert set(troubles(well)) == {("vm", "vm-08")}
-    vms.checked(well, new, VmReport("none"))
+    vms.record_health(well, new, VmReport("none"))
     assert set(troubles(well)) == {("vm", "vm-08"), ("firewall", "vm-08")}
 
 

@@ -26,7 +26,7 @@ def test_prometheus_reads_gpus_by_state_waiting_and_utilisation(
         SeenGpu(f"GPU-{n}", n, "A100", None, 40, 1, 37, 50, "gpu_error" if n == 2 else None)
         for n in range(3)
     )
-    vms.saw_gpus(portal, vm, GpuReport(gpus, "535.1", "12.2", "nvidia"))
+    vms.record_gpus(portal, vm, GpuReport(gpus, "535.1", "12.2", "nvidia"))
     made = deployments.request(portal, jane, Order("ml-cpu", "mine", 2))
     deployments.request(portal, john, Order("ml-cpu", "later", 1))
     registry = CollectorRegistry()
@@ -69,7 +69,7 @@ def test_alerts_and_dashboard_ask_only_for_what_is_told(
     with portal.database.transaction() as tx:
         db.audit.append(tx, portal.now(), "test", "database.backed_up", "database")
         vm = db.vms.all_vms(tx)[0]
-    vms.checked(portal, vm, VmReport("ok", 500, 1000, 0.1))
+    vms.record_health(portal, vm, VmReport("ok", 500, 1000, 0.1))
     registry = CollectorRegistry()
     registry.register(metrics.Records(portal, lambda: {"ID CA-1": portal.now()}))
     families = [*registry.collect(), *REGISTRY.collect()]

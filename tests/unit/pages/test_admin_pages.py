@@ -44,8 +44,8 @@ def test_the_board_counts_and_names(
 def test_an_ill_vm_is_on_top_with_the_command(
     portal: Portal, ray: User, gpu_vm: Vm, page_of: Callable[[User, str], AppTest]
 ) -> None:
-    vms.saw_gpus(portal, gpu_vm, GpuReport(driver="535.1", problem="no_toolkit"))
-    vms.lost(portal, gpu_vm, "SSH refused.")
+    vms.record_gpus(portal, gpu_vm, GpuReport(driver="535.1", problem="no_toolkit"))
+    vms.record_unreachable(portal, gpu_vm, "SSH refused.")
     page = page_of(ray, "vms")
     assert not page.exception
     assert "vm-01 cannot be reached" in texts(page)
@@ -59,8 +59,10 @@ def test_the_same_trouble_of_many_vms_is_told_once(
         vm = vms.add(
             portal, TEST, f"vm-{number:02}", f"ssh://portal@vm-{number:02}", f"10.0.0.{number}"
         )
-        vms.seen(portal, vm, EngineInfo("28.0.0", 8, 32.0))
-        vms.checked(portal, vm, VmReport("ok" if number > 3 else "missing", 500, 1000, 0.0, False))
+        vms.record_probe(portal, vm, EngineInfo("28.0.0", 8, 32.0))
+        vms.record_health(
+            portal, vm, VmReport("ok" if number > 3 else "missing", 500, 1000, 0.0, False)
+        )
     page = page_of(ray, "vms")
     assert not page.exception
     assert len(page.error) == 2  # the firewalls, one by one

@@ -12,7 +12,7 @@ from portal.core.settings import Settings
 from portal.images.report import Kind
 from publishing import container_tests, contents
 from publishing.sbom import Packages
-from publishing.workspace import Bench, Refused
+from publishing.workspace import Refused, Workspace
 from support.samples import image
 
 GOOD_LABELS = {f"org.opencontainers.image.{name}": "x" for name in contents.NEEDED_LABELS} | {
@@ -44,9 +44,9 @@ class Engine:
         self.removed += 1
 
 
-def bench(settings: Settings, engine: Engine, tmp_path: Path, **changes: Any) -> Bench:
+def workspace(settings: Settings, engine: Engine, tmp_path: Path, **changes: Any) -> Workspace:
     described = image("gpu", gpu=True, gpu_check="import torch", cuda="12.2", **changes)
-    made = Bench(
+    made = Workspace(
         settings.model_copy(update={"images_dir": tmp_path, "publish_dir": tmp_path / "work"}),
         described,
         described.builds[0],
@@ -63,7 +63,7 @@ def spec() -> Any:
 
 def test_where_there_is_a_gpu_the_framework_must_see_it(settings: Settings, tmp_path: Path) -> None:
     engine = Engine(("nvidia", "runc"), (0, b"seen"))
-    assert container_tests._gpu(bench(settings, engine, tmp_path), spec()) == "seen"
+    assert container_tests._gpu(workspace(settings, engine, tmp_path), spec()) == "seen"
     [made] = engine.made
     assert made["device_requests"][0]["Count"] == -1
     assert (made["read_only"], made["cap_drop"], engine.removed) == (True, ["ALL"], 1)
@@ -74,13 +74,14 @@ def test_a_framework_that_does_not_see_the_gpu_is_refused(
 ) -> None:
     engine = Engine(("nvidia",), (1, b"AssertionError"))
     with pytest.raises(Refused, match="AssertionError"):
-        container_tests._gpu(bench(settings, engine, tmp_path), spec())
+        container_tests._gpu(workspace(settings, engine, tmp_path), spec())
     assert engine.removed == 1
 
 
 def test_without_a_gpu_it_says_that_it_was_not_tested(settings: Settings, tmp_path: Path) -> None:
     assert (
-        container_tests._gpu(bench(settings, Engine(), tmp_path), spec()) == container_tests.NO_GPU
+        container_tests._gpu(workspace(settings, Engine(), tmp_path), spec())
+        == container_tests.NO_GPU
     )
 
 
@@ -121,13 +122,13 @@ def test_without_a_gpu_it_says_that_it_was_not_tested(settings: Settings, tmp_pa
 def test_what_the_configuration_says(
     settings: Settings, tmp_path: Path, config: dict[str, Any], found: set[str]
 ) -> None:
-    findings = contents.examine(bench(settings, Engine(), tmp_path), config, 10)
+    findings = contents.examine(workspace(settings, Engine(), tmp_path), config, 10)
     assert {one.id for one in findings} == found
 
 
 def test_an_image_over_its_budget(settings: Settings, tmp_path: Path) -> None:
     config = {"User": "1000", "Labels": GOOD_LABELS, "Env": ["CUDA_VERSION=12.2.2"]}
-    [finding] = contents.examine(bench(settings, Engine(), tmp_path), config, 901 * 10**6)
+    [finding] = contents.examine(workspace(settings, Engine(), tmp_path), config, 901 * 10**6)
     assert finding.kind is Kind.SIZE
 
 
@@ -137,19 +138,19 @@ def test_the_same_files_are_the_same_content_whatever_the_places_own_authority(
     folder = tmp_path / "gpu"
     (folder / "certs").mkdir(parents=True)
     (folder / "Dockerfile").write_text("FROM x")
-    made = bench(settings, Engine(), tmp_path).content
+    made = workspace(settings, Engine(), tmp_path).content
     (folder / "certs" / "enterprise.crt").write_text("x")
-    assert bench(settings, Engine(), tmp_path).content == made
+    assert workspace(settings, Engine(), tmp_path).content == made
     (folder / "Dockerfile").write_text("FROM y")
-    assert bench(settings, Engine(), tmp_path).content != made
+    assert workspace(settings, Engine(), tmp_path).content != made
 
 
 def test_a_step_that_needs_another_says_which(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Bench, "work", tmp_path)
+    monkeypatch.setattr(Workspace, "work", tmp_path)
     with pytest.raises(Conflict, match="no sbom result yet"):
-        bench(settings, Engine(), tmp_path).needed("packages", Packages, "sbom")
+        workspace(settings, Engine(), tmp_path).needed("packages", Packages, "sbom")
 
 
 def test_several_copies_of_a_package_are_all_named() -> None:

@@ -97,6 +97,6 @@ def test_a_mig_instance_is_no_substitute_for_several_gpus() -> None:
 
 
 def test_gpus_that_are_ill_or_gone_are_not_handed_out() -> None:
-    cards = [gpu(1, 0, state=GpuState.ILL), gpu(1, 1, state=GpuState.MISSING), gpu(1, 2)]
+    cards = [gpu(1, 0, state=GpuState.UNHEALTHY), gpu(1, 1, state=GpuState.MISSING), gpu(1, 2)]
     placed = placement.place(one_gb(gpus=1), [placement.capacity_of(vm(1), cards, (), 0)])
     assert placed and placed.gpus == ("GPU-1-2",)

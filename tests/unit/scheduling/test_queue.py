@@ -84,9 +84,7 @@ class Line(RuleBasedStateMachine):
         self.running: dict[str, tuple[Waiting, queue.Decision]] = {}
         self.count = 0
         self.passed: list[tuple[Waiting, Waiting, dict[int, VmCapacity]]] = []
-        self.passed_with: list[
-            tuple[Waiting, list[Waiting], dict[int, VmCapacity], int]
-        ] = []
+        self.passed_with: list[tuple[Waiting, list[Waiting], dict[int, VmCapacity], int]] = []
 
     def capacities(self) -> dict[int, VmCapacity]:
         capacities = {}

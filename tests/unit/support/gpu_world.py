@@ -21,7 +21,7 @@ def see(portal: Portal, seen: GpuReport, name: str = "vm-01") -> Vm:
     with portal.database.reading() as tx:
         vm = db.vms.by_name(tx, name)
     assert vm
-    vms.saw_gpus(portal, vm, seen)
+    vms.record_gpus(portal, vm, seen)
     return vm
 
 

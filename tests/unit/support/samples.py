@@ -20,7 +20,7 @@ from portal.core.models import (
     VmState,
 )
 from portal.images import Candidate
-from portal.images.report import Finding, Report, Scanner, judge
+from portal.images.report import Finding, Report, Scanner, apply_policy
 from portal.scheduling import placement
 from portal.scheduling.placement import VmCapacity
 
@@ -58,7 +58,7 @@ def report(at: datetime, *findings: Finding, image: str = "ml-cpu") -> Report:
     """A judged report with these findings."""
     scanner = Scanner(name="a scanner", version="1", data_date=at)
     found = Report(image=image, scanned_at=at, scanners=(scanner,), findings=findings)
-    return judge(found, (), allow_standins=False)
+    return apply_policy(found, (), allow_standins=False)
 
 
 def candidate(portal: Portal, number: int = 0, image: str = "ml-cpu", **changes: Any) -> Candidate:

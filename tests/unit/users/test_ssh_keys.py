@@ -11,7 +11,7 @@ from portal.core.errors import Conflict, Invalid
 from portal.core.models import User
 from portal.core.settings import Settings
 from portal.deployments import container_spec
-from portal.deployments.container_spec import environment, way_out
+from portal.deployments.container_spec import environment, proxy_environment
 from portal.users import ssh_keys
 from support.samples import JANE, SEEN, identity
 from support.samples import SSH_KEY as KEY
@@ -104,7 +104,9 @@ def test_a_container_without_gpus_is_not_given_them_all_by_its_base() -> None:
 
 
 def test_where_there_is_only_a_proxy_programs_are_told(settings: Settings) -> None:
-    assert way_out(settings) == {}
-    told = way_out(settings.model_copy(update={"egress": "proxy", "egress_proxy": "10.0.0.8:3128"}))
+    assert proxy_environment(settings) == {}
+    told = proxy_environment(
+        settings.model_copy(update={"egress": "proxy", "egress_proxy": "10.0.0.8:3128"})
+    )
     assert told["https_proxy"] == told["HTTPS_PROXY"] == "http://10.0.0.8:3128"
     assert "127.0.0.1" in told["no_proxy"]

@@ -13,7 +13,7 @@ from portal.context import Portal
 from portal.core.engine import EngineInfo, GpuReport, VmReport
 from portal.core.errors import Conflict, EngineError, NoCapacity
 from portal.core.models import Deployment, Order, User, Vm, VmState
-from portal.core.ports import LEAVE_S
+from portal.core.ports import AUTHORIZATION_TTL_S
 from portal.jobs import verify_vm
 from portal.jobs.observe import observe_health
 from portal.vms import health as vm_health
@@ -58,7 +58,7 @@ def test_a_gate_that_says_nothing_useful_is_unknown_not_well(text: str) -> None:
 def test_problems_come_with_the_command_that_mends_them(report: VmReport, kinds: list[str]) -> None:
     found = list(vm_health.problems("vm-01", report))
     assert [one.kind for one in found] == kinds
-    assert all(one.hint and "vm-01" in one.says for one in found)
+    assert all(one.hint and "vm-01" in one.message for one in found)
 
 
 def test_a_firewall_that_changes_is_recorded_once_and_audited(
@@ -129,7 +129,7 @@ def test_ports_that_are_not_kept_are_a_problem(
 def remote(portal: Portal) -> None:
     """vm-02, reached over SSH and seen."""
     vms.add(portal, TEST, "vm-02", "ssh://portal@host.example:2222", "10.0.0.2")
-    vms.seen(portal, vm_of(portal, "vm-02"), EngineInfo("28.0.0", 8, 32.0))
+    vms.record_probe(portal, vm_of(portal, "vm-02"), EngineInfo("28.0.0", 8, 32.0))
 
 
 def test_one_machine_is_not_added_twice(portal: Portal) -> None:
@@ -164,7 +164,7 @@ def prove(
     portal: Portal, engine: FakeEngine, *, answers: bool = True, vm: str = "vm-01"
 ) -> list[verify_vm.Check]:
     return list(
-        verify_vm.prove(
+        verify_vm.verify_vm(
             portal, vm_of(portal, vm), engine, lambda vm, port: answers, lambda release: None
         )
     )
@@ -187,12 +187,12 @@ def test_a_new_vms_gpus_are_tried_although_nobody_looked_before(
     vms.add(portal, TEST, "vm-02", "ssh://portal@vm-02", "10.0.0.2", state=VmState.NEW)
     engine.vm_report, engine.report = VmReport("ok", 500, 1000, 0.0), gpu_world.report(1)
     checks = prove(portal, engine, vm="vm-02")
-    assert checks[-1].says.startswith("A container with A100 answered"), checks
+    assert checks[-1].message.startswith("A container with A100 answered"), checks
     engine.report = GpuReport(
         (replace(gpu_world.report(1).gpus[0], problem="gpu_error"),), "535", "12.2", "nvidia"
     )
     last = prove(portal, engine, vm="vm-02")[-1]
-    assert (last.name, last.state, "out of order" in last.says) == ("gpus", "failed", True)
+    assert (last.name, last.state, "out of order" in last.message) == ("gpus", "failed", True)
 
 
 @pytest.mark.parametrize("step", ["info", "check", "pull", "create", "start"])
@@ -201,7 +201,7 @@ def test_a_proof_that_fails_says_why_and_leaves_nothing(
 ) -> None:
     engine.vm_report = VmReport("ok", 500, 1000, 0.0)
     engine.failing[step] = EngineError("disk_full", "The VM's disk is full.", "Tell somebody.")
-    assert prove(portal, engine)[-1].says == "The VM's disk is full."
+    assert prove(portal, engine)[-1].message == "The VM's disk is full."
     assert not engine.boxes
 
 
@@ -272,5 +272,5 @@ def test_a_port_that_was_anothers_a_moment_ago_outwaits_the_gateways_leave(
         return sum(waited)
 
     assert again("first", 0) == 0
-    assert again("at-once", 0) == LEAVE_S
-    assert again("later", LEAVE_S + 1) == 0
+    assert again("at-once", 0) == AUTHORIZATION_TTL_S
+    assert again("later", AUTHORIZATION_TTL_S + 1) == 0
