@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONPATH := scripts/dev:deployment/quickstart:streamlit-service
 
-.PHONY: help demo demo-down demo-clean test check lint screenshots bench share lock venv engine browser
+.PHONY: help demo demo-down demo-clean test check lint screenshots bench share error-codes lock venv engine browser
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -40,6 +40,9 @@ bench: venv engine ## Speed, as ratios in one run (needs a running `make demo`)
 
 share: ## Copy what all images share (images/shared) into each image's folder
 	@scripts/dev/share.sh
+
+error-codes: venv ## docs/ERROR_CODES.md anew from the list of error codes
+	@$(PY) scripts/dev/error_codes.py
 
 lock: venv ## Resolve requirements anew
 	@for f in streamlit-service/requirements requirements-dev; do \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks at the whole portal and names what is wrong, the command that mends it, and where to read on.
+# Looks at the whole portal and names what is wrong, the command that fixes it, and where to read on.
 #
 #   health-check.sh [--json] [--quiet] [--deploy VM]     on the portal's machine
 #

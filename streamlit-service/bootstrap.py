@@ -62,7 +62,7 @@ def portal(config: Settings, wake: Callable[[], None] | None = None) -> Portal:
     """The product over the real database; waking goes to the worker process unless given."""
     return Portal(
         settings=config,
-        database=Database(config.database),
+        database=Database(config.database_url, config.database_password),
         catalog=catalog.load(config.images_dir),
         now=lambda: datetime.now(UTC),
         wake=wake or worker_client(config).wake,

@@ -19,6 +19,7 @@ from docker.models.containers import Container
 from docker.types import DeviceRequest, Mount
 from engine import errors as engine_errors
 from engine import gpu_probe, vm_probe
+from engine.pull import PullError, layers_of
 from engine.ssh_tunnel import SshTunnel, TunnelError
 from portal.core.engine import (
     LABEL_DEPLOYMENT,
@@ -32,14 +33,14 @@ from portal.core.engine import (
     VmReport,
 )
 from portal.core.errors import EngineError
-from portal.core.models import LayerProgress, Vm
+from portal.core.models import Vm
+from portal.core.resources import GIB
 from portal.core.settings import Settings
 from requests.exceptions import RequestException
 
 PULL_SILENCE_S = 120
 GPU_PROBE_S = 30.0  # nvidia-smi takes seconds where the driver is not kept loaded
 CHECK_S = 25.0
-GIB = 2**30
 T = TypeVar("T")
 
 
@@ -123,35 +124,28 @@ class DockerEngine:
         deadline = time.monotonic() + self._settings.pull_timeout_s
 
         def pull(client: docker.DockerClient) -> None:
-            layers: dict[str, LayerProgress] = {}
             stream = client.api.pull(
                 self._named(reference),
                 stream=True,
                 decode=True,
-                auth_config=self._registry_auth(reference),
+                auth_config=self._settings.registry.docker_login(reference),
             )
-            for line in stream:
-                if "error" in line:
-                    raise engine_errors.pull_failed(str(line["error"]), reference)
-                if time.monotonic() > deadline:
-                    raise engine_errors.pull_too_slow(self._settings.pull_timeout_s, reference)
-                if _note_layer(layers, line):
-                    on_progress(tuple(layers.values()))
+            try:
+                for layers in layers_of(stream):
+                    if time.monotonic() > deadline:
+                        limit_s = self._settings.pull_timeout_s
+                        raise engine_errors.pull_too_slow(limit_s, reference)
+                    on_progress(layers)
+            except PullError as error:
+                raise engine_errors.pull_failed(str(error), reference) from error
 
         self._call(pull, PULL_SILENCE_S, lambda text: engine_errors.pull_failed(text, reference))
 
     def images(self) -> set[str]:
         """By digest, as this portal names the registry."""
         found = self._call(lambda client: client.api.images())
-        ours, here = (
-            self._settings.registry_host,
-            self._named(f"{self._settings.registry_host}/").rstrip("/"),
-        )
         names = {str(name) for image in found for name in image.get("RepoDigests") or []}
-        return {
-            ours + name.removeprefix(here) if name.startswith(here + "/") else name
-            for name in names
-        }
+        return names if self._tunnel else {self._settings.registry.recorded(n) for n in names}
 
     def remove_image(self, reference: str) -> None:
         """Untag and delete what no other name holds; no-op when it is gone."""
@@ -290,18 +284,11 @@ class DockerEngine:
 
     def _named(self, reference: str) -> str:
         """A reference with the registry's name on this engine."""
-        return reference if self._tunnel else self._settings.seen_locally(reference)
-
-    def _registry_auth(self, reference: str) -> dict[str, str] | None:
-        """Credentials only ever go to the registry they belong to."""
-        settings = self._settings
-        if not settings.registry_host or not reference.startswith(settings.registry_host + "/"):
-            return None
-        return {"username": settings.registry_username, "password": settings.registry_password}
+        return reference if self._tunnel else self._settings.registry.for_local_engine(reference)
 
 
 def create_arguments(spec: ContainerSpec) -> dict[str, Any]:
-    """The whole hardening of a container in one place (FACTS: runs JupyterLab)."""
+    """The whole hardening of a container in one place."""
     return {
         "image": spec.image,
         "name": spec.name,
@@ -357,26 +344,6 @@ def _device_requests(spec: ContainerSpec) -> list[DeviceRequest]:
             DeviceRequest(driver="cdi", device_ids=[f"nvidia.com/gpu={uuid}" for uuid in spec.gpus])
         ]
     return [DeviceRequest(device_ids=list(spec.gpus), capabilities=[["gpu"]])]
-
-
-def _note_layer(layers: dict[str, LayerProgress], line: dict[str, Any]) -> bool:
-    """Take one line of the engine's pull stream into account; False when it is about no layer."""
-    layer, status = line.get("id"), str(line.get("status", ""))
-    if not layer or status.startswith("Pulling from"):
-        return False
-    detail = line.get("progressDetail") or {}
-    before = layers.get(layer, LayerProgress(layer, 0, 0, ""))
-    current, total = detail.get("current", before.current), detail.get("total", before.total)
-    if status in ("Download complete", "Verifying Checksum", "Pull complete", "Already exists"):
-        current = total
-    if status == "Extracting":
-        # The download is done; bytes stay bytes of the download.
-        current, total = (
-            before.total,
-            before.total,
-        )
-    layers[layer] = LayerProgress(layer, current, total, status)
-    return True
 
 
 def _or_gone(action: Callable[[docker.DockerClient], Any]) -> Callable[[docker.DockerClient], None]:

@@ -8,6 +8,7 @@ import streamlit as st
 from portal import deployments, vms
 from portal.core.models import Deployment, Role
 from portal.vms import gpus
+from portal.vms import health as vm_health
 from portal.vms.gpus import Hold
 
 from app_pages.parts import gpu_tiles, session, wording
@@ -42,8 +43,8 @@ def _problems() -> None:
     if session.user().role is not Role.ADMIN:
         return
     for use in vms.fleet(session.portal(), session.user()):
-        if problem := gpu_tiles.problem(use.vm):
-            st.warning(problem, icon=":material/build:")
+        if problem := vm_health.gpu_problem(use.vm):
+            st.warning(wording.with_command(problem), icon=":material/build:")
 
 
 def _queue() -> None:

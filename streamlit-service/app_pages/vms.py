@@ -13,7 +13,7 @@ from portal.vms import service as fleet
 from portal.vms.health import Problem
 from portal.vms.service import VmUse
 
-from app_pages.parts import frame, gpu_tiles, session, wording
+from app_pages.parts import frame, session, wording
 
 SHARED = "The shared pool"
 FIREWALL = {"ok": "● on", "": ""}
@@ -75,7 +75,7 @@ def _unhealthy(vms: list[Vm]) -> None:
             )
             st.error(
                 f"**{vm.name} cannot be reached.** {vm.error or ''}{since} Its containers go on,"
-                f" unseen. Try: `ssh {vm.engine_url.rpartition('@')[2]} "
+                f" unseen. Try: `ssh {vm_health.host(vm)} "
                 "systemctl status docker ssh`",
                 icon=":material/cloud_off:",
             )
@@ -85,8 +85,8 @@ def _unhealthy(vms: list[Vm]) -> None:
                 f" failed. Try: `admin.py vm verify {vm.name}`",
                 icon=":material/pending:",
             )
-        if gpu_problem := gpu_tiles.problem(vm):
-            st.warning(gpu_problem, icon=":material/build:")
+        if gpu_problem := vm_health.gpu_problem(vm):
+            st.warning(wording.with_command(gpu_problem), icon=":material/build:")
     groups: dict[tuple[object, ...], list[tuple[Vm, Problem]]] = {}
     for vm in (vm for vm in vms if vm.reachable):
         for problem in vm_health.of_vm(vm, now):
@@ -107,11 +107,10 @@ def _troubles(found: list[tuple[Vm, Problem]]) -> None:
     shown = found if len(found) <= SAY_EACH else found[:1]
     for _, trouble in shown:
         say = st.error if trouble.grave else st.warning
-        where = "Run on the portal's machine" if trouble.from_portal else "Run there"
         others = ", ".join(vm.name for vm, _ in found[1:]) if len(shown) < len(found) else ""
         also = f" The same: **{len(found) - 1} more VMs**, {others}." if others else ""
         say(
-            f"{trouble.message} {where}: `{trouble.hint}`{also}",
+            f"{wording.with_command(trouble)}{also}",
             icon=f":material/{ICONS[trouble.kind]}:",
         )
 

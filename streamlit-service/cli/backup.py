@@ -13,9 +13,8 @@ from portal import db
 from portal.context import Portal
 from portal.core.errors import PortalError
 
-from cli.common import actor, wired
+from cli.common import HOUR_S, actor, wired
 
-HOUR_S = 3600.0
 RETRY_S = 300.0
 LEFTOVERS = ("*.unverified", ".*.part", ".verify-*", "*.unproven", ".proof-*")
 """Of runs that were killed; the last two are the names of earlier versions."""

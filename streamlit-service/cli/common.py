@@ -11,6 +11,8 @@ import typer
 from portal.context import Portal
 from portal.core.models import CommandLine
 
+HOUR_S = 3600.0
+
 
 def wired() -> Portal:
     """The product with the settings of the environment."""

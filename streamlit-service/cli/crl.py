@@ -17,9 +17,10 @@ import typer
 from certificates import revocation
 from portal.core.settings import Settings
 
+from cli.common import HOUR_S
+
 DEADLINE_S = 60.0
 MAX_BYTES = 200 * 2**20
-HOUR_S = 3600.0
 RETRY_S = 300.0
 
 app = typer.Typer(no_args_is_help=True, help="Certificate revocation lists.")

@@ -1,7 +1,7 @@
 """Parse what portal-gate prints of a VM's GPUs, in every version of nvidia-smi in use.
 
-Fields are separated by ", " and a value that the GPU does not tell is "[N/A]" (or "N/A"): each is
-parsed on its own. MIG instances are told only by `nvidia-smi -L`, indented below their GPU; old
+Fields are separated by ", " and a missing value is "[N/A]" (or "N/A"): each is
+parsed on its own. MIG instances are listed only by `nvidia-smi -L`, indented below their GPU; old
 drivers name them MIG-GPU-<uuid>/gi/ci. Source: nvidia-smi's manual page, and
 scripts/vm/portal-gate.sh.
 """
@@ -13,6 +13,8 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from portal.core.engine import GpuReport, SeenGpu
+
+from engine.numbers import gib, number
 
 COMMAND = "portal-gate gpu-probe"
 MIB_PER_GIB = 1024
@@ -94,17 +96,17 @@ def _gpus(query: str) -> tuple[dict[str, tuple[SeenGpu, bool]], str | None]:
         if len(values) != FIELDS or not values[1].startswith("GPU-"):
             continue
         index, uuid, model, total, used, busy, temperature, version, mig = values
-        driver = version if _number(version.split(".")[0]) is not None else driver
+        driver = version if number(version.split(".")[0]) is not None else driver
         problem = "gpu_error" if _BROKEN.search(line) else None
         seen = SeenGpu(
             uuid,
-            int(_number(index) or 0),
+            int(number(index) or 0),
             model,
             None,
-            _gib(total) or 0.0,
-            _gib(used),
-            _number(busy),
-            _number(temperature),
+            gib(total, MIB_PER_GIB) or 0.0,
+            gib(used, MIB_PER_GIB),
+            number(busy),
+            number(temperature),
             problem,
         )
         found[uuid] = seen, mig == "Enabled"
@@ -133,15 +135,3 @@ def _with_instances(gpus: dict[str, tuple[SeenGpu, bool]], listing: str) -> list
                 )
             )
     return result
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _gib(mib: str) -> float | None:
-    number = _number(mib)
-    return None if number is None else round(number / MIB_PER_GIB, 1)

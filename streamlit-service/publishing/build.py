@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from engine.pull import PullError, layers_of
 from portal.core.errors import EngineError
 
 from publishing.workspace import Refused, Workspace
@@ -97,19 +98,16 @@ def ensure_base(workspace: Workspace) -> str:
 
 def _pull(workspace: Workspace, reference: str) -> str:
     """Pull, telling every 10 s how far it is. Returns why it failed, or ""."""
-    done: dict[str, tuple[int, int]] = {}
     told = time.monotonic()
     try:
-        for line in workspace.engine.api.pull(reference, stream=True, decode=True):
-            if "error" in line:
-                return str(line["error"])
-            detail = line.get("progressDetail") or {}
-            if line.get("status") == "Downloading" and detail.get("total"):
-                done[line["id"]] = (detail["current"], detail["total"])
-            if done and time.monotonic() - told >= TELL_EVERY_S:
+        for layers in layers_of(workspace.engine.api.pull(reference, stream=True, decode=True)):
+            if time.monotonic() - told >= TELL_EVERY_S:
                 told = time.monotonic()
-                now, total = (sum(values) / 1e9 for values in zip(*done.values(), strict=True))
-                workspace.say(f"  {now:.1f} of {total:.1f} GB or more")
+                done = sum(layer.current for layer in layers) / 1e9
+                total = sum(layer.total for layer in layers) / 1e9
+                workspace.say(f"  {done:.1f} of {total:.1f} GB or more")
+    except PullError as error:
+        return str(error)
     except docker.errors.APIError as error:
         return str(error.explanation or error)
     return ""

@@ -23,12 +23,12 @@ from docker.types import DeviceRequest
 from docker_manager import create_arguments
 from portal.core.engine import ContainerSpec
 from portal.core.errors import PortalError
+from portal.core.resources import GIB
 from portal.deployments.container_spec import HOME, TMPFS, environment
 from pydantic import BaseModel
 
 from publishing.workspace import Refused, Workspace
 
-GIB = 2**30
 READY_S = 120
 CHECK_S = "300"
 POLL_S = 0.3

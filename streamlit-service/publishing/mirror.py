@@ -54,7 +54,7 @@ def copy_releases(
         name = (
             f"{source}/{release.image}"
             if source
-            else settings.seen_here(release.reference).partition("@")[0]
+            else settings.registry.for_services(release.reference).partition("@")[0]
         )
         say(f"{release.image} {release.version} -> {target}")
         cosign.copy(

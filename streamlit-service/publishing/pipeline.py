@@ -126,7 +126,7 @@ def _is(workspace: Workspace, digest: str) -> bool:
     built = workspace.built()
     if digest in {name.partition("@")[2] for name in built.get("RepoDigests") or []}:
         return True
-    reference = f"{workspace.settings.repository(workspace.image.name)}@{digest}"
+    reference = f"{workspace.settings.registry.repository(workspace.image.name)}@{digest}"
     return Registry(workspace.settings).config_of(reference) == str(built["Id"])
 
 
@@ -278,7 +278,7 @@ def push(workspace: Workspace) -> str:
 
     Raises Conflict when the tag names something else.
     """
-    repository = workspace.settings.repository(workspace.image.name)
+    repository = workspace.settings.registry.repository(workspace.image.name)
     there = Registry(workspace.settings).digest_of(f"{repository}@", workspace.version)
     if there is not None and not _is(workspace, there):
         raise Conflict(
@@ -290,15 +290,13 @@ def push(workspace: Workspace) -> str:
         workspace.say("unchanged: in the registry")
         return f"{repository}@{there}"
     digest = ""
-    settings = workspace.settings
-    auth = {"username": settings.registry_username, "password": settings.registry_password}
     try:
         for line in workspace.engine.api.push(
             workspace.local.rpartition(":")[0],
             workspace.version,
             stream=True,
             decode=True,
-            auth_config=auth if settings.registry_username else None,
+            auth_config=workspace.settings.registry.docker_login(workspace.local),
         ):
             if "error" in line:
                 raise EngineError(
@@ -381,7 +379,7 @@ def pushed(workspace: Workspace) -> str:
 
     Raises Conflict when it is not there.
     """
-    repository = workspace.settings.repository(workspace.image.name)
+    repository = workspace.settings.registry.repository(workspace.image.name)
     there = Registry(workspace.settings).digest_of(f"{repository}@", workspace.version)
     if there is None or not _is(workspace, there):
         raise Conflict(
@@ -394,7 +392,7 @@ def pushed(workspace: Workspace) -> str:
 
 def adopt(portal: Portal, actor: Actor, workspace: Workspace) -> Release:
     """Adopt what another portal published and `image mirror` brought: verify, scan, register."""
-    repository = workspace.settings.repository(workspace.image.name)
+    repository = workspace.settings.registry.repository(workspace.image.name)
     digest = Registry(workspace.settings).digest_of(f"{repository}@", workspace.version)
     if digest is None:
         raise Conflict(
@@ -434,14 +432,13 @@ def _ensure_local(workspace: Workspace, digest: str) -> None:
     name = workspace.local.rpartition(":")[0]
     reference = f"{name}@{digest}"
     settings = workspace.settings
-    auth = {"username": settings.registry_username, "password": settings.registry_password}
     try:
         workspace.engine.images.get(reference)
     except docker.errors.ImageNotFound:
         workspace.say(f"pulling {reference}")
         try:
             workspace.engine.api.pull(
-                reference, auth_config=auth if settings.registry_username else None
+                reference, auth_config=settings.registry.docker_login(reference)
             )
             workspace.engine.images.get(reference)
         except docker.errors.APIError as error:

@@ -52,8 +52,8 @@ class Workspace:
     @property
     def local(self) -> str:
         """The built image's name on the build engine."""
-        host = self.settings.registry_local_host or self.settings.registry_host
-        return f"{self.settings.repository(self.image.name, host)}:{self.version}"
+        registry = self.settings.registry
+        return f"{registry.repository(self.image.name, registry.local_host)}:{self.version}"
 
     @cached_property
     def engine(self) -> docker.DockerClient:

@@ -40,7 +40,7 @@ class Registry:
 
     def ping(self) -> None:
         """Ask whether it is there and takes the credentials (the specification's end-1)."""
-        host = self._settings.registry_endpoint or self._settings.registry_host
+        host = self._settings.registry.service_host
         self._get(f"https://{host}/v2/", {})
 
     def digest_of(self, reference: str, tag: str) -> str | None:
@@ -63,7 +63,9 @@ class Registry:
         return str(answer.json().get("config", {}).get("digest", "")) if answer is not None else ""
 
     def _manifest(self, reference: str, which: str) -> httpx.Response | None:
-        host, _, path = self._settings.seen_here(reference).partition("@")[0].partition("/")
+        host, _, path = (
+            self._settings.registry.for_services(reference).partition("@")[0].partition("/")
+        )
         answer = self._get(f"https://{host}/v2/{path}/manifests/{which}", {"Accept": MANIFESTS})
         return None if answer.status_code == httpx.codes.NOT_FOUND else answer
 
@@ -96,12 +98,9 @@ class Registry:
         )
 
     def _basic(self, url: str) -> httpx.BasicAuth | None:
-        """Credentials only ever go to the registry they belong to."""
-        settings = self._settings
-        own = {settings.registry_host, settings.registry_endpoint} - {""}
-        if not settings.registry_username or url.split("/")[2] not in own:
-            return None
-        return httpx.BasicAuth(settings.registry_username, settings.registry_password)
+        """The login, if the address is the registry's own."""
+        login = self._settings.registry.login(url.split("/")[2])
+        return httpx.BasicAuth(*login) if login else None
 
     def _token(self, refused: httpx.Response, url: str) -> str:
         """A pull token, as most public registries want it (Docker's token authentication)."""

@@ -47,7 +47,7 @@ def verify(settings: Settings, reference: str, image: str, version: str) -> None
             "--output",
             "json",
             *_says(image, version),
-            settings.seen_here(reference),
+            settings.registry.for_services(reference),
         ],
     )
     if code:
@@ -63,7 +63,7 @@ def sign(settings: Settings, reference: str, image: str, version: str) -> None:
             "--yes",
             "--tlog-upload=false",
             *_says(image, version),
-            settings.seen_here(reference),
+            settings.registry.for_services(reference),
         ],
         "signing failed",
     )
@@ -85,7 +85,7 @@ def attest(settings: Settings, reference: str, kind: str, predicate: Path) -> No
             kind,
             "--predicate",
             str(predicate),
-            settings.seen_here(reference),
+            settings.registry.for_services(reference),
         ],
         "attesting failed",
     )
@@ -202,10 +202,9 @@ def _home(settings: Settings) -> Iterator[str]:
     own = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker")) / "config.json"
     config = json.loads(own.read_text()) if own.exists() else {}
     auths = dict(config.get("auths", {}))
-    if settings.registry_username:
-        pair = f"{settings.registry_username}:{settings.registry_password}".encode()
-        for host in {settings.registry_host, settings.registry_endpoint} - {""}:
-            auths[host] = {"auth": base64.b64encode(pair).decode()}
+    for host in settings.registry.hosts:
+        if login := settings.registry.login(host):
+            auths[host] = {"auth": base64.b64encode(":".join(login).encode()).decode()}
     with tempfile.TemporaryDirectory(prefix="cosign-") as home:
         file = Path(home) / "config.json"
         file.touch(0o600)

@@ -18,6 +18,7 @@ SERVICES = ("api", "ui", "worker", "proxy", "registry", "postgres", "backup")
 TO_0003 = """
 ALTER TABLE vms DROP COLUMN firewall, DROP COLUMN disk_free_gb, DROP COLUMN clock_skew_s,
   DROP COLUMN checked_at, DROP COLUMN synchronised, DROP COLUMN ports_reserved;
+DROP INDEX leases_by_resource, leases_by_start, audit_by_action, deployments_by_release;
 UPDATE alembic_version SET version_num = '0003';
 """
 

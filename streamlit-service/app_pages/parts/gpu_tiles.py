@@ -30,19 +30,6 @@ COLOURS = {
     },
 }
 """Each at least 4.5:1 on its background (WCAG 1.4.3)."""
-PROBLEMS = {
-    "no_driver": ("has GPUs, but no NVIDIA driver", "apt-get install nvidia-driver && reboot"),
-    "driver_broken": ("has an NVIDIA driver that does not answer", "modprobe nvidia || reboot"),
-    "no_toolkit": (
-        "lacks the NVIDIA Container Toolkit",
-        "apt-get install nvidia-container-toolkit && systemctl restart docker",
-    ),
-    "no_gate": (
-        "lacks portal-gate, so its GPUs cannot be seen",
-        "install -m 0755 portal-gate.sh /usr/local/bin/portal-gate",
-    ),
-}
-"""What keeps a VM's GPUs from being used, and the command that fixes it (Debian, Ubuntu)."""
 STYLE = """<style>
 .gpu-vm { margin: 0.75rem 0 0.35rem; font-weight: 600; }
 .gpu-vm small { font-weight: 400; opacity: 0.75; margin-left: 0.5rem; }
@@ -66,14 +53,6 @@ def tiles_html(tiles: Sequence[GpuStatus], theme: str) -> str:
             '<ul class="gpu-grid">' + "".join(_tile(tile, theme) for tile in of_vm) + "</ul>"
         )
     return "".join(parts)
-
-
-def problem(vm: Vm) -> str:
-    """What is wrong with a VM's GPUs and the command that fixes it; "" when nothing is."""
-    if vm.gpu_problem is None:
-        return ""
-    words, command = PROBLEMS.get(vm.gpu_problem, (vm.gpu_problem, "nvidia-smi"))
-    return f"{vm.name} {words}. Run there: `{command}`"
 
 
 def _heading(vm: Vm) -> str:

@@ -9,6 +9,7 @@ from portal.core.models import Deployment, LayerProgress, Order, Release, State,
 from portal.core.resources import Resources
 from portal.deployments import Preview
 from portal.images import Ready
+from portal.vms.health import Problem
 
 STATE_WORDS: dict[State, tuple[str, str, str]] = {
     State.WAITING: ("In line", "hourglass_top", "violet"),
@@ -237,3 +238,9 @@ def ssh_config(name: str, command: str, module: str) -> str:
 def why(deployment: Deployment) -> str:
     """Why it is not running, when it stopped."""
     return STOP_WORDS[deployment.stop_reason] if deployment.stop_reason else "It is stopped."
+
+
+def with_command(problem: Problem) -> str:
+    """A VM's problem and the command that fixes it."""
+    where = "Run on the portal's machine" if problem.from_portal else "Run there"
+    return f"{problem.message} {where}: `{problem.hint}`"

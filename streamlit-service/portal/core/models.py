@@ -62,6 +62,11 @@ class GpuState(enum.StrEnum):
     UNHEALTHY = "unhealthy"
     MISSING = "missing"
 
+    @classmethod
+    def _missing_(cls, value: object) -> GpuState | None:
+        """Read what version 0.1 wrote."""
+        return cls.UNHEALTHY if value == "ill" else None
+
 
 class ReleaseState(enum.StrEnum):
     """Whether a release may run: approved ones may, deprecated ones may start again."""
@@ -286,7 +291,6 @@ class Deployment:
     memory_gb: float
     cpus: float
     ssh: bool
-    container_id: str | None
     jupyter_token: str = field(repr=False)
     restart_after_stop: bool
     stop_reason: StopReason | None

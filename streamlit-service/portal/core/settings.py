@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from portal.core.registry_address import RegistryAddress
 
 HTTPS = 443
 
@@ -160,26 +161,28 @@ class Settings(BaseSettings):
         first, last = self.user_ports.split("-")
         return range(int(first), int(last) + 1)
 
-    @property
-    def database(self) -> str:
-        """The database's URL, with its password."""
-        if self.database_password_file is None:
-            return self.database_url
-        scheme, _, rest = self.database_url.partition("://")
-        user, _, place = rest.partition("@")
-        return (
-            f"{scheme}://{user}:{quote(_read_secret(self.database_password_file), safe='')}@{place}"
-        )
+    @cached_property
+    def database_password(self) -> str | None:
+        """PostgreSQL's; None where the URL needs none."""
+        return _read_secret(self.database_password_file) if self.database_password_file else None
 
     @cached_property
     def proxy_secret(self) -> str:
         """What only nginx knows; a request without it did not come through nginx."""
         return _read_secret(self.proxy_secret_file)
 
-    @cached_property
-    def registry_password(self) -> str:
-        """Empty when the registry needs none."""
-        return _read_secret(self.registry_password_file) if self.registry_password_file else ""
+    @property
+    def registry(self) -> RegistryAddress:
+        """The registry that releases come from."""
+        host, password_file = self.registry_host, self.registry_password_file
+        return RegistryAddress(
+            host=host,
+            service_host=self.registry_endpoint or host,
+            local_host=self.registry_local_host or host,
+            prefix=self.registry_prefix,
+            username=self.registry_username,
+            read_password=lambda: _read_secret(password_file) if password_file else "",
+        )
 
     @property
     def crl_addresses(self) -> list[str]:
@@ -195,24 +198,6 @@ class Settings(BaseSettings):
     def curator_keys(self) -> frozenset[str]:
         """EDIPIs and UPNs of image curators, lower case."""
         return _words(self.curators.lower())
-
-    def repository(self, image: str, host: str | None = None) -> str:
-        """host/prefix/image, by default as engines name it."""
-        return "/".join(
-            part for part in (host or self.registry_host, self.registry_prefix, image) if part
-        )
-
-    def seen_locally(self, reference: str) -> str:
-        """A reference as engines name it → as this machine's own engine reaches it."""
-        if self.registry_local_host and reference.startswith(self.registry_host + "/"):
-            return self.registry_local_host + reference.removeprefix(self.registry_host)
-        return reference
-
-    def seen_here(self, reference: str) -> str:
-        """A reference as engines name it → as the portal's own services reach it."""
-        if self.registry_endpoint and reference.startswith(self.registry_host + "/"):
-            return self.registry_endpoint + reference.removeprefix(self.registry_host)
-        return reference
 
     @property
     def policy_oids(self) -> frozenset[str]:

@@ -84,7 +84,6 @@ class DeploymentColumns(TypedDict, total=False):
     memory_gb: float
     cpus: float
     ssh: bool
-    container_id: str | None
     jupyter_token: str
     restart_after_stop: bool
     stop_reason: StopReason | None

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection, Row, make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from portal.db.schema import audit_events, audit_head
@@ -47,9 +47,11 @@ class Taken(Exception):
 class Database:
     """The records. Thread-safe; each transaction takes its own connection."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, password: str | None = None) -> None:
+        """`password` goes into the URL, which then holds none where it is written down."""
+        address = make_url(url) if password is None else make_url(url).set(password=password)
         self._engine = sa.create_engine(
-            url, pool_pre_ping=not url.startswith("sqlite"), **_options(url)
+            address, pool_pre_ping=not url.startswith("sqlite"), **_options(url)
         )
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine)

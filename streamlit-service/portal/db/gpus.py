@@ -9,18 +9,18 @@ from portal.db import rows
 from portal.db.connection import Tx
 from portal.db.schema import gpus
 
+_ORDERED = sa.select(gpus).order_by(gpus.c.vm_id, gpus.c.index, gpus.c.uuid)
+
 
 def all_gpus(tx: Tx) -> list[Gpu]:
     """Every GPU that was ever seen on a VM of the fleet, by VM and index."""
-    return [
-        rows.gpu(row)
-        for row in tx.execute(sa.select(gpus).order_by(gpus.c.vm_id, gpus.c.index, gpus.c.uuid))
-    ]
+    return [rows.gpu(row) for row in tx.execute(_ORDERED)]
 
 
 def of_vm(tx: Tx, vm_id: int) -> dict[str, Gpu]:
     """The GPUs of one VM, by UUID."""
-    return {gpu.uuid: gpu for gpu in all_gpus(tx) if gpu.vm_id == vm_id}
+    found = (rows.gpu(row) for row in tx.execute(_ORDERED.where(gpus.c.vm_id == vm_id)))
+    return {gpu.uuid: gpu for gpu in found}
 
 
 def put(tx: Tx, gpu: Gpu) -> None:

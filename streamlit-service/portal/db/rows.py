@@ -86,7 +86,6 @@ def deployment(row: Row[Any]) -> Deployment:
         memory_gb=get["memory_gb"],
         cpus=get["cpus"],
         ssh=get["ssh"],
-        container_id=get["container_id"],
         jupyter_token=get["jupyter_token"],
         restart_after_stop=get["restart_after_stop"],
         stop_reason=StopReason(get["stop_reason"]) if get["stop_reason"] else None,

@@ -172,7 +172,7 @@ deployments = sa.Table(
     sa.Column("memory_gb", sa.Float, nullable=False),
     sa.Column("cpus", sa.Float, nullable=False),
     sa.Column("ssh", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("container_id", sa.Text),
+    sa.Column("container_id", sa.Text),  # unused; goes once no service of 0.1 can still run
     sa.Column("jupyter_token", sa.Text, nullable=False),
     sa.Column("restart_after_stop", sa.Boolean, nullable=False),
     sa.Column("stop_reason", sa.Text),
@@ -224,6 +224,11 @@ sa.Index(
     postgresql_where=leases.c.released_at.is_(None),
 )
 
+# When a port was last given back; usage in a period.
+sa.Index("leases_by_resource", leases.c.kind, leases.c.resource, leases.c.released_at)
+sa.Index("leases_by_start", leases.c.kind, leases.c.acquired_at)
+sa.Index("deployments_by_release", deployments.c.release_id)
+
 audit_events = sa.Table(
     "audit_events",
     metadata,
@@ -243,6 +248,8 @@ audit_events = sa.Table(
 )
 
 # The end of the chain, one row: taking its lock puts writers in order on every database.
+sa.Index("audit_by_action", audit_events.c.action, audit_events.c.at)
+
 audit_head = sa.Table(
     "audit_head",
     metadata,

@@ -14,10 +14,10 @@ from portal.core.engine import (
     ContainerSpec,
 )
 from portal.core.models import Deployment, User
+from portal.core.resources import GIB
 from portal.core.settings import Settings
 
 HOME = "/home/scientist"
-GIB = 2**30
 TMPFS = "rw,nosuid,nodev,size=1g,mode=1777"
 SHM_SHARE = 0.25  # of the memory limit; PyTorch's data loaders need more than Docker's 64 MB
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from portal.core.errors import Conflict
 from portal.core.models import State
 
-ACTIVE = frozenset({State.PENDING, State.PULLING, State.STARTING, State.RUNNING, State.STOPPING})
-"""States in which a deployment counts against memory and CPU, and from which it can fail."""
-
 WORK = frozenset({State.PENDING, State.PULLING, State.STARTING, State.STOPPING, State.REMOVING})
 """States in which the worker has something to do."""
 

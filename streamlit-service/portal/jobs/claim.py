@@ -19,11 +19,7 @@ from portal.monitoring import metrics
 
 log = structlog.get_logger()
 
-AUDITED: tuple[Literal["failure", "stop_reason", "container_id"], ...] = (
-    "failure",
-    "stop_reason",
-    "container_id",
-)
+AUDITED: tuple[Literal["failure", "stop_reason"], ...] = ("failure", "stop_reason")
 """Columns that the audit event of a change of state repeats."""
 
 

@@ -61,9 +61,7 @@ def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
     if not vm.reachable:
         return
     try:
-        report = engine.check()
-        if report is None and vm.engine_url.startswith("ssh://"):
-            report = VmReport(vm_health.NO_GATE)
+        report = vm_health.report_of(vm, engine)
         if report is not None:
             vms.record_health(portal, vm, report)
     except EngineError as error:

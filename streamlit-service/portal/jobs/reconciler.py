@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from typing import TypeVar
 
 import structlog
@@ -14,7 +15,7 @@ import structlog
 from portal import db
 from portal.context import Portal
 from portal.core.engine import Engine
-from portal.core.errors import LockLost, PortalError
+from portal.core.errors import PortalError
 from portal.core.models import State, Vm
 from portal.deployments import lifecycle
 from portal.jobs.claim import Work
@@ -192,11 +193,13 @@ class Reconciler:
             self._unforeseen.pop(work.deployment.id, None)
 
     def _renew_locks(self) -> None:
-        while not self._stopping.wait(self._portal.settings.lock_ttl_s / 3):
-            for work in list(self._held):
-                try:
-                    work.renew()
-                except LockLost:
-                    continue  # the job itself finds out at its next write
-                except Exception:
-                    log.exception("lock_not_renewed", deployment=work.deployment.id)
+        """One heartbeat for everything that is worked on; a lost claim shows at its next write."""
+        ttl = timedelta(seconds=self._portal.settings.lock_ttl_s)
+        while not self._stopping.wait(ttl.total_seconds() / 3):
+            tokens = [work.token for work in self._held.copy()]
+            try:
+                if tokens:
+                    with self._portal.database.transaction() as tx:
+                        db.deployments.renew(tx, tokens, self._portal.now() + ttl)
+            except Exception:
+                log.exception("locks_not_renewed", held=len(tokens))

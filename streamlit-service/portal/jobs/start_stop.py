@@ -65,7 +65,6 @@ def bring_up(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> N
         work.move(
             State.RUNNING,
             done=True,
-            container_id=container_id,
             started_at=now,
             stopped_at=None,
             last_activity_at=now,
@@ -106,7 +105,7 @@ def bring_down(work: Work, engine: Engine) -> None:
 def remove(work: Work, engine: Engine) -> None:
     """Removing → removed: the container goes, the home volume stays, the ports are free again."""
     engine.remove(container_name(work.deployment.id))
-    work.move(State.REMOVED, done=True, release=None, slot=None, container_id=None, gpu_uuids=None)
+    work.move(State.REMOVED, done=True, release=None, slot=None, gpu_uuids=None)
 
 
 def _patiently(work: Work, engine: Engine, recipe: Callable[[Work, Engine], None]) -> None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from portal import db, vms
 from portal.context import Portal
-from portal.core.engine import LABEL_PORTAL, ContainerSpec, Engine, VmReport
+from portal.core.engine import LABEL_PORTAL, ContainerSpec, Engine
 from portal.core.errors import EngineError, PortalError
 from portal.core.models import Gpu, GpuState, Release, Vm, VmState
+from portal.core.resources import GIB
 from portal.deployments.container_spec import HOME, TMPFS, environment, network
 from portal.images import launch_gate
 from portal.jobs.start_stop import IsReady, Verify
@@ -22,7 +23,7 @@ NAME = "portal-verify"
 PORT = 9999
 """On the VM; outside every user's range, so that it disturbs nobody."""
 JUPYTER = 8888
-MEMORY_BYTES = 2**30
+MEMORY_BYTES = GIB
 POLL_S = 0.1
 
 
@@ -57,9 +58,7 @@ def _look(portal: Portal, engine: Engine, vm: Vm) -> Iterator[Check]:
         yield Check(
             "engine", "ok", f"Docker Engine {info.version}, {info.cpus} CPUs, {info.memory_gb:g} GB"
         )
-        report = engine.check()
-        if report is None and vm.engine_url.startswith("ssh://"):
-            report = VmReport(vm_health.NO_GATE)
+        report = vm_health.report_of(vm, engine)
         if report is None:
             yield Check(
                 "firewall",

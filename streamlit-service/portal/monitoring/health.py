@@ -11,6 +11,7 @@ from portal.context import Portal
 from portal.core.models import Vm, VmState
 from portal.images import launch_gate
 from portal.vms import health as vm_health
+from portal.vms.health import Problem
 
 SILENT = timedelta(seconds=60)
 """A worker that probed no VM for so long does not probe any more."""
@@ -89,7 +90,7 @@ def _backup(last: datetime | None, now: datetime) -> Iterator[Finding]:
 
 
 def _vm(portal: Portal, vm: Vm) -> Iterator[Finding]:
-    host = vm.engine_url.removeprefix("ssh://").partition("@")[2] or vm.name
+    host = vm_health.host(vm)
     if not vm.reachable:
         yield Finding(
             "critical",
@@ -101,26 +102,17 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Finding]:
         )
         return
     good = True
-    if vm.gpu_problem:
+    if gpus := vm_health.gpu_problem(vm):
         good = False
-        why = vm.gpu_problem.replace("_", " ")
-        yield Finding(
-            "critical",
-            "gpu",
-            vm.name,
-            f"{vm.name}'s GPUs cannot be used: {why}.",
-            f"ssh {host} sudo nvidia-smi; {vm_health.prepare(vm)}",
-            "gpu-problem",
-        )
+        yield Finding("critical", "gpu", vm.name, gpus.message, _command(gpus, host), "gpu-problem")
     for problem in vm_health.of_vm(vm, portal.now()):
         good = False
-        command = problem.hint if problem.from_portal else f"ssh {host} '{problem.hint}'"
         yield Finding(
             "critical" if problem.grave else "warning",
             problem.kind,
             vm.name,
             problem.message,
-            command,
+            _command(problem, host),
             f"vm-{problem.kind}",
         )
     if vm.state is VmState.NEW:
@@ -135,6 +127,10 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Finding]:
         )
     if good:
         yield Finding("ok", "vm", vm.name, f"{vm.name} is healthy.")
+
+
+def _command(problem: Problem, host: str) -> str:
+    return problem.hint if problem.from_portal else f"ssh {host} '{problem.hint}'"
 
 
 def _minutes(span: timedelta) -> str:

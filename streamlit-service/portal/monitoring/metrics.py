@@ -17,10 +17,10 @@ from prometheus_client.registry import Collector
 from portal import db
 from portal.context import Portal
 from portal.core.models import Gpu, GpuState, State, Vm
+from portal.core.resources import GIB
 from portal.images import launch_gate
 from portal.vms import health as vm_health
 
-GIB = 2**30
 Counts = Mapping[tuple[str, ...], float]
 WAIT = Histogram(
     "portal_wait_seconds",

@@ -21,11 +21,11 @@ def check_order(order: Order) -> None:
             "and begin and end with a letter or digit.",
             "For example: training-1.",
         )
-    for amount, code, unit in ((MEMORY, "bad_memory_gb", "GB"), (CPUS, "bad_cpus", "CPUs")):
+    for amount, unit in ((MEMORY, "GB"), (CPUS, "CPUs")):
         asked = amount.of(order.resources)
         if not math.isfinite(asked) or asked < amount.minimum:
             raise Invalid(
-                code,
+                f"bad_{amount.name}",
                 f"{amount.noun} must be at least {amount.minimum:g} {unit}.",
                 f"Ask for {amount.minimum:g} or more.",
             )

@@ -235,11 +235,15 @@ def refusal(need: Need, capacities: Sequence[VmCapacity]) -> NoCapacity:
         f"{each.vm.name}: {never(need, each) or not_now(need, each)}" for each in capacities[:SHOWN]
     )
     more = f"; and {len(capacities) - SHOWN} more" if len(capacities) > SHOWN else ""
-    code = "no_gpu" if need.gpus and not any(each.working for each in capacities) else "no_room"
+    without_gpu = need.gpus and not any(each.working for each in capacities)
     hint = "Ask for less, or ask your administrator."
     if not any(never(need, each) for each in capacities):
         hint = "Try again later, or ask your administrator."
-    return NoCapacity(code, f"None of your VMs can run this: {reasons}{more}.", hint)
+    return NoCapacity(
+        "no_gpu" if without_gpu else "no_room",
+        f"None of your VMs can run this: {reasons}{more}.",
+        hint,
+    )
 
 
 def choose_slot(taken: Collection[int]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from portal.core.engine import VmReport
+from portal.core.engine import Engine, VmReport
 from portal.core.models import Vm
 
 LOW_DISK_GB = 10.0
@@ -31,9 +31,25 @@ FIREWALL = {
 }
 
 
+GPU_PROBLEMS = {
+    "no_driver": (
+        "has GPUs, but no NVIDIA driver",
+        "sudo apt-get install nvidia-driver && sudo reboot",
+    ),
+    "driver_broken": (
+        "has an NVIDIA driver that does not answer",
+        "sudo modprobe nvidia || sudo reboot",
+    ),
+    # Fixed from the portal's machine, by preparing it:
+    "no_toolkit": ("lacks the NVIDIA Container Toolkit", ""),
+    "no_gate": ("lacks portal-gate, so its GPUs cannot be seen", ""),
+}
+"""What keeps a VM's GPUs from being used, and the command that fixes it (Debian, Ubuntu)."""
+
+
 @dataclass(frozen=True)
 class Problem:
-    """`kind`: firewall, disk, clock or ports.
+    """`kind`: firewall, disk, clock, ports or gpu.
 
     `grave`: people are at risk, or work fails. `hint`: the command that
     mends it, to be run on the VM, or, where `from_portal`, in the portal's checkout.
@@ -74,6 +90,29 @@ def of_vm(vm: Vm, now: datetime) -> list[Problem]:
     return found
 
 
+def gpu_problem(vm: Vm) -> Problem | None:
+    """What keeps the VM's GPUs from being used; None where nothing does."""
+    if vm.gpu_problem is None:
+        return None
+    unknown = f"cannot use its GPUs ({vm.gpu_problem.replace('_', ' ')})", "nvidia-smi"
+    words, command = GPU_PROBLEMS.get(vm.gpu_problem, unknown)
+    return Problem(
+        "gpu",
+        f"{vm.name} {words}.",
+        command or prepare(vm),
+        grave=True,
+        from_portal=not command,
+    )
+
+
+def report_of(vm: Vm, engine: Engine) -> VmReport | None:
+    """What the VM reports; None over a local socket, where nobody can be asked. EngineError."""
+    report = engine.check()
+    if report is None and vm.engine_url.startswith("ssh://"):
+        return VmReport(NO_GATE)
+    return report
+
+
 def prepare(vm: Vm) -> str:
     """The command that prepares this VM once more."""
     where = host(vm)
@@ -85,7 +124,9 @@ def prepare(vm: Vm) -> str:
 
 
 def host(vm: Vm) -> str:
-    """The host of its engine's address."""
+    """The host of its engine's address; the VM's name where that is this machine's own socket."""
+    if not vm.engine_url.startswith("ssh://"):
+        return vm.name
     return re.sub(r"^ssh://(?:[^@]*@)?|:\d+$", "", vm.engine_url)
 
 

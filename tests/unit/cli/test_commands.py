@@ -10,6 +10,7 @@ import admin
 import bootstrap
 import pytest
 from cli import backup
+from cli.common import HOUR_S
 from portal import db, vms
 from portal.context import Portal
 from portal.core.errors import Invalid
@@ -80,7 +81,7 @@ def test_backups_that_cannot_be_restored_are_tried_again_and_fill_no_disk(
     folder.mkdir()
     (folder / f"20200101T000000Z{db.backup.SUFFIX}").write_bytes(b"an older one")
     (folder / "killed.unverified").write_bytes(b"")
-    ages_ago = time.time() - 2 * backup.HOUR_S
+    ages_ago = time.time() - 2 * HOUR_S
     for path in folder.iterdir():
         os.utime(path, (ages_ago, ages_ago))
     with pytest.raises(KeyboardInterrupt):

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from docker_manager import _note_layer
 from engine import errors as engine_errors
+from engine.pull import layers_of
 from portal.core.models import LayerProgress
 
 
@@ -31,7 +31,6 @@ def test_what_a_pull_says_is_told_to_people(text: str, code: str) -> None:
 
 
 def test_layers_are_counted_in_bytes_of_the_download() -> None:
-    layers: dict[str, LayerProgress] = {}
     stream: list[dict[str, Any]] = [
         {"status": "Pulling from ml-cpu", "id": "sha256:aa"},
         {"status": "Pulling fs layer", "id": "l1"},
@@ -40,6 +39,6 @@ def test_layers_are_counted_in_bytes_of_the_download() -> None:
         {"status": "Extracting", "id": "l1", "progressDetail": {"current": 3, "total": 900}},
         {"status": "Digest: sha256:aa"},
     ]
-    told = [_note_layer(layers, line) for line in stream]
-    assert told == [False, True, True, True, True, False]
-    assert layers["l1"] == LayerProgress("l1", 100, 100, "Extracting")
+    seen = [layers[0] for layers in layers_of(stream)]
+    assert len(seen) == 4
+    assert seen[-1] == LayerProgress("l1", 100, 100, "Extracting")

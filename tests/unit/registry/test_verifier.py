@@ -126,7 +126,7 @@ def test_credentials_are_for_their_own_registry_only(settings: Settings, tmp_pat
     changed = settings.model_copy(
         update={"registry_host": "registry:5000", "registry_endpoint": "inside:5000"}
     )
-    assert changed.seen_here("registry:5000/ml-cpu@x") == "inside:5000/ml-cpu@x"
-    assert changed.seen_here("registry:50001/ml-cpu@x") == "registry:50001/ml-cpu@x"
+    assert changed.registry.for_services("registry:5000/ml-cpu@x") == "inside:5000/ml-cpu@x"
+    assert changed.registry.for_services("registry:50001/ml-cpu@x") == "registry:50001/ml-cpu@x"
     prefixed = changed.model_copy(update={"registry_prefix": "your-org"})
-    assert prefixed.repository("ml-cpu") == "registry:5000/your-org/ml-cpu"
+    assert prefixed.registry.repository("ml-cpu") == "registry:5000/your-org/ml-cpu"
