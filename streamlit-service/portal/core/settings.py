@@ -15,9 +15,14 @@ HTTPS = 443
 
 
 class Settings(BaseSettings):
-    """The portal's settings. Secrets are files, so that they show in no process list."""
+    """The portal's settings, with their defaults: a variable that is empty counts as not set.
 
-    model_config = SettingsConfigDict(env_prefix="PORTAL_", extra="ignore", frozen=True)
+    Secrets are files, so that they show in no process list.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="PORTAL_", extra="ignore", frozen=True, env_ignore_empty=True
+    )
 
     # Where people reach the portal.
     public_host: str = "localhost"

@@ -14,6 +14,13 @@ COMPOSE = [ROOT / "deployment" / name for name in ("docker-compose.yml", "docker
 SCRIPTS = [
     ROOT / "scripts" / name for name in ("setup-vm.sh", "install-nvidia.sh", "health-check.sh")
 ]
+DECIDED_BY_COMPOSE = {
+    "PORTAL_REGISTRY_HOST": "127.0.0.1:5443",
+    "PORTAL_REGISTRY_ENDPOINT": "registry:5000",
+    "PORTAL_REGISTRY_USERNAME": "portal",
+    "PORTAL_ADVISORIES": "./advisories",
+}
+"""Where the compose files bring a registry and a folder of their own."""
 # Not an administrator's to set: the scripts' own ways of being called.
 INTERNAL = {"PORTAL_PUBLIC_KEY_FILE", "PORTAL_REGISTRY_CA_FILE", "PORTAL_PART_OF_SETUP"}
 GUIDES = sorted(
@@ -32,9 +39,29 @@ def described() -> dict[str, str]:
 
 @pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.name)
 def test_every_setting_of_compose_is_described_with_its_default(path: Path) -> None:
+    """Compose's own; those of the services come empty, so that the code's default counts."""
     used = dict(re.findall(r"\$\{([A-Z_]+)(?::-([^}]*))?\}", path.read_text(encoding="utf-8")))
     known = described()
-    assert {name: known.get(name) for name in used} == used
+    assert {name: known[name] for name in used if used[name]} == {
+        name: default for name, default in used.items() if default
+    }
+    assert set(used) <= set(known)
+
+
+def test_every_setting_of_the_services_is_described_with_the_codes_default() -> None:
+    ours = {f"PORTAL_{name.upper()}": field for name, field in Settings.model_fields.items()}
+    known = {name: value for name, value in described().items() if name in ours}
+    expected = {name: written(ours[name].default) for name in known}
+    assert known == expected | DECIDED_BY_COMPOSE
+
+
+def written(default: object) -> str:
+    """A default as it stands in .env."""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, float):
+        return f"{default:g}"
+    return "" if default is None else str(default)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
