@@ -18,7 +18,6 @@ CARDS_PER_ROW = 2
 
 
 def page() -> None:
-    """The page."""
     portal = session.portal()
     offered = {each.image.name: each for each in images.offered(portal, session.user())}
     if not offered:

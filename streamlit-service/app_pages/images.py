@@ -24,7 +24,6 @@ BADGES = {
 
 
 def page() -> None:
-    """The page."""
     st.subheader("Images")
     portal, user = session.portal(), session.user()
     every = images.all_releases(portal, user)

@@ -11,7 +11,6 @@ from app_pages.parts import frame, session, wording
 
 
 def page() -> None:
-    """The page."""
     st.subheader("SSH keys")
     user = session.user()
     st.markdown(

@@ -13,7 +13,6 @@ from app_pages.parts import frame, session
 
 
 def page() -> None:
-    """The page."""
     st.subheader("Users and quotas")
     portal, me = session.portal(), session.user()
     everybody, groups = quotas.everybody(portal, me), quotas.groups(portal, me)

@@ -23,7 +23,6 @@ EVERYBODYS: dict[str, Dimension] = {"User": "user", "Group": "group", **MINE}
 
 
 def page() -> None:
-    """The page."""
     user, portal = session.user(), session.portal()
     st.subheader("Usage")
     first_kind = "GPU-hours" if gpus.overview(portal, user) else "CPU-hours"

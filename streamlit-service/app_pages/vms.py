@@ -23,7 +23,6 @@ ICONS = {"firewall": "shield", "disk": "hard_drive", "clock": "schedule", "ports
 
 
 def page() -> None:
-    """The page."""
     st.subheader("VMs")
     portal = session.portal()
     found = fleet.fleet(portal, session.user())

@@ -16,7 +16,6 @@ FOLLOW_S = 1.5
 
 @st.dialog("Log", width="large")
 def show(deployment: Deployment) -> None:
-    """The dialog."""
     st.markdown(f"**{deployment.name}**, the last {TAIL} lines")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         wanted = st.text_input(

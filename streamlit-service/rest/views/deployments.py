@@ -67,7 +67,6 @@ class DeploymentView(BaseModel):
 
     @classmethod
     def of(cls, d: Deployment, settings: Settings) -> DeploymentView:
-        """The view of a deployment, without its token."""
         return cls(
             id=d.id,
             state=d.state,

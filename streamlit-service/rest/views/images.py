@@ -32,7 +32,6 @@ class ImageView(BaseModel):
 
     @classmethod
     def of(cls, offered: OfferedImage) -> ImageView:
-        """The view of an image."""
         image, release, ready = offered.image, offered.release, offered.ready
         return cls(
             name=image.name,
@@ -77,7 +76,6 @@ class ReleaseView(BaseModel):
 
     @classmethod
     def of(cls, release: Release) -> ReleaseView:
-        """The view of a release."""
         return cls(**vars(release))
 
 
@@ -94,7 +92,6 @@ class RunView(BaseModel):
 
     @classmethod
     def of(cls, deployment: Deployment) -> RunView:
-        """The view of a deployment."""
         vm = deployment.vm.name if deployment.vm else None
         return cls(
             deployment=deployment.id,

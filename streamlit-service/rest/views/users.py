@@ -40,7 +40,6 @@ class Me(BaseModel):
 
     @classmethod
     def of(cls, user: User, own: Allowance, group: Allowance | None) -> Me:
-        """The view of a user."""
         span, mine = ports.range_of(user.range_index), AllowanceView.of(own)
         return cls(
             subject=user.subject,
@@ -64,7 +63,6 @@ class UserView(AllowanceView):
 
     @classmethod
     def of(cls, user: User, allowance: Allowance) -> UserView:  # type: ignore[override]
-        """The view of a user."""
         mine = AllowanceView.of(allowance)
         return cls(
             subject=user.subject,
@@ -97,7 +95,6 @@ class UsageView(BaseModel):
 
     @classmethod
     def of(cls, by: Sequence[str], usage: Usage) -> UsageView:
-        """The view of a row."""
         return cls(
             key=dict(zip(by, usage.key, strict=True)),
             gpu_hours=usage.gpu_hours,

@@ -21,7 +21,6 @@ class VmView(BaseModel):
 
     @classmethod
     def of(cls, vm: Vm) -> VmView:
-        """The view of a VM; its engine's address is nobody's business."""
         return cls(
             name=vm.name,
             state=vm.state,
@@ -53,7 +52,6 @@ class FleetVmView(BaseModel):
 
     @classmethod
     def of(cls, vm: Vm, owner: User | None) -> FleetVmView:
-        """The view of a VM."""
         values = {name: getattr(vm, name) for name in cls.model_fields if hasattr(vm, name)}
         return cls(**values, engine=vm.engine_url, owner=owner.subject if owner else None)
 
@@ -88,7 +86,6 @@ class GpuView(BaseModel):
 
     @classmethod
     def of(cls, status: GpuStatus) -> GpuView:
-        """The view of a status."""
         gpu = status.gpu
         return cls(
             vm=status.vm.name,

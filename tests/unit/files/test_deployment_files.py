@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from portal.core.settings import Settings
 from support.paths import ROOT
 
@@ -128,3 +129,32 @@ def test_the_pictures_of_the_guides_are_taken_by_browser_tests() -> None:
         for name in re.findall(r"\]\((screenshots/[^)]+)\)", path.read_text(encoding="utf-8"))
     }
     assert shown and shown <= taken
+
+
+def test_the_key_to_the_engines_is_the_workers_alone() -> None:
+    text = re.sub(r"!\w+", "", COMPOSE[0].read_text(encoding="utf-8"))
+    services = yaml.safe_load(text)["services"]
+    holders = {
+        name for name, service in services.items() if "ssh_key" in service.get("secrets", ())
+    }
+    assert holders == {"worker"}
+
+
+def test_every_invariant_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \|.*\| ([^|]+) \|$", page, re.MULTILINE)
+    assert [number for number, _ in rows] == [str(n) for n in range(1, 12)]
+    for number, shown in rows:
+        names = re.findall(r"`([^`]+)`", shown)
+        assert names, number
+        for name in names:
+            file, _, test = name.partition("::")
+            text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+            assert not test or f"def {test}(" in text, name
+
+
+def test_every_file_that_the_map_names_is_there() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`([a-z_/]+\.py)`", page.partition("## Where is")[2]):
+        found = [ROOT / "streamlit-service" / name, *ROOT.glob(f"streamlit-service/**/{name}")]
+        assert any(path.exists() for path in found), name
