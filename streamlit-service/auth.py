@@ -9,16 +9,16 @@ import hashlib
 import hmac
 import re
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import unquote
 
+from cachetools import TTLCache
 from certificates.chain import verify_chain
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ExtensionNotFound, ObjectIdentifier, verification
@@ -63,7 +63,9 @@ class Authenticator:
         self._bundle = x509.load_pem_x509_certificates(settings.client_ca_file.read_bytes())
         self._policies = settings.policy_oids
         self._revocation = revocation or NoRevocation()
-        self._cache: OrderedDict[bytes, tuple[float, Identity, x509.Certificate]] = OrderedDict()
+        self._cache: TTLCache[bytes, tuple[Identity, x509.Certificate]] = TTLCache(
+            CACHE_SIZE, CACHE_S
+        )
         self._guard = threading.Lock()
 
     def authenticate(self, headers: Mapping[str, str]) -> Identity:
@@ -77,14 +79,13 @@ class Authenticator:
         key = hashlib.sha256(escaped.encode()).digest()
         with self._guard:
             known = self._cache.get(key)
-        if known is None or known[0] <= time.monotonic():
-            known = (time.monotonic() + CACHE_S, *self._verify(escaped))
+        if known is None:
+            known = self._verify(escaped)
             with self._guard:
                 self._cache[key] = known
-                if len(self._cache) > CACHE_SIZE:
-                    self._cache.popitem(last=False)
-        self._revocation.check(known[2])  # each time: a new list counts at once
-        return known[1]
+        identity, certificate = known
+        self._revocation.check(certificate)  # each time: a new list counts at once
+        return identity
 
     def check_proxy(self, headers: Mapping[str, str]) -> None:
         """Raise NotAuthenticated unless the request came through nginx."""
@@ -169,14 +170,7 @@ def _upn(certificate: x509.Certificate) -> str | None:
     except ExtensionNotFound:
         return None
     upns = [n for n in names.get_values_for_type(x509.OtherName) if n.type_id == UPN]
-    return _utf8_string(upns[0].value) if len(upns) == 1 else None
-
-
-def _utf8_string(der: bytes) -> str | None:
-    """A DER UTF8String of up to 127 bytes (X.690 §8.23), or None for anything else."""
-    if len(der) < 2 or der[0] != 0x0C or der[1] != len(der) - 2 or der[1] > 127:
-        return None
     try:
-        return der[2:].decode("utf-8")
-    except UnicodeDecodeError:
+        return asn1.decode_der(str, upns[0].value) if len(upns) == 1 else None
+    except ValueError:  # another type than UTF8String, or damaged
         return None

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import httpx
+import httpx2
 import structlog
 from auth import Authenticator
 from certificates import revocation
@@ -129,12 +129,12 @@ class Engines:
 
 def reconciler(product: Portal, engines: Engines, woken: threading.Event) -> Reconciler:
     """The worker's loop on real engines."""
-    client = httpx.Client(timeout=READY_PROBE_S, trust_env=False)
+    client = httpx2.Client(timeout=READY_PROBE_S, trust_env=False)
 
     def is_ready(vm: Vm, port: int) -> bool:
         try:
-            return client.get(f"http://{vm.address}:{port}/api").status_code == httpx.codes.OK
-        except httpx.HTTPError:
+            return client.get(f"http://{vm.address}:{port}/api").status_code == httpx2.codes.OK
+        except httpx2.HTTPError:
             return False
 
     verify = Verifier(product.settings, product.database)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import structlog
 from portal.core.errors import EngineError, NotFound, PortalError
 
@@ -18,7 +18,7 @@ class WorkerClient:
     """Thread-safe. Calls carry the secret that nginx and the services share."""
 
     def __init__(self, url: str, secret: str) -> None:
-        self._client = httpx.Client(
+        self._client = httpx2.Client(
             base_url=url,
             headers={"X-Proxy-Secret": secret},
             timeout=LOG_TIMEOUT_S,
@@ -30,7 +30,7 @@ class WorkerClient:
         """Tell the worker to look now. Best effort: it also looks every second by itself."""
         try:
             self._client.post("/wake", timeout=WAKE_TIMEOUT_S)
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return
 
     def logs(self, deployment_id: str, *, tail: int, since: str = "") -> bytes:
@@ -42,28 +42,28 @@ class WorkerClient:
             response = self._client.get(
                 f"/logs/{deployment_id}", params={"tail": tail, "since": since}
             )
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise EngineError(
                 "worker_silent",
                 "The log cannot be read now.",
                 "Try again in a minute.",
                 cause=str(error),
             ) from error
-        if response.status_code != httpx.codes.OK:
+        if response.status_code != httpx2.codes.OK:
             raise _error(response)
         return response.content
 
     def verify_vm(self, vm: str) -> Iterator[dict[str, str]]:
         """Each check of jobs.verify_vm, as the worker does it. Raises what the worker raised."""
-        timeout = httpx.Timeout(VERIFY_TIMEOUT_S, connect=5)
+        timeout = httpx2.Timeout(VERIFY_TIMEOUT_S, connect=5)
         try:
             with self._client.stream("POST", f"/vms/{vm}/verify", timeout=timeout) as response:
-                if response.status_code != httpx.codes.OK:
+                if response.status_code != httpx2.codes.OK:
                     response.read()
                     raise _error(response)
                 for line in response.iter_lines():
                     yield json.loads(line)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise EngineError(
                 "worker_silent",
                 "The worker does not answer.",
@@ -72,15 +72,15 @@ class WorkerClient:
             ) from error
 
 
-def _with_id(request: httpx.Request) -> None:
+def _with_id(request: httpx2.Request) -> None:
     """The worker's log lines carry the id of the request that they are for."""
     if request_id := structlog.contextvars.get_contextvars().get("request_id"):
         request.headers["X-Request-Id"] = request_id
 
 
-def _error(response: httpx.Response) -> PortalError:
+def _error(response: httpx2.Response) -> PortalError:
     body = response.json() if "json" in response.headers.get("content-type", "") else {}
-    kind = NotFound if response.status_code == httpx.codes.NOT_FOUND else EngineError
+    kind = NotFound if response.status_code == httpx2.codes.NOT_FOUND else EngineError
     return kind(
         body.get("code", "no_log"),
         body.get("message", "The log cannot be read now."),

@@ -9,7 +9,7 @@ import sys
 import time
 
 import docker
-import httpx
+import httpx2
 import pki
 import stack as stacks
 from demo_secrets import PEOPLE
@@ -66,14 +66,14 @@ def up() -> None:
     )
 
 
-def client(stack: Stack, person: str) -> httpx.Client:
+def client(stack: Stack, person: str) -> httpx2.Client:
     """An HTTPS client with a person's certificate, trusting the demo CA only."""
     context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
     context.load_cert_chain(stack.certs / f"{person}.crt", stack.certs / f"{person}.key")
-    return httpx.Client(base_url=stack.url, verify=context, timeout=30, trust_env=False)
+    return httpx2.Client(base_url=stack.url, verify=context, timeout=30, trust_env=False)
 
 
-def deploy(http: httpx.Client, digest: str, say: Progress) -> str:
+def deploy(http: httpx2.Client, digest: str, say: Progress) -> str:
     """Deploy, or find what an earlier run deployed; follow it; return the Jupyter address."""
     found = [
         d for d in http.get("/api/v1/deployments").raise_for_status().json() if d["name"] == PROOF
@@ -96,7 +96,7 @@ def deploy(http: httpx.Client, digest: str, say: Progress) -> str:
     return follow(http, deployment["id"], say)
 
 
-def follow(http: httpx.Client, deployment_id: str, say: Progress, until: str = "running") -> str:
+def follow(http: httpx2.Client, deployment_id: str, say: Progress, until: str = "running") -> str:
     """Print every new state until it runs (or is removed).
 
     SystemExit with the reason when it fails.

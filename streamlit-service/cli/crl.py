@@ -12,7 +12,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import bootstrap
-import httpx
+import httpx2
 import typer
 from certificates import revocation
 from portal.core.settings import Settings
@@ -76,7 +76,7 @@ def _one(config: Settings, url: str) -> bool:
                 f"it is older ({found.this_update:%Y-%m-%d %H:%M}) than the one that is there"
             )
         _replace(target, content)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
         typer.echo(f"{url}: {error}; the list that was there stays.", err=True)
         return False
     typer.echo(
@@ -98,7 +98,7 @@ def _made_at(path: Path, config: Settings) -> datetime | None:
 def _download(url: str) -> bytes:
     """The body. Lists are signed, so plain http is as good as https, and the rule (RFC 5280, 8)."""
     deadline, body = time.monotonic() + DEADLINE_S, bytearray()
-    with httpx.stream("GET", url, timeout=10, follow_redirects=True) as answer:
+    with httpx2.stream("GET", url, timeout=10, follow_redirects=True) as answer:
         answer.raise_for_status()
         for part in answer.iter_bytes():
             body += part

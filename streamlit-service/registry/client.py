@@ -6,7 +6,7 @@ import re
 import ssl
 from typing import Any
 
-import httpx
+import httpx2
 from portal.core.errors import EngineError
 from portal.core.settings import Settings
 
@@ -31,7 +31,7 @@ class Registry:
         trust = ssl.create_default_context(
             cafile=str(settings.registry_ca_file) if settings.registry_ca_file else None
         )
-        self._http = httpx.Client(
+        self._http = httpx2.Client(
             verify=trust,
             timeout=settings.registry_timeout_s,
             trust_env=False,
@@ -62,25 +62,25 @@ class Registry:
         answer = self._manifest(reference, reference.partition("@")[2])
         return str(answer.json().get("config", {}).get("digest", "")) if answer is not None else ""
 
-    def _manifest(self, reference: str, which: str) -> httpx.Response | None:
+    def _manifest(self, reference: str, which: str) -> httpx2.Response | None:
         host, _, path = (
             self._settings.registry.for_services(reference).partition("@")[0].partition("/")
         )
         answer = self._get(f"https://{host}/v2/{path}/manifests/{which}", {"Accept": MANIFESTS})
-        return None if answer.status_code == httpx.codes.NOT_FOUND else answer
+        return None if answer.status_code == httpx2.codes.NOT_FOUND else answer
 
-    def _get(self, url: str, headers: dict[str, str]) -> httpx.Response:
+    def _get(self, url: str, headers: dict[str, str]) -> httpx2.Response:
         try:
             answer = self._http.get(url, headers=headers, auth=self._basic(url))
-            if answer.status_code == httpx.codes.UNAUTHORIZED:
+            if answer.status_code == httpx2.codes.UNAUTHORIZED:
                 if not answer.headers.get("WWW-Authenticate", "").startswith("Bearer"):
                     raise self._refused(url)
                 answer = self._http.get(
                     url, headers={**headers, "Authorization": f"Bearer {self._token(answer, url)}"}
                 )
-            if answer.status_code != httpx.codes.NOT_FOUND:
+            if answer.status_code != httpx2.codes.NOT_FOUND:
                 answer.raise_for_status()
-        except (httpx.HTTPError, ValueError, KeyError) as error:
+        except (httpx2.HTTPError, ValueError, KeyError) as error:
             raise EngineError(
                 "registry_unreachable",
                 "The registry does not answer.",
@@ -97,12 +97,12 @@ class Registry:
             url,
         )
 
-    def _basic(self, url: str) -> httpx.BasicAuth | None:
+    def _basic(self, url: str) -> httpx2.BasicAuth | None:
         """The login, if the address is the registry's own."""
         login = self._settings.registry.login(url.split("/")[2])
-        return httpx.BasicAuth(*login) if login else None
+        return httpx2.BasicAuth(*login) if login else None
 
-    def _token(self, refused: httpx.Response, url: str) -> str:
+    def _token(self, refused: httpx2.Response, url: str) -> str:
         """A pull token, as most public registries want it (Docker's token authentication)."""
         asked: dict[str, Any] = dict(CHALLENGE.findall(refused.headers.get("WWW-Authenticate", "")))
         realm = asked.pop("realm")  # KeyError: no such scheme

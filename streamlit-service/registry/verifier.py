@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from cachetools import TTLCache
 from portal import db
 from portal.core.errors import Conflict, EngineError
 from portal.core.models import Release
@@ -25,6 +27,8 @@ log = structlog.get_logger()
 
 GRACE = timedelta(days=1)
 """How long a good answer holds while the registry does not answer."""
+KNOWN = 1024
+"""Releases that are remembered at once."""
 AWAY_S = 15.0
 """How long a registry that did not answer is not asked again."""
 
@@ -33,13 +37,17 @@ class Verifier:
     """Callable with a release. Thread-safe; one release is asked about once at a time."""
 
     def __init__(
-        self, settings: Settings, database: Database, registry: Registry | None = None
+        self,
+        settings: Settings,
+        database: Database,
+        registry: Registry | None = None,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._database = database
         self._registry = registry or Registry(settings)
-        self._good: dict[str, float] = {}
-        self._away: dict[str, tuple[float, EngineError]] = {}
+        self._good: TTLCache[str, bool] = TTLCache(KNOWN, settings.signature_ttl_s, timer)
+        self._away: TTLCache[str, EngineError] = TTLCache(KNOWN, AWAY_S, timer)
         self._guard = threading.Lock()
         self._asking: dict[str, threading.Lock] = {}
 
@@ -48,12 +56,12 @@ class Verifier:
 
         Raises Conflict saying why not, EngineError when nobody can tell.
         """
-        if self._age(release) < self._settings.signature_ttl_s:
+        if self._is_good(release):
             return
         with self._guard:
             turn = self._asking.setdefault(release.reference, threading.Lock())
         with turn:
-            if self._age(release) < self._settings.signature_ttl_s:
+            if self._is_good(release):
                 return
             try:
                 self._ask_unless_away(release)
@@ -61,26 +69,32 @@ class Verifier:
                 self._hold_on(release, error)
                 return
             except Conflict:
-                self._good.pop(release.reference, None)
-                self._remember(release, good=False)
+                self._set_good(release, good=False)
                 raise
-            self._good[release.reference] = time.monotonic()
-            self._remember(release, good=True)
+            self._set_good(release, good=True)
 
-    def _age(self, release: Release) -> float:
-        known = self._good.get(release.reference)
-        return time.monotonic() - known if known is not None else float("inf")
+    def _is_good(self, release: Release) -> bool:
+        with self._guard:
+            return release.reference in self._good
+
+    def _set_good(self, release: Release, *, good: bool) -> None:
+        with self._guard:
+            self._good.pop(release.reference, None)
+            if good:
+                self._good[release.reference] = True
+        self._remember(release, good=good)
 
     def _ask_unless_away(self, release: Release) -> None:
-        since, error = self._away.get(release.reference, (float("-inf"), None))
-        if error is not None and time.monotonic() - since < AWAY_S:
+        with self._guard:
+            error = self._away.get(release.reference)
+        if error is not None:
             raise error
         try:
             self._ask(release)
         except EngineError as failure:
-            self._away[release.reference] = (time.monotonic(), failure)
+            with self._guard:
+                self._away[release.reference] = failure
             raise
-        self._away.pop(release.reference, None)
 
     def _hold_on(self, release: Release, error: EngineError) -> None:
         """Let it pass if it was good within a day; else raise."""

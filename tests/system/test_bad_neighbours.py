@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from harness.fleet import Fleet, TestVm
 from harness.people import Person
@@ -108,8 +108,8 @@ def test_disk_full_while_pulling(stack: Stack, fragile: TestVm, ray: Person) -> 
 def test_a_release_that_is_gone_from_the_registry(
     stack: Stack, fragile: TestVm, ray: Person
 ) -> None:
-    registry = httpx.Client(
-        verify=False, auth=httpx.BasicAuth(**stack.registry_auth()), timeout=10, trust_env=False
+    registry = httpx2.Client(
+        verify=False, auth=httpx2.BasicAuth(**stack.registry_auth()), timeout=10, trust_env=False
     )
     image = next(one for one in ray.http.get("/api/v1/images").json() if one["name"] == "ml-cpu")
     manifests = f"https://127.0.0.1:{stack.registry_port}/v2/ml-cpu/manifests"

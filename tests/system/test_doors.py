@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import docker
-import httpx
+import httpx2
 import pki
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -30,12 +30,12 @@ def running(vm_a: TestVm, jane: Person) -> dict[str, object]:
     return made
 
 
-def client(stack: Stack, certificate: Path | None) -> httpx.Client:
+def client(stack: Stack, certificate: Path | None) -> httpx2.Client:
     """A client that trusts the portal, with a certificate or none."""
     context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
     if certificate:
         context.load_cert_chain(certificate.with_suffix(".crt"), certificate.with_suffix(".key"))
-    return httpx.Client(verify=context, timeout=10, trust_env=False)
+    return httpx2.Client(verify=context, timeout=10, trust_env=False)
 
 
 def test_johns_certificate_on_janes_port_gets_a_page_that_says_so(

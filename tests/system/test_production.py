@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-import httpx
+import httpx2
 import pytest
 from harness.people import Person, wait_until
 from harness.production_system import client, containers, somebody
@@ -38,8 +38,8 @@ def runs(jane: Person) -> dict[str, Any]:
 
 def notebook_answers(system: Stack, jane: Person) -> bool:
     try:
-        return jane.http.get(f"https://{system.host}:10000/api").status_code == httpx.codes.OK
-    except httpx.HTTPError:
+        return jane.http.get(f"https://{system.host}:10000/api").status_code == httpx2.codes.OK
+    except httpx2.HTTPError:
         return False
 
 
@@ -114,9 +114,9 @@ def test_a_service_that_dies_comes_back_and_loses_nothing(
     def still_running() -> bool:
         try:
             found = jane.http.get(f"/api/v1/deployments/{made['id']}")
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return False
-        return found.status_code == httpx.codes.OK and found.json()["state"] == "running"
+        return found.status_code == httpx2.codes.OK and found.json()["state"] == "running"
 
     wait_until(still_running, "it runs, as before")
     assert "whole" in production.admin("audit", "verify")
@@ -137,7 +137,7 @@ def test_one_replica_is_enough(production: Stack, jane: Person) -> None:
         answers = [me(production) for _ in range(6)]
     finally:
         victim.start()
-    assert answers == [httpx.codes.OK] * 6
+    assert answers == [httpx2.codes.OK] * 6
 
 
 def test_an_upgrade_leaves_containers_running(production: Stack, jane: Person) -> None:

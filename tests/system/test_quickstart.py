@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
-import httpx
+import httpx2
 import pytest
 import stack as stacks
 from harness.production_system import somebody
@@ -90,7 +90,7 @@ def test_one_command_and_a_notebook_answers(quickstart: Stack, dash: bool) -> No
     with somebody(quickstart, "jane") as jane:
         settled = jane.settled(jane.deploy("first")["id"])
         assert settled["state"] == "running", settled
-        assert jane.http.get(f"{settled['urls']['jupyter']}api").status_code == httpx.codes.OK
+        assert jane.http.get(f"{settled['urls']['jupyter']}api").status_code == httpx2.codes.OK
 
 
 def test_the_worker_that_began_as_root_goes_on_as_the_portals_user(quickstart: Stack) -> None:

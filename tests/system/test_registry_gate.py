@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-import httpx
+import httpx2
 import pki
 import pytest
 import yaml
@@ -31,9 +31,9 @@ class Shelf:
     """The registry, as somebody with its password could change it."""
 
     def __init__(self, stack: Stack, release: dict[str, Any]) -> None:
-        self._http = httpx.Client(
+        self._http = httpx2.Client(
             verify=False,
-            auth=httpx.BasicAuth(**stack.registry_auth()),
+            auth=httpx2.BasicAuth(**stack.registry_auth()),
             timeout=20,
             trust_env=False,
             headers={"Accept": OCI},
@@ -42,7 +42,7 @@ class Shelf:
         self.release = release
         self.signature = release["digest"].replace(":", "-") + ".sig"
 
-    def get(self, tag: str) -> httpx.Response:
+    def get(self, tag: str) -> httpx2.Response:
         return self._http.get(f"manifests/{tag}").raise_for_status()
 
     def put(self, tag: str, content: bytes, kind: str) -> None:
@@ -50,13 +50,13 @@ class Shelf:
             f"manifests/{tag}", content=content, headers={"Content-Type": kind}
         ).raise_for_status()
 
-    def drop(self, tag: str) -> httpx.Response:
+    def drop(self, tag: str) -> httpx2.Response:
         """Delete what a tag points to; returns it, to put it back."""
         known = self.get(tag)
         self._http.delete(f"manifests/{known.headers['Docker-Content-Digest']}").raise_for_status()
         return known
 
-    def restore(self, tag: str, known: httpx.Response) -> None:
+    def restore(self, tag: str, known: httpx2.Response) -> None:
         self.put(tag, known.content, known.headers["Content-Type"])
 
 
@@ -290,8 +290,8 @@ def test_a_mirror_keeps_the_signature_valid(
 ) -> None:
     login = tmp_path / "docker"
     login.mkdir()
-    auth = httpx.BasicAuth("portal", "another-password")
-    header = next(auth.sync_auth_flow(httpx.Request("GET", "https://x"))).headers["Authorization"]
+    auth = httpx2.BasicAuth("portal", "another-password")
+    header = next(auth.sync_auth_flow(httpx2.Request("GET", "https://x"))).headers["Authorization"]
     config = {"auths": {second_registry: {"auth": header.removeprefix("Basic ")}}}
     (login / "config.json").write_text(json.dumps(config))
     settings = {"PORTAL_DOCKER_CONFIG": str(login)}
@@ -314,8 +314,8 @@ def test_a_mirror_keeps_the_signature_valid(
     assert "1 bases are in registry:5000/bases" in stack.publisher(
         "image", "mirror", "registry:5000/bases", "--bases", settings=settings
     )
-    with httpx.Client(
-        verify=False, auth=httpx.BasicAuth(**stack.registry_auth()), trust_env=False
+    with httpx2.Client(
+        verify=False, auth=httpx2.BasicAuth(**stack.registry_auth()), trust_env=False
     ) as http:
         url = f"https://127.0.0.1:{stack.registry_port}/v2/bases/ml-cpu/manifests/{release['version']}"
         assert (

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
+import httpx2
 import pki
 import pytest
 from harness.machines import Machine, Machines
@@ -160,7 +160,7 @@ def test_a_fresh_machine_becomes_a_vm_that_runs_a_notebook(
         settled = jane.settled(made["id"])
         assert (settled["state"], settled["vm"]) == ("running", machine.name)
         answer = jane.http.get(f"https://{machines.stack.host}:10000/api")
-        assert answer.status_code == httpx.codes.OK
+        assert answer.status_code == httpx2.codes.OK
     finally:
         for name in others:
             machines.stack.admin("vm", "activate", name)

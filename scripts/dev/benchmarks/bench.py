@@ -20,7 +20,7 @@ import bench_images
 import bench_operation
 import bench_page
 import docker
-import httpx
+import httpx2
 from bench_images import timed
 from demo import client, demo_stack
 from docker.models.containers import Container
@@ -64,7 +64,7 @@ def main() -> None:
         print("{:<62}{:>12}{:>12}{:>8}  {:<12}".format(*row))
 
 
-def deploy(stack: Stack, john: httpx.Client, reference: str) -> tuple[str, ...]:
+def deploy(stack: Stack, john: httpx2.Client, reference: str) -> tuple[str, ...]:
     """POST → Jupyter through the gateway, against the same container by `docker run`."""
     ours, plain = [], []
     _portal_run(john, "bench-warm")  # brings the image
@@ -84,11 +84,11 @@ def deploy(stack: Stack, john: httpx.Client, reference: str) -> tuple[str, ...]:
     )
 
 
-def _portal_run(john: httpx.Client, name: str) -> float:
+def _portal_run(john: httpx2.Client, name: str) -> float:
     started = time.perf_counter()
     order = {"image": "ml-cpu", "name": name, "memory_gb": 2, "cpus": 1}
     made = john.post("/api/v1/deployments", json=order).raise_for_status().json()
-    _until(lambda: john.get(f"{made['urls']['jupyter']}api").status_code == httpx.codes.OK)
+    _until(lambda: john.get(f"{made['urls']['jupyter']}api").status_code == httpx2.codes.OK)
     took = time.perf_counter() - started
     path = f"/api/v1/deployments/{made['id']}"
     _until_state(john, path, "running")
@@ -117,7 +117,7 @@ def _plain_run(stack: Stack, reference: str) -> float:
     started = time.perf_counter()
     container: Container = engine.containers.run(**create_arguments(spec))
     try:
-        with httpx.Client(timeout=1, trust_env=False) as http:
+        with httpx2.Client(timeout=1, trust_env=False) as http:
             _until(lambda: _answers(http, f"http://{stack.gateway}:{BASELINE_PORT}/api"))
         return time.perf_counter() - started
     finally:
@@ -139,8 +139,8 @@ def authz(stack: Stack) -> tuple[str, ...]:
         "X-Client-Cert": quote((stack.certs / "jane.crt").read_text()),
         "X-Gateway-Port": "10000",
     }
-    with httpx.Client(base_url=f"http://{address}:8000", headers=headers, trust_env=False) as http:
-        assert http.get("/authz").status_code == httpx.codes.NO_CONTENT, (
+    with httpx2.Client(base_url=f"http://{address}:8000", headers=headers, trust_env=False) as http:
+        assert http.get("/authz").status_code == httpx2.codes.NO_CONTENT, (
             "start the demo's notebook first"
         )
         decided = [timed(lambda: http.get("/authz")) for _ in range(AUTHZ_CALLS)]
@@ -155,7 +155,7 @@ def authz(stack: Stack) -> tuple[str, ...]:
     )
 
 
-def gateway(stack: Stack, john: httpx.Client) -> tuple[str, ...]:
+def gateway(stack: Stack, john: httpx2.Client) -> tuple[str, ...]:
     """Requests per second through a user's port, against the same nginx without authorization.
 
     Behind both: an nginx in the deployment's place, since Jupyter itself (600/s) would hide the
@@ -225,7 +225,7 @@ def _fast_upstream(stack: Stack, deployment_id: str, port: int) -> Container:
     )
     original.remove(force=True)
     fast.start()
-    with httpx.Client(timeout=1, trust_env=False) as http:
+    with httpx2.Client(timeout=1, trust_env=False) as http:
         _until(lambda: _answers(http, f"http://{stack.gateway}:{port}/"))
     return fast
 
@@ -291,7 +291,7 @@ def _ab(stack: Stack, url: str) -> float:
     return float(found[1])
 
 
-def handover(stack: Stack, john: httpx.Client) -> tuple[str, ...]:
+def handover(stack: Stack, john: httpx2.Client) -> tuple[str, ...]:
     """From one container's end to the next in the queue answering, against a start without a wait.
 
     Both ask for more than half of this machine's memory, so that the second waits for the first.
@@ -338,7 +338,7 @@ def handover(stack: Stack, john: httpx.Client) -> tuple[str, ...]:
     )
 
 
-def _order(john: httpx.Client, name: str, memory_gb: float) -> str:
+def _order(john: httpx2.Client, name: str, memory_gb: float) -> str:
     """Ask; the address of what was made."""
     order = {"image": "ml-cpu", "name": name, "memory_gb": memory_gb, "cpus": 1}
     answer = john.post("/api/v1/deployments", json=order).raise_for_status()
@@ -357,14 +357,14 @@ def page() -> tuple[str, ...]:
     )
 
 
-def _answers(http: httpx.Client, url: str) -> bool:
+def _answers(http: httpx2.Client, url: str) -> bool:
     try:
-        return http.get(url).status_code == httpx.codes.OK
-    except httpx.HTTPError:
+        return http.get(url).status_code == httpx2.codes.OK
+    except httpx2.HTTPError:
         return False
 
 
-def _until_state(john: httpx.Client, path: str, state: str) -> None:
+def _until_state(john: httpx2.Client, path: str, state: str) -> None:
     _until(lambda: john.get(path).json()["state"] == state)
 
 

@@ -22,7 +22,7 @@ def show(deployment: Deployment) -> None:
             "Search", key="log-search", placeholder="words in a line", width="stretch"
         )
         follow = st.toggle(
-            "Follow", value=True, key="log-follow", help="New lines appear by themselves."
+            "Follow", value=True, key="log-follow", help="New lines appear automatically."
         )
         stamps = st.toggle("Time stamps", value=False, key="log-stamps")
 
@@ -47,20 +47,23 @@ def show(deployment: Deployment) -> None:
 
 
 def _download(deployment: Deployment) -> None:
-    """The whole log as it was when the dialog last ran."""
-    try:
-        text = read(deployment.id, DOWNLOAD_TAIL)
-    except PortalError:
-        return  # the lines above already say why there is none
+    """Offer the whole log; it is fetched when somebody asks for it."""
     st.download_button(
         "Download",
-        text,
+        lambda: _whole(deployment.id),
         f"{deployment.name}.log",
         "text/plain",
         icon=":material/download:",
         key="log-download",
         on_click="ignore",
     )
+
+
+def _whole(deployment_id: str) -> str:
+    try:
+        return read(deployment_id, DOWNLOAD_TAIL)
+    except PortalError as error:
+        return f"{error.message} {error.hint}\n"
 
 
 def read(deployment_id: str, tail: int) -> str:

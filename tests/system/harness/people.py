@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from stack import ROOT
@@ -42,7 +42,7 @@ class Person:
     """Somebody with a certificate, at the REST API."""
 
     name: str
-    http: httpx.Client
+    http: httpx2.Client
 
     def deploy(self, name: str, **order: Any) -> dict[str, Any]:
         """Ask for a deployment; returns it as accepted."""

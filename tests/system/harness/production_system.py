@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import docker
-import httpx
+import httpx2
 import pytest
 import stack as stacks
 from docker.models.containers import Container
@@ -73,8 +73,8 @@ def somebody(system: Stack, name: str) -> Iterator[Person]:
         one.remove_all()
 
 
-def client(system: Stack, name: str) -> httpx.Client:
+def client(system: Stack, name: str) -> httpx2.Client:
     """A person's program at a portal."""
     context = ssl.create_default_context(cafile=str(system.certs / "ca.crt"))
     context.load_cert_chain(system.certs / f"{name}.crt", system.certs / f"{name}.key")
-    return httpx.Client(base_url=system.url, verify=context, timeout=30, trust_env=False)
+    return httpx2.Client(base_url=system.url, verify=context, timeout=30, trust_env=False)

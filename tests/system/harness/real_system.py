@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-import httpx
+import httpx2
 import pytest
 import stack as stacks
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -132,12 +132,12 @@ def person(stack: Stack) -> Iterator[Callable[[str], Person]]:
             context.load_cert_chain(stack.certs / f"{name}.crt", stack.certs / f"{name}.key")
             made[name] = Person(
                 name,
-                httpx.Client(
+                httpx2.Client(
                     base_url=stack.url,
                     verify=context,
                     timeout=30,
                     trust_env=False,
-                    limits=httpx.Limits(max_connections=200),
+                    limits=httpx2.Limits(max_connections=200),
                 ),
             )
         return made[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from portal.core.errors import EngineError
 from portal.core.settings import Settings
@@ -30,24 +30,24 @@ def settled(settings: Settings, tmp_path: Path) -> Settings:
     )
 
 
-def asked(settings: Settings, answer: Callable[[httpx.Request], httpx.Response]) -> Registry:
+def asked(settings: Settings, answer: Callable[[httpx2.Request], httpx2.Response]) -> Registry:
     """A registry of our own making behind the real client."""
     registry = Registry(settings)
-    registry._http = httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=True)
+    registry._http = httpx2.Client(transport=httpx2.MockTransport(answer), follow_redirects=True)
     return registry
 
 
 def test_a_registry_that_wants_a_token_gets_one_for_the_password(settled: Settings) -> None:
     seen: list[str] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         given = request.headers.get("Authorization", "")
         seen.append(f"{request.url.host}{request.url.path} {given.split(' ')[0]}")
         if request.url.path == "/token":
             assert request.url.params["scope"] == "repository:your-org/ml-cpu:pull"
-            return httpx.Response(200, json={"token": "short-lived"})
+            return httpx2.Response(200, json={"token": "short-lived"})
         if given == "Bearer short-lived":
-            return httpx.Response(
+            return httpx2.Response(
                 200,
                 headers={"Docker-Content-Digest": DIGEST},
                 json={"layers": [{"size": 5}, {"size": 7}]},
@@ -56,7 +56,7 @@ def test_a_registry_that_wants_a_token_gets_one_for_the_password(settled: Settin
             "Bearer"
             ' realm="https://ghcr.io/token",service="ghcr.io",scope="repository:your-org/ml-cpu:pull"'
         )
-        return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+        return httpx2.Response(401, headers={"WWW-Authenticate": challenge})
 
     registry = asked(settled, answer)
     assert registry.digest_of(REFERENCE, "1.0.0") == DIGEST
@@ -69,9 +69,9 @@ def test_a_registry_that_wants_a_token_gets_one_for_the_password(settled: Settin
 
 
 def test_the_password_goes_to_no_other_registry(settled: Settings) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         assert "Authorization" not in request.headers
-        return httpx.Response(404)
+        return httpx2.Response(404)
 
     assert asked(settled, answer).digest_of(f"elsewhere.example/x@{DIGEST}", "1") is None
 
@@ -79,17 +79,17 @@ def test_the_password_goes_to_no_other_registry(settled: Settings) -> None:
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="x"'}), "registry_refused"),
-        (httpx.Response(401), "registry_refused"),
-        (httpx.Response(500), "registry_unreachable"),
-        (httpx.ConnectError("no route"), "registry_unreachable"),
-        (httpx.ReadTimeout("silent"), "registry_unreachable"),
+        (httpx2.Response(401, headers={"WWW-Authenticate": 'Basic realm="x"'}), "registry_refused"),
+        (httpx2.Response(401), "registry_refused"),
+        (httpx2.Response(500), "registry_unreachable"),
+        (httpx2.ConnectError("no route"), "registry_unreachable"),
+        (httpx2.ReadTimeout("silent"), "registry_unreachable"),
     ],
 )
 def test_what_goes_wrong_is_told_apart(
-    settled: Settings, answer: httpx.Response | Exception, code: str
+    settled: Settings, answer: httpx2.Response | Exception, code: str
 ) -> None:
-    def say(_: httpx.Request) -> httpx.Response:
+    def say(_: httpx2.Request) -> httpx2.Response:
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -11,7 +11,7 @@ from portal.context import Portal
 from portal.core.errors import Conflict, EngineError, PortalError
 from portal.core.models import Release
 from portal.core.settings import Settings
-from registry import cosign, verifier
+from registry import cosign
 from registry.verifier import Verifier
 
 
@@ -24,7 +24,6 @@ class World:
         self.digest: str | None = release.digest
         self.failure: PortalError | None = None
         monkeypatch.setattr(cosign, "verify", self._verify)
-        monkeypatch.setattr(verifier.time, "monotonic", lambda: self.now)  # type: ignore[attr-defined]
 
     def digest_of(self, reference: str, tag: str) -> str | None:
         self.questions += 1
@@ -49,7 +48,7 @@ def world(release: Release, monkeypatch: pytest.MonkeyPatch) -> World:
 
 @pytest.fixture
 def verify(world: World, portal: Portal) -> Verifier:
-    return Verifier(portal.settings, portal.database, world)  # type: ignore[arg-type]
+    return Verifier(portal.settings, portal.database, world, lambda: world.now)  # type: ignore[arg-type]
 
 
 def good_since(portal: Portal, release: Release, hours: float) -> None:
