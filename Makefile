@@ -7,15 +7,15 @@ export PYTHONPATH := scripts/dev:deployment/quickstart:streamlit-service
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-demo: venv engine ## The whole portal on this machine, with the main job done once
-	@$(PY) scripts/dev/demo.py up
+demo: engine ## The whole portal on this machine, with the main job done once
+	@python3 scripts/dev/demo.py up
 
-demo-down: venv ## Stop everything that the demo started
-	@if docker version >/dev/null 2>&1; then $(PY) scripts/dev/demo.py down; fi
+demo-down: ## Stop everything that the demo started
+	@if docker version >/dev/null 2>&1; then python3 scripts/dev/demo.py down; fi
 	@scripts/dev/engine.sh down
 
-demo-clean: venv engine ## Stop the demo and delete its data
-	@$(PY) scripts/dev/demo.py clean
+demo-clean: engine ## Stop the demo and delete its data
+	@python3 scripts/dev/demo.py clean
 	@scripts/dev/engine.sh down
 
 check: lint ## The quick part: linters, types, unit tests
@@ -36,7 +36,7 @@ screenshots: engine browser venv ## Take the pictures of the guides anew
 	@PORTAL_SCREENSHOTS=1 $(PY) -m pytest $$(grep -lE 'photograph\(' tests/system/test_*.py)
 
 bench: venv engine ## Speed, as ratios in one run (needs a running `make demo`)
-	@$(PY) scripts/dev/benchmarks/bench.py
+	@PYTHONPATH=$(PYTHONPATH):tests/system $(PY) scripts/dev/benchmarks/bench.py
 
 share: ## Copy what all images share (images/shared) into each image's folder
 	@scripts/dev/share.sh
@@ -45,9 +45,10 @@ error-codes: venv ## docs/ERROR_CODES.md anew from the list of error codes
 	@$(PY) scripts/dev/error_codes.py
 
 lock: venv ## Resolve requirements anew
-	@for f in streamlit-service/requirements requirements-dev; do \
+	@for f in streamlit-service/requirements streamlit-service/requirements-uv requirements-dev; do \
 	  .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q $$f.in -o $$f.txt; done
 	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q streamlit-service/publishing/requirements.in -o streamlit-service/publishing/requirements.txt
+	@cp streamlit-service/requirements-uv.txt images/shared/
 	@for one in ml-cpu/requirements:3.11 gpu-jupyter/requirements:3.10 gpu-pytorch/requirements:3.11 \
 	    gpu-pytorch/requirements-kernel:3.11 gpu-tensorflow/requirements:3.11 gpu-tensorflow/requirements-kernel:3.11 \
 	    gpu-tensorflow/requirements-cuda:3.10; do \

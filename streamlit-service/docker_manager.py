@@ -199,14 +199,20 @@ class DockerEngine:
         return self._call(look)
 
     def containers(self) -> list[ContainerStatus]:
-        """List this portal's containers on the VM."""
+        """List this portal's containers on the VM: one call, and one more for each that ended."""
         label = f"{LABEL_PORTAL}={self._settings.public_origin}"
-        found = self._call(
-            lambda client: client.containers.list(
-                all=True, filters={"label": label}, ignore_removed=True
-            )
-        )
-        return [_status(container) for container in found]
+
+        def look(client: docker.DockerClient) -> list[ContainerStatus]:
+            found = []
+            for listed in client.api.containers(all=True, filters={"label": label}):
+                if listed["State"] == "running":
+                    found.append(_running(listed["Id"], listed["Labels"]))
+                    continue
+                with suppress(NotFound):  # removed since
+                    found.append(_status(client.containers.get(listed["Id"])))
+            return found
+
+        return self._call(look)
 
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
         """Log lines with time stamps.
@@ -354,6 +360,17 @@ def _or_gone(action: Callable[[docker.DockerClient], Any]) -> Callable[[docker.D
             return
 
     return act
+
+
+def _running(container_id: str, labels: dict[str, str]) -> ContainerStatus:
+    return ContainerStatus(
+        id=container_id,
+        deployment_id=labels.get(LABEL_DEPLOYMENT, ""),
+        running=True,
+        exit_code=None,
+        out_of_memory=False,
+        spec_digest=labels.get(LABEL_SPEC, ""),
+    )
 
 
 def _status(container: Container) -> ContainerStatus:

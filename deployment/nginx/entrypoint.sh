@@ -29,9 +29,17 @@ upstreams() {
     printf 'upstream ui {\n    hash $ssl_client_fingerprint consistent;\n%s\n    keepalive 32;\n}\n' "$(servers ui 8501)"
 }
 follow() {
+    seen=
     while sleep 2; do
+        # Two small processes while nothing changes.
+        names=$(getent ahostsv4 api; getent ahostsv4 ui)
+        [ "$names" != "$seen" ] || continue
         now=$(upstreams)
-        if [ "$now" = "$(cat upstreams.conf)" ] || ! getent ahostsv4 api >/dev/null || ! getent ahostsv4 ui >/dev/null; then
+        if [ "$now" = "$(cat upstreams.conf)" ]; then
+            seen=$names
+            continue
+        fi
+        if ! getent ahostsv4 api >/dev/null || ! getent ahostsv4 ui >/dev/null; then
             continue
         fi
         # Whatever fails, the loop goes on, with the file that nginx has read: then it is tried again.

@@ -2,7 +2,14 @@
 # Makes the database at the first start, with user and database "portal", and becomes postgres.
 set -eu
 volume=/var/lib/postgresql/data
-export PGDATA="$volume/15" PATH="/usr/lib/postgresql/15/bin:$PATH"
+export PGDATA="$volume/17" PATH="/usr/lib/postgresql/17/bin:$PATH"
+
+# PostgreSQL reads no files of another major version, and an empty database beside them would look like a loss.
+if [ -d "$volume/15" ] && [ ! -d "$PGDATA" ]; then
+    echo "The database is PostgreSQL 15's, and this is 17. Nothing was touched. docs/ADMIN_GUIDE.md, \"PostgreSQL 15 to 17\"," \
+        "says how to take the records over: a backup, the old files put aside, a restore." >&2
+    exit 1
+fi
 
 # Made beside and renamed when it is whole: a power cut in between leaves nothing that looks finished.
 if [ ! -d "$PGDATA" ]; then

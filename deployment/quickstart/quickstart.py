@@ -39,6 +39,14 @@ GETS = {
 }
 
 
+def make_demo_secrets() -> None:
+    """All of it in one folder, for `make demo`."""
+    system = DemoSecrets(OUT, tuple(os.environ["PORTAL_SERVER_NAMES"].split()))
+    new = system.make()
+    _signing_key(system)
+    print("new" if new else "kept")
+
+
 def make_secrets() -> None:
     """Make a demonstration CA and all secrets, each service's in its own volume."""
     server_names = (os.environ["PORTAL_PUBLIC_HOST"], "localhost", "127.0.0.1", "registry")
@@ -131,4 +139,4 @@ john.p12, mei.p12 (curator of images) and admin.p12 are other people.
 """
 
 if __name__ == "__main__":
-    {"secrets": make_secrets, "first-image": first_image}[sys.argv[1]]()
+    {"secrets": make_secrets, "demo": make_demo_secrets, "first-image": first_image}[sys.argv[1]]()

@@ -1,22 +1,28 @@
-"""`make demo`: the whole portal on this machine, and the main job done once as proof."""
+"""`make demo`: the whole portal on this machine, and the main job done once as proof.
+
+Of the standard library alone: nobody installs packages to look at the portal.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import ssl
+import subprocess
 import sys
 import time
+from collections.abc import Callable
+from threading import Thread
 
-import docker
-import httpx2
-import pki
 import stack as stacks
-from demo_secrets import PEOPLE
-from stack import ROOT, Stack
+from person import Person
+from publishing.context import context_of
+from stack import ROOT, Stack, StackError, docker
 
-PROOF = "demo-notebook"
-READY_S = 240.0
+NAME = "demo-notebook"
+PEOPLE = ("1234567890", "2345678901", "3456789012", "4567890123")
+PASSWORD = "demo"  # noqa: S105  (of the certificates that are made; printed below)
+FIRST_MINUTES = 4
 
 
 def demo_stack() -> Stack:
@@ -38,85 +44,108 @@ class Progress:
 def up() -> None:
     """Build, start, publish, register, deploy as Jane, and say what to do next."""
     say, stack = Progress(), demo_stack()
-    if stack.make_secrets():
-        say("Made a demo CA and certificates for Jane, John and an administrator.")
+    first = not (stack.home / "authority.pem").exists()
+    if first:
+        say(f"The first time this takes about {FIRST_MINUTES} minutes, then some seconds.")
+    layers = Background(build_ahead, "ml-cpu")
     stacks.build_services(say)
-    stack.make_signing_key()
+    if stack.make_secrets():
+        say("Made a demo CA and certificates for Jane, John, Mei and an administrator.")
     say("Starting proxy, api, ui, worker and registry ...")
     stack.up()
+    layers.wait(lambda: say("Still building ml-cpu's layers ..."))
     say("Publishing ml-cpu: build, tests, scan, push, signature; then approving it ...")
     reference = stack.publish("ml-cpu", say=say)
-    stack.admin(
-        "vm",
-        "add",
-        "this-machine",
-        "--engine",
-        "unix:///var/run/docker.sock",
-        "--address",
-        stack.gateway,
-    )
+    engine, address = "unix:///var/run/docker.sock", stack.gateway
+    stack.admin("vm", "add", "this-machine", "--engine", engine, "--address", address)
     say("Now the main job: Jane deploys ml-cpu with her certificate ...")
-    with client(stack, "jane") as http:
-        url = deploy(http, reference.partition("@")[2], say)
-        answer = http.get(f"{url}api")
-        answer.raise_for_status()
-    say(f"Jupyter Server {answer.json()['version']} answers Jane at {url}")
-    print(
-        NEXT_STEPS.format(url=stack.url, certs=stack.certs, password=pki.P12_PASSWORD, jupyter=url)
+    jane = Person(stack.url, stack.certs, "jane")
+    url = deploy(jane, reference.partition("@")[2], say)
+    version = jane.get(f"{url}api")["version"]
+    say(f"Jupyter Server {version} answers Jane at {url}")
+    print(NEXT_STEPS.format(url=stack.url, certs=stack.certs, password=PASSWORD, jupyter=url))
+
+
+class Background:
+    """Work beside the rest. wait() raises what it failed with."""
+
+    def __init__(self, work: Callable[[str], None], argument: str) -> None:
+        self._failure: StackError | None = None
+        self._thread = Thread(target=self._run, args=(work, argument), daemon=True)
+        self._thread.start()
+
+    def _run(self, work: Callable[[str], None], argument: str) -> None:
+        try:
+            work(argument)
+        except StackError as failure:
+            self._failure = failure
+
+    def wait(self, still: Callable[[], None]) -> None:
+        """Wait for its end; `still` is called when that takes a while, every 10 s."""
+        self._thread.join(1)
+        while self._thread.is_alive():
+            still()
+            self._thread.join(stacks.TELL_EVERY_S)
+        if self._failure:
+            raise self._failure
+
+
+def build_ahead(image: str) -> None:
+    """Build an image's layers while the services are built: publishing then finds them.
+
+    With the builder that publishing uses, from the same context.
+    """
+    bases = stacks.bases_of(image)
+    stacks.ensure_images(bases[0])
+    base = stacks.local_base(bases[0])
+    tag = f"container-portal-ahead/{image}"
+    done = subprocess.run(
+        ["docker", "build", "--quiet", "--tag", tag, "--build-arg", f"BASE_IMAGE={base}", "-"],
+        input=context_of(ROOT / "images" / image, stacks.HOST_CAS).getvalue(),
+        env={**os.environ, "DOCKER_BUILDKIT": "0"},
+        capture_output=True,
+        check=False,
     )
+    if done.returncode:
+        raise StackError(f"building {image} failed: {done.stderr.decode()[-4000:]}")
 
 
-def client(stack: Stack, person: str) -> httpx2.Client:
-    """An HTTPS client with a person's certificate, trusting the demo CA only."""
-    context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
-    context.load_cert_chain(stack.certs / f"{person}.crt", stack.certs / f"{person}.key")
-    return httpx2.Client(base_url=stack.url, verify=context, timeout=30, trust_env=False)
-
-
-def deploy(http: httpx2.Client, digest: str, say: Progress) -> str:
+def deploy(jane: Person, digest: str, say: Progress) -> str:
     """Deploy, or find what an earlier run deployed; follow it; return the Jupyter address."""
-    found = [
-        d for d in http.get("/api/v1/deployments").raise_for_status().json() if d["name"] == PROOF
-    ]
-    existing = [d for d in found if d["digest"] == digest]
-    for old in (d for d in found if d["digest"] != digest):
+    known = [each for each in jane.get("/api/v1/deployments") if each["name"] == NAME]
+    existing = [each for each in known if each["digest"] == digest]
+    for old in (each for each in known if each["digest"] != digest):
         say("  removing the notebook of an earlier release (its home folder stays) ...")
-        http.delete(f"/api/v1/deployments/{old['id']}").raise_for_status()
-        follow(http, old["id"], say, until="removed")
+        jane.delete(f"/api/v1/deployments/{old['id']}")
+        follow(jane, old["id"], say, until="removed")
     if existing:
         deployment = existing[0]
         if deployment["state"] in ("stopped", "failed"):
-            http.post(f"/api/v1/deployments/{deployment['id']}/start").raise_for_status()
+            jane.post(f"/api/v1/deployments/{deployment['id']}/start")
     else:
-        body = {"image": "ml-cpu", "name": PROOF, "gpus": 0, "memory_gb": 2, "cpus": 1}
-        answer = http.post("/api/v1/deployments", json=body)
-        if answer.is_error:
-            raise SystemExit(f"error: {answer.json()['message']} {answer.json()['hint']}")
-        deployment = answer.json()
-    return follow(http, deployment["id"], say)
+        order = {"image": "ml-cpu", "name": NAME, "gpus": 0, "memory_gb": 2, "cpus": 1}
+        deployment = jane.post("/api/v1/deployments", order)
+    return follow(jane, deployment["id"], say)
 
 
-def follow(http: httpx2.Client, deployment_id: str, say: Progress, until: str = "running") -> str:
+def follow(jane: Person, deployment_id: str, say: Progress, until: str = "running") -> str:
     """Print every new state until it runs (or is removed).
 
-    SystemExit with the reason when it fails.
+    StackError with the reason when it fails.
     """
     last = ""
-    with http.stream(
-        "GET", f"/api/v1/deployments/{deployment_id}/events", timeout=READY_S
-    ) as events:
-        for line in events.iter_lines():
-            if not line.startswith("data: "):
-                continue
-            now = json.loads(line.removeprefix("data: "))
-            if now["state"] != last:
-                last = now["state"]
-                say(f"  {last}")
-            if last == "failed":
-                raise SystemExit(f"error: {now['error']['message']} {now['error']['hint']}")
-            if last == until:
-                return str(now["urls"].get("jupyter", ""))
-    raise SystemExit(f"error: the deployment is {last}, not running")
+    for line in jane.lines(f"/api/v1/deployments/{deployment_id}/events"):
+        if not line.startswith("data: "):
+            continue
+        now = json.loads(line.removeprefix("data: "))
+        if now["state"] != last:
+            last = now["state"]
+            say(f"  {last}")
+        if last == "failed":
+            raise StackError(f"{now['error']['message']} {now['error']['hint']}")
+        if last == until:
+            return str(now["urls"].get("jupyter", ""))
+    raise StackError(f"the deployment is {last}, not running")
 
 
 def down() -> None:
@@ -128,14 +157,18 @@ def down() -> None:
     if not (stack.home / "authority.pem").exists():
         say("No demo was started here.")
         return
-    say("Stopping the portal ...")  # first: a worker that is there would start the next in line
+    say(
+        "Stopping the portal ..."
+    )  # first: a worker that is there would start the next in the queue
     stack.down()
-    label = f"org.container-portal.instance={stack.url}"
-    for container in docker.from_env().containers.list(all=True, filters={"label": label}):
-        say(f"Stopping and removing container {container.name} ...")
-        container.remove(force=True)
-    for network in docker.from_env().networks.list(filters={"label": label}):
-        network.remove()  # people's own; the worker, which does it otherwise, is gone
+    ours = f"label=org.container-portal.instance={stack.url}"
+    names = docker("ps", "--all", "--filter", ours, "--format", "{{.Names}}").split()
+    for name in names:
+        say(f"Stopping and removing container {name} ...")
+        docker("rm", "--force", name)
+    # Users' networks; the worker, which removes them otherwise, is gone.
+    for network in docker("network", "ls", "--quiet", "--filter", ours).split():
+        docker("network", "rm", network)
     say(
         "Nothing of the demo is running. Kept: .demo/ (certificates), "
         "volumes (database, registry, home folders)."
@@ -144,10 +177,9 @@ def down() -> None:
 
 def clean() -> None:
     """Stop the demo and delete what it made: certificates, database, registry, home folders."""
-    people = [subject.split("@")[0] for _, subject in PEOPLE.values()]
     print(
-        "This deletes the demo's certificates, database, images and "
-        "the home folders of Jane, John and Alex."
+        "This deletes the demo's certificates, database, images and the home folders of Jane, John,"
+        " Mei and Alex."
     )
     if input("Type yes to go on: ") != "yes":
         raise SystemExit("Nothing was deleted.")
@@ -156,9 +188,9 @@ def clean() -> None:
     if stack.home.exists():
         stack.down(volumes=True)
         shutil.rmtree(stack.home)
-    for volume in docker.from_env().volumes.list():
-        if volume.name.startswith("portal-home-") and volume.name.rsplit("-", 1)[1] in people:
-            volume.remove()
+    for volume in docker("volume", "ls", "--quiet", "--filter", "name=portal-home-").split():
+        if volume.rsplit("-", 1)[1] in PEOPLE:
+            docker("volume", "rm", volume)
     print("Everything of the demo is deleted. The images stay; docker image prune -a removes them.")
 
 
@@ -187,5 +219,5 @@ Stop it with   make demo-down      (make demo-clean also deletes its data)
 if __name__ == "__main__":
     try:
         {"up": up, "down": down, "clean": clean}[sys.argv[1]]()
-    except stacks.StackError as failed:
+    except StackError as failed:
         raise SystemExit(f"error: {failed}") from None

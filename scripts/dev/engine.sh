@@ -31,6 +31,12 @@ apt_install() {
     apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+# The Debian archive that this machine uses.
+archive() {
+    # shellcheck disable=SC2016  # apt's placeholder, not the shell's
+    apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v -- -security | sort -u | head -1
+}
+
 ensure_engine() {
     if live; then
         say "Docker Engine $(docker version --format '{{.Server.Version}}') is running; using it."
@@ -59,13 +65,11 @@ ensure_compose() {
     if docker compose version >/dev/null 2>&1; then return; fi
     need_root_debian "Docker Compose v2 is missing."
     say "Fetching Docker Compose v2 (Debian 13's package, unpacked into $plugin_dir) ..."
-    local work site
+    local work
     work=$(mktemp -d)
     chmod 755 "$work"
-    # shellcheck disable=SC2016  # apt's placeholder, not the shell's
-    site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v -- -security | sort -u | head -1)
     mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$plugin_dir"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site trixie main" >"$work/list"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(archive) trixie main" >"$work/list"
     local options=(-qq -o "Dir::Etc::sourcelist=$work/list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists"
         -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
     (cd "$work" && apt-get "${options[@]}" update && apt-get "${options[@]}" download docker-compose)
@@ -77,7 +81,7 @@ ensure_compose() {
 
 # A base image NAME:TAG[@DIGEST]: there already, pulled, or a stand-in made here, named NAME:TAG and labelled as one.
 # A stand-in by an older recipe than this one is made anew.
-recipe=2
+recipe=3
 ensure_base() {
     local name=$1 tag=${1%@*}
     if docker image inspect "$name" >/dev/null 2>&1 && ! old_standin "$name"; then return; fi
@@ -102,20 +106,19 @@ is_standin() { [ "$(label "$1" "")" = true ]; }
 old_standin() { is_standin "$1" && [ "$(label "$1" .recipe)" != "$recipe" ]; }
 
 standin_debian() {
-    need_root_debian "A stand-in for $1 needs debootstrap."
-    command -v debootstrap >/dev/null || apt_install debootstrap
+    need_root_debian "A stand-in for $1 needs mmdebstrap."
+    command -v mmdebstrap >/dev/null || apt_install mmdebstrap
     local work suite=${1#debian:}
     suite=${suite%-slim}
     work=$(mktemp -d)
-    debootstrap --variant=minbase --include=ca-certificates "$suite" "$work" >"$work.log" 2>&1 ||
-        { tail -5 "$work.log" >&2; die "debootstrap failed."; }
-    rm -rf "$work"/var/cache/apt/* "$work"/var/lib/apt/lists/*
-    # Security updates, as the real one has: the archive beside the one that debootstrap used.
-    sed -n "s#^deb \\(.*/debian\\) $suite main.*#deb \\1-security $suite-security main#p" "$work/etc/apt/sources.list" \
-        >"$work/etc/apt/sources.list.d/security.list"
-    tar -C "$work" -c . | docker import -c 'LABEL org.container-portal.standin=true' \
-        -c "LABEL org.container-portal.standin.recipe=$recipe" -c 'CMD ["bash"]' - "$1" >/dev/null
-    rm -rf "$work" "$work.log"
+    # With security updates, as the real one has: the archive beside the one that this machine uses.
+    printf 'deb %s %s main\n' "$(archive)" "$suite" "$(archive)-security" "$suite-security" >"$work/sources.list"
+    mmdebstrap --quiet --variant=minbase --include=ca-certificates --aptopt='Acquire::Languages "none"' \
+        "$suite" - "$work/sources.list" 2>"$work/log" |
+        docker import -c 'LABEL org.container-portal.standin=true' \
+            -c "LABEL org.container-portal.standin.recipe=$recipe" -c 'CMD ["bash"]' - "$1" >/dev/null ||
+        { tail -5 "$work/log" >&2; die "mmdebstrap failed."; }
+    rm -rf "$work"
 }
 
 standin() {
@@ -131,7 +134,7 @@ case ${1:-} in
 up)
     ensure_engine
     ensure_compose
-    ensure_base debian:bookworm-slim
+    ensure_base debian:trixie-slim
     ;;
 base)
     live || die "No Docker Engine answers. Run engine.sh up first."

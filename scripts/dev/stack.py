@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copy2
-from typing import Any
+from typing import TYPE_CHECKING
 
-import docker
-import pki
-import yaml
-from cryptography.x509 import Certificate
-from demo_secrets import DemoSecrets
+if TYPE_CHECKING:
+    import pki
+    from cryptography.x509 import Certificate
+    from demo_secrets import DemoSecrets
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST_CAS = Path("/usr/local/share/ca-certificates")
 BUILD_STEP = re.compile(r"Step \d+/\d+|#\d+ \[")  # the classic builder's words, BuildKit's
 TELL_EVERY_S = 10
+DEFAULT_BASE = re.compile(r"^ARG BASE_IMAGE=(\S+)", re.MULTILINE)
+DEFAULT_BASE = re.compile(r"^ARG BASE_IMAGE=(\S+)", re.MULTILINE)
 COMPOSE_CHATTER = re.compile(r"^( Container | Network | Volume |time=)")
 PORT_TAKEN = re.compile(r"listen tcp4? [\d.]+:(\d+): bind|Bind for [\d.]+:(\d+) failed")
 Say = Callable[[str], None]
@@ -71,11 +71,34 @@ class Stack:
     @property
     def demo(self) -> DemoSecrets:
         """What a demonstration makes for itself: authority, certificates, secrets."""
+        # Needs packages that `make demo` does without: there a container makes them.
+        from demo_secrets import DemoSecrets  # noqa: PLC0415
+
         return DemoSecrets(self.home, (self.host, "localhost", "127.0.0.1", self.bind, "registry"))
 
     def make_secrets(self) -> bool:
-        """Authority, certificates and secrets; what exists is kept. Whether they are new."""
-        return self.demo.make()
+        """Authority, certificates, secrets and cosign's keys; what exists is kept. Whether new.
+
+        The service image makes them, as in the quick start: this machine needs no packages for it.
+        """
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        names = f"{self.host} localhost 127.0.0.1 {self.bind} registry"
+        options = {
+            "--network": "none",
+            "--user": f"{os.getuid()}:{os.getgid()}",
+            "--env": f"PORTAL_SERVER_NAMES={names}",
+        }
+        mounts = (f"{self.home}:/out", f"{ROOT / 'deployment' / 'quickstart'}:/quickstart:ro")
+        made = docker(
+            "run",
+            "--rm",
+            *(word for option in options.items() for word in option),
+            *("--env=HOME=/tmp", "--env=PYTHONPATH=/srv/portal"),
+            *(f"--volume={mount}" for mount in mounts),
+            "container-portal:dev",
+            *("python3", "/quickstart/quickstart.py", "demo"),
+        )
+        return made == "new"
 
     def revoke(self, authority: pki.Authority, *revoked: Certificate) -> None:
         """A new list of the people's authority, with exactly these certificates."""
@@ -134,13 +157,9 @@ class Stack:
 
     def addresses(self, *services: str) -> list[str]:
         """Where services are on the portal's network now."""
-        found = []
-        for service in services:
-            attrs = docker.from_env().containers.get(f"{self.project}-{service}-1").attrs
-            found.append(
-                str(attrs["NetworkSettings"]["Networks"][f"{self.project}_portal"]["IPAddress"])
-            )
-        return found
+        network = f'{{{{(index .NetworkSettings.Networks "{self.project}_portal").IPAddress}}}}'
+        names = [f"{self.project}-{service}-1" for service in services]
+        return docker("inspect", "--format", network, *names).split()
 
     def variables(self) -> dict[str, str]:
         """The environment with the settings of this stack, for compose and the scripts."""
@@ -226,41 +245,6 @@ class Stack:
             )
         return "".join(lines)
 
-    def make_signing_key(self) -> None:
-        """Cosign's key pair, by cosign itself; kept when it exists."""
-        folder = self.home / "secrets"
-        if (folder / "cosign.pub").exists():
-            return
-        password = secrets.token_urlsafe(24)
-        self.write_secret("cosign_password", password.encode())
-        make = (
-            "cd /tmp && cosign generate-key-pair >/dev/null 2>&1 && cat "
-            "cosign.key && echo == && cat cosign.pub"
-        )
-        command = [
-            "docker",
-            "run",
-            "--rm",
-            "-e",
-            "COSIGN_PASSWORD",
-            "container-portal:dev",
-            "sh",
-            "-c",
-            make,
-        ]
-        done = subprocess.run(
-            command,
-            env={**os.environ, "COSIGN_PASSWORD": password},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        private, _, public = done.stdout.partition("==\n")
-        if done.returncode or not public:
-            raise StackError(f"no signing key could be made: {done.stderr}")
-        self.write_secret("cosign.key", private.encode())
-        self.write_secret("cosign.pub", public.encode())
-
     def registry_auth(self) -> dict[str, str]:
         """The registry's credentials."""
         return {
@@ -269,16 +253,29 @@ class Stack:
         }
 
 
-def image_labels(reference: str) -> dict[str, str]:
-    """Labels of a local image."""
-    attrs: dict[str, Any] = docker.from_env().images.get(reference).attrs
-    return dict(attrs["Config"].get("Labels") or {})
-
-
 def ensure_base(image: str) -> None:
     """The image's pinned bases: there, pulled, or stand-ins."""
-    recipe = yaml.safe_load((ROOT / "images" / image / "image.yaml").read_text())
-    ensure_images(*(build["base"] for build in recipe["builds"]))
+    ensure_images(*bases_of(image))
+
+
+def bases_of(image: str) -> list[str]:
+    """The bases that an image.yaml names, the usual build's first."""
+    text = (ROOT / "images" / image / "image.yaml").read_text(encoding="utf-8")
+    return re.findall(r"^[ -]+base: (\S+)", text, re.MULTILINE)
+
+
+def local_base(base: str) -> str:
+    """A base that is there, by its digest, or its stand-in by name:tag."""
+    found = subprocess.run(["docker", "image", "inspect", base], capture_output=True, check=False)
+    return base.partition("@")[0] if found.returncode else base
+
+
+def docker(*arguments: str) -> str:
+    """Run docker; what it prints. Raises StackError."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StackError(f"docker {' '.join(arguments)} failed: {done.stderr}")
+    return done.stdout.strip()
 
 
 def ensure_images(*bases: str) -> None:
@@ -295,6 +292,10 @@ def build(context: Path, tag: str, *arguments: str) -> None:
 
     The host's own CAs go along where the context has a place for them.
     """
+    if base := DEFAULT_BASE.search((context / "Dockerfile").read_text(encoding="utf-8")):
+        ensure_images(base[1])
+    if base := DEFAULT_BASE.search((context / "Dockerfile").read_text(encoding="utf-8")):
+        ensure_images(base[1])
     certs = context / "certs"
     if certs.is_dir() and HOST_CAS.is_dir():
         for certificate in HOST_CAS.glob("*.crt"):

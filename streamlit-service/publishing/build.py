@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import subprocess
-import tarfile
 import time
-from pathlib import Path
 from typing import Any
 
 import docker
 from engine.pull import PullError, layers_of
 from portal.core.errors import EngineError
 
+from publishing.context import context_of
 from publishing.workspace import Refused, Workspace
 
 LABEL_STANDIN = "org.container-portal.standin"
@@ -122,7 +120,7 @@ def build(workspace: Workspace, base: str) -> None:
         "CREATED": workspace.created_at.isoformat(),
     }
     stream = workspace.engine.api.build(
-        fileobj=_context(workspace.folder, workspace.settings.build_certs_dir),
+        fileobj=context_of(workspace.folder, workspace.settings.build_certs_dir),
         custom_context=True,
         tag=workspace.local,
         dockerfile=workspace.build.dockerfile,
@@ -153,31 +151,6 @@ def build(workspace: Workspace, base: str) -> None:
         f"built {workspace.local}: {steps} steps, {cached} from cache,"
         f" {workspace.built()['Size'] / 1e6:.0f} MB"
     )
-
-
-def _context(folder: Path, certs: Path | None) -> io.BytesIO:
-    """The folder as a tar, with the place's own CAs in certs/ .
-
-    The same files give the same bytes.
-    """
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path in sorted(folder.rglob("*")):
-            inside = path.relative_to(folder)
-            if path.is_file() and path.suffix != ".crt":
-                _add(tar, str(inside), path)
-        for path in sorted(certs.glob("*.crt")) if certs and certs.is_dir() else []:
-            _add(tar, f"certs/{path.name}", path)
-    buffer.seek(0)
-    return buffer
-
-
-def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = path.stat().st_size
-    info.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-    with path.open("rb") as file:
-        tar.addfile(info, file)
 
 
 def _present(workspace: Workspace, reference: str) -> bool:

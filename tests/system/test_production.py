@@ -147,7 +147,7 @@ def test_an_upgrade_leaves_containers_running(production: Stack, jane: Person) -
         "exec",
         "-T",
         "postgres",
-        "/usr/lib/postgresql/15/bin/psql",
+        "/usr/lib/postgresql/17/bin/psql",
         "-q",
         "-h",
         "/tmp",

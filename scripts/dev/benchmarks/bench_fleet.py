@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,76 +20,46 @@ from portal.db.connection import Database
 from portal.scheduling import placement, queue
 from portal.scheduling.placement import Need, VmCapacity
 from portal.scheduling.queue import Waiting
+from rows import Row, row, timed
 from stack import ROOT
 from streamlit.testing.v1 import AppTest
 
-VMS, GPUS_PER_VM, LINE, BOARD_VMS = 1000, 8, 1000, 100
+VMS, GPUS_PER_VM, QUEUE, PAGE_VMS = 1000, 8, 1000, 100
 BENCH = CommandLine("bench")
-Row = tuple[str, ...]
 
 
-def rows(rounds: int) -> list[Row]:
-    """The bench table's rows; the peer is the same work on a fleet of a tenth."""
-    rng = random.Random(1)  # noqa: S311  (the same line every time)
-    line_of = [
-        Waiting(
-            str(n),
-            Need(memory_gb=rng.choice([1, 4, 16]), cpus=1, gpus=rng.choice([1, 2, 4, 8])),
-            "pool",
-        )
-        for n in range(LINE)
-    ]
+def benchmarks(rounds: int) -> dict[str, Callable[[], Row]]:
+    """The rows, by name; the peer is the same work on a fleet or queue of a tenth."""
+    rng = random.Random(1)  # noqa: S311  (the same queue every time)
     big, small = _capacities(VMS), _capacities(VMS // 10)
     hundred, taken = _capacities(100), _capacities(100, leased=GPUS_PER_VM)
     need = Need(memory_gb=4, cpus=2, gpus=2, min_driver="525.60.13")
-    distinct = [
-        Waiting(str(n), Need(memory_gb=1 + n / 10, cpus=1, gpus=rng.choice([1, 2, 4, 8])), "pool")
-        for n in range(LINE)
-    ]
-    return [
-        _row(
-            f"placement over {VMS} VMs x {GPUS_PER_VM} GPUs / {VMS // 10} VMs",
-            "< 20 ms",
-            rounds,
-            lambda: placement.place(need, list(big.values())),
-            lambda: placement.place(need, list(small.values())),
-        ),
-        _row(
-            f"a line of {LINE}, 100 VMs empty / {LINE // 10} waiting",
-            "< 100 ms",
-            rounds,
-            lambda: queue.evaluate(line_of, {"pool": list(hundred)}, hundred),
-            lambda: queue.evaluate(line_of[: LINE // 10], {"pool": list(hundred)}, hundred),
-        ),
-        _row(
-            f"a line of {LINE}, 100 VMs full / {LINE // 10} waiting",
-            "< 100 ms",
-            rounds,
-            lambda: queue.evaluate(line_of, {"pool": list(taken)}, taken),
-            lambda: queue.evaluate(line_of[: LINE // 10], {"pool": list(taken)}, taken),
-        ),
-        _row(
-            f"the same, every one of the {LINE} asks for another amount",
-            "< 100 ms",
-            rounds,
-            lambda: queue.evaluate(distinct, {"pool": list(taken)}, taken),
-            lambda: queue.evaluate(distinct[: LINE // 10], {"pool": list(taken)}, taken),
-        ),
-        _board(rounds),
-    ]
+    alike = [_waiting(n, rng.choice([1, 4, 16]), rng.choice([1, 2, 4, 8])) for n in range(QUEUE)]
+    distinct = [_waiting(n, 1 + n / 10, rng.choice([1, 2, 4, 8])) for n in range(QUEUE)]
+
+    def placing() -> Row:
+        ours = [timed(lambda: placement.place(need, list(big.values()))) for _ in range(rounds)]
+        peer = [timed(lambda: placement.place(need, list(small.values()))) for _ in range(rounds)]
+        what = f"placement over {VMS} VMs x {GPUS_PER_VM} GPUs / {VMS // 10} VMs"
+        return row(what, ours, peer, "< 20 ms", "ms")
+
+    def queueing(what: str, queued: list[Waiting], fleet: dict[int, VmCapacity]) -> Row:
+        eligible, tenth = {"pool": list(fleet)}, queued[: QUEUE // 10]
+        ours = [timed(lambda: queue.evaluate(queued, eligible, fleet)) for _ in range(rounds)]
+        peer = [timed(lambda: queue.evaluate(tenth, eligible, fleet)) for _ in range(rounds)]
+        return row(f"{what} / {QUEUE // 10} waiting", ours, peer, "< 100 ms", "ms")
+
+    return {
+        "placement": placing,
+        "queue, empty": lambda: queueing(f"a queue of {QUEUE}, 100 VMs empty", alike, hundred),
+        "queue, full": lambda: queueing(f"a queue of {QUEUE}, 100 VMs full", alike, taken),
+        "queue, distinct": lambda: queueing("the same, each asks for another", distinct, taken),
+        "GPUs page": lambda: _gpus_page(rounds),
+    }
 
 
-def _row(
-    what: str, aim: str, rounds: int, ours: Callable[[], object], peer: Callable[[], object]
-) -> Row:
-    mine, floor = (statistics.median(_timed(call) for _ in range(rounds)) for call in (ours, peer))
-    return what, f"{mine * 1e3:.1f} ms", f"{floor * 1e3:.1f} ms", f"{mine / floor:.2f}", aim
-
-
-def _timed(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+def _waiting(number: int, memory_gb: float, gpus: int) -> Waiting:
+    return Waiting(str(number), Need(memory_gb=memory_gb, cpus=1, gpus=gpus), "pool")
 
 
 def _capacities(count: int, leased: int | None = None) -> dict[int, VmCapacity]:
@@ -125,7 +93,7 @@ def _capacities(count: int, leased: int | None = None) -> dict[int, VmCapacity]:
     return capacities
 
 
-def _board(rounds: int) -> Row:
+def _gpus_page(rounds: int) -> Row:
     """The GPUs page, on the server, for an administrator of 100 VMs."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(database_url=f"sqlite:///{folder}/bench.db", admins="1")
@@ -135,7 +103,7 @@ def _board(rounds: int) -> Row:
         ray = users.user_of(
             portal, Identity("edipi:1", "R.1", "Ray", "1", None, "", datetime.now(UTC))
         )
-        for n in range(BOARD_VMS):
+        for n in range(PAGE_VMS):
             vm = vms.add(portal, BENCH, f"vm-{n:03}", f"ssh://p@vm-{n}", f"10.0.0.{n + 1}")
             gpus = tuple(
                 SeenGpu(f"GPU-{n}-{i}", i, "A100", None, 80, 11, 37, 50) for i in range(GPUS_PER_VM)
@@ -150,15 +118,6 @@ def _board(rounds: int) -> Row:
                 str(ROOT / "streamlit-service" / "app.py"), default_timeout=20
             ).run()
             page.switch_page(str(Path("app_pages") / "gpus.py"))
-            mine, floor = (
-                statistics.median(times(page, rounds)),
-                statistics.median(times(empty, rounds)),
-            )
+            full, bare = times(page, rounds), times(empty, rounds)
         database.close()
-    return (
-        f"GPU board of {BOARD_VMS} VMs / an empty page",
-        f"{mine * 1e3:.0f} ms",
-        f"{floor * 1e3:.0f} ms",
-        f"{mine / floor:.2f}",
-        "< 300 ms",
-    )
+    return row(f"GPUs of {PAGE_VMS} VMs / an empty page", full, bare, "< 300 ms", "ms")

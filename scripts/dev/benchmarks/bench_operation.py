@@ -2,47 +2,71 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
-import sys
 import tempfile
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pki
-from bench_images import timed
 from certificates.revocation import STRICT, RevocationLists
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from harness.machines import Machines
-from stack import ROOT, Stack
-
-sys.path.append(str(ROOT / "tests" / "integration"))
-
+from rows import Row, row, timed
+from stack import ROOT, Stack, docker
 
 VMS = 20
 REVOKED = 100_000
 ASKED = 10_000
+IDLE_S = 60
 
 
-def rows(stack: Stack, rounds: int) -> list[tuple[str, ...]]:
-    """The bench table's rows."""
-    return [_health(stack, rounds), _setup(stack, rounds), _revocation()]
+def benchmarks(stack: Stack, rounds: int) -> dict[str, Callable[[], Row]]:
+    """The rows, by name."""
+    return {
+        "idle": lambda: _idle(stack),
+        "health check": lambda: _health(stack, rounds),
+        "setup again": lambda: _setup(stack, rounds),
+        "revocation": _revocation,
+    }
 
 
-def _health(stack: Stack, rounds: int) -> tuple[str, ...]:
+def _idle(stack: Stack) -> Row:
+    """What all services use while nobody asks for anything, in percent of one core."""
+    names = docker("ps", "--filter", f"label=com.docker.compose.project={stack.project}", "-q")
+    before = _cpu_seconds(names.split())
+    time.sleep(IDLE_S)
+    used = _cpu_seconds(names.split()) - before
+    return Row("all services at rest, % of a core / aim", used / IDLE_S * 100, 2, "<= 2", "%")
+
+
+def _cpu_seconds(containers: list[str]) -> float:
+    """CPU time of containers so far, health checks included (their control groups count all)."""
+    total = 0.0
+    for container in containers:
+        answer = subprocess.run(
+            ["docker", "exec", container, "cat", "/sys/fs/cgroup/cpu.stat"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        fields = dict(line.split() for line in answer.stdout.splitlines())
+        if answer.returncode or "usage_usec" not in fields:
+            nanoseconds = docker("exec", container, "cat", "/sys/fs/cgroup/cpuacct/cpuacct.usage")
+            total += int(nanoseconds) / 1e9
+        else:
+            total += int(fields["usage_usec"]) / 1e6
+    return total
+
+
+def _health(stack: Stack, rounds: int) -> Row:
     """health-check.sh with VMs none of which answers, against `docker compose ps`."""
     names = [f"bench-vm-{number:02}" for number in range(VMS)]
     for number, name in enumerate(names):
-        stack.admin(
-            "vm",
-            "add",
-            name,
-            "--engine",
-            f"ssh://portal@{name}.invalid",
-            "--address",
-            f"10.254.0.{number + 1}",
-        )
+        where = ("--engine", f"ssh://portal@{name}.invalid", "--address", f"10.254.0.{number + 1}")
+        stack.admin("vm", "add", name, *where)
     try:
         command = [str(ROOT / "scripts" / "health-check.sh"), "--json"]
         ours = [timed(lambda: _run(stack, command)) for _ in range(rounds)]
@@ -50,28 +74,27 @@ def _health(stack: Stack, rounds: int) -> tuple[str, ...]:
     finally:
         for name in names:
             stack.admin("vm", "remove", name)
-    return _row(f"health-check.sh of {VMS} VMs / docker compose ps", ours, plain, "s", "< 5 s")
+    return row(f"health-check.sh of {VMS} VMs / docker compose ps", ours, plain, "< 5 s")
 
 
-def _setup(stack: Stack, rounds: int) -> tuple[str, ...]:
+def _setup(stack: Stack, rounds: int) -> Row:
     """setup-vm.sh once more on a machine that it prepared, against one `ssh … true`."""
     machines = Machines(stack)
     try:
         machine = machines.add("debian-12", 222)
         arguments = ("--no-register", "--name", machine.name, machine.address)
-        print("setup-vm.sh on a fresh machine ...", flush=True)
         first = machines.setup(*arguments)
         if first.returncode:
-            raise SystemExit(first.stdout)
+            raise RuntimeError(first.stdout)
         ours = [timed(lambda: machines.setup(*arguments)) for _ in range(rounds)]
         ssh = [*machines.environment()["PORTAL_SSH"].split(), "-l", "ray", machine.address, "true"]
         plain = [timed(lambda: _run(stack, ssh)) for _ in range(rounds)]
     finally:
         machines.close()
-    return _row("setup-vm.sh, nothing to do / ssh HOST true", ours, plain, "s", "< 10 s")
+    return row("setup-vm.sh, nothing to do / ssh HOST true", ours, plain, "< 10 s")
 
 
-def _revocation() -> tuple[str, ...]:
+def _revocation() -> Row:
     """One lookup in a list of 100,000 revoked certificates, against a call that just returns."""
     authority = pki.Authority("Bench")
     jane = authority.person("DOE.JANE.Q.1234567890", None).certificate
@@ -80,18 +103,10 @@ def _revocation() -> tuple[str, ...]:
         lists = RevocationLists(
             Path(folder), [authority.root.certificate, authority.issuing.certificate], STRICT
         )
-        loading = timed(lists.held)
+        lists.held()
         ours = [timed(lambda: lists.check(jane)) for _ in range(ASKED)]
     plain = [timed(lambda: None) for _ in range(ASKED)]
-    print(f"a list of {REVOKED} was read and verified in {loading * 1e3:.0f} ms", flush=True)
-    mine, peer = statistics.median(ours), statistics.median(plain)
-    return (
-        f"is a card on a list of {REVOKED:,} / a call",
-        f"{mine * 1e6:.1f} us",
-        f"{peer * 1e6:.2f} us",
-        f"{mine / peer:.0f}",
-        "< 100 us",
-    )
+    return row(f"is a card on a list of {REVOKED:,} / a call", ours, plain, "< 100 us", "us")
 
 
 def _long_list(authority: pki.Authority) -> bytes:
@@ -116,8 +131,3 @@ def _long_list(authority: pki.Authority) -> bytes:
 
 def _run(stack: Stack, command: list[str]) -> None:
     subprocess.run(command, env=stack.variables(), capture_output=True, check=False, timeout=120)
-
-
-def _row(what: str, ours: list[float], plain: list[float], unit: str, aim: str) -> tuple[str, ...]:
-    mine, peer = statistics.median(ours), statistics.median(plain)
-    return (what, f"{mine:.2f} {unit}", f"{peer:.2f} {unit}", f"{mine / peer:.1f}", aim)

@@ -38,10 +38,9 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         files=("docker-compose.yml", "docker-compose.prod.yml"),
     )
     clear(system)
-    system.make_secrets()
     stacks.build_services(say)
+    system.make_secrets()
     stacks.build(ROOT / "deployment" / "postgres", "container-portal-postgres:dev")
-    system.make_signing_key()
     build_image()
     fleet = Fleet(system)
     try:

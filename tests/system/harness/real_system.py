@@ -60,9 +60,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     )
     if not kept:
         clear(system)
-    system.make_secrets()
     stacks.build_services(say)
-    system.make_signing_key()
+    system.make_secrets()
     fleets.build_image()
     try:
         system.up()

@@ -1,0 +1,67 @@
+"""A row of the benchmarks' table: a figure beside its floor or peer, measured in the same run."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Row:
+    """Medians in seconds, unless `unit` says otherwise; `failure` instead, where it failed."""
+
+    what: str
+    measured: float = 0
+    peer: float = 0
+    aim: str = ""
+    unit: str = "s"
+    failure: str = ""
+
+    def line(self) -> str:
+        """As it is printed."""
+        if self.failure:
+            return f"{self.what:<66}failed: {self.failure}"
+        ratio = self.measured / self.peer if self.peer else float("inf")
+        ours, peer = _written(self.measured, self.unit), _written(self.peer, self.unit)
+        return f"{self.what:<66}{ours:>12}{peer:>12}{ratio:>9.3g}  {self.aim}"
+
+
+HEAD = f"{'what':<66}{'measured':>12}{'peer':>12}{'ratio':>9}  aim"
+SCALES = {"ms": 1e3, "us": 1e6}
+
+
+def _written(value: float, unit: str) -> str:
+    return f"{value * SCALES.get(unit, 1):.3g} {unit}"
+
+
+def row(what: str, ours: Sequence[float], peer: Sequence[float], aim: str, unit: str = "s") -> Row:
+    """The medians of both."""
+    return Row(what, statistics.median(ours), statistics.median(peer), aim, unit)
+
+
+def timed(act: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
+
+
+def run(benchmarks: dict[str, Callable[[], Row]], results: Path) -> list[Row]:
+    """Run each, print its row as it comes, and keep all in a JSON file. One that fails is a row."""
+    rows: list[Row] = []
+    print(HEAD, flush=True)
+    for name, benchmark in benchmarks.items():
+        try:
+            rows.append(benchmark())
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            rows.append(Row(name, failure=f"{type(error).__name__}: {error}"[:200]))
+        print(rows[-1].line(), flush=True)
+        results.parent.mkdir(parents=True, exist_ok=True)
+        results.write_text(json.dumps([asdict(each) for each in rows], indent=2))
+    return rows
