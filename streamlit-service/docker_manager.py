@@ -15,16 +15,13 @@ from typing import Any, TypeVar
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from docker.models.containers import Container
-from docker.types import DeviceRequest, Mount
 from engine import errors as engine_errors
 from engine import gpu_probe, vm_probe
+from engine.container import create_arguments, ensure_network, running, status
 from engine.pull import PullError, layers_of
 from engine.ssh_tunnel import SshTunnel, TunnelError
 from portal.core.engine import (
-    LABEL_DEPLOYMENT,
     LABEL_PORTAL,
-    LABEL_SPEC,
     ContainerSpec,
     ContainerStatus,
     EngineInfo,
@@ -160,7 +157,7 @@ class DockerEngine:
         def create(client: docker.DockerClient) -> str:
             # Two containers of one user, started at once, want the same network.
             with self._networks:
-                _ensure_network(client, spec, self._settings.public_origin)
+                ensure_network(client, spec, self._settings.public_origin)
             return str(
                 client.containers.create(
                     **create_arguments(spec) | {"image": self._named(spec.image)}
@@ -192,7 +189,7 @@ class DockerEngine:
 
         def look(client: docker.DockerClient) -> ContainerStatus | None:
             try:
-                return _status(client.containers.get(container_id))
+                return status(client.containers.get(container_id))
             except NotFound:
                 return None
 
@@ -206,10 +203,10 @@ class DockerEngine:
             found = []
             for listed in client.api.containers(all=True, filters={"label": label}):
                 if listed["State"] == "running":
-                    found.append(_running(listed["Id"], listed["Labels"]))
+                    found.append(running(listed["Id"], listed["Labels"]))
                     continue
                 with suppress(NotFound):  # removed since
-                    found.append(_status(client.containers.get(listed["Id"])))
+                    found.append(status(client.containers.get(listed["Id"])))
             return found
 
         return self._call(look)
@@ -293,65 +290,6 @@ class DockerEngine:
         return reference if self._tunnel else self._settings.registry.for_local_engine(reference)
 
 
-def create_arguments(spec: ContainerSpec) -> dict[str, Any]:
-    """The whole hardening of a container in one place."""
-    return {
-        "image": spec.image,
-        "name": spec.name,
-        "hostname": spec.hostname,
-        "labels": {**spec.labels, LABEL_SPEC: spec.digest},
-        "environment": dict(spec.environment),
-        "ports": {f"{inside}/tcp": address for inside, address in spec.publish.items()},
-        "mounts": [
-            Mount(target=path, source=name, type="volume") for name, path in spec.volumes.items()
-        ],
-        "tmpfs": dict(spec.tmpfs),
-        "mem_limit": spec.memory_bytes,
-        "memswap_limit": spec.memory_bytes,  # equal: no swap on top
-        "nano_cpus": int(spec.cpus * 1e9),
-        "pids_limit": spec.pids,
-        "shm_size": spec.shm_bytes,
-        "read_only": True,
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-        "device_requests": _device_requests(spec),
-        "init": True,
-        "detach": True,
-        **({"network": spec.network} if spec.network else {}),
-        "log_config": docker.types.LogConfig(
-            type="json-file", config={"max-size": "10m", "max-file": "3"}
-        ),
-    }
-
-
-def _ensure_network(client: docker.DockerClient, spec: ContainerSpec, origin: str) -> None:
-    """Make a user's own bridge network, on which no container reaches another."""
-    if not spec.network or client.networks.list(names=[f"^{spec.network}$"]):
-        return
-    options = {
-        "com.docker.network.bridge.name": spec.bridge,
-        "com.docker.network.bridge.enable_icc": "false",
-    }
-    client.networks.create(
-        spec.network,
-        driver="bridge",
-        check_duplicate=True,
-        options=options,
-        labels={LABEL_PORTAL: origin},
-    )
-
-
-def _device_requests(spec: ContainerSpec) -> list[DeviceRequest]:
-    """Exactly these GPUs, by UUID, in the way that this VM's engine takes."""
-    if not spec.gpus:
-        return []
-    if spec.gpu_access == "cdi":
-        return [
-            DeviceRequest(driver="cdi", device_ids=[f"nvidia.com/gpu={uuid}" for uuid in spec.gpus])
-        ]
-    return [DeviceRequest(device_ids=list(spec.gpus), capabilities=[["gpu"]])]
-
-
 def _or_gone(action: Callable[[docker.DockerClient], Any]) -> Callable[[docker.DockerClient], None]:
     def act(client: docker.DockerClient) -> None:
         try:
@@ -360,26 +298,3 @@ def _or_gone(action: Callable[[docker.DockerClient], Any]) -> Callable[[docker.D
             return
 
     return act
-
-
-def _running(container_id: str, labels: dict[str, str]) -> ContainerStatus:
-    return ContainerStatus(
-        id=container_id,
-        deployment_id=labels.get(LABEL_DEPLOYMENT, ""),
-        running=True,
-        exit_code=None,
-        out_of_memory=False,
-        spec_digest=labels.get(LABEL_SPEC, ""),
-    )
-
-
-def _status(container: Container) -> ContainerStatus:
-    state = container.attrs["State"]
-    return ContainerStatus(
-        id=str(container.id),
-        deployment_id=str(container.labels.get(LABEL_DEPLOYMENT, "")),
-        running=bool(state["Running"]),
-        exit_code=None if state["Running"] else state["ExitCode"],
-        out_of_memory=bool(state["OOMKilled"]),
-        spec_digest=str(container.labels.get(LABEL_SPEC, "")),
-    )

@@ -10,8 +10,10 @@ from portal.context import Portal
 from portal.core.errors import PortalError
 from portal.core.models import Actor, Release, ReleaseState
 from portal.users import permissions
+from publishing import adopt as adopting
 from publishing import build as building
 from publishing import mirror, pipeline
+from publishing import scan as scanning
 from publishing.sbom import Packages
 from publishing.workspace import ProgressLog, Workspace
 from registry import cosign
@@ -100,13 +102,13 @@ def test(name: Name, variant: Variant = "", version: Version = "", fresh: Fresh 
 @app.command()
 def sbom(name: Name, variant: Variant = "", version: Version = "", fresh: Fresh = False) -> None:
     """Make the bill of materials, and read what else is inside."""
-    pipeline.materials(_workspace(wired(), name, variant, version, fresh=fresh))
+    scanning.materials(_workspace(wired(), name, variant, version, fresh=fresh))
 
 
 @app.command()
 def check(name: Name, variant: Variant = "", version: Version = "") -> None:
     """Scan the built image and apply the policy."""
-    pipeline.scan(_workspace(wired(), name, variant, version))
+    scanning.scan(_workspace(wired(), name, variant, version))
 
 
 @app.command()
@@ -149,7 +151,7 @@ def adopt(name: Name, version: Annotated[str, typer.Argument()], publisher: Publ
     """Record what was mirrored into this portal's registry as a candidate, signed with our key."""
     portal = wired()
     workspace = _workspace(portal, name, version.partition("-")[2], version)
-    _tell(portal, pipeline.adopt(portal, _publisher(portal, publisher), workspace))
+    _tell(portal, adopting.adopt(portal, _publisher(portal, publisher), workspace))
 
 
 def _tell(portal: Portal, release: Release) -> None:
@@ -196,7 +198,7 @@ def scan(
 def _scan_one(portal: Portal, release: Release, say: ProgressLog) -> bool:
     say(f"{release.image} {release.version}")
     try:
-        after = pipeline.rescan(portal, actor(), release, say)
+        after = adopting.rescan(portal, actor(), release, say)
     except PortalError as error:
         say(f"{release.image} {release.version} could not be scanned: {error.message} {error.hint}")
         return False

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from docker.models.containers import Container
 from docker.types import DeviceRequest
-from docker_manager import create_arguments
+from engine.container import create_arguments
 from portal.core.engine import ContainerSpec
 from portal.core.errors import PortalError
 from portal.core.resources import GIB

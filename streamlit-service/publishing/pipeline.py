@@ -12,22 +12,18 @@ from portal.context import Portal
 from portal.core.errors import Conflict, EngineError, PortalError
 from portal.core.models import Actor, Release
 from portal.images import Candidate
-from portal.images.report import Finding, Kind, Report, Scanner, apply_policy, load_waivers
+from portal.images.report import Report
 from registry import cosign
 from registry.client import Registry
 
 from publishing import build as building
-from publishing import container_tests, contents, sbom
+from publishing import container_tests
 from publishing.container_tests import Tests
-from publishing.contents import Contents
 from publishing.sbom import Packages
-from publishing.scanners import advisories, debian_archive, trivy
-from publishing.workspace import Refused, Workspace
+from publishing.scan import materials, refusal, scan
+from publishing.workspace import Workspace
 
 REPORT_TYPE = "https://container-portal.org/attestation/report/v1"
-WAIVERS = "waivers.yaml"
-ONCE = {Kind.LABEL, Kind.SIZE}
-"""What is asked when an image is published, and not again."""
 REPORT_HOLDS = timedelta(days=1)
 STEPS = 8
 
@@ -139,138 +135,6 @@ def test(workspace: Workspace) -> Tests:
     made = container_tests.run(workspace)
     workspace.keep("tests", made)
     return made
-
-
-def materials(workspace: Workspace) -> Packages:
-    """Bill of materials and contents of the built image; an unchanged image is not read twice."""
-    known = workspace.kept("packages", Packages)
-    if known and workspace.kept("contents", Contents) and (workspace.work / "sbom.json").exists():
-        workspace.say("unchanged: read before")
-        return known
-    workspace.say("reading every layer")
-    archive = contents.save(workspace)
-    try:
-        workspace.keep("contents", contents.read(archive))
-        workspace.say("listing packages (syft)")
-        packages = sbom.make(workspace, archive)
-    finally:
-        archive.unlink(missing_ok=True)
-    workspace.keep("packages", packages)
-    workspace.say(f"{len(packages.python)} Python packages, {len(packages.system)} of the system")
-    return packages
-
-
-def scan(
-    workspace: Workspace,
-    packages: Packages | None = None,
-    *,
-    strict: bool = True,
-    published: bool = False,
-) -> Report:
-    """Scan with today's data and judge. Raises Refused with every finding, when `strict`."""
-    packages = packages or workspace.needed("packages", Packages, "sbom")
-    inside = workspace.needed("contents", Contents, "sbom")
-    now = datetime.now(UTC)
-    scanners, findings = _scanners(workspace, packages, inside, now)
-    built = workspace.built()
-    about = contents.examine(workspace, built["Config"], int(built["Size"]))
-    findings += [
-        *inside.findings,
-        *(scanner for scanner in about if not (published and scanner.kind in ONCE)),
-    ]
-    findings += [
-        _stale(workspace, scanner)
-        for scanner in scanners
-        if not scanner.standin
-        and _age_days(scanner, now) > workspace.settings.scan_data_max_age_days
-    ]
-    findings += [
-        Finding(
-            kind=Kind.STANDIN_DATA,
-            id="standin-data",
-            subject=scanner.name,
-            text=f"{scanner.name} is made up",
-        )
-        for scanner in scanners
-        if scanner.standin
-    ]
-    if workspace.image.end_of_life < now.date():
-        findings.append(
-            Finding(
-                kind=Kind.END_OF_LIFE,
-                id="image-end-of-life",
-                subject=workspace.image.name,
-                text=f"{workspace.image.name} reached its end on {workspace.image.end_of_life}",
-            )
-        )
-    found = Report(
-        image=workspace.image.name,
-        scanned_at=now,
-        scanners=tuple(scanners),
-        findings=tuple(findings),
-    )
-    report = apply_policy(
-        found,
-        load_waivers(workspace.settings.images_dir / WAIVERS),
-        allow_standins=workspace.settings.allow_standins,
-    )
-    workspace.keep("report", report)
-    for scanner in scanners:
-        workspace.say(
-            f"{scanner.name} {scanner.version}, data of {scanner.data_date:%Y-%m-%d %H:%M} UTC"
-        )
-    workspace.say(
-        f"{len(report.findings)} findings, {len(report.accepted)} "
-        f"waived, {len(report.refused)} refused"
-    )
-    if strict and not report.passed:
-        raise refusal(report)
-    return report
-
-
-def refusal(report: Report) -> Refused:
-    """What the policy refuses, in words, each with its kind."""
-    lines = [f"  {finding.kind}: {finding.text}" for finding in report.refused]
-    return Refused(
-        f"refused_{report.refused[0].kind}",
-        "The policy refuses the image:\n" + "\n".join(lines[:40]),
-        "Mend it (a rebuild with --fresh brings security updates), or add a waiver with owner,"
-        f" reason and expiry to images/{WAIVERS}.",
-    )
-
-
-def _scanners(
-    workspace: Workspace, packages: Packages, inside: Contents, now: datetime
-) -> tuple[list[Scanner], list[Finding]]:
-    if trivy.installed():
-        archive = contents.save(workspace)
-        try:
-            scanner, findings = trivy.scan(archive)
-        finally:
-            archive.unlink(missing_ok=True)
-        return [scanner], findings
-    python, found = advisories.scan(packages.python, workspace.settings)
-    ended = debian_archive.end_of_life(inside, now.date())
-    if ended:  # its archive is closed, too; that it ended is refused by itself
-        return [python], [*found, *ended]
-    system, more = debian_archive.scan(inside, workspace.settings)
-    return [system, python], [*found, *more]
-
-
-def _age_days(scanner: Scanner, now: datetime) -> float:
-    return (now - scanner.data_date) / timedelta(days=1)
-
-
-def _stale(workspace: Workspace, scanner: Scanner) -> Finding:
-    return Finding(
-        kind=Kind.STALE_DATA,
-        id="stale-data",
-        subject=scanner.name,
-        text=(
-            f"the data of {scanner.name} is of {scanner.data_date:%Y-%m-%d}, older than "
-            f"{workspace.settings.scan_data_max_age_days:g} days"
-        ),
-    )
 
 
 def push(workspace: Workspace) -> str:
@@ -388,63 +252,3 @@ def pushed(workspace: Workspace) -> str:
             f"Run admin.py image push {workspace.image.name} first.",
         )
     return f"{repository}@{there}"
-
-
-def adopt(portal: Portal, actor: Actor, workspace: Workspace) -> Release:
-    """Adopt what another portal published and `image mirror` brought: verify, scan, register."""
-    repository = workspace.settings.registry.repository(workspace.image.name)
-    digest = Registry(workspace.settings).digest_of(f"{repository}@", workspace.version)
-    if digest is None:
-        raise Conflict(
-            "not_there",
-            f"{repository}:{workspace.version} is not in the registry.",
-            "Mirror it there first.",
-        )
-    reference = f"{repository}@{digest}"
-    cosign.verify(workspace.settings, reference, workspace.image.name, workspace.version)
-    _ensure_local(workspace, digest)
-    packages = materials(workspace)
-    return record(portal, actor, workspace, reference, packages, scan(workspace, packages))
-
-
-def rescan(portal: Portal, actor: Actor, release: Release, say: Callable[[str], None]) -> Release:
-    """Scan a published release again with today's data; what it finds counts at the next launch.
-
-    What was right when it was published (labels, size) is not asked again: image.yaml may be about
-    a newer one by now.
-    """
-    image = portal.catalog.get(release.image)
-    if image is None:
-        raise Conflict(
-            "unknown_image",
-            f"{release.image} is not in the catalogue any more.",
-            "Withdraw its releases, or put its folder back.",
-        )
-    workspace = Workspace(portal.settings, image, image.builds[0], release.version, say)
-    _ensure_local(workspace, release.digest)
-    packages = materials(workspace)
-    report = scan(workspace, packages, strict=False, published=True)
-    cosign.attest(portal.settings, release.reference, REPORT_TYPE, workspace.work / "report.json")
-    return images.scanned(portal, actor, release.id, packages.all(), report)
-
-
-def _ensure_local(workspace: Workspace, digest: str) -> None:
-    name = workspace.local.rpartition(":")[0]
-    reference = f"{name}@{digest}"
-    settings = workspace.settings
-    try:
-        workspace.engine.images.get(reference)
-    except docker.errors.ImageNotFound:
-        workspace.say(f"pulling {reference}")
-        try:
-            workspace.engine.api.pull(
-                reference, auth_config=settings.registry.docker_login(reference)
-            )
-            workspace.engine.images.get(reference)
-        except docker.errors.APIError as error:
-            raise EngineError(
-                "not_pulled",
-                f"{reference} cannot be pulled: {error.explanation}",
-                "Check the registry.",
-            ) from error
-    workspace.engine.images.get(reference).tag(name, workspace.version)

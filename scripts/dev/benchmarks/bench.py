@@ -22,7 +22,7 @@ import docker
 import httpx2
 from demo import demo_stack
 from docker.models.containers import Container
-from docker_manager import create_arguments
+from engine.container import create_arguments
 from portal.core.engine import ContainerSpec
 from portal.deployments.container_spec import HOME, TMPFS
 from rows import Row, row, run, timed

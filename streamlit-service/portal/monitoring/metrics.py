@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from portal import db
 from portal.context import Portal
-from portal.core.models import Gpu, GpuState, State, Vm
+from portal.core.models import Gpu, GpuState, Release, State, Vm
 from portal.core.resources import GIB
 from portal.images import launch_gate
 from portal.vms import health as vm_health
@@ -77,17 +77,7 @@ class Records(Collector):
         yield _gauge(
             "portal_deployments", "Live and waiting deployments by state.", ["state"], states
         )
-        busy = GaugeMetricFamily(
-            "portal_gpu_utilisation_ratio",
-            "Utilisation of leased GPUs, 0 to 1.",
-            labels=["vm", "gpu", "deployment"],
-        )
-        for gpu in gpus:
-            if gpu.uuid in leased and gpu.utilisation is not None:
-                busy.add_metric(
-                    [names[gpu.vm_id], gpu.uuid, leased[gpu.uuid]], gpu.utilisation / 100
-                )
-        yield busy
+        yield _busy(gpus, names, leased)
         yield from _health(vms.values(), self._portal.now())
         ends: Counts = {(who,): until.timestamp() for who, until in self._revocation_ends().items()}
         yield _gauge(
@@ -102,16 +92,34 @@ class Records(Collector):
             )
             made.add_metric([], (self._portal.now() - backed_up).total_seconds())
             yield made
-        age = GaugeMetricFamily(
-            "portal_release_scan_age_days",
-            "Since the last scan of releases that may run.",
-            labels=["image", "version"],
-        )
-        for release in every:
-            if release.state in launch_gate.RUNS and release.scanned_at is not None:
-                days = (self._portal.now() - release.scanned_at).total_seconds() / 86_400
-                age.add_metric([release.image, release.version], days)
-        yield age
+        yield _scans(every, self._portal.now())
+
+
+def _busy(
+    gpus: Iterable[Gpu], names: Mapping[int, str], leased: Mapping[str, str]
+) -> GaugeMetricFamily:
+    busy = GaugeMetricFamily(
+        "portal_gpu_utilisation_ratio",
+        "Utilisation of leased GPUs, 0 to 1.",
+        labels=["vm", "gpu", "deployment"],
+    )
+    for gpu in gpus:
+        if gpu.uuid in leased and gpu.utilisation is not None:
+            busy.add_metric([names[gpu.vm_id], gpu.uuid, leased[gpu.uuid]], gpu.utilisation / 100)
+    return busy
+
+
+def _scans(releases: Iterable[Release], now: datetime) -> GaugeMetricFamily:
+    age = GaugeMetricFamily(
+        "portal_release_scan_age_days",
+        "Since the last scan of releases that may run.",
+        labels=["image", "version"],
+    )
+    for release in releases:
+        if release.state in launch_gate.RUNS and release.scanned_at is not None:
+            days = (now - release.scanned_at).total_seconds() / 86_400
+            age.add_metric([release.image, release.version], days)
+    return age
 
 
 def _health(vms: Iterable[Vm], now: datetime) -> Iterator[GaugeMetricFamily]:

@@ -71,13 +71,7 @@ def add(
                 f"{'somebody' if known.owner_id else known.pool}'s.",
                 "Choose another name, or change the one that is there: vm assign, vm remove.",
             )
-        for other in db.vms.all_vms(tx):
-            if (other.engine_url == engine_url) or other.address == address:
-                raise Conflict(
-                    "vm_twice",
-                    f"{other.name} is the same machine: {other.engine_url}, {other.address}.",
-                    "Its memory and GPUs would be given out twice. Use its name.",
-                )
+        _refuse_twice(tx, engine_url, address)
         db.vms.insert(tx, name, engine_url, address, owner_id, pool, state)
         db.audit.append(
             tx,
@@ -94,6 +88,16 @@ def add(
     assert made is not None
     portal.wake()
     return made
+
+
+def _refuse_twice(tx: Tx, engine_url: str, address: str) -> None:
+    for other in db.vms.all_vms(tx):
+        if (other.engine_url == engine_url) or other.address == address:
+            raise Conflict(
+                "vm_twice",
+                f"{other.name} is the same machine: {other.engine_url}, {other.address}.",
+                "Its memory and GPUs would be given out twice. Use its name.",
+            )
 
 
 def set_up(

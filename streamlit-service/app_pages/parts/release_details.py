@@ -1,0 +1,176 @@
+"""The tabs below a release: packages, what changed, findings, and for curators who runs it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import streamlit as st
+from portal import images
+from portal.core.models import Deployment, Release
+from portal.images.report import Finding, Kind, Report, Severity
+from portal.users import permissions
+
+from app_pages.parts import session, wording
+
+
+def label(release: Release) -> str:
+    """A release among the others of its image."""
+    return f"{release.version} ({release.state})"
+
+
+def show(release: Release, of_image: Mapping[int, Release]) -> None:
+    """The tabs; `of_image`: every release of the same image, the newest first."""
+    found = images.contents(session.portal(), session.user(), release.id)
+    titles = ["Packages", "What changed", "Findings"] + (
+        ["Who runs it"] if permissions.is_curator(session.user()) else []
+    )
+    tabs = st.tabs(titles)
+    if found is None:
+        for tab in tabs[:3]:
+            tab.info(
+                "It was published before releases were scanned. Publish it again.",
+                icon=":material/info:",
+            )
+    else:
+        with tabs[0]:
+            _packages(found.packages)
+        with tabs[1]:
+            _changes(release, of_image, found.packages)
+        with tabs[2]:
+            _findings(found.report)
+    if permissions.is_curator(session.user()):
+        with tabs[3]:
+            _who(release)
+
+
+def _packages(packages: Mapping[str, str]) -> None:
+    of = {True: "system", False: "Python"}
+    rows = [
+        {
+            "Package": name.removeprefix("deb:"),
+            "Version": version,
+            "Of": of[name.startswith("deb:")],
+        }
+        for name, version in packages.items()
+    ]
+    st.caption(
+        f"{wording.plural(len(rows), 'package')}. Search and download: icons above the table."
+    )
+    st.dataframe(rows, hide_index=True, width="stretch", key="packages")
+
+
+def _changes(
+    release: Release, of_image: Mapping[int, Release], packages: Mapping[str, str]
+) -> None:
+    others = [other for other in of_image.values() if other.id != release.id]
+    if not others:
+        st.info("There is no other release of this image to compare with.", icon=":material/info:")
+        return
+    older = [other.id for other in others if other.id < release.id]
+    ids = [release.id for release in others]
+    start = ids.index(older[0]) if older else 0
+    other = of_image[
+        st.selectbox(
+            "Compared with",
+            ids,
+            index=start,
+            key=f"compare-{release.id}",
+            format_func=lambda key: label(of_image[key]),
+        )
+    ]
+    before = images.contents(session.portal(), session.user(), other.id)
+    found = images.changes(before.packages if before else {}, packages)
+    if not found:
+        st.success("The packages are the same.", icon=":material/check:")
+        return
+    found.sort(key=lambda change: change.name.removeprefix("deb:"))
+    rows = [
+        {
+            "Package": hit.name.removeprefix("deb:"),
+            other.version: hit.before or "–",
+            release.version: hit.after or "–",
+            "What": _what(hit),
+        }
+        for hit in found
+    ]
+    st.dataframe(rows, hide_index=True, width="stretch", key="changes")
+
+
+def _what(change: images.Change) -> str:
+    return "added" if not change.before else "removed" if not change.after else "changed"
+
+
+def _findings(report: Report) -> None:
+    now, zone = session.portal().now(), session.zone()
+    for scanner in report.scanners:
+        st.caption(
+            f"{scanner.name} {scanner.version} · data of {wording.ago(scanner.data_date, now)}",
+            help=wording.absolute(scanner.data_date, zone),
+        )
+    st.caption(
+        f"Scanned {wording.ago(report.scanned_at, now)}",
+        help=wording.absolute(report.scanned_at, zone),
+    )
+    rated = Counter(
+        finding.severity for finding in report.findings if finding.kind is Kind.VULNERABILITY
+    )
+    for column, severity in zip(st.columns(len(Severity)), Severity, strict=True):
+        column.metric(severity.capitalize(), rated.get(severity, 0))
+    if not report.findings:
+        st.success("Nothing was found.", icon=":material/check:")
+        return
+    accepted = {
+        (accepted.finding.id, accepted.finding.subject): accepted.waiver
+        for accepted in report.accepted
+    }
+    rows = []
+    for finding in report.findings:
+        waiver = accepted.get((finding.id, finding.subject))
+        said = (
+            f"waived by {waiver.owner} until {waiver.expires}: {waiver.reason}"
+            if waiver
+            else ("refused" if finding in report.refused else "noted")
+        )
+        rows.append(_finding(finding, said))
+    st.dataframe(rows, hide_index=True, width="stretch", key="findings")
+
+
+def _finding(finding: Finding, said: str) -> dict[str, object]:
+    return {
+        "Kind": finding.kind.replace("_", " "),
+        "Id": finding.id,
+        "Severity": finding.severity.capitalize(),
+        "Where": finding.subject,
+        "Installed": finding.installed,
+        "Fixed in": finding.fixed or "–",
+        "Policy": said,
+        "What": finding.text,
+    }
+
+
+def _who(release: Release) -> None:
+    users = images.who_runs(session.portal(), session.user(), release.id)
+    if not users:
+        st.info("Nobody has a container of it.", icon=":material/info:")
+        return
+    st.dataframe(
+        [_container(deployment) for deployment in users],
+        hide_index=True,
+        width="stretch",
+        key="who",
+    )
+
+
+def _container(deployment: Deployment) -> dict[str, object]:
+    since = (
+        wording.absolute(deployment.started_at, session.zone()) if deployment.started_at else "–"
+    )
+    return {
+        "Person": deployment.owner.display_name,
+        "Subject": deployment.owner.subject,
+        "Container": deployment.name,
+        "State": deployment.state.capitalize(),
+        "VM": deployment.vm.name if deployment.vm else "–",
+        "Started": since,
+    }

@@ -1,0 +1,100 @@
+"""A container as Docker Engine takes it and shows it: its hardening, its network, its state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import docker
+from docker.models.containers import Container
+from docker.types import DeviceRequest, Mount
+from portal.core.engine import (
+    LABEL_DEPLOYMENT,
+    LABEL_PORTAL,
+    LABEL_SPEC,
+    ContainerSpec,
+    ContainerStatus,
+)
+
+
+def create_arguments(spec: ContainerSpec) -> dict[str, Any]:
+    """The whole hardening of a container in one place."""
+    return {
+        "image": spec.image,
+        "name": spec.name,
+        "hostname": spec.hostname,
+        "labels": {**spec.labels, LABEL_SPEC: spec.digest},
+        "environment": dict(spec.environment),
+        "ports": {f"{inside}/tcp": address for inside, address in spec.publish.items()},
+        "mounts": [
+            Mount(target=path, source=name, type="volume") for name, path in spec.volumes.items()
+        ],
+        "tmpfs": dict(spec.tmpfs),
+        "mem_limit": spec.memory_bytes,
+        "memswap_limit": spec.memory_bytes,  # equal: no swap on top
+        "nano_cpus": int(spec.cpus * 1e9),
+        "pids_limit": spec.pids,
+        "shm_size": spec.shm_bytes,
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "device_requests": _device_requests(spec),
+        "init": True,
+        "detach": True,
+        **({"network": spec.network} if spec.network else {}),
+        "log_config": docker.types.LogConfig(
+            type="json-file", config={"max-size": "10m", "max-file": "3"}
+        ),
+    }
+
+
+def ensure_network(client: docker.DockerClient, spec: ContainerSpec, origin: str) -> None:
+    """Make a user's own bridge network, on which no container reaches another."""
+    if not spec.network or client.networks.list(names=[f"^{spec.network}$"]):
+        return
+    options = {
+        "com.docker.network.bridge.name": spec.bridge,
+        "com.docker.network.bridge.enable_icc": "false",
+    }
+    client.networks.create(
+        spec.network,
+        driver="bridge",
+        check_duplicate=True,
+        options=options,
+        labels={LABEL_PORTAL: origin},
+    )
+
+
+def _device_requests(spec: ContainerSpec) -> list[DeviceRequest]:
+    """Exactly these GPUs, by UUID, in the way that this VM's engine takes."""
+    if not spec.gpus:
+        return []
+    if spec.gpu_access == "cdi":
+        return [
+            DeviceRequest(driver="cdi", device_ids=[f"nvidia.com/gpu={uuid}" for uuid in spec.gpus])
+        ]
+    return [DeviceRequest(device_ids=list(spec.gpus), capabilities=[["gpu"]])]
+
+
+def running(container_id: str, labels: dict[str, str]) -> ContainerStatus:
+    """State of a container that the engine's list says runs."""
+    return ContainerStatus(
+        id=container_id,
+        deployment_id=labels.get(LABEL_DEPLOYMENT, ""),
+        running=True,
+        exit_code=None,
+        out_of_memory=False,
+        spec_digest=labels.get(LABEL_SPEC, ""),
+    )
+
+
+def status(container: Container) -> ContainerStatus:
+    """State of an inspected container."""
+    state = container.attrs["State"]
+    return ContainerStatus(
+        id=str(container.id),
+        deployment_id=str(container.labels.get(LABEL_DEPLOYMENT, "")),
+        running=bool(state["Running"]),
+        exit_code=None if state["Running"] else state["ExitCode"],
+        out_of_memory=bool(state["OOMKilled"]),
+        spec_digest=str(container.labels.get(LABEL_SPEC, "")),
+    )

@@ -1,0 +1,28 @@
+"""An authority, a person of it, and a folder for revocation lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pki
+import pytest
+from cryptography import x509
+
+JANE = ("DOE.JANE.Q.1234567890", "1234567890@mil")
+
+
+@pytest.fixture(scope="module")
+def authority() -> pki.Authority:
+    return pki.Authority("Test")
+
+
+@pytest.fixture(scope="module")
+def jane(authority: pki.Authority) -> x509.Certificate:
+    return authority.person(*JANE).certificate
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "crls"
+    made.mkdir()
+    return made
