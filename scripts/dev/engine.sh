@@ -81,7 +81,7 @@ ensure_compose() {
 
 # A base image NAME:TAG[@DIGEST]: there already, pulled, or a stand-in made here, named NAME:TAG and labelled as one.
 # A stand-in by an older recipe than this one is made anew.
-recipe=3
+recipe=4
 ensure_base() {
     local name=$1 tag=${1%@*}
     if docker image inspect "$name" >/dev/null 2>&1 && ! old_standin "$name"; then return; fi
@@ -113,7 +113,9 @@ standin_debian() {
     work=$(mktemp -d)
     # With security updates, as the real one has: the archive beside the one that this machine uses.
     printf 'deb %s %s main\n' "$(archive)" "$suite" "$(archive)-security" "$suite-security" >"$work/sources.list"
+    # shellcheck disable=SC2016  # mmdebstrap gives $1 to the hook
     mmdebstrap --quiet --variant=minbase --include=ca-certificates --aptopt='Acquire::Languages "none"' \
+        --aptopt='APT::Install-Recommends "false"' --customize-hook='rm "$1/etc/apt/apt.conf.d/99mmdebstrap"' \
         "$suite" - "$work/sources.list" 2>"$work/log" |
         docker import -c 'LABEL org.container-portal.standin=true' \
             -c "LABEL org.container-portal.standin.recipe=$recipe" -c 'CMD ["bash"]' - "$1" >/dev/null ||

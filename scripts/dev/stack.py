@@ -22,7 +22,6 @@ HOST_CAS = Path("/usr/local/share/ca-certificates")
 BUILD_STEP = re.compile(r"Step \d+/\d+|#\d+ \[")  # the classic builder's words, BuildKit's
 TELL_EVERY_S = 10
 DEFAULT_BASE = re.compile(r"^ARG BASE_IMAGE=(\S+)", re.MULTILINE)
-DEFAULT_BASE = re.compile(r"^ARG BASE_IMAGE=(\S+)", re.MULTILINE)
 COMPOSE_CHATTER = re.compile(r"^( Container | Network | Volume |time=)")
 PORT_TAKEN = re.compile(r"listen tcp4? [\d.]+:(\d+): bind|Bind for [\d.]+:(\d+) failed")
 Say = Callable[[str], None]
@@ -292,8 +291,6 @@ def build(context: Path, tag: str, *arguments: str) -> None:
 
     The host's own CAs go along where the context has a place for them.
     """
-    if base := DEFAULT_BASE.search((context / "Dockerfile").read_text(encoding="utf-8")):
-        ensure_images(base[1])
     if base := DEFAULT_BASE.search((context / "Dockerfile").read_text(encoding="utf-8")):
         ensure_images(base[1])
     certs = context / "certs"

@@ -326,3 +326,26 @@ def test_what_a_later_layer_deleted_is_a_secret_still_but_no_longer_setuid(tmp_p
 )
 def test_what_looks_like_a_secret(text: str, rule: str | None) -> None:
     assert contents._rules_of("etc/x", text.encode()) == ([rule] if rule else [])
+
+
+@pytest.mark.parametrize(
+    ("path", "refused"),
+    [
+        ("etc/app/settings", True),
+        ("home/jovyan/usr.txt", True),
+        ("opt/venv/lib/python3.11/site-packages/pip/README", False),
+        ("usr/share/perl/5.36.0/HTTP/Tiny.pm", False),
+        ("usr/lib/python3.11/urllib/request.py", False),
+        ("usr/share/doc/curl/README", False),
+    ],
+)
+def test_an_example_in_the_documentation_of_a_package_is_no_secret(
+    path: str, refused: bool
+) -> None:
+    text = b"see http://john:password@example.com/"
+    assert bool(contents._rules_of(path, text)) is refused
+
+
+def test_a_key_is_a_secret_in_a_package_too() -> None:
+    text = b"key = " + b"AKIA" + b"ABCDEFGHIJKLMNOP"
+    assert contents._rules_of("usr/share/doc/aws/README", text) == ["aws-access-key"]
