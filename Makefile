@@ -1,6 +1,8 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
 SHELL := /bin/bash
 PY := .venv/bin/python
+# Of the tests; each has portals of its own (about 4 GB).
+PROCESSES ?= 2
 export PYTHONPATH := scripts/dev:deployment/quickstart:streamlit-service
 
 .PHONY: help demo demo-down demo-clean test check lint screenshots bench share error-codes lock venv engine browser
@@ -19,7 +21,7 @@ demo-clean: engine ## Stop the demo and delete its data
 	@scripts/dev/engine.sh down
 
 check: lint ## The quick part: linters, types, unit tests
-	@$(PY) -m pytest -n 2 tests/unit
+	@$(PY) -m pytest -n $(PROCESSES) tests/unit
 
 lint: venv ## Linters and types alone
 	@.venv/bin/ruff check .
@@ -30,7 +32,7 @@ lint: venv ## Linters and types alone
 	@for f in $$(git ls-files '*Dockerfile*' | grep -v dockerignore); do .venv/bin/hadolint -c .hadolint.yaml $$f || exit 1; done
 
 test: check engine browser ## Everything, on a bare machine too
-	@$(PY) -m pytest tests/component tests/system
+	@$(PY) -m pytest -n $(PROCESSES) --dist loadgroup tests/component tests/system
 
 screenshots: engine browser venv ## Take the pictures of the guides anew
 	@PORTAL_SCREENSHOTS=1 $(PY) -m pytest $$(grep -lE 'photograph\(' tests/system/test_*.py)

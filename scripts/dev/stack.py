@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copy2
@@ -252,6 +254,16 @@ class Stack:
         }
 
 
+@contextmanager
+def alone(what: str) -> Iterator[None]:
+    """One process at a time does this on this machine: for the next it is cached then."""
+    folder = ROOT / ".cache"
+    folder.mkdir(exist_ok=True)
+    with (folder / f"{what}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed, flock(2)
+        yield
+
+
 def ensure_base(image: str) -> None:
     """The image's pinned bases: there, pulled, or stand-ins."""
     ensure_images(*bases_of(image))
@@ -279,9 +291,9 @@ def docker(*arguments: str) -> str:
 
 def ensure_images(*bases: str) -> None:
     """Images to build on: there, pulled, or stand-ins."""
-    done = subprocess.run(
-        [str(ROOT / "scripts" / "dev" / "engine.sh"), "base", *bases], check=False
-    )
+    command = [str(ROOT / "scripts" / "dev" / "engine.sh"), "base", *bases]
+    with alone("bases"):
+        done = subprocess.run(command, check=False)
     if done.returncode:
         raise StackError(f"there is no base {' '.join(bases)}")
 
@@ -299,13 +311,16 @@ def build(context: Path, tag: str, *arguments: str) -> None:
             copy2(certificate, certs)
     environment = {**os.environ, "BUILDKIT_PROGRESS": "plain"}
     started, told, lines = time.monotonic(), time.monotonic(), []
-    with subprocess.Popen(
-        ["docker", "build", "-t", tag, *arguments, str(context)],
-        text=True,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as running:
+    with (
+        alone("build"),
+        subprocess.Popen(
+            ["docker", "build", "-t", tag, *arguments, str(context)],
+            text=True,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as running,
+    ):
         assert running.stdout is not None
         step = ""
         for line in running.stdout:

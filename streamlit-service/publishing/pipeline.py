@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import docker
 from portal import images
@@ -26,6 +28,7 @@ from publishing.workspace import Workspace
 REPORT_TYPE = "https://container-portal.org/attestation/report/v1"
 REPORT_HOLDS = timedelta(days=1)
 STEPS = 8
+TELL_EVERY_S = 5
 
 
 def workspace_for(
@@ -154,6 +157,7 @@ def push(workspace: Workspace) -> str:
         workspace.say("unchanged: in the registry")
         return f"{repository}@{there}"
     digest = ""
+    sent = _Sent(workspace.say)
     try:
         for line in workspace.engine.api.push(
             workspace.local.rpartition(":")[0],
@@ -168,6 +172,7 @@ def push(workspace: Workspace) -> str:
                     f"The registry refuses the push: {line['error']}",
                     "Check the registry's address, authority and credentials.",
                 )
+            sent.note(line)
             digest = (line.get("aux") or {}).get("Digest", digest)
     except docker.errors.APIError as error:
         raise EngineError(
@@ -175,6 +180,26 @@ def push(workspace: Workspace) -> str:
         ) from error
     workspace.say(f"pushed {repository}@{digest}")
     return f"{repository}@{digest}"
+
+
+class _Sent:
+    """Says every TELL_EVERY_S how much of a push is done (Docker API, POST /images/*/push)."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._told = say, time.monotonic()
+        self._layers: dict[str, tuple[int, int]] = {}
+
+    def note(self, line: dict[str, Any]) -> None:
+        detail = line.get("progressDetail") or {}
+        if "current" in detail and line.get("id"):
+            current = int(detail["current"])
+            self._layers[line["id"]] = current, int(detail.get("total", current))
+        if self._layers and time.monotonic() - self._told >= TELL_EVERY_S:
+            self._told = time.monotonic()
+            sizes = self._layers.values()
+            done = sum(min(current, total) for current, total in sizes)
+            whole = sum(total for _, total in sizes)
+            self._say(f"{done / 1e6:.0f} of {whole / 1e6:.0f} MB of layers")
 
 
 def sign(workspace: Workspace, reference: str) -> None:

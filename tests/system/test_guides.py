@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness.production_system import somebody
+from harness.people import somebody
 from stack import ROOT, Stack
 
 BLOCK = re.compile(r"<!-- runs -->\n```sh\n(.*?)```", re.DOTALL)

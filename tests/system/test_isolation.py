@@ -47,7 +47,7 @@ class World:
         box = (
             self.workstation
             if place == "a workstation"
-            else docker.from_env().containers.get("portal-test-proxy-1")
+            else docker.from_env().containers.get(f"{self.stack.project}-proxy-1")
         )
         said = box.exec_run(["bash", "-c", script])[1]
         assert isinstance(said, bytes)

@@ -10,8 +10,8 @@ from typing import Any
 import docker
 import httpx2
 import pytest
-from harness.people import Person, wait_until
-from harness.production_system import client, containers, somebody
+from harness.people import Person, client, somebody, wait_until
+from harness.production_system import containers
 from stack import Stack
 
 SERVICES = ("api", "ui", "worker", "proxy", "registry", "postgres", "backup")

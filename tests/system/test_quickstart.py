@@ -11,7 +11,7 @@ import docker
 import httpx2
 import pytest
 import stack as stacks
-from harness.production_system import somebody
+from harness.people import somebody
 from harness.real_system import clear
 from stack import HOST_CAS, ROOT, Stack
 

@@ -20,41 +20,42 @@ from portal.db.connection import Database
 from portal.scheduling import placement, queue
 from portal.scheduling.placement import Need, VmCapacity
 from portal.scheduling.queue import Waiting
-from rows import Row, row, timed
+from rows import Row, Sizes, row, timed
 from stack import ROOT
 from streamlit.testing.v1 import AppTest
 
-VMS, GPUS_PER_VM, QUEUE, PAGE_VMS = 1000, 8, 1000, 100
+GPUS_PER_VM = 8
 BENCH = CommandLine("bench")
 
 
-def benchmarks(rounds: int) -> dict[str, Callable[[], Row]]:
+def benchmarks(sizes: Sizes) -> dict[str, Callable[[], Row]]:
     """The rows, by name; the peer is the same work on a fleet or queue of a tenth."""
+    rounds, fleet_size, length = sizes.rounds, sizes.fleet, sizes.queue
     rng = random.Random(1)  # noqa: S311  (the same queue every time)
-    big, small = _capacities(VMS), _capacities(VMS // 10)
+    big, small = _capacities(fleet_size), _capacities(fleet_size // 10)
     hundred, taken = _capacities(100), _capacities(100, leased=GPUS_PER_VM)
     need = Need(memory_gb=4, cpus=2, gpus=2, min_driver="525.60.13")
-    alike = [_waiting(n, rng.choice([1, 4, 16]), rng.choice([1, 2, 4, 8])) for n in range(QUEUE)]
-    distinct = [_waiting(n, 1 + n / 10, rng.choice([1, 2, 4, 8])) for n in range(QUEUE)]
+    alike = [_waiting(n, rng.choice([1, 4, 16]), rng.choice([1, 2, 4, 8])) for n in range(length)]
+    distinct = [_waiting(n, 1 + n / 10, rng.choice([1, 2, 4, 8])) for n in range(length)]
 
     def placing() -> Row:
         ours = [timed(lambda: placement.place(need, list(big.values()))) for _ in range(rounds)]
         peer = [timed(lambda: placement.place(need, list(small.values()))) for _ in range(rounds)]
-        what = f"placement over {VMS} VMs x {GPUS_PER_VM} GPUs / {VMS // 10} VMs"
+        what = f"placement over {fleet_size} VMs x {GPUS_PER_VM} GPUs / {fleet_size // 10} VMs"
         return row(what, ours, peer, "< 20 ms", "ms")
 
     def queueing(what: str, queued: list[Waiting], fleet: dict[int, VmCapacity]) -> Row:
-        eligible, tenth = {"pool": list(fleet)}, queued[: QUEUE // 10]
+        eligible, tenth = {"pool": list(fleet)}, queued[: length // 10]
         ours = [timed(lambda: queue.evaluate(queued, eligible, fleet)) for _ in range(rounds)]
         peer = [timed(lambda: queue.evaluate(tenth, eligible, fleet)) for _ in range(rounds)]
-        return row(f"{what} / {QUEUE // 10} waiting", ours, peer, "< 100 ms", "ms")
+        return row(f"{what} / {length // 10} waiting", ours, peer, "< 100 ms", "ms")
 
     return {
         "placement": placing,
-        "queue, empty": lambda: queueing(f"a queue of {QUEUE}, 100 VMs empty", alike, hundred),
-        "queue, full": lambda: queueing(f"a queue of {QUEUE}, 100 VMs full", alike, taken),
+        "queue, empty": lambda: queueing(f"a queue of {length}, 100 VMs empty", alike, hundred),
+        "queue, full": lambda: queueing(f"a queue of {length}, 100 VMs full", alike, taken),
         "queue, distinct": lambda: queueing("the same, each asks for another", distinct, taken),
-        "GPUs page": lambda: _gpus_page(rounds),
+        "GPUs page": lambda: _gpus_page(sizes),
     }
 
 
@@ -93,8 +94,8 @@ def _capacities(count: int, leased: int | None = None) -> dict[int, VmCapacity]:
     return capacities
 
 
-def _gpus_page(rounds: int) -> Row:
-    """The GPUs page, on the server, for an administrator of 100 VMs."""
+def _gpus_page(sizes: Sizes) -> Row:
+    """The GPUs page, on the server, for an administrator of many VMs."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(database_url=f"sqlite:///{folder}/bench.db", admins="1")
         database = Database(settings.database_url)
@@ -103,7 +104,7 @@ def _gpus_page(rounds: int) -> Row:
         ray = users.user_of(
             portal, Identity("edipi:1", "R.1", "Ray", "1", None, "", datetime.now(UTC))
         )
-        for n in range(PAGE_VMS):
+        for n in range(sizes.page_vms):
             vm = vms.add(portal, BENCH, f"vm-{n:03}", f"ssh://p@vm-{n}", f"10.0.0.{n + 1}")
             gpus = tuple(
                 SeenGpu(f"GPU-{n}-{i}", i, "A100", None, 80, 11, 37, 50) for i in range(GPUS_PER_VM)
@@ -118,6 +119,6 @@ def _gpus_page(rounds: int) -> Row:
                 str(ROOT / "streamlit-service" / "app.py"), default_timeout=20
             ).run()
             page.switch_page(str(Path("app_pages") / "gpus.py"))
-            full, bare = times(page, rounds), times(empty, rounds)
+            full, bare = times(page, sizes.rounds), times(empty, sizes.rounds)
         database.close()
-    return row(f"GPUs of {PAGE_VMS} VMs / an empty page", full, bare, "< 300 ms", "ms")
+    return row(f"GPUs of {sizes.page_vms} VMs / an empty page", full, bare, "< 300 ms", "ms")

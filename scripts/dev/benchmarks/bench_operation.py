@@ -14,32 +14,25 @@ from certificates.revocation import STRICT, RevocationLists
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from harness.machines import Machines
-from rows import Row, row, timed
+from rows import Row, Sizes, row, timed
 from stack import ROOT, Stack, docker
 
-VMS = 20
-REVOKED = 100_000
-ASKED = 10_000
-IDLE_S = 60
 
-
-def benchmarks(stack: Stack, rounds: int) -> dict[str, Callable[[], Row]]:
+def benchmarks(stack: Stack, sizes: Sizes) -> dict[str, Callable[[], Row]]:
     """The rows, by name."""
     return {
-        "idle": lambda: _idle(stack),
-        "health check": lambda: _health(stack, rounds),
-        "setup again": lambda: _setup(stack, rounds),
-        "revocation": _revocation,
+        "health check": lambda: _health(stack, sizes),
+        "setup again": lambda: _setup(stack, sizes.rounds),
+        "revocation": lambda: _revocation(sizes),
     }
 
 
-def _idle(stack: Stack) -> Row:
-    """What all services use while nobody asks for anything, in percent of one core."""
+def cpu_percent(stack: Stack, seconds: int) -> float:
+    """What a portal's services use for so long, in percent of one core."""
     names = docker("ps", "--filter", f"label=com.docker.compose.project={stack.project}", "-q")
     before = _cpu_seconds(names.split())
-    time.sleep(IDLE_S)
-    used = _cpu_seconds(names.split()) - before
-    return Row("all services at rest, % of a core / aim", used / IDLE_S * 100, 2, "<= 2", "%")
+    time.sleep(seconds)
+    return (_cpu_seconds(names.split()) - before) / seconds * 100
 
 
 def _cpu_seconds(containers: list[str]) -> float:
@@ -61,20 +54,24 @@ def _cpu_seconds(containers: list[str]) -> float:
     return total
 
 
-def _health(stack: Stack, rounds: int) -> Row:
+def _health(stack: Stack, sizes: Sizes) -> Row:
     """health-check.sh with VMs none of which answers, against `docker compose ps`."""
-    names = [f"bench-vm-{number:02}" for number in range(VMS)]
+    names = [f"bench-vm-{number:02}" for number in range(sizes.checked_vms)]
     for number, name in enumerate(names):
         where = ("--engine", f"ssh://portal@{name}.invalid", "--address", f"10.254.0.{number + 1}")
         stack.admin("vm", "add", name, *where)
     try:
         command = [str(ROOT / "scripts" / "health-check.sh"), "--json"]
-        ours = [timed(lambda: _run(stack, command)) for _ in range(rounds)]
-        plain = [timed(lambda: _run(stack, ["docker", "compose", "ps"])) for _ in range(rounds)]
+        ours = [timed(lambda: _run(stack, command)) for _ in range(sizes.rounds)]
+        plain = [
+            timed(lambda: _run(stack, ["docker", "compose", "ps"])) for _ in range(sizes.rounds)
+        ]
     finally:
         for name in names:
             stack.admin("vm", "remove", name)
-    return row(f"health-check.sh of {VMS} VMs / docker compose ps", ours, plain, "< 5 s")
+    return row(
+        f"health-check.sh of {sizes.checked_vms} VMs / docker compose ps", ours, plain, "< 5 s"
+    )
 
 
 def _setup(stack: Stack, rounds: int) -> Row:
@@ -94,29 +91,29 @@ def _setup(stack: Stack, rounds: int) -> Row:
     return row("setup-vm.sh, nothing to do / ssh HOST true", ours, plain, "< 10 s")
 
 
-def _revocation() -> Row:
-    """One lookup in a list of 100,000 revoked certificates, against a call that just returns."""
+def _revocation(sizes: Sizes) -> Row:
+    """One lookup in a long list of revoked certificates, against a call that just returns."""
     authority = pki.Authority("Bench")
     jane = authority.person("DOE.JANE.Q.1234567890", None).certificate
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "people.crl").write_bytes(_long_list(authority))
+        (Path(folder) / "people.crl").write_bytes(_long_list(authority, sizes.revoked))
         lists = RevocationLists(
             Path(folder), [authority.root.certificate, authority.issuing.certificate], STRICT
         )
         lists.held()
-        ours = [timed(lambda: lists.check(jane)) for _ in range(ASKED)]
-    plain = [timed(lambda: None) for _ in range(ASKED)]
-    return row(f"is a card on a list of {REVOKED:,} / a call", ours, plain, "< 100 us", "us")
+        ours = [timed(lambda: lists.check(jane)) for _ in range(sizes.calls * 10)]
+    plain = [timed(lambda: None) for _ in range(sizes.calls * 10)]
+    return row(f"is a card on a list of {sizes.revoked:,} / a call", ours, plain, "< 100 us", "us")
 
 
-def _long_list(authority: pki.Authority) -> bytes:
+def _long_list(authority: pki.Authority, count: int) -> bytes:
     now = datetime.now(UTC)
     entries = [
         x509.RevokedCertificateBuilder()
         .serial_number(x509.random_serial_number())
         .revocation_date(now)
         .build()
-        for _ in range(REVOKED)
+        for _ in range(count)
     ]
     builder = x509.CertificateRevocationListBuilder(
         authority.issuing.certificate.subject,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import httpx2
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
-from stack import ROOT
+from stack import ROOT, Stack
 
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 ARTIFACTS = ROOT / "artifacts"
@@ -72,6 +74,28 @@ class Person:
         for deployment in self.http.get("/api/v1/deployments").json():
             self.http.delete(f"/api/v1/deployments/{deployment['id']}")
             self.settled(deployment["id"])
+
+
+def client(system: Stack, name: str) -> httpx2.Client:
+    """A person's program at a portal."""
+    context = ssl.create_default_context(cafile=str(system.certs / "ca.crt"))
+    context.load_cert_chain(system.certs / f"{name}.crt", system.certs / f"{name}.key")
+    return httpx2.Client(
+        base_url=system.url,
+        verify=context,
+        timeout=30,
+        trust_env=False,
+        limits=httpx2.Limits(max_connections=200),
+    )
+
+
+@contextmanager
+def somebody(system: Stack, name: str) -> Iterator[Person]:
+    """A person with their card at a portal; afterwards without containers."""
+    with client(system, name) as http:
+        one = Person(name, http)
+        yield one
+        one.remove_all()
 
 
 def wait_until(so: Callable[[], object], what: str, limit_s: float = 40) -> None:

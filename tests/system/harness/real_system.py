@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import docker
-import httpx2
 import pytest
 import stack as stacks
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -20,12 +18,15 @@ from stack import ROOT, Stack
 
 from harness import fleet as fleets
 from harness.fleet import Fleet, TestVm
-from harness.people import Person, photograph
+from harness.people import Person, client, photograph, somebody
 
 NEWER_DRIVER = "540.10"  # than one of the GPU VMs has, older than the other's
-# A second loopback address, so that the tests run beside a demo. On macOS set it to 127.0.0.1 and
-# stop the demo.
-BIND = os.environ.get("PORTAL_TEST_BIND", "127.0.0.2")
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Each process of pytest-xdist has a portal of its own."""
+PROJECT = f"portal-test-{WORKER}"
+# Loopback addresses of their own, so that the tests run beside a demo. On macOS set it to
+# 127.0.0.1, stop the demo, and run the tests in one process.
+BIND = os.environ.get("PORTAL_TEST_BIND", f"127.0.0.{10 + WORKER}")
 PORTS = (
     8443,
     *range(10000, 10003),
@@ -44,12 +45,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home = ROOT / ".cache" / "test-stack" if kept else tmp_path_factory.mktemp("portal")
     system = Stack(
         home=home,
-        project="portal-test",
+        project=PROJECT,
         host=BIND,
         bind=BIND,
-        registry_port=5543,
+        registry_port=5543 + WORKER,
         registry_host="registry:5000",
-        subnet="172.30.98",
+        subnet=f"172.30.{80 + WORKER}",
         environment="test",
         settings={
             "PORTAL_IMAGES": str(_images(home)),
@@ -65,8 +66,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     fleets.build_image()
     try:
         system.up()
-        system.publish("ml-cpu", say=say)
-        system.publish("gpu-jupyter", say=say)
+        with stacks.alone("publish"):
+            system.publish("ml-cpu", say=say)
+            system.publish("gpu-jupyter", say=say)
+        for name in ("jane", "john", "admin"):  # ports go to whoever comes first
+            with somebody(system, name) as one:
+                one.http.get("/api/v1/me").raise_for_status()
         yield system
     finally:
         if not kept:
@@ -127,18 +132,7 @@ def person(stack: Stack) -> Iterator[Callable[[str], Person]]:
 
     def get(name: str) -> Person:
         if name not in made:
-            context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
-            context.load_cert_chain(stack.certs / f"{name}.crt", stack.certs / f"{name}.key")
-            made[name] = Person(
-                name,
-                httpx2.Client(
-                    base_url=stack.url,
-                    verify=context,
-                    timeout=30,
-                    trust_env=False,
-                    limits=httpx2.Limits(max_connections=200),
-                ),
-            )
+            made[name] = Person(name, client(stack, name))
         return made[name]
 
     yield get
@@ -232,7 +226,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     if report.failed:
         item.failed = True  # type: ignore[attr-defined]
         done = subprocess.run(
-            ["docker", "ps", "-aq", "--filter", "label=com.docker.compose.project=portal-test"],
+            ["docker", "ps", "-aq", "--filter", f"label=com.docker.compose.project={PROJECT}"],
             capture_output=True,
             text=True,
             check=False,

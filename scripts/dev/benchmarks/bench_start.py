@@ -1,0 +1,135 @@
+"""Bench of starts: until a notebook answers, the next in the queue, and the portal at rest."""
+
+from __future__ import annotations
+
+import time
+
+import bench_operation
+import docker
+import httpx2
+from docker.models.containers import Container
+from engine.container import create_arguments
+from ordering import JOHN, answers, order, until, until_state
+from portal.core.engine import ContainerSpec
+from portal.deployments.container_spec import HOME, TMPFS
+from rows import Row, Sizes, row
+from stack import Stack
+
+BASELINE_PORT = 10990
+
+
+def deploy(stack: Stack, john: httpx2.Client, rounds: int) -> Row:
+    """POST → Jupyter through the gateway, against the same container by `docker run`."""
+    images = john.get("/api/v1/images").raise_for_status().json()
+    digest = next(image["digest"] for image in images if image["name"] == "ml-cpu")
+    reference = f"127.0.0.1:{stack.registry_port}/ml-cpu@{digest}"  # as this engine names it
+    ours, plain = [], []
+    _portal_run(john, "bench-warm")  # brings the image
+    for number in range(rounds):
+        plain.append(_plain_run(stack, reference))
+        ours.append(_portal_run(john, f"bench-{number}"))
+    return row("POST to Jupyter answering / docker run to port answering", ours, plain, "<= 1.15")
+
+
+def _portal_run(john: httpx2.Client, name: str) -> float:
+    started = time.perf_counter()
+    wanted = {"image": "ml-cpu", "name": name, "memory_gb": 2, "cpus": 1}
+    made = john.post("/api/v1/deployments", json=wanted).raise_for_status().json()
+    until(lambda: john.get(f"{made['urls']['jupyter']}api").status_code == httpx2.codes.OK)
+    took = time.perf_counter() - started
+    path = f"/api/v1/deployments/{made['id']}"
+    until_state(john, path, "running")
+    john.delete(path).raise_for_status()
+    until_state(john, path, "removed")
+    return took
+
+
+def _plain_run(stack: Stack, reference: str) -> float:
+    """The same container, with the same limits and hardening, by the same library."""
+    spec = ContainerSpec(
+        name="portal-bench-plain",
+        image=reference,
+        labels={},
+        environment={"PORTAL_TOKEN": "bench"},
+        publish={8888: (stack.gateway, BASELINE_PORT), 6006: (stack.gateway, BASELINE_PORT + 1)},
+        volumes={"portal-bench-home": HOME},
+        tmpfs={"/tmp": TMPFS},
+        memory_bytes=2 * 2**30,
+        shm_bytes=2**29,
+        cpus=1,
+        pids=2048,
+        hostname="bench",
+    )
+    engine = docker.from_env()
+    started = time.perf_counter()
+    container: Container = engine.containers.run(**create_arguments(spec))
+    try:
+        with httpx2.Client(timeout=1, trust_env=False) as http:
+            until(lambda: answers(http, f"http://{stack.gateway}:{BASELINE_PORT}/api"))
+        return time.perf_counter() - started
+    finally:
+        container.remove(force=True)
+        engine.volumes.get("portal-bench-home").remove()
+
+
+def handover(stack: Stack, john: httpx2.Client, rounds: int) -> Row:
+    """From one container's end to the next in the queue answering, against a start without a wait.
+
+    Both ask for more than half of this machine's memory, so that the second waits for the first.
+    """
+    vm = john.get("/api/v1/vms").raise_for_status().json()[0]
+    each = round(vm["memory_gb"] * 0.6)
+    stack.admin(
+        *("quota", "set", "--user", JOHN, "--memory-gb", str(each * 3)),
+        *("--cpus", "16", "--deployments", "10"),
+    )
+    waits, starts = [], []
+    try:
+        for number in range(rounds):
+            first = order(john, f"bench-first-{number}", each)
+            started = time.perf_counter()
+            until_state(john, first, "running")
+            starts.append(time.perf_counter() - started)
+            second = order(john, f"bench-second-{number}", each)
+            assert john.get(second).json()["state"] == "waiting"
+            john.delete(first).raise_for_status()
+            until_state(john, first, "removed")
+            started = time.perf_counter()
+            until_state(john, second, "running")
+            waits.append(time.perf_counter() - started)
+            john.delete(second).raise_for_status()
+            until_state(john, second, "removed")
+    finally:
+        stack.admin("quota", "clear", "--user", JOHN)
+    return row(
+        "freed to the next in the queue running / a start without a wait",
+        waits,
+        starts,
+        "<= start + 2 s",
+    )
+
+
+def idle(stack: Stack, john: httpx2.Client, sizes: Sizes) -> Row:
+    """What the portal's services use while containers run and nobody asks for anything.
+
+    In percent of one core, health checks included; what is in the containers does not count.
+    """
+    stack.admin(
+        *("quota", "set", "--user", JOHN, "--deployments", "20"),
+        *("--memory-gb", "20", "--cpus", "20"),
+    )
+    made: list[str] = []
+    try:
+        names = (f"bench-idle-{number}" for number in range(sizes.idle_containers))
+        made.extend(order(john, name, 0.5, 0.25) for name in names)
+        for path in made:
+            until_state(john, path, "running")
+        used = bench_operation.cpu_percent(stack, sizes.idle_s)
+    finally:
+        for path in made:
+            john.delete(path).raise_for_status()
+        for path in made:
+            until_state(john, path, "removed")
+        stack.admin("quota", "clear", "--user", JOHN)
+    what = f"services at rest, {sizes.idle_containers} containers, % of a core / aim"
+    return Row(what, used, 2, "<= 2", "%")
