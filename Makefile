@@ -32,7 +32,7 @@ lint: venv ## Linters and types alone
 	@for f in $$(git ls-files '*Dockerfile*' | grep -v dockerignore); do .venv/bin/hadolint -c .hadolint.yaml $$f || exit 1; done
 
 test: check engine browser ## Everything, on a bare machine too
-	@$(PY) -m pytest -n $(PROCESSES) --dist loadgroup tests/component tests/system
+	@$(PY) -m pytest -n $(PROCESSES) --dist loadfile tests/component tests/system
 
 screenshots: engine browser venv ## Take the pictures of the guides anew
 	@PORTAL_SCREENSHOTS=1 $(PY) -m pytest $$(grep -lE 'photograph\(' tests/system/test_*.py)
