@@ -41,7 +41,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     fleet = Fleet(system)
     try:
         system.up()
-        with stacks.alone("publish"):
+        with stacks.alone("publish-ml-cpu"):
             system.publish("ml-cpu", say=say)
         vm = fleet.add(VM)
         system.admin("vm", "add", VM, "--engine", vm.engine_url, "--address", vm.address)

@@ -66,9 +66,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     fleets.build_image()
     try:
         system.up()
-        with stacks.alone("publish"):
-            system.publish("ml-cpu", say=say)
-            system.publish("gpu-jupyter", say=say)
+        for image in ("ml-cpu", "gpu-jupyter"):
+            with stacks.alone(f"publish-{image}"):
+                system.publish(image, say=say)
         for name in ("jane", "john", "admin"):  # ports go to whoever comes first
             with somebody(system, name) as one:
                 one.http.get("/api/v1/me").raise_for_status()
