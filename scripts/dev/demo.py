@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 from threading import Thread
 
-import stack as stacks
+import builds
+from builds import ROOT, StackError, docker
 from person import Person
 from publishing.context import context_of
-from stack import ROOT, Stack, StackError, docker
+from stack import Stack
 
 NAME = "demo-notebook"
 PEOPLE = ("1234567890", "2345678901", "3456789012", "4567890123")
@@ -48,7 +49,7 @@ def up() -> None:
     if first:
         say(f"The first time this takes about {FIRST_MINUTES} minutes, then some seconds.")
     layers = Background(build_ahead, "ml-cpu")
-    stacks.build_services(say)
+    builds.build_services(say)
     if stack.make_secrets():
         say("Made a demo CA and certificates for Jane, John, Mei and an administrator.")
     say("Starting proxy, api, ui, worker and registry ...")
@@ -85,7 +86,7 @@ class Background:
         self._thread.join(1)
         while self._thread.is_alive():
             still()
-            self._thread.join(stacks.TELL_EVERY_S)
+            self._thread.join(builds.TELL_EVERY_S)
         if self._failure:
             raise self._failure
 
@@ -95,13 +96,13 @@ def build_ahead(image: str) -> None:
 
     With the builder that publishing uses, from the same context.
     """
-    bases = stacks.bases_of(image)
-    stacks.ensure_images(bases[0])
-    base = stacks.local_base(bases[0])
+    bases = builds.bases_of(image)
+    builds.ensure_images(bases[0])
+    base = builds.local_base(bases[0])
     tag = f"container-portal-ahead/{image}"
     done = subprocess.run(
         ["docker", "build", "--quiet", "--tag", tag, "--build-arg", f"BASE_IMAGE={base}", "-"],
-        input=context_of(ROOT / "images" / image, stacks.HOST_CAS).getvalue(),
+        input=context_of(ROOT / "images" / image, builds.HOST_CAS).getvalue(),
         env={**os.environ, "DOCKER_BUILDKIT": "0"},
         capture_output=True,
         check=False,

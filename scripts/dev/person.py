@@ -10,7 +10,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
-from stack import StackError
+from builds import StackError
 
 TIMEOUT_S = 30
 FOLLOW_S = 240

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from shutil import copy2
 from typing import TYPE_CHECKING
+
+from builds import HOST_CAS, ROOT, Say, StackError, docker, ensure_base
 
 if TYPE_CHECKING:
     import pki
     from cryptography.x509 import Certificate
     from demo_secrets import DemoSecrets
 
-ROOT = Path(__file__).resolve().parents[2]
-HOST_CAS = Path("/usr/local/share/ca-certificates")
-BUILD_STEP = re.compile(r"Step \d+/\d+|#\d+ \[")  # the classic builder's words, BuildKit's
-TELL_EVERY_S = 10
-DEFAULT_BASE = re.compile(r"^ARG BASE_IMAGE=(\S+)", re.MULTILINE)
 COMPOSE_CHATTER = re.compile(r"^( Container | Network | Volume |time=)")
 PORT_TAKEN = re.compile(r"listen tcp4? [\d.]+:(\d+): bind|Bind for [\d.]+:(\d+) failed")
-Say = Callable[[str], None]
-
-
-class StackError(Exception):
-    """A step of building or starting the system failed; the message holds what it printed."""
 
 
 @dataclass
@@ -252,94 +239,3 @@ class Stack:
             "username": "portal",
             "password": (self.home / "secrets" / "registry_password").read_text(),
         }
-
-
-@contextmanager
-def alone(what: str) -> Iterator[None]:
-    """One process at a time does this on this machine: for the next it is cached then."""
-    folder = ROOT / ".cache"
-    folder.mkdir(exist_ok=True)
-    with (folder / f"{what}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed, flock(2)
-        yield
-
-
-def ensure_base(image: str) -> None:
-    """The image's pinned bases: there, pulled, or stand-ins."""
-    ensure_images(*bases_of(image))
-
-
-def bases_of(image: str) -> list[str]:
-    """The bases that an image.yaml names, the usual build's first."""
-    text = (ROOT / "images" / image / "image.yaml").read_text(encoding="utf-8")
-    return re.findall(r"^[ -]+base: (\S+)", text, re.MULTILINE)
-
-
-def local_base(base: str) -> str:
-    """A base that is there, by its digest, or its stand-in by name:tag."""
-    found = subprocess.run(["docker", "image", "inspect", base], capture_output=True, check=False)
-    return base.partition("@")[0] if found.returncode else base
-
-
-def docker(*arguments: str) -> str:
-    """Run docker; what it prints. Raises StackError."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise StackError(f"docker {' '.join(arguments)} failed: {done.stderr}")
-    return done.stdout.strip()
-
-
-def ensure_images(*bases: str) -> None:
-    """Images to build on: there, pulled, or stand-ins."""
-    command = [str(ROOT / "scripts" / "dev" / "engine.sh"), "base", *bases]
-    with alone("bases"):
-        done = subprocess.run(command, check=False)
-    if done.returncode:
-        raise StackError(f"there is no base {' '.join(bases)}")
-
-
-def build(context: Path, tag: str, *arguments: str) -> None:
-    """Docker build; every 10 s says at which step it is, and everything when it fails.
-
-    The host's own CAs go along where the context has a place for them.
-    """
-    if base := DEFAULT_BASE.search((context / "Dockerfile").read_text(encoding="utf-8")):
-        ensure_images(base[1])
-    certs = context / "certs"
-    if certs.is_dir() and HOST_CAS.is_dir():
-        for certificate in HOST_CAS.glob("*.crt"):
-            copy2(certificate, certs)
-    environment = {**os.environ, "BUILDKIT_PROGRESS": "plain"}
-    started, told, lines = time.monotonic(), time.monotonic(), []
-    with (
-        alone("build"),
-        subprocess.Popen(
-            ["docker", "build", "-t", tag, *arguments, str(context)],
-            text=True,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        ) as running,
-    ):
-        assert running.stdout is not None
-        step = ""
-        for line in running.stdout:
-            lines.append(line)
-            step = line.strip() if BUILD_STEP.match(line) else step
-            if time.monotonic() - told >= TELL_EVERY_S:
-                told = time.monotonic()
-                print(f"        {told - started:3.0f} s  {step[:90]}", flush=True)
-    if running.returncode:
-        raise StackError(f"building {tag} failed:\n{''.join(lines)[-4000:]}")
-
-
-def build_services(say: Say) -> None:
-    """The service image, the gateway, the registry and the publisher."""
-    for name, folder, *options in (
-        ("container-portal", "streamlit-service", "--target", "service"),
-        ("container-portal-proxy", "deployment/nginx"),
-        ("container-portal-registry", "deployment/registry"),
-        ("container-portal-publisher", "streamlit-service", "--target", "publisher"),
-    ):
-        say(f"Building {name} ...")
-        build(ROOT / folder, f"{name}:dev", *options)

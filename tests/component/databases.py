@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import builds
 import docker
-import stack as stacks
+from builds import ROOT
 from docker.models.containers import Container
 from portal.db.connection import Database
 from sqlalchemy.exc import OperationalError
-from stack import ROOT
 
 IMAGE = "container-portal-postgres:dev"
 PASSWORD = "only-for-tests"
@@ -46,7 +46,7 @@ def database_on(network: str, folder: Path) -> Container:
 
 
 def _run(folder: Path, **options: Any) -> Container:
-    stacks.build(ROOT / "deployment" / "postgres", IMAGE)
+    builds.build(ROOT / "deployment" / "postgres", IMAGE)
     secret = folder / "postgres_password"
     secret.write_text(PASSWORD)
     secret.chmod(0o444)

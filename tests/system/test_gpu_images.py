@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import subprocess
 
+import builds
 import docker
 import pytest
-import stack as stacks
 import yaml
+from builds import ROOT
 from harness.fleet import TestVm
 from harness.people import Person, wait_until
-from stack import ROOT, Stack
+from stack import Stack
 
 WITH_FRAMEWORK = {"gpu-pytorch": "torch", "gpu-tensorflow": "tensorflow"}
 
@@ -45,7 +46,7 @@ def test_a_framework_image_goes_through_the_whole_pipeline(
 @pytest.mark.parametrize("name", ["gpu-jupyter", "ml-cpu"])
 def test_the_seeds_own_command_builds_from_the_images_folder(stack: Stack, name: str) -> None:
     """`docker build -t ghcr.io/your-org/NAME:latest .` in images/NAME, on the base at hand."""
-    stacks.ensure_base(name)
+    builds.ensure_base(name)
     folder = ROOT / "images" / name
     pinned = yaml.safe_load((folder / "image.yaml").read_text())["builds"][0]["base"]
     engine = docker.from_env()
@@ -54,7 +55,7 @@ def test_the_seeds_own_command_builds_from_the_images_folder(stack: Stack, name:
         if _present(engine, pinned)
         else ["--build-arg", f"BASE_IMAGE={pinned.partition('@')[0]}"]
     )
-    for certificate in stacks.HOST_CAS.glob("*.crt"):
+    for certificate in builds.HOST_CAS.glob("*.crt"):
         (folder / "certs" / certificate.name).write_bytes(certificate.read_bytes())
     tag = f"ghcr.io/your-org/{name}:latest"
     done = subprocess.run(

@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from builds import ROOT
 from harness.people import somebody
-from stack import ROOT, Stack
+from stack import Stack
 
 BLOCK = re.compile(r"<!-- runs -->\n```sh\n(.*?)```", re.DOTALL)
 GUIDES = [ROOT / "docs" / name for name in ("ADMIN_GUIDE.md", "TROUBLESHOOTING.md")]

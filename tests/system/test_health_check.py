@@ -14,9 +14,10 @@ from typing import Any
 
 import docker
 import pytest
+from builds import ROOT
 from harness.people import wait_until
 from harness.production_system import VM, containers
-from stack import ROOT, Stack
+from stack import Stack
 
 CHECK = ROOT / "scripts" / "health-check.sh"
 SECTIONS = set(

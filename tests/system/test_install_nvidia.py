@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import builds
 import docker
 import pytest
-import stack as stacks
+from builds import ROOT
 from harness import HARNESS
 from harness.machines import Machine, Machines
-from stack import ROOT, Stack
+from stack import Stack
 
 HERE = HARNESS / "toolkit"
 REPOSITORY = "container-portal-test-toolkit:dev"
@@ -48,7 +49,7 @@ def machine(bare: Machine) -> Machine:
         " /etc/standin-gpus.list"
     )
     set_driver(bare, DRIVER)
-    stacks.build(HERE, REPOSITORY)
+    builds.build(HERE, REPOSITORY)
     box = docker.from_env().containers.create(REPOSITORY)
     try:
         bare.container.put_archive("/opt", b"".join(box.get_archive("/repository")[0]))

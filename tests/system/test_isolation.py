@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
+import builds
 import docker
 import pytest
-import stack as stacks
+from builds import ROOT
 from databases import database_on
 from docker.models.containers import Container
 from harness import HARNESS
 from harness.machines import Machine, Machines
 from harness.people import Person, photograph, wait_until
 from playwright.sync_api import Page, expect
-from stack import ROOT, Stack
+from stack import Stack
 
 KNOCK = "timeout 3 bash -c '</dev/tcp/{host}/{port}' 2>/dev/null && echo open || echo closed"
 NOT_OURS = "your network's"
@@ -125,7 +126,7 @@ def world(
     stack: Stack, person: Callable[[str], Person], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
     machines = Machines(stack)
-    stacks.build(HARNESS / "workstation", WORKSTATION)
+    builds.build(HARNESS / "workstation", WORKSTATION)
     network = f"{stack.project}_portal"
     # To set a route.
     model = docker.from_env().containers.run(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 
+import builds
 import pytest
-import stack as stacks
+from builds import ROOT
 from harness import HARNESS
-from stack import ROOT
 
 IMAGE = "container-portal-test-promtool:dev"
 FOLDER = ROOT / "deployment" / "monitoring"
@@ -15,8 +15,8 @@ FOLDER = ROOT / "deployment" / "monitoring"
 
 @pytest.fixture(scope="module")
 def promtool() -> str:
-    stacks.ensure_images("debian:bookworm-slim")
-    stacks.build(HARNESS / "promtool", IMAGE)
+    builds.ensure_images("debian:bookworm-slim")
+    builds.build(HARNESS / "promtool", IMAGE)
     return IMAGE
 
 

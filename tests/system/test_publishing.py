@@ -8,10 +8,11 @@ from pathlib import Path
 
 import docker
 import pytest
+from builds import ROOT, StackError
 from harness.curator import BASE, Curator, base_is_there, copy_of_images
 from harness.fleet import TestVm
 from harness.people import Person
-from stack import ROOT, Stack, StackError
+from stack import Stack
 
 
 @pytest.fixture(scope="module")

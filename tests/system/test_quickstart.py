@@ -7,13 +7,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import builds
 import docker
 import httpx2
 import pytest
-import stack as stacks
+from builds import HOST_CAS, ROOT
 from harness.people import somebody
 from harness.real_system import clear
-from stack import HOST_CAS, ROOT, Stack
+from stack import Stack
 
 FOLDER = ROOT / "streamlit-service"
 HOST = "127.0.0.4"
@@ -32,8 +33,8 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         subnet="172.30.95",
     )
     clear(system)
-    stacks.build_services(print)
-    stacks.ensure_base("ml-cpu")
+    builds.build_services(print)
+    builds.ensure_base("ml-cpu")
     system.certs.mkdir()
     yield system
     run(system, "docker", "compose", "down", "--volumes")

@@ -14,11 +14,12 @@ import httpx2
 import pki
 import pytest
 import yaml
+from builds import ROOT, StackError
 from harness.curator import copy_of_images
 from harness.fleet import TestVm
 from harness.people import Person, photograph, wait_until
 from playwright.sync_api import Page, expect
-from stack import ROOT, Stack, StackError
+from stack import Stack
 
 OCI = (
     "application/vnd.oci.image.manifest.v1+json,"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import builds
 import docker
 import pytest
-import stack as stacks
 from app_pages.parts import wording
 from docker.models.containers import Container
 from harness import HARNESS
@@ -32,7 +32,7 @@ chmod 700 /root/pin
 @pytest.fixture(scope="module")
 def workstation(stack: Stack) -> Iterator[Container]:
     """On the portal's network, with keys as files, Jane's also on a (software) card."""
-    stacks.build(HARNESS / "workstation", WORKSTATION)
+    builds.build(HARNESS / "workstation", WORKSTATION)
     network = f"{stack.project}_portal"
     box = docker.from_env().containers.run(WORKSTATION, detach=True, network=network, init=True)
     for name in ("jane", "john"):

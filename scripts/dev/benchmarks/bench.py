@@ -19,9 +19,10 @@ import bench_page
 import bench_start
 import httpx2
 import structlog
+from builds import ROOT
 from demo import demo_stack
 from rows import Row, Sizes, row, run
-from stack import ROOT, Stack
+from stack import Stack
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 from app_pages.parts import session
 from bench_page import remember, times
+from builds import ROOT
 from portal import users, vms
 from portal.context import Portal
 from portal.core.engine import GpuReport, SeenGpu
@@ -21,7 +22,6 @@ from portal.scheduling import placement, queue
 from portal.scheduling.placement import Need, VmCapacity
 from portal.scheduling.queue import Waiting
 from rows import Row, Sizes, row, timed
-from stack import ROOT
 from streamlit.testing.v1 import AppTest
 
 GPUS_PER_VM = 8

@@ -10,12 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pki
+from builds import ROOT, docker
 from certificates.revocation import STRICT, RevocationLists
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from harness.machines import Machines
 from rows import Row, Sizes, row, timed
-from stack import ROOT, Stack, docker
+from stack import Stack
 
 
 def benchmarks(stack: Stack, sizes: Sizes) -> dict[str, Callable[[], Row]]:

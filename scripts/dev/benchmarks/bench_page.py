@@ -10,6 +10,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from app_pages.parts import session
+from builds import ROOT
 from portal import db, deployments, images, users, vms
 from portal.context import Portal
 from portal.core import catalog
@@ -18,7 +19,6 @@ from portal.core.settings import Settings
 from portal.db.connection import Database
 from portal.images import Candidate
 from portal.images.report import Report
-from stack import ROOT
 from streamlit.testing.v1 import AppTest
 
 CONTAINERS = 5

@@ -6,10 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import builds
 import pytest
-import stack as stacks
 import yaml
-from stack import ROOT, Stack, StackError
+from builds import ROOT, StackError
+from stack import Stack
 
 BASE = yaml.safe_load((ROOT / "images" / "ml-cpu" / "image.yaml").read_text())["builds"][0]["base"]
 LABELS = ("title", "description", "version", "revision", "created", "licenses", "source")
@@ -92,4 +93,4 @@ def copy_of_images(folder: Path) -> Path:
 
 def base_is_there() -> None:
     """The base of the tiny image."""
-    stacks.ensure_base("ml-cpu")
+    builds.ensure_base("ml-cpu")

@@ -11,14 +11,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import builds
 import docker
-import stack as stacks
 from docker.models.containers import Container
 from stack import Stack
 
 IMAGE = "container-portal-test-vm:dev"
 CDI_IMAGE = "container-portal-test-vm-cdi:dev"
-GATE = stacks.ROOT / "scripts" / "vm" / "portal-gate.sh"
+GATE = builds.ROOT / "scripts" / "vm" / "portal-gate.sh"
 BOOT_S = 40.0
 START_ENGINE = (
     "rm -f /var/run/docker.pid; exec dockerd --storage-driver=overlay2 > /var/log/dockerd.log 2>&1"
@@ -181,7 +181,7 @@ def _build(tag: str, *arguments: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(Path(__file__).parent / "vm", folder, dirs_exist_ok=True)
         shutil.copy2(GATE, folder)
-        stacks.build(Path(folder), tag, *arguments)
+        builds.build(Path(folder), tag, *arguments)
 
 
 def _tar(name: str, content: bytes) -> bytes:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import builds
 import pki
-import stack as stacks
+from builds import ROOT
 from docker.models.containers import Container
-from stack import ROOT, Stack
+from stack import Stack
 
 from harness.fleet import boot
 
@@ -81,8 +82,8 @@ class Machines:
     def add(self, release: str, host: int) -> Machine:
         """Boot a machine of BASES, at the address that ends in `host`."""
         image = f"container-portal-test-machine:{release}"
-        stacks.ensure_images(BASES[release])
-        stacks.build(
+        builds.ensure_images(BASES[release])
+        builds.build(
             Path(__file__).parent / "machine", image, "--build-arg", f"BASE_IMAGE={BASES[release]}"
         )
         name, address = f"vm-{release}", f"{self.stack.subnet}.{host}"

@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx2
 from axe_playwright_python.sync_playwright import Axe
+from builds import ROOT
 from playwright.sync_api import Page, expect
-from stack import ROOT, Stack
+from stack import Stack
 
 WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 ARTIFACTS = ROOT / "artifacts"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import builds
 import docker
 import pytest
-import stack as stacks
+from builds import ROOT
 from docker.models.containers import Container
-from stack import ROOT, Stack
+from stack import Stack
 
 from harness.fleet import Fleet, build_image
 from harness.real_system import clear
@@ -34,14 +35,14 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         files=("docker-compose.yml", "docker-compose.prod.yml"),
     )
     clear(system)
-    stacks.build_services(say)
+    builds.build_services(say)
     system.make_secrets()
-    stacks.build(ROOT / "deployment" / "postgres", "container-portal-postgres:dev")
+    builds.build(ROOT / "deployment" / "postgres", "container-portal-postgres:dev")
     build_image()
     fleet = Fleet(system)
     try:
         system.up()
-        with stacks.alone("publish-ml-cpu"):
+        with builds.alone("publish-ml-cpu"):
             system.publish("ml-cpu", say=say)
         vm = fleet.add(VM)
         system.admin("vm", "add", VM, "--engine", vm.engine_url, "--address", vm.address)

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import builds
 import docker
 import pytest
-import stack as stacks
+from builds import ROOT
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from stack import ROOT, Stack
+from stack import Stack
 
 from harness import fleet as fleets
 from harness.fleet import Fleet, TestVm
@@ -61,13 +62,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     )
     if not kept:
         clear(system)
-    stacks.build_services(say)
+    builds.build_services(say)
     system.make_secrets()
     fleets.build_image()
     try:
         system.up()
         for image in ("ml-cpu", "gpu-jupyter"):
-            with stacks.alone(f"publish-{image}"):
+            with builds.alone(f"publish-{image}"):
                 system.publish(image, say=say)
         for name in ("jane", "john", "admin"):  # ports go to whoever comes first
             with somebody(system, name) as one:
