@@ -31,7 +31,10 @@ lint: venv ## Linters and types alone
 	@.venv/bin/shellcheck $$(git ls-files '*.sh' .ci/run)
 	@for f in $$(git ls-files '*Dockerfile*' | grep -v dockerignore); do .venv/bin/hadolint -c .hadolint.yaml $$f || exit 1; done
 
-test: check engine browser ## Everything, on a bare machine too
+test: lint engine browser ## Everything, on a bare machine too
+	@mkdir -p .cache
+	@$(PY) -m pytest -n $(PROCESSES) --cov --cov-report= tests/unit
+	@echo "Unit tests cover $$($(PY) -m coverage report --format=total) % of the source, branches included (.venv/bin/coverage report names files)."
 	@$(PY) -m pytest -n $(PROCESSES) --dist loadfile tests/component tests/system
 
 screenshots: engine browser venv ## Take the pictures of the guides anew
