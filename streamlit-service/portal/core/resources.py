@@ -1,6 +1,7 @@
 """Resources: GPUs, memory, CPUs and deployments as one value that is added, subtracted, compared.
 
-What is asked for, held, free and allowed are all Resources; a new amount is one more field here.
+What is asked for, held, free and allowed are all Resources. A new amount begins here; where it goes
+on is in CONTRIBUTING.md.
 """
 
 from __future__ import annotations

@@ -28,9 +28,9 @@ from portal.core.models import (
 from portal.db.columns import NOT_WAITING, UNLOCKED, DeploymentColumns
 from portal.db.connection import Tx
 from portal.deployments import lifecycle
+from portal.deployments.order import check_order
 from portal.images import launch_gate
 from portal.scheduling import admission, placement, quotas
-from portal.scheduling.order import check_order
 from portal.scheduling.queue import Decision
 from portal.users import permissions
 

@@ -14,8 +14,8 @@ from portal.core.engine import LABEL_DEPLOYMENT
 from portal.core.errors import Conflict, Forbidden, Invalid, NoCapacity, NotFound, PortalError
 from portal.core.models import Deployment, Order, State, User, VmState
 from portal.core.resources import Resources
+from portal.deployments.order import NAME, check_order
 from portal.scheduling import quotas
-from portal.scheduling.order import NAME, check_order
 from support.fakes import FakeEngine
 from support.samples import JANE, JOHN, REFERENCE, TEST, identity
 

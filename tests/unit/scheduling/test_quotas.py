@@ -9,7 +9,7 @@ from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid
 from portal.core.models import Deployment, State, User, Vm
-from portal.core.resources import Quota
+from portal.core.resources import AMOUNTS, Quota
 from portal.scheduling import quotas
 from support.gpu_world import ask, serve
 from support.samples import JANE, TEST
@@ -31,6 +31,11 @@ def test_a_users_own_quota_beats_the_default_which_beats_the_settings(
     assert limit() == 5
     quotas.set_quota(portal, TEST, "user", jane.subject, None)
     assert limit() == 3
+
+
+def test_every_amount_has_a_default(portal: Portal) -> None:
+    limits = quotas.limits_of(portal.settings, None, None)
+    assert all(amount.of(limits) > 0 for amount in AMOUNTS)
 
 
 def test_waiting_counts_against_the_quota_too(
