@@ -31,8 +31,8 @@ upstreams() {
 follow() {
     seen=
     while sleep 2; do
-        # Two small processes while nothing changes.
-        names=$(getent ahostsv4 api; getent ahostsv4 ui)
+        # One small process while nothing changes.
+        names=$(exec getent ahostsv4 api ui) || true
         [ "$names" != "$seen" ] || continue
         now=$(upstreams)
         if [ "$now" = "$(cat upstreams.conf)" ]; then
