@@ -112,8 +112,10 @@ def first_image() -> None:
         flush=True,
     )
     _admin("image", "publish", "ml-cpu", "--approve")
-    address = f"https://{os.environ['PORTAL_PUBLIC_HOST']}:{os.environ['PORTAL_PUBLIC_PORT']}"
-    print(NEXT.format(url=address, password=pki.P12_PASSWORD), flush=True)
+    # After publishing: the service's packages are in this image, not on every machine.
+    from portal.core.settings import Settings  # noqa: PLC0415
+
+    print(NEXT.format(url=Settings().public_origin, password=pki.P12_PASSWORD), flush=True)
 
 
 def _admin(*arguments: str) -> None:

@@ -24,7 +24,6 @@ PCI = "/sys/bus/pci/devices"
 def machines(stack: Stack) -> Iterator[Machines]:
     made = Machines(stack)
     yield made
-    stack.admin("vm", "remove", "vm-debian-13", "--if-there")
     made.close()
 
 

@@ -172,8 +172,6 @@ def world(
     finally:
         for one in people.values():
             one.remove_all()
-        for vm in (f"vm-{name}" for name in ("debian-12", "debian-13")):
-            stack.admin("vm", "remove", vm, "--if-there")
         for name in active:
             stack.admin("vm", "activate", name)
         machines.close()

@@ -44,7 +44,7 @@ def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Cal
         "handover": lambda: bench_start.handover(stack, john, sizes.rounds),
         "page": lambda: page(sizes.rounds),
         "idle": lambda: bench_start.idle(stack, john, sizes),
-        **bench_images.benchmarks(stack, sizes.rounds),
+        **bench_images.benchmarks(stack, sizes),
         **bench_fleet.benchmarks(sizes),
         **bench_operation.benchmarks(stack, sizes),
     }

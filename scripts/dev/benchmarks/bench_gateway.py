@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+from contextlib import ExitStack
 from urllib.parse import quote
 
 import docker
 import httpx2
 from docker.models.containers import Container
-from ordering import answers, notebook, until
+from ordering import answers, notebook, tidy, until
 from rows import Row, Sizes, row, timed
 from stack import Stack
 
@@ -19,7 +20,12 @@ NGINX_TEMP = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 def authz(stack: Stack, john: httpx2.Client, calls: int) -> Row:
     """One /authz decision over one connection, against the same server answering 404."""
-    path, port = notebook(john, "bench-authz")
+    with tidy(stack, john):
+        return _authz(stack, john, calls)
+
+
+def _authz(stack: Stack, john: httpx2.Client, calls: int) -> Row:
+    _, port = notebook(john, "bench-authz")
     headers = {
         "X-Proxy-Secret": (stack.home / "secrets" / "proxy_secret").read_text(),
         "X-Client-Verify": "SUCCESS",
@@ -27,13 +33,10 @@ def authz(stack: Stack, john: httpx2.Client, calls: int) -> Row:
         "X-Gateway-Port": str(port),
     }
     address = f"http://{stack.addresses('api')[0]}:8000"
-    try:
-        with httpx2.Client(base_url=address, headers=headers, trust_env=False) as http:
-            assert http.get("/authz").status_code == httpx2.codes.NO_CONTENT
-            decided = [timed(lambda: http.get("/authz")) for _ in range(calls)]
-            floor = [timed(lambda: http.get("/api/none")) for _ in range(calls)]
-    finally:
-        john.delete(path).raise_for_status()
+    with httpx2.Client(base_url=address, headers=headers, trust_env=False) as http:
+        assert http.get("/authz").status_code == httpx2.codes.NO_CONTENT
+        decided = [timed(lambda: http.get("/authz")) for _ in range(calls)]
+        floor = [timed(lambda: http.get("/api/none")) for _ in range(calls)]
     return row("/authz p50 / the same server answering 404", decided, floor, "< 2 ms", "ms")
 
 
@@ -43,10 +46,15 @@ def gateway(stack: Stack, john: httpx2.Client, sizes: Sizes) -> Row:
     Behind both: an nginx in the deployment's place, since Jupyter itself (600/s) would hide the
     difference.
     """
-    path, port = notebook(john, "bench-gateway")
-    fast = _fast_upstream(stack, path.rsplit("/", 1)[1], port)
-    open_nginx = _nginx_without_authorization(stack, f"{stack.gateway}:{port}")
-    try:
+    with ExitStack() as made:
+        made.enter_context(tidy(stack, john))
+        path, port = notebook(john, "bench-gateway")
+        fast = _fast_upstream(stack, path.rsplit("/", 1)[1], port)
+        made.callback(fast.remove, force=True)
+        with httpx2.Client(timeout=1, trust_env=False) as http:
+            until(lambda: answers(http, f"http://{stack.gateway}:{port}/"))
+        open_nginx = _nginx_without_authorization(stack, f"{stack.gateway}:{port}")
+        made.callback(open_nginx.remove, force=True)
         ours_ip, open_ip = stack.addresses("proxy")[0], _address(open_nginx)
         until(lambda: _ab(stack, f"https://{open_ip}:{port}/", 1) > 0)
         ours, peer = [], []
@@ -54,10 +62,6 @@ def gateway(stack: Stack, john: httpx2.Client, sizes: Sizes) -> Row:
             peer.append(_ab(stack, f"https://{open_ip}:{port}/", sizes.requests))
             ours.append(_ab(stack, f"https://{ours_ip}:{port}/", sizes.requests))
         assert john.get(path).json()["state"] == "running"
-    finally:
-        open_nginx.remove(force=True)
-        fast.remove(force=True)
-        john.delete(path).raise_for_status()
     return row("gateway requests with authorization / without", ours, peer, ">= 0.80", "/s")
 
 
@@ -96,8 +100,6 @@ def _fast_upstream(stack: Stack, deployment_id: str, port: int) -> Container:
     )
     original.remove(force=True)
     fast.start()
-    with httpx2.Client(timeout=1, trust_env=False) as http:
-        until(lambda: answers(http, f"http://{stack.gateway}:{port}/"))
     return fast
 
 

@@ -9,7 +9,7 @@ import docker
 import httpx2
 from docker.models.containers import Container
 from engine.container import create_arguments
-from ordering import JOHN, answers, order, until, until_state
+from ordering import answers, order, tidy, until, until_state
 from portal.core.engine import ContainerSpec
 from portal.deployments.container_spec import HOME, TMPFS
 from rows import Row, Sizes, row
@@ -24,10 +24,11 @@ def deploy(stack: Stack, john: httpx2.Client, rounds: int) -> Row:
     digest = next(image["digest"] for image in images if image["name"] == "ml-cpu")
     reference = f"127.0.0.1:{stack.registry_port}/ml-cpu@{digest}"  # as this engine names it
     ours, plain = [], []
-    _portal_run(john, "bench-warm")  # brings the image
-    for number in range(rounds):
-        plain.append(_plain_run(stack, reference))
-        ours.append(_portal_run(john, f"bench-{number}"))
+    with tidy(stack, john):
+        _portal_run(john, "bench-warm")  # brings the image
+        for number in range(rounds):
+            plain.append(_plain_run(stack, reference))
+            ours.append(_portal_run(john, f"bench-{number}"))
     return row("POST to Jupyter answering / docker run to port answering", ours, plain, "<= 1.15")
 
 
@@ -62,8 +63,9 @@ def _plain_run(stack: Stack, reference: str) -> float:
     )
     engine = docker.from_env()
     started = time.perf_counter()
-    container: Container = engine.containers.run(**create_arguments(spec))
+    container: Container = engine.containers.create(**create_arguments(spec))
     try:
+        container.start()
         with httpx2.Client(timeout=1, trust_env=False) as http:
             until(lambda: answers(http, f"http://{stack.gateway}:{BASELINE_PORT}/api"))
         return time.perf_counter() - started
@@ -79,12 +81,8 @@ def handover(stack: Stack, john: httpx2.Client, rounds: int) -> Row:
     """
     vm = john.get("/api/v1/vms").raise_for_status().json()[0]
     each = round(vm["memory_gb"] * 0.6)
-    stack.admin(
-        *("quota", "set", "--user", JOHN, "--memory-gb", str(each * 3)),
-        *("--cpus", "16", "--deployments", "10"),
-    )
     waits, starts = [], []
-    try:
+    with tidy(stack, john, memory_gb=each * 3, cpus=16, deployments=10):
         for number in range(rounds):
             first = order(john, f"bench-first-{number}", each)
             started = time.perf_counter()
@@ -99,8 +97,6 @@ def handover(stack: Stack, john: httpx2.Client, rounds: int) -> Row:
             waits.append(time.perf_counter() - started)
             john.delete(second).raise_for_status()
             until_state(john, second, "removed")
-    finally:
-        stack.admin("quota", "clear", "--user", JOHN)
     return row(
         "freed to the next in the queue running / a start without a wait",
         waits,
@@ -114,22 +110,11 @@ def idle(stack: Stack, john: httpx2.Client, sizes: Sizes) -> Row:
 
     In percent of one core, health checks included; what is in the containers does not count.
     """
-    stack.admin(
-        *("quota", "set", "--user", JOHN, "--deployments", "20"),
-        *("--memory-gb", "20", "--cpus", "20"),
-    )
-    made: list[str] = []
-    try:
+    with tidy(stack, john, memory_gb=20, cpus=20, deployments=20):
         names = (f"bench-idle-{number}" for number in range(sizes.idle_containers))
-        made.extend(order(john, name, 0.5, 0.25) for name in names)
+        made = [order(john, name, 0.5, 0.25) for name in names]
         for path in made:
             until_state(john, path, "running")
         used = bench_operation.cpu_percent(stack, sizes.idle_s)
-    finally:
-        for path in made:
-            john.delete(path).raise_for_status()
-        for path in made:
-            until_state(john, path, "removed")
-        stack.admin("quota", "clear", "--user", JOHN)
     what = f"services at rest, {sizes.idle_containers} containers, % of a core / aim"
     return Row(what, used, 2, "<= 2", "%")

@@ -1,15 +1,39 @@
-"""Containers that benchmarks ask for as John, and waiting for them."""
+"""Containers that benchmarks ask for as John, and waiting for them; none is left afterwards."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx2
+from stack import Stack
 
 JOHN = "edipi:2345678901"
 POLL_S = 0.01
 READY_S = 120.0
+
+
+@contextmanager
+def tidy(stack: Stack, john: httpx2.Client, **quota: float) -> Iterator[None]:
+    """A quota for John while it lasts; afterwards it and his benchmarks' containers are gone."""
+    if quota:
+        limits = [f"--{name.replace('_', '-')}={limit:g}" for name, limit in quota.items()]
+        stack.admin("quota", "set", "--user", JOHN, *limits)
+    try:
+        yield
+    finally:
+        if quota:
+            stack.admin("quota", "clear", "--user", JOHN)
+        left = [
+            f"/api/v1/deployments/{each['id']}"
+            for each in john.get("/api/v1/deployments").raise_for_status().json()
+            if each["name"].startswith("bench-")
+        ]
+        for path in left:
+            john.delete(path).raise_for_status()
+        for path in left:
+            until_state(john, path, "removed")
 
 
 def order(john: httpx2.Client, name: str, memory_gb: float, cpus: float = 1) -> str:

@@ -139,8 +139,9 @@ class Machines:
         return found
 
     def close(self) -> None:
-        """Remove every machine with its disk."""
+        """Remove every machine from the fleet, and with its disk."""
         for machine in self.machines.values():
+            self.stack.admin("vm", "remove", machine.name, "--if-there")
             machine.container.remove(force=True, v=True)
 
     @property

@@ -43,7 +43,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     say: Callable[[str], None] = lambda text: print(text, flush=True)  # noqa: E731
     # While writing tests: the next run starts at once.
     kept = bool(os.environ.get("PORTAL_TEST_KEEP"))
-    home = ROOT / ".cache" / "test-stack" if kept else tmp_path_factory.mktemp("portal")
+    home = ROOT / ".cache" / f"test-stack-{WORKER}" if kept else tmp_path_factory.mktemp("portal")
     system = Stack(
         home=home,
         project=PROJECT,
