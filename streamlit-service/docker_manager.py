@@ -1,6 +1,6 @@
 """Engine: one Docker Engine on one VM, over a local socket or one SSH connection.
 
-The only file that knows docker. Containers get no capabilities, no new privileges,
+With engine/ the only part that talks to VMs. Containers get no capabilities, no new privileges,
 a read-only root, and limits on memory, CPU and processes.
 """
 
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 class DockerEngine:
-    """portal.engine.Engine on docker-py. Thread-safe; connects at the first call."""
+    """portal.core.engine.Engine on docker-py. Thread-safe; connects at the first call."""
 
     def __init__(self, vm: Vm, settings: Settings) -> None:
         self._vm = vm

@@ -37,21 +37,21 @@ class DemoSecrets:
     def make(self) -> bool:
         """Authority, certificates and secrets; what exists is kept.
 
-        True when the authority was made.
+        True when something was new.
         """
-        known = self.home / "authority.pem"
-        new = not known.exists()
+        complete = self.home / "complete"
+        new = not complete.exists()
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in (self.certs, self.home / "secrets"):
             path.mkdir(exist_ok=True)
-        authority = pki.Authority("Container Portal Demo") if new else pki.Authority.load(known)
+        authority = self._authority()
         for name, (common_name, upn) in PEOPLE.items():
-            if not (self.certs / f"{name}.crt").exists():
+            if not (self.certs / f"{name}.p12").exists():  # the last of its files
                 pki.write_person(self.certs, name, authority.person(common_name, upn), authority)
         self._write_service_secrets(authority)
         if not (self.crls / "people.crl").exists():
             self.revoke(authority)
-        authority.save(known)  # last: it says that all is there
+        complete.touch()
         return new
 
     def revoke(self, authority: pki.Authority, *revoked: Certificate) -> None:
@@ -64,8 +64,18 @@ class DemoSecrets:
         new.replace(self.crls / "people.crl")
 
     def authority(self) -> pki.Authority:
-        """The authority that make_secrets() made, to issue more certificates."""
+        """The authority that make() made, to issue more certificates."""
         return pki.Authority.load(self.home / "authority.pem")
+
+    def _authority(self) -> pki.Authority:
+        """The authority, made and saved before anything it signs: a run may be interrupted."""
+        path = self.home / "authority.pem"
+        if path.exists():
+            return pki.Authority.load(path)
+        made = pki.Authority("Container Portal Demo")
+        made.save(path.with_suffix(".new"))
+        path.with_suffix(".new").replace(path)
+        return made
 
     def _write_service_secrets(self, authority: pki.Authority) -> None:
         root = pki.pem(authority.root.certificate)
@@ -78,15 +88,18 @@ class DemoSecrets:
             "ssh_known_hosts": b"",
         }
         folder = self.home / "secrets"
-        if not (folder / "server_cert").exists():
+        # Of a pair, the second file says that both are there.
+        if not (folder / "server_key").exists():
             server = authority.server(list(self.server_names))
             server.write(self.certs, "server")
             (self.certs / "ca.crt").write_bytes(root)
             chain = pki.pem(server.certificate, authority.servers.certificate)
-            files |= {"server_cert": chain, "server_key": pki.key_pem(server.key)}
-        if not (folder / "ssh_key").exists():
+            self.write_secret("server_cert", chain)
+            self.write_secret("server_key", pki.key_pem(server.key))
+        if not (folder / "ssh_key.pub").exists():
             private, public = pki.ssh_key_pair()
-            files |= {"ssh_key": private, "ssh_key.pub": public}
+            self.write_secret("ssh_key", private)
+            self.write_secret("ssh_key.pub", public)
         for name, content in files.items():
             if not (folder / name).exists():
                 self.write_secret(name, content)
@@ -97,5 +110,7 @@ class DemoSecrets:
         Its folder is closed to others; the containers' users must be able to read the file.
         """
         path = self.home / "secrets" / name
+        if path.exists():
+            path.chmod(0o644)  # only root could write it otherwise
         path.write_bytes(content)
         path.chmod(0o444)

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from threading import Thread
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 
 import builds
 from builds import ROOT, StackError, docker
@@ -45,16 +46,17 @@ class Progress:
 def up() -> None:
     """Build, start, publish, register, deploy as Jane, and say what to do next."""
     say, stack = Progress(), demo_stack()
-    first = not (stack.home / "authority.pem").exists()
+    first = not stack.is_made()
     if first:
         say(f"The first time this takes about {FIRST_MINUTES} minutes, then some seconds.")
-    layers = Background(build_ahead, "ml-cpu")
+    beside = ThreadPoolExecutor(1)
+    layers = beside.submit(build_ahead, "ml-cpu")
     builds.build_services(say)
     if stack.make_secrets():
         say("Made a demo CA and certificates for Jane, John, Mei and an administrator.")
     say("Starting proxy, api, ui, worker and registry ...")
     stack.up()
-    layers.wait(lambda: say("Still building ml-cpu's layers ..."))
+    wait(layers, lambda: say("Still building ml-cpu's layers ..."))
     say("Publishing ml-cpu: build, tests, scan, push, signature; then approving it ...")
     reference = stack.publish("ml-cpu", say=say)
     engine, address = "unix:///var/run/docker.sock", stack.gateway
@@ -67,28 +69,16 @@ def up() -> None:
     print(NEXT_STEPS.format(url=stack.url, certs=stack.certs, password=PASSWORD, jupyter=url))
 
 
-class Background:
-    """Work beside the rest. wait() raises what it failed with."""
+def wait(work: Future[None], still: Callable[[], None]) -> None:
+    """Wait for work beside the rest; raises what it failed with.
 
-    def __init__(self, work: Callable[[str], None], argument: str) -> None:
-        self._failure: StackError | None = None
-        self._thread = Thread(target=self._run, args=(work, argument), daemon=True)
-        self._thread.start()
-
-    def _run(self, work: Callable[[str], None], argument: str) -> None:
-        try:
-            work(argument)
-        except StackError as failure:
-            self._failure = failure
-
-    def wait(self, still: Callable[[], None]) -> None:
-        """Wait for its end; `still` is called when that takes a while, every 10 s."""
-        self._thread.join(1)
-        while self._thread.is_alive():
-            still()
-            self._thread.join(builds.TELL_EVERY_S)
-        if self._failure:
-            raise self._failure
+    `still` is called when that takes a while, every 10 s.
+    """
+    waited_s = 1.0
+    while not wait_for([work], timeout=waited_s).done:
+        still()
+        waited_s = builds.TELL_EVERY_S
+    work.result()
 
 
 def build_ahead(image: str) -> None:
@@ -155,12 +145,11 @@ def down() -> None:
     Data is kept.
     """
     stack, say = demo_stack(), Progress()
-    if not (stack.home / "authority.pem").exists():
+    if not stack.is_made():
         say("No demo was started here.")
         return
-    say(
-        "Stopping the portal ..."
-    )  # first: a worker that is there would start the next in the queue
+    # First: a worker that is there would start the next in the queue.
+    say("Stopping the portal ...")
     stack.down()
     ours = f"label=org.container-portal.instance={stack.url}"
     names = docker("ps", "--all", "--filter", ours, "--format", "{{.Names}}").split()

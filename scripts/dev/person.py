@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -39,23 +41,35 @@ class Person:
 
     def lines(self, path: str) -> Iterator[str]:
         """The lines of a stream, as they come."""
-        with self._opener.open(self._request("GET", path), timeout=FOLLOW_S) as answer:
+        with self._sent(self._request("GET", path), FOLLOW_S) as answer:
             for line in answer:
                 yield line.decode().rstrip("\r\n")
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        with self._sent(self._request(method, path, body), TIMEOUT_S) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    @contextmanager
+    def _sent(self, request: Request, timeout_s: float) -> Iterator[HTTPResponse]:
         try:
-            with self._opener.open(self._request(method, path, body), timeout=TIMEOUT_S) as answer:
-                text = answer.read()
+            with self._opener.open(request, timeout=timeout_s) as answer:
+                yield answer
         except HTTPError as refusal:
-            problem = json.loads(refusal.read() or b"{}")
-            words = f"{problem.get('message', refusal)} {problem.get('hint', '')}"
-            raise StackError(words.strip()) from None
+            raise StackError(_words(refusal)) from None
         except OSError as error:
             raise StackError(f"{self._url} does not answer: {error}") from error
-        return json.loads(text) if text else None
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Request:
         url = path if path.startswith("https://") else self._url + path
         data = None if body is None else json.dumps(body).encode()
         return Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310
+
+
+def _words(refusal: HTTPError) -> str:
+    """What the portal says, or where the gateway answered instead, with which status."""
+    try:
+        problem = json.loads(refusal.read())
+        return f"{problem['message']} {problem.get('hint', '')}".strip()
+    except (ValueError, KeyError, TypeError):
+        return f"{refusal.url}: {refusal}"

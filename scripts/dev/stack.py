@@ -64,6 +64,10 @@ class Stack:
 
         return DemoSecrets(self.home, (self.host, "localhost", "127.0.0.1", self.bind, "registry"))
 
+    def is_made(self) -> bool:
+        """Whether make_secrets() went through here."""
+        return (self.home / "complete").exists()
+
     def make_secrets(self) -> bool:
         """Authority, certificates, secrets and cosign's keys; what exists is kept. Whether new.
 

@@ -16,7 +16,7 @@ from portal.vms import gpus
 from app_pages.parts import frame, log_dialog, session, wording
 
 REFRESH_S = 1.0
-LEAVE_LINE = ":material/cancel: Leave the line"
+LEAVE_QUEUE = ":material/cancel: Leave the queue"
 MENU = {
     "stop": ":material/stop: Stop",
     "restart": ":material/restart_alt: Restart",
@@ -210,7 +210,7 @@ def _buttons(d: Deployment) -> None:
 
 
 def _menu_label(state: State, action: str) -> str:
-    return LEAVE_LINE if (state, action) == (State.WAITING, "stop") else MENU[action]
+    return LEAVE_QUEUE if (state, action) == (State.WAITING, "stop") else MENU[action]
 
 
 def _chosen(deployment_id: str) -> None:

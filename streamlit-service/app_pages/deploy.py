@@ -144,7 +144,7 @@ def _order(image: Image) -> None:
         st.info(wording.would_wait(ahead), icon=":material/hourglass_top:")
     else:
         st.info(wording.would_start(ahead, order), icon=":material/rocket_launch:")
-    label = "Deploy" if ahead.vm is not None else "Get in line"
+    label = "Deploy" if ahead.vm is not None else "Join the queue"
     if st.button(label, type="primary", key="deploy", width="stretch"):
         _deploy(order)
 
@@ -168,7 +168,7 @@ def _gpus(allowed: int) -> tuple[int, str]:
         return 0, model
     free = sum(offer.free for offer in chosen)
     count = st.segmented_control("GPUs", range(most + 1), default=1, required=True, key="gpus")
-    st.caption(f"{free} free now" if free else "None is free now; you get a place in line.")
+    st.caption(f"{free} free now" if free else "None is free now; you get a place in the queue.")
     return int(count or 0), model
 
 

@@ -51,7 +51,7 @@ def _queue() -> None:
     visible, total = deployments.waiting(session.portal(), session.user())
     if not visible:
         return
-    st.markdown(f"**In line** · {wording.plural(total, 'request')} in all")
+    st.markdown(f"**In the queue** · {wording.plural(total, 'request')} in all")
     now = session.portal().now()
     st.dataframe(
         [

@@ -101,7 +101,7 @@ def want(url: str, first: int, count: int) -> None:
 
 
 def check(portal: Portal, asked: int) -> None:
-    """One gets the last GPU; everybody else is in line, each at a place of their own."""
+    """One gets the last GPU; everybody else is in the queue, each at a place of their own."""
     with portal.database.transaction() as tx:
         admission.advance(portal, tx)
     with portal.database.reading() as tx:

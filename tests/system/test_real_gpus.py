@@ -219,10 +219,10 @@ def test_john_waits_as_number_one_and_his_page_turns_to_running_by_itself(
     johns = browser_of("john")
     johns.goto(f"{lab.url}/deploy")
     choose(johns, L4)
-    expect(johns.get_by_text("You would be number 1 in line")).to_be_visible()
+    expect(johns.get_by_text("You would be number 1 in the queue")).to_be_visible()
     photograph(johns, "deploy-wait")
-    johns.get_by_role("button", name="Get in line").click()
-    expect(johns.get_by_text("Number 1 in line.")).to_be_visible()
+    johns.get_by_role("button", name="Join the queue").click()
+    expect(johns.get_by_text("Number 1 in the queue.")).to_be_visible()
     photograph(johns, "waiting")
 
     janes.get_by_role("button", name="More").click()

@@ -12,7 +12,7 @@ from portal.images import Ready
 from portal.vms.health import Problem
 
 STATE_WORDS: dict[State, tuple[str, str, str]] = {
-    State.WAITING: ("In line", "hourglass_top", "violet"),
+    State.WAITING: ("In the queue", "hourglass_top", "violet"),
     State.PENDING: ("Reserved", "hourglass_top", "blue"),
     State.PULLING: ("Downloading", "downloading", "blue"),
     State.STARTING: ("Starting", "hourglass_top", "blue"),
@@ -163,13 +163,13 @@ def would_start(ahead: Preview, order: Order) -> str:
 def would_wait(ahead: Preview) -> str:
     """What Deploy would do when there is no room."""
     return (
-        f"You would be **number {ahead.position}** in line, and it starts automatically when its"
-        f" turn comes. It waits for: {ahead.waits_for}."
+        f"You would be **number {ahead.position}** in the queue, and it starts automatically when"
+        f" its turn comes. It waits for: {ahead.waits_for}."
     )
 
 
 def queued(deployment: Deployment) -> str:
-    """A place in line and what it waits for."""
+    """A place in the queue and what it waits for."""
     if deployment.impossible_since is not None:
         return (
             f"**It cannot start now.** It waits for: {deployment.waits_for}. If that stays so for"
@@ -178,8 +178,8 @@ def queued(deployment: Deployment) -> str:
     if not deployment.position:
         return f"**On hold.** It waits for: {deployment.waits_for}."
     return (
-        f"**Number {deployment.position} in line.** It starts by itself; you need not stay here. "
-        f"It waits for: {deployment.waits_for}."
+        f"**Number {deployment.position} in the queue.** It starts by itself; you need not stay"
+        f" here. It waits for: {deployment.waits_for}."
     )
 
 

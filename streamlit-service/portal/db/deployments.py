@@ -55,7 +55,7 @@ def at_port(tx: Tx, port: int) -> Deployment | None:
 
 
 def waiting(tx: Tx) -> list[Deployment]:
-    """The line, from its head."""
+    """The queue, from its head."""
     query = _SELECT.where(deployments.c.state == State.WAITING)
     return [
         rows.deployment(row)

@@ -83,5 +83,5 @@ def _why_not_running(deployment: Deployment) -> str:
     if deployment.state is State.STOPPED:
         return f"{name} is stopped. Its home folder is kept; start it to go on."
     if deployment.state is State.WAITING:
-        return f"{name} is number {deployment.position} in line; it starts automatically."
+        return f"{name} is number {deployment.position} in the queue; it starts automatically."
     return f"{name} is {deployment.state}; it is not answering yet."

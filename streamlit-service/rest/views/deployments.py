@@ -45,7 +45,7 @@ class DeploymentView(BaseModel):
     release: str
     digest: str
     vm: str | None = Field(description="null while it waits for one")
-    position: int | None = Field(description="place in line, from 1, while it waits")
+    position: int | None = Field(description="place in the queue, from 1, while it waits")
     waits_for: str | None
     unreachable: bool
     urls: dict[str, str]

@@ -1,4 +1,4 @@
-"""GPUs by lease, the line and the inventory, through the use cases: real SQLite, fake engine."""
+"""GPUs by lease, the queue and the inventory, through the use cases: real SQLite, fake engine."""
 
 from __future__ import annotations
 

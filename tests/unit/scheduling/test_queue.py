@@ -1,4 +1,4 @@
-"""The line as a model: random arrivals, releases and cancellations; nobody is passed over."""
+"""The queue as a model: random arrivals, releases and cancellations; nobody is passed over."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Line(RuleBasedStateMachine):
             assert passer.need.memory_gb <= capacities[vm_id].free_memory_gb - sum(could)
 
     def teardown(self) -> None:
-        """Nobody starves: when those who run end, in any order, the line empties."""
+        """Nobody starves: when those who run end, in any order, the queue empties."""
         for _ in range(len(self.waiting) + len(self.running)):
             self.running.clear()
             self.serve()
