@@ -40,7 +40,7 @@ def workspace_for(
     *,
     fresh: bool = False,
 ) -> Workspace:
-    """The workbench of an image. Raises PortalError when it is not in the catalogue."""
+    """The workspace of an image. Raises PortalError when it is not in the catalogue."""
     image = portal.catalog.get(name)
     if image is None:
         known = ", ".join(portal.catalog)
@@ -77,13 +77,13 @@ def publish(portal: Portal, actor: Actor, workspace: Workspace) -> Release:
 
 class _Counter:
     def __init__(self, workspace: Workspace, done: int = 0) -> None:
-        self._bench = workspace
+        self._workspace = workspace
         self.done = done
 
     def __call__(self, title: str) -> None:
         self.done += 1
-        self._bench.say(
-            f"[{self.done}/{STEPS}] {self._bench.image.name} {self._bench.version}: {title}"
+        self._workspace.say(
+            f"[{self.done}/{STEPS}] {self._workspace.image.name} {self._workspace.version}: {title}"
         )
 
 

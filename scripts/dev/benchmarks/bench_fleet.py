@@ -68,22 +68,22 @@ def _capacities(count: int, leased: int | None = None) -> dict[int, VmCapacity]:
     capacities = {}
     for n in range(count):
         vm = Vm(
-            n,
-            f"vm-{n:04}",
-            "ssh://p@x",
-            "10.0.0.1",
-            None,
-            "shared",
-            VmState.ACTIVE,
-            True,
-            None,
-            64,
-            512.0,
-            "535.104.05",
-            "12.2",
-            "nvidia",
-            None,
-            None,
+            id=n,
+            name=f"vm-{n:04}",
+            engine_url="ssh://p@x",
+            address="10.0.0.1",
+            owner_id=None,
+            pool="shared",
+            state=VmState.ACTIVE,
+            reachable=True,
+            error=None,
+            cpus=64,
+            memory_gb=512.0,
+            driver="535.104.05",
+            cuda="12.2",
+            gpu_access="nvidia",
+            gpu_problem=None,
+            last_seen_at=None,
         )
         gpus = [
             Gpu(f"GPU-{n}-{i}", n, i, "A100", None, GpuState.OK, None, 80, 0, 0, 40)

@@ -64,13 +64,7 @@ def add(
         ):
             return known
         if known:
-            raise Conflict(
-                "vm_exists",
-                f"There is a VM {name} already, and it is not the same: "
-                f"{known.engine_url}, {known.address}, "
-                f"{'somebody' if known.owner_id else known.pool}'s.",
-                "Choose another name, or change the one that is there: vm assign, vm remove.",
-            )
+            raise _name_taken(known)
         _refuse_twice(tx, engine_url, address)
         db.vms.insert(tx, name, engine_url, address, owner_id, pool, state)
         db.audit.append(
@@ -88,6 +82,16 @@ def add(
     assert made is not None
     portal.wake()
     return made
+
+
+def _name_taken(known: Vm) -> Conflict:
+    whose = "somebody" if known.owner_id else known.pool
+    return Conflict(
+        "vm_exists",
+        f"There is a VM {known.name} already, and it is not the same: "
+        f"{known.engine_url}, {known.address}, {whose}'s.",
+        "Choose another name, or change the one that is there: vm assign, vm remove.",
+    )
 
 
 def _refuse_twice(tx: Tx, engine_url: str, address: str) -> None:
