@@ -86,7 +86,8 @@ def client(system: Stack, name: str) -> httpx2.Client:
         verify=context,
         timeout=30,
         trust_env=False,
-        limits=httpx2.Limits(max_connections=200),
+        # No idle connection is kept: nginx's reload, when replicas come and go, closes those.
+        limits=httpx2.Limits(max_connections=200, max_keepalive_connections=0),
     )
 
 
