@@ -19,6 +19,7 @@ class ByPortal(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
         return "production" if Path(file).name in PRODUCTION else file
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByPortal | None:
     """For `pytest -n 2 --dist loadfile`; other ways to spread tests are pytest-xdist's."""
     return ByPortal(config, log) if config.getoption("dist") == "loadfile" else None
