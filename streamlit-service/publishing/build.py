@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import time
 from typing import Any
 
@@ -12,6 +11,7 @@ import docker
 from engine.pull import PullError, layers_of
 from portal.core.errors import EngineError
 
+from publishing import tools
 from publishing.context import context_of
 from publishing.workspace import Refused, Workspace
 
@@ -27,18 +27,7 @@ def lint(workspace: Workspace) -> None:
     """Run hadolint. Raises Refused with what it found."""
     path = workspace.folder / workspace.build.dockerfile
     ignored = [word for rule in IGNORED_RULES for word in ("--ignore", rule)]
-    try:
-        done = subprocess.run(
-            ["hadolint", *ignored, "--no-color", str(path)],
-            capture_output=True,
-            text=True,
-            timeout=LINT_S,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise EngineError(
-            "no_hadolint", "hadolint is not installed.", "Use the publisher's own image."
-        ) from error
+    done = tools.run("hadolint", *ignored, "--no-color", str(path), deadline_s=LINT_S)
     if done.returncode:
         raise Refused(
             "lint",

@@ -33,7 +33,7 @@ SECRETS = {
         rb"\bhttps?://[A-Za-z0-9._%-]{1,64}:[^\s/@'\"$<>{}]{6,64}@[a-z0-9.-]+\.[a-z]{2,}"
     ),
 }
-LIBRARY = re.compile(r"/(site|dist)-packages/|(^|/)usr/(lib|share)/(perl|python|doc/|man/)")
+LIBRARY = re.compile(r"/(site|dist)-packages/|^usr/(lib|share)/(perl|python|doc/|man/)")
 IN_EXAMPLES = {"password-in-address"}
 """Libraries' own documentation shows addresses with passwords; those are no secrets."""
 SECRET_FILES = re.compile(

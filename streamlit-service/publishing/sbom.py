@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from portal.core.errors import EngineError
 from pydantic import BaseModel
 
+from publishing import tools
 from publishing.workspace import Workspace
 
 DEADLINE_S = 900
@@ -37,30 +37,13 @@ def make(workspace: Workspace, archive: Path) -> Packages:
     """Write sbom.json beside the other results. Raises EngineError."""
     target, draft = workspace.work / "sbom.json", workspace.work / ".sbom.new"
     environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
-    try:
-        done = subprocess.run(
-            [
-                "syft",
-                "scan",
-                f"docker-archive:{archive}",
-                "--quiet",
-                "-o",
-                f"cyclonedx-json={draft}",
-                "--source-name",
-                workspace.image.name,
-                "--source-version",
-                workspace.version,
-            ],
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
-            check=False,
-            env=environment,
-        )
-    except FileNotFoundError as error:
-        raise EngineError(
-            "no_syft", "syft is not installed.", "Use the publisher's own image."
-        ) from error
+    done = tools.run(
+        "syft",
+        *("scan", f"docker-archive:{archive}", "--quiet", "-o", f"cyclonedx-json={draft}"),
+        *("--source-name", workspace.image.name, "--source-version", workspace.version),
+        deadline_s=DEADLINE_S,
+        environment=environment,
+    )
     if done.returncode:
         raise EngineError(
             "sbom_failed", f"syft failed: {done.stderr[-300:]}", "Run it again.", done.stderr

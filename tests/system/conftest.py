@@ -7,6 +7,7 @@ from harness.real_system import (  # noqa: F401
     fleet,
     jane,
     john,
+    machines,
     person,
     pytest_runtest_makereport,
     ray,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import builds
 import docker
 import pytest
 from builds import ROOT
 from harness import HARNESS
 from harness.machines import Machine, Machines
-from stack import Stack
 
 HERE = HARNESS / "toolkit"
 REPOSITORY = "container-portal-test-toolkit:dev"
@@ -18,13 +15,6 @@ GPU = "GPU-ffffffff-0000-4000-8000-000000000006"
 CSV = f"0, {GPU}, NVIDIA L4, 23034, 0, 0, 40, {{driver}}, [N/A]\n"
 DRIVER = "550.54.15"
 PCI = "/sys/bus/pci/devices"
-
-
-@pytest.fixture(scope="module")
-def machines(stack: Stack) -> Iterator[Machines]:
-    made = Machines(stack)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

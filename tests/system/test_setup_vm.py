@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,14 +14,6 @@ import pki
 import pytest
 from harness.machines import Machine, Machines
 from harness.people import Person, wait_until
-from stack import Stack
-
-
-@pytest.fixture(scope="module")
-def machines(stack: Stack) -> Iterator[Machines]:
-    made = Machines(stack)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

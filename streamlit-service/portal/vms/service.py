@@ -37,18 +37,7 @@ def add(
 
     VmState.NEW: it takes no containers before activate().
     """
-    if not VM_NAME.fullmatch(name):
-        raise Invalid(
-            "bad_vm_name",
-            f"{name[:60]!r} is no host name.",
-            "Use small letters, digits, dots, hyphens.",
-        )
-    if not engine_url.startswith(("unix:///", "ssh://")):
-        raise Invalid(
-            "bad_engine",
-            "The engine must be unix:///path or ssh://user@host[:port].",
-            "See the guide.",
-        )
+    _check_names(name, engine_url)
     who = permissions.administrator(actor)
     _check_address(address)
     users.check_group_name(pool)
@@ -82,6 +71,21 @@ def add(
     assert made is not None
     portal.wake()
     return made
+
+
+def _check_names(name: str, engine_url: str) -> None:
+    if not VM_NAME.fullmatch(name):
+        raise Invalid(
+            "bad_vm_name",
+            f"{name[:60]!r} is no host name.",
+            "Use small letters, digits, dots, hyphens.",
+        )
+    if not engine_url.startswith(("unix:///", "ssh://")):
+        raise Invalid(
+            "bad_engine",
+            "The engine must be unix:///path or ssh://user@host[:port].",
+            "See the guide.",
+        )
 
 
 def _name_taken(known: Vm) -> Conflict:

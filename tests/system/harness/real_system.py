@@ -19,6 +19,7 @@ from stack import Stack
 
 from harness import fleet as fleets
 from harness.fleet import Fleet, TestVm
+from harness.machines import Machines
 from harness.people import Person, client, photograph, somebody
 
 NEWER_DRIVER = "540.10"  # than one of the GPU VMs has, older than the other's
@@ -117,6 +118,14 @@ def fleet(stack: Stack) -> Iterator[Fleet]:
     yield vms
     if not os.environ.get("PORTAL_TEST_KEEP"):
         vms.close()
+
+
+@pytest.fixture(scope="module")
+def machines(stack: Stack) -> Iterator[Machines]:
+    """Machines of one file; afterwards none is left, nor in the fleet."""
+    made = Machines(stack)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")
