@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from portal import db, images
 from portal.context import Portal
-from portal.core.errors import PortalError
+from portal.core.errors import Conflict, PortalError
 from portal.core.models import Actor, Release, ReleaseState
 from portal.users import permissions
 from publishing import adopt as adopting
@@ -44,7 +44,7 @@ def _publisher(portal: Portal, subject: str) -> Actor:
             if subject
             else "It is not said who publishes."
         )
-        raise PortalError(
+        raise Conflict(
             "no_publisher",
             what,
             "Say who publishes: --publisher edipi:…; they sign in once before.",
@@ -289,6 +289,6 @@ def mirror_images(
         portal.settings, chosen, aim, say, mirror.check_target(source) if source else ""
     )
     if not made:
-        raise PortalError("nothing_to_copy", "There is no release to copy.", "Publish one first.")
+        raise Conflict("nothing_to_copy", "There is no release to copy.", "Publish one first.")
     for reference in made:
         typer.echo(reference)

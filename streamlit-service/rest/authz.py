@@ -6,18 +6,17 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
-from portal.core.errors import PortalError
+from portal.core.errors import PortalError, Unavailable
 from portal.deployments import gateway
 
 from rest.dependencies import Services, Wired
 
-SILENT = PortalError(
+SILENT = Unavailable(
     "silent",
     "Your container does not answer just now.",
     "Reload in a moment. If it stays so, its log in the portal says why.",
 )
 REFUSED_PAGE = (Path(__file__).parent / "refused.html").read_text(encoding="utf-8")
-NO_STATUS = 400  # of an error that says nothing of its own
 
 router = APIRouter(include_in_schema=False)
 _background: set[asyncio.Task[None]] = set()
@@ -70,5 +69,4 @@ def _page(error: PortalError, services: Services) -> HTMLResponse:
     page = REFUSED_PAGE
     for key, text in words.items():
         page = page.replace("{{" + key + "}}", html.escape(text))
-    status = error.status if error.status != NO_STATUS else 503
-    return HTMLResponse(page, status, headers={"Cache-Control": "no-store"})
+    return HTMLResponse(page, error.status, headers={"Cache-Control": "no-store"})

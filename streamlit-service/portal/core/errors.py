@@ -10,7 +10,7 @@ class PortalError(Exception):
     do next; `cause` is for operators and never shown to users. `status` is the HTTP status.
     """
 
-    status = 400
+    status = 500
 
     def __init__(self, code: str, message: str, hint: str = "", cause: str = "") -> None:
         super().__init__(message)
@@ -64,6 +64,12 @@ class EngineError(PortalError):
 
 class VmUnreachable(EngineError):
     """The VM does not answer in time, or refuses SSH."""
+
+
+class Unavailable(PortalError):
+    """What is behind the portal does not answer just now."""
+
+    status = 503
 
 
 class LockLost(Exception):
