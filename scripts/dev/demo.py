@@ -22,7 +22,6 @@ from publishing.context import context_of
 from stack import Stack
 
 NAME = "demo-notebook"
-PEOPLE = ("1234567890", "2345678901", "3456789012", "4567890123")
 PASSWORD = "demo"  # noqa: S105  (of the certificates that are made; printed below)
 FIRST_MINUTES = 4
 
@@ -151,18 +150,22 @@ def down() -> None:
     # First: a worker that is there would start the next in the queue.
     say("Stopping the portal ...")
     stack.down()
-    ours = f"label=org.container-portal.instance={stack.url}"
-    names = docker("ps", "--all", "--filter", ours, "--format", "{{.Names}}").split()
+    names = docker("ps", "--all", "--filter", made_by(stack), "--format", "{{.Names}}").split()
     for name in names:
         say(f"Stopping and removing container {name} ...")
         docker("rm", "--force", name)
     # Users' networks; the worker, which removes them otherwise, is gone.
-    for network in docker("network", "ls", "--quiet", "--filter", ours).split():
+    for network in docker("network", "ls", "--quiet", "--filter", made_by(stack)).split():
         docker("network", "rm", network)
     say(
         "Nothing of the demo is running. Kept: .demo/ (certificates), "
         "volumes (database, registry, home folders)."
     )
+
+
+def made_by(stack: Stack) -> str:
+    """Docker's filter for containers, networks and home folders of this portal."""
+    return f"label=org.container-portal.instance={stack.url}"
 
 
 def clean() -> None:
@@ -171,16 +174,19 @@ def clean() -> None:
         "This deletes the demo's certificates, database, images and the home folders of Jane, John,"
         " Mei and Alex."
     )
-    if input("Type yes to go on: ") != "yes":
+    try:
+        answer = input("Type yes to go on: ")
+    except EOFError:  # nobody is there to ask
+        answer = ""
+    if answer != "yes":
         raise SystemExit("Nothing was deleted.")
     down()
     stack = demo_stack()
     if stack.home.exists():
         stack.down(volumes=True)
         shutil.rmtree(stack.home)
-    for volume in docker("volume", "ls", "--quiet", "--filter", "name=portal-home-").split():
-        if volume.rsplit("-", 1)[1] in PEOPLE:
-            docker("volume", "rm", volume)
+    for volume in docker("volume", "ls", "--quiet", "--filter", made_by(stack)).split():
+        docker("volume", "rm", volume)
     print("Everything of the demo is deleted. The images stay; docker image prune -a removes them.")
 
 

@@ -26,7 +26,8 @@ def create_arguments(spec: ContainerSpec) -> dict[str, Any]:
         "environment": dict(spec.environment),
         "ports": {f"{inside}/tcp": address for inside, address in spec.publish.items()},
         "mounts": [
-            Mount(target=path, source=name, type="volume") for name, path in spec.volumes.items()
+            Mount(target=path, source=name, type="volume", labels=_whose(spec))
+            for name, path in spec.volumes.items()
         ],
         "tmpfs": dict(spec.tmpfs),
         "mem_limit": spec.memory_bytes,
@@ -45,6 +46,11 @@ def create_arguments(spec: ContainerSpec) -> dict[str, Any]:
             type="json-file", config={"max-size": "10m", "max-file": "3"}
         ),
     }
+
+
+def _whose(spec: ContainerSpec) -> dict[str, str]:
+    """Labels of what outlives the container: which portal made it."""
+    return {key: value for key, value in spec.labels.items() if key == LABEL_PORTAL}
 
 
 def ensure_network(client: docker.DockerClient, spec: ContainerSpec, origin: str) -> None:
