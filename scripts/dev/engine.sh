@@ -12,6 +12,10 @@ pid_file=/run/container-portal-dockerd.pid
 log_file=/var/log/container-portal-dockerd.log
 plugin_dir=${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins
 started=$SECONDS
+scratch=$(mktemp -d)
+chmod 755 "$scratch" # apt reads as another user
+trap 'rm -rf "$scratch"' EXIT
+pull_log=$scratch/pull.log
 
 say() { printf '%4ds  %s\n' $((SECONDS - started)) "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -42,7 +46,7 @@ ensure_engine() {
         say "Docker Engine $(docker version --format '{{.Server.Version}}') is running; using it."
         return
     fi
-    need_root_debian "No Docker Engine answers."
+    need_root_debian "No Docker Engine answers ($(limited 10 docker version 2>&1 >/dev/null | tail -1))."
     if ! command -v dockerd >/dev/null; then
         say "Installing Docker Engine (Debian's docker.io) ..."
         apt_install docker.io iptables ca-certificates
@@ -65,9 +69,7 @@ ensure_compose() {
     if docker compose version >/dev/null 2>&1; then return; fi
     need_root_debian "Docker Compose v2 is missing."
     say "Fetching Docker Compose v2 (Debian 13's package, unpacked into $plugin_dir) ..."
-    local work
-    work=$(mktemp -d)
-    chmod 755 "$work"
+    local work=$scratch/compose
     mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$plugin_dir"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(archive) trixie main" >"$work/list"
     local options=(-qq -o "Dir::Etc::sourcelist=$work/list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists"
@@ -75,7 +77,6 @@ ensure_compose() {
     (cd "$work" && apt-get "${options[@]}" update && apt-get "${options[@]}" download docker-compose)
     dpkg -x "$work"/docker-compose_*.deb "$work/x"
     install -m 0755 "$work/x/usr/libexec/docker/cli-plugins/docker-compose" "$plugin_dir/docker-compose"
-    rm -rf "$work"
     docker compose version >/dev/null || die "Docker Compose v2 could not be installed."
 }
 
@@ -99,8 +100,6 @@ ensure_base() {
     esac
 }
 
-pull_log=$(mktemp)
-trap 'rm -f "$pull_log"' EXIT
 label() { docker image inspect -f "{{index .Config.Labels \"org.container-portal.standin$2\"}}" "$1" 2>/dev/null; }
 is_standin() { [ "$(label "$1" "")" = true ]; }
 old_standin() { is_standin "$1" && [ "$(label "$1" .recipe)" != "$recipe" ]; }
@@ -108,9 +107,9 @@ old_standin() { is_standin "$1" && [ "$(label "$1" .recipe)" != "$recipe" ]; }
 standin_debian() {
     need_root_debian "A stand-in for $1 needs mmdebstrap."
     command -v mmdebstrap >/dev/null || apt_install mmdebstrap
-    local work suite=${1#debian:}
+    local work=$scratch/${1//[^a-z0-9]/-} suite=${1#debian:}
     suite=${suite%-slim}
-    work=$(mktemp -d)
+    mkdir -p "$work"
     # With security updates, as the real one has: the archive beside the one that this machine uses.
     printf 'deb %s %s main\n' "$(archive)" "$suite" "$(archive)-security" "$suite-security" >"$work/sources.list"
     # shellcheck disable=SC2016  # mmdebstrap gives $1 to the hook
@@ -120,7 +119,6 @@ standin_debian() {
         docker import -c 'LABEL org.container-portal.standin=true' \
             -c "LABEL org.container-portal.standin.recipe=$recipe" -c 'CMD ["bash"]' - "$1" >/dev/null ||
         { tail -5 "$work/log" >&2; die "mmdebstrap failed."; }
-    rm -rf "$work"
 }
 
 standin() {
