@@ -8,6 +8,6 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "error: no Chromium found. Install it, or set CHROMIUM to its path." >&2
     exit 1
 fi
-echo "Installing Chromium ..."
+echo "Installing Chromium (about 40 s) ..."
 apt-get update -qq
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null

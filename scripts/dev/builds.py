@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,41 +79,59 @@ def build(context: Path, tag: str, *arguments: str) -> None:
     """
     if base := DEFAULT_BASE.search((context / "Dockerfile").read_text(encoding="utf-8")):
         ensure_images(base[1])
-    certs = context / "certs"
-    if certs.is_dir() and HOST_CAS.is_dir():
-        for certificate in HOST_CAS.glob("*.crt"):
-            copy2(certificate, certs)
-    environment = {**os.environ, "BUILDKIT_PROGRESS": "plain"}
-    started, told, lines = time.monotonic(), time.monotonic(), []
+    with alone("build"):
+        certs = context / "certs"
+        if certs.is_dir() and HOST_CAS.is_dir():
+            for certificate in HOST_CAS.glob("*.crt"):
+                copy2(certificate, certs)
+        _build(context, tag, *arguments)
+
+
+def _build(context: Path, tag: str, *arguments: str) -> None:
+    lines: list[str] = []
     with (
-        alone("build"),
+        _telling(lines),
         subprocess.Popen(
             ["docker", "build", "-t", tag, *arguments, str(context)],
             text=True,
-            env=environment,
+            env={**os.environ, "BUILDKIT_PROGRESS": "plain"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         ) as running,
     ):
         assert running.stdout is not None
-        step = ""
-        for line in running.stdout:
-            lines.append(line)
-            step = line.strip() if BUILD_STEP.match(line) else step
-            if time.monotonic() - told >= TELL_EVERY_S:
-                told = time.monotonic()
-                print(f"        {told - started:3.0f} s  {step[:90]}", flush=True)
+        lines.extend(running.stdout)  # as they come
     if running.returncode:
         raise StackError(f"building {tag} failed:\n{''.join(lines)[-4000:]}")
 
 
+@contextmanager
+def _telling(lines: list[str]) -> Iterator[None]:
+    """Say every 10 s which step a build is at, by its lines so far; some steps say nothing."""
+    started, over = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not over.wait(TELL_EVERY_S):
+            steps = [line.strip() for line in tuple(lines) if BUILD_STEP.match(line)]
+            if steps:
+                print(f"        {time.monotonic() - started:3.0f} s  {steps[-1][:90]}", flush=True)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
+
+
 def build_services(say: Say) -> None:
     """The service image, the gateway, the registry and the publisher."""
-    for name, folder, *options in (
-        ("container-portal", "streamlit-service", "--target", "service"),
-        ("container-portal-proxy", "deployment/nginx"),
-        ("container-portal-registry", "deployment/registry"),
-        ("container-portal-publisher", "streamlit-service", "--target", "publisher"),
+    for name, seconds, folder, *options in (
+        ("container-portal", 60, "streamlit-service", "--target", "service"),
+        ("container-portal-proxy", 8, "deployment/nginx"),
+        ("container-portal-registry", 8, "deployment/registry"),
+        ("container-portal-publisher", 10, "streamlit-service", "--target", "publisher"),
     ):
-        say(f"Building {name} ...")
+        say(f"Building {name} (the first time {seconds} s or more) ...")
         build(ROOT / folder, f"{name}:dev", *options)

@@ -6,19 +6,14 @@ Of the standard library alone: nobody installs packages to look at the portal.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
 
 import builds
+from ahead import Ahead
 from builds import ROOT, StackError, docker
 from person import Person
-from publishing.context import context_of
 from stack import Stack
 
 NAME = "demo-notebook"
@@ -48,15 +43,14 @@ def up() -> None:
     first = not stack.is_made()
     if first:
         say(f"The first time this takes about {FIRST_MINUTES} minutes, then some seconds.")
-    beside = ThreadPoolExecutor(1)
-    layers = beside.submit(build_ahead, "ml-cpu")
-    builds.build_services(say)
-    if stack.make_secrets():
-        say("Made a demo CA and certificates for Jane, John, Mei and an administrator.")
-    say("Starting proxy, api, ui, worker and registry ...")
-    stack.up()
-    wait(layers, lambda: say("Still building ml-cpu's layers ..."))
-    say("Publishing ml-cpu: build, tests, scan, push, signature; then approving it ...")
+    with Ahead("ml-cpu") as layers:
+        builds.build_services(say)
+        if stack.make_secrets():
+            say("Made a demo CA and certificates for Jane, John, Mei and an administrator.")
+        say("Starting proxy, api, ui, worker and registry (about 20 s: Docker opens 300 ports) ...")
+        stack.up()
+        layers.wait(lambda: say("Still building ml-cpu's layers ..."))
+    say("Publishing ml-cpu: build, tests, scan, push, signature; then approving it (a minute) ...")
     reference = stack.publish("ml-cpu", say=say)
     engine, address = "unix:///var/run/docker.sock", stack.gateway
     stack.admin("vm", "add", "this-machine", "--engine", engine, "--address", address)
@@ -66,38 +60,6 @@ def up() -> None:
     version = jane.get(f"{url}api")["version"]
     say(f"Jupyter Server {version} answers Jane at {url}")
     print(NEXT_STEPS.format(url=stack.url, certs=stack.certs, password=PASSWORD, jupyter=url))
-
-
-def wait(work: Future[None], still: Callable[[], None]) -> None:
-    """Wait for work beside the rest; raises what it failed with.
-
-    `still` is called when that takes a while, every 10 s.
-    """
-    waited_s = 1.0
-    while not wait_for([work], timeout=waited_s).done:
-        still()
-        waited_s = builds.TELL_EVERY_S
-    work.result()
-
-
-def build_ahead(image: str) -> None:
-    """Build an image's layers while the services are built: publishing then finds them.
-
-    With the builder that publishing uses, from the same context.
-    """
-    bases = builds.bases_of(image)
-    builds.ensure_images(bases[0])
-    base = builds.local_base(bases[0])
-    tag = f"container-portal-ahead/{image}"
-    done = subprocess.run(
-        ["docker", "build", "--quiet", "--tag", tag, "--build-arg", f"BASE_IMAGE={base}", "-"],
-        input=context_of(ROOT / "images" / image, builds.HOST_CAS).getvalue(),
-        env={**os.environ, "DOCKER_BUILDKIT": "0"},
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        raise StackError(f"building {image} failed: {done.stderr.decode()[-4000:]}")
 
 
 def deploy(jane: Person, digest: str, say: Progress) -> str:
@@ -148,7 +110,7 @@ def down() -> None:
         say("No demo was started here.")
         return
     # First: a worker that is there would start the next in the queue.
-    say("Stopping the portal ...")
+    say("Stopping the portal (about 20 s: Docker closes 300 ports) ...")
     stack.down()
     names = docker("ps", "--all", "--filter", made_by(stack), "--format", "{{.Names}}").split()
     for name in names:

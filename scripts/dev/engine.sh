@@ -48,7 +48,7 @@ ensure_engine() {
     fi
     need_root_debian "No Docker Engine answers ($(limited 10 docker version 2>&1 >/dev/null | tail -1))."
     if ! command -v dockerd >/dev/null; then
-        say "Installing Docker Engine (Debian's docker.io) ..."
+        say "Installing Docker Engine (Debian's docker.io; about 30 s) ..."
         apt_install docker.io iptables ca-certificates
     fi
     if ! command -v iptables >/dev/null; then apt_install iptables; fi
@@ -89,7 +89,7 @@ ensure_base() {
     if docker image inspect "$tag" >/dev/null 2>&1 && is_standin "$tag" && ! old_standin "$tag"; then return; fi
     say "Pulling $name ..."
     if limited "${BASE_PULL_S:-1800}" docker pull -q "$name" >/dev/null 2>"$pull_log"; then return; fi
-    say "  cannot be pulled ($(tail -1 "$pull_log" | cut -c1-90)): making a STAND-IN from Debian's packages"
+    say "  cannot be pulled ($(tail -1 "$pull_log" | cut -c1-90)): making a STAND-IN from Debian's packages (about 30 s)"
     case $tag in
     debian:*) standin_debian "$tag" ;;
     python:*) standin "$tag" python ;;

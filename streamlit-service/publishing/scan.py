@@ -14,6 +14,8 @@ from publishing.scanners import advisories, debian_archive, trivy
 from publishing.workspace import Refused, Workspace
 
 WAIVERS = "waivers.yaml"
+LAYERS_READ_PER_S = 60e6
+"""Bytes, on a slow machine; for the estimate that is shown."""
 ONCE = {Kind.LABEL, Kind.SIZE}
 """What is asked when an image is published, and not again."""
 
@@ -24,7 +26,8 @@ def materials(workspace: Workspace) -> Packages:
     if known and workspace.kept("contents", Contents) and (workspace.work / "sbom.json").exists():
         workspace.say("unchanged: read before")
         return known
-    workspace.say("reading every layer")
+    seconds = max(1, round(int(workspace.built()["Size"]) / LAYERS_READ_PER_S))
+    workspace.say(f"reading every layer (about {seconds} s)")
     archive = contents.save(workspace)
     try:
         workspace.keep("contents", contents.read(archive))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from demo import build_ahead
+from ahead import build_ahead
 from rows import Row, Sizes, row, timed
 from stack import Stack
 
