@@ -183,7 +183,7 @@ def test_a_vm_that_cannot_be_reached(production: Stack) -> None:
     wait_until(lambda: ("vm", VM) not in wrong(check(production)[1]), "it is back", 60)
 
 
-def test_a_vm_that_was_not_proven(production: Stack) -> None:
+def test_a_vm_that_was_not_verified(production: Stack) -> None:
     address = containers(production, "registry")[0].attrs["NetworkSettings"]["Networks"]
     host = next(iter(address.values()))["IPAddress"]
     with pytest.raises(Exception, match="cannot be used"):
@@ -243,7 +243,7 @@ def test_it_works_from_anywhere_with_the_settings_in_an_env_file(
     assert told["certificate", "the server"] in ("ok", "warning")
 
 
-def test_a_proof_on_request_tries_no_container_where_it_would_not_be_kept_apart(
+def test_a_verification_on_request_tries_no_container_where_it_would_not_be_kept_apart(
     production: Stack,
 ) -> None:
     """This VM has no firewall; setup-vm.sh's own tests run the verification to its end."""

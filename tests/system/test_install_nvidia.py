@@ -101,7 +101,7 @@ def test_what_keeps_a_gpu_from_working_is_named_before_anything_is_installed(
     assert "no toolkit" in machine.run("command -v nvidia-ctk || echo no toolkit")
 
 
-def test_setup_vm_installs_the_toolkit_and_proves_a_container_with_a_gpu(
+def test_setup_vm_installs_the_toolkit_and_verifies_a_container_with_a_gpu(
     machines: Machines, machine: Machine
 ) -> None:
     machine.run("[ -e /etc/standin-gpus.csv ] || mv /opt/standin-gpus.csv /etc/")

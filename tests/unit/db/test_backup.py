@@ -1,4 +1,4 @@
-"""Backups: consistent, proven, restored into either database's schema of then or now."""
+"""Backups: consistent, verified, restored into either database's schema of then or now."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_damaged_backup_is_refused_and_destroys_nothing(
     assert everything(lived.database) == before
 
 
-def test_an_audit_trail_that_was_changed_is_found_when_the_backup_is_proven(
+def test_an_audit_trail_that_was_changed_is_found_when_the_backup_is_verified(
     lived: Portal, clock: FakeClock, tmp_path: Path
 ) -> None:
     with lived.database.transaction() as tx:

@@ -141,7 +141,7 @@ def test_a_gpu_that_is_lost_hides_no_other() -> None:
     assert [gpu.uuid for gpu in gpu_probe.parse(text, cdi_engine=False).gpus] == [A]
 
 
-def test_a_gpu_with_errors_is_ill() -> None:
+def test_a_gpu_with_errors_is_unhealthy() -> None:
     report = gpu_probe.parse(said(row(0, A, busy="[Unknown Error]")), cdi_engine=False)
     assert report.gpus[0].problem == "gpu_error"
 

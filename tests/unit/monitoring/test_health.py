@@ -58,7 +58,7 @@ def test_a_portal_that_is_well_has_no_troubles(well: Portal) -> None:
         ({"clock_skew_s": 90.0}, "clock"),
     ],
 )
-def test_a_vm_that_says_it_is_ill(well: Portal, report: dict[str, object], check: str) -> None:
+def test_a_vm_that_says_it_is_unwell(well: Portal, report: dict[str, object], check: str) -> None:
     seen(well, **report)
     assert set(troubles(well)) == {(check, "vm-07")}
 

@@ -160,7 +160,7 @@ def test_networks_of_people_who_have_nothing_left_go(
     assert engine.networks == {box.spec.network for box in engine.boxes.values()}
 
 
-def prove(
+def verify_vm(
     portal: Portal, engine: FakeEngine, *, answers: bool = True, vm: str = "vm-01"
 ) -> list[verify_vm.Check]:
     return list(
@@ -170,11 +170,11 @@ def prove(
     )
 
 
-def test_a_good_vm_is_proven_with_a_container_that_is_gone_afterwards(
+def test_a_good_vm_is_verified_with_a_container_that_is_gone_afterwards(
     portal: Portal, engine: FakeEngine
 ) -> None:
     engine.vm_report = VmReport("ok", 500, 1000, 0.0)
-    checks = prove(portal, engine)
+    checks = verify_vm(portal, engine)
     assert {one.state for one in checks} == {"ok"}
     assert [one.name for one in checks] == ["engine", "firewall", "image", "container"]
     assert not engine.boxes
@@ -186,36 +186,36 @@ def test_a_new_vms_gpus_are_tried_although_nobody_looked_before(
     vms.remove(portal, TEST, "vm-01")
     vms.add(portal, TEST, "vm-02", "ssh://portal@vm-02", "10.0.0.2", state=VmState.NEW)
     engine.vm_report, engine.report = VmReport("ok", 500, 1000, 0.0), gpu_world.report(1)
-    checks = prove(portal, engine, vm="vm-02")
+    checks = verify_vm(portal, engine, vm="vm-02")
     assert checks[-1].message.startswith("A container with A100 answered"), checks
     engine.report = GpuReport(
         (replace(gpu_world.report(1).gpus[0], problem="gpu_error"),), "535", "12.2", "nvidia"
     )
-    last = prove(portal, engine, vm="vm-02")[-1]
+    last = verify_vm(portal, engine, vm="vm-02")[-1]
     assert (last.name, last.state, "out of order" in last.message) == ("gpus", "failed", True)
 
 
 @pytest.mark.parametrize("step", ["info", "check", "pull", "create", "start"])
-def test_a_proof_that_fails_says_why_and_leaves_nothing(
+def test_a_verification_that_fails_says_why_and_leaves_nothing(
     portal: Portal, engine: FakeEngine, step: str
 ) -> None:
     engine.vm_report = VmReport("ok", 500, 1000, 0.0)
     engine.failing[step] = EngineError("disk_full", "The VM's disk is full.", "Tell somebody.")
-    assert prove(portal, engine)[-1].message == "The VM's disk is full."
+    assert verify_vm(portal, engine)[-1].message == "The VM's disk is full."
     assert not engine.boxes
 
 
 def test_without_a_firewall_no_container_is_tried(portal: Portal, engine: FakeEngine) -> None:
     engine.vm_report = VmReport("missing", 500, 1000, 0.0)
-    checks = prove(portal, engine)
+    checks = verify_vm(portal, engine)
     assert [(one.name, one.state) for one in checks] == [("engine", "ok"), ("firewall", "failed")]
     assert not engine.pulled
 
 
-def test_a_vm_over_ssh_without_a_gate_is_not_proven(portal: Portal, engine: FakeEngine) -> None:
+def test_a_vm_over_ssh_without_a_gate_is_not_verified(portal: Portal, engine: FakeEngine) -> None:
     remote(portal)
     engine.vm_report = None
-    checks = prove(portal, engine, vm="vm-02")
+    checks = verify_vm(portal, engine, vm="vm-02")
     assert ("firewall", "failed") in [(one.name, one.state) for one in checks]
     assert not engine.pulled
 
@@ -238,7 +238,7 @@ def test_a_port_that_cannot_be_reached_points_to_the_gateways_address(
     portal: Portal, engine: FakeEngine
 ) -> None:
     engine.vm_report = VmReport("ok", 500, 1000, 0.0)
-    assert "PORTAL_GATEWAYS" in prove(portal, engine, answers=False)[-1].hint
+    assert "PORTAL_GATEWAYS" in verify_vm(portal, engine, answers=False)[-1].hint
 
 
 def test_a_new_vm_takes_no_containers_before_it_is_activated(portal: Portal, jane: User) -> None:
