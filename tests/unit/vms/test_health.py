@@ -160,7 +160,7 @@ def test_networks_of_people_who_have_nothing_left_go(
     assert engine.networks == {box.spec.network for box in engine.boxes.values()}
 
 
-def verify_vm(
+def checks_of(
     portal: Portal, engine: FakeEngine, *, answers: bool = True, vm: str = "vm-01"
 ) -> list[verify_vm.Check]:
     return list(
@@ -174,7 +174,7 @@ def test_a_good_vm_is_verified_with_a_container_that_is_gone_afterwards(
     portal: Portal, engine: FakeEngine
 ) -> None:
     engine.vm_report = VmReport("ok", 500, 1000, 0.0)
-    checks = verify_vm(portal, engine)
+    checks = checks_of(portal, engine)
     assert {one.state for one in checks} == {"ok"}
     assert [one.name for one in checks] == ["engine", "firewall", "image", "container"]
     assert not engine.boxes
@@ -186,12 +186,12 @@ def test_a_new_vms_gpus_are_tried_although_nobody_looked_before(
     vms.remove(portal, TEST, "vm-01")
     vms.add(portal, TEST, "vm-02", "ssh://portal@vm-02", "10.0.0.2", state=VmState.NEW)
     engine.vm_report, engine.report = VmReport("ok", 500, 1000, 0.0), gpu_world.report(1)
-    checks = verify_vm(portal, engine, vm="vm-02")
+    checks = checks_of(portal, engine, vm="vm-02")
     assert checks[-1].message.startswith("A container with A100 answered"), checks
     engine.report = GpuReport(
         (replace(gpu_world.report(1).gpus[0], problem="gpu_error"),), "535", "12.2", "nvidia"
     )
-    last = verify_vm(portal, engine, vm="vm-02")[-1]
+    last = checks_of(portal, engine, vm="vm-02")[-1]
     assert (last.name, last.state, "out of order" in last.message) == ("gpus", "failed", True)
 
 
@@ -201,13 +201,13 @@ def test_a_verification_that_fails_says_why_and_leaves_nothing(
 ) -> None:
     engine.vm_report = VmReport("ok", 500, 1000, 0.0)
     engine.failing[step] = EngineError("disk_full", "The VM's disk is full.", "Tell somebody.")
-    assert verify_vm(portal, engine)[-1].message == "The VM's disk is full."
+    assert checks_of(portal, engine)[-1].message == "The VM's disk is full."
     assert not engine.boxes
 
 
 def test_without_a_firewall_no_container_is_tried(portal: Portal, engine: FakeEngine) -> None:
     engine.vm_report = VmReport("missing", 500, 1000, 0.0)
-    checks = verify_vm(portal, engine)
+    checks = checks_of(portal, engine)
     assert [(one.name, one.state) for one in checks] == [("engine", "ok"), ("firewall", "failed")]
     assert not engine.pulled
 
@@ -215,7 +215,7 @@ def test_without_a_firewall_no_container_is_tried(portal: Portal, engine: FakeEn
 def test_a_vm_over_ssh_without_a_gate_is_not_verified(portal: Portal, engine: FakeEngine) -> None:
     remote(portal)
     engine.vm_report = None
-    checks = verify_vm(portal, engine, vm="vm-02")
+    checks = checks_of(portal, engine, vm="vm-02")
     assert ("firewall", "failed") in [(one.name, one.state) for one in checks]
     assert not engine.pulled
 
@@ -238,7 +238,7 @@ def test_a_port_that_cannot_be_reached_points_to_the_gateways_address(
     portal: Portal, engine: FakeEngine
 ) -> None:
     engine.vm_report = VmReport("ok", 500, 1000, 0.0)
-    assert "PORTAL_GATEWAYS" in verify_vm(portal, engine, answers=False)[-1].hint
+    assert "PORTAL_GATEWAYS" in checks_of(portal, engine, answers=False)[-1].hint
 
 
 def test_a_new_vm_takes_no_containers_before_it_is_activated(portal: Portal, jane: User) -> None:
