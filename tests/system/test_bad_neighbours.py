@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import httpx2
 import pytest
 from harness.fleet import Fleet, TestVm
-from harness.people import Person
+from harness.people import Person, wait_until
 from stack import Stack
 
 DEADLINE_S = 40
@@ -55,14 +53,6 @@ def fails(ray: Person, code: str) -> dict[str, Any]:
     assert made["error"]["code"] == code, made
     assert made["error"]["message"] and made["error"]["hint"]
     return made
-
-
-def eventually(look: Callable[[], bool]) -> None:
-    """Poll until it is so, or fail at the deadline."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not look():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def reachable(ray: Person, name: str) -> bool:
@@ -143,13 +133,13 @@ def test_a_wrong_registry_password(stack: Stack, fragile: TestVm, ray: Person) -
 def test_ssh_refused_and_back(stack: Stack, fragile: TestVm, ray: Person) -> None:
     fragile.stop_ssh()
     try:
-        eventually(lambda: not reachable(ray, "vm-c"))
+        wait_until(lambda: not reachable(ray, "vm-c"), "the VM is gone", DEADLINE_S)
         answer = ray.http.post("/api/v1/deployments", json={"image": "ml-cpu", "name": "nowhere"})
         assert (answer.status_code, answer.json()["code"]) == (409, "no_room")
         assert "vm-c: cannot be reached" in answer.json()["message"]
     finally:
         fragile.start_ssh()
-    eventually(lambda: reachable(ray, "vm-c"))
+    wait_until(lambda: reachable(ray, "vm-c"), "the VM is back", DEADLINE_S)
 
 
 def test_an_engine_that_is_down_is_seen_and_said(
@@ -157,13 +147,13 @@ def test_an_engine_that_is_down_is_seen_and_said(
 ) -> None:
     fragile.stop_engine()
     try:
-        eventually(lambda: not reachable(ray, "vm-c"))
+        wait_until(lambda: not reachable(ray, "vm-c"), "the VM is gone", DEADLINE_S)
         answer = ray.http.post("/api/v1/deployments", json={"image": "ml-cpu", "name": "late"})
         assert (answer.status_code, answer.json()["code"]) == (409, "no_room")
         assert "vm-c: cannot be reached" in answer.json()["message"]
     finally:
         fragile.start_engine()
-    eventually(lambda: reachable(ray, "vm-c"))
+    wait_until(lambda: reachable(ray, "vm-c"), "the VM is back", DEADLINE_S)
 
 
 def test_a_worker_killed_in_the_middle_loses_nothing(
@@ -171,7 +161,11 @@ def test_a_worker_killed_in_the_middle_loses_nothing(
 ) -> None:
     made = john.deploy("survivor")
     path = f"/api/v1/deployments/{made['id']}"
-    eventually(lambda: john.http.get(path).json()["state"] in ("pulling", "starting"))
+    wait_until(
+        lambda: john.http.get(path).json()["state"] in ("pulling", "starting"),
+        "the work is under way",
+        DEADLINE_S,
+    )
     stack.compose("kill", "worker", capture=True)
     assert john.http.get(path).json()["state"] in ("pulling", "starting")  # it was in the middle
     stack.compose("start", "worker", capture=True)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from portal import db, users, vms
+from portal import db, deployments, users, vms
 from portal.context import Portal
-from portal.core.models import Deployment, User, Vm
+from portal.core.models import Deployment, Order, User, Vm
 from portal.core.settings import Settings
 from portal.db.connection import Database
 from portal.jobs.claim import Work
@@ -80,3 +80,9 @@ def gpu_vm(portal: Portal) -> Vm:
     with portal.database.transaction() as tx:
         db.vms.update(tx, 1, cpus=16, memory_gb=64)
     return see(portal, report())
+
+
+@pytest.fixture
+def running(portal: Portal, jane: User, work_off: Callable[..., Deployment]) -> Deployment:
+    """Jane's first container, which runs."""
+    return work_off(deployments.request(portal, jane, Order("ml-cpu", "first")).id)

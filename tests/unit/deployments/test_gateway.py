@@ -6,17 +6,12 @@ import pytest
 from portal import deployments
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, NotFound
-from portal.core.models import Deployment, Order, User
+from portal.core.models import Deployment, User
 from portal.deployments import gateway
 from support.fakes import FakeClock
 from support.samples import JANE, JOHN, identity
 
 WorkOff = Callable[..., Deployment]
-
-
-@pytest.fixture
-def running(portal: Portal, jane: User, work_off: WorkOff) -> Deployment:
-    return work_off(deployments.request(portal, jane, Order("ml-cpu", "first")).id)
 
 
 def test_the_owner_is_led_to_the_vm_with_the_token(portal: Portal, running: Deployment) -> None:

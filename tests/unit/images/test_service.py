@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from portal import db, deployments, images, users
 from portal.context import Portal
-from portal.core.errors import Conflict, EngineError, Forbidden, Invalid, NotFound, PortalError
+from portal.core.errors import Conflict, EngineError, Forbidden, Invalid, NotFound
 from portal.core.models import Deployment, Order, ReleaseState, Role, State, User
 from portal.images import launch_gate
 from portal.images.report import Finding, Kind, Waiver, apply_policy
@@ -18,6 +18,7 @@ from portal.jobs.claim import Work
 from portal.jobs.start_stop import converge
 from portal.scheduling import admission
 from support.fakes import FakeClock, FakeEngine
+from support.refusals import code_of
 from support.samples import CURATOR, JANE, TEST, approved, candidate, identity, report
 
 SECRET = Finding(
@@ -32,12 +33,6 @@ def mei(portal: Portal) -> User:
         portal, settings=portal.settings.model_copy(update={"curators": "4567890123"})
     )
     return users.user_of(curating, identity("4567890123", "Mei T Lin"))
-
-
-def code_of(act: Callable[[], object]) -> str:
-    with pytest.raises(PortalError) as refused:
-        act()
-    return refused.value.code
 
 
 def test_a_candidate_is_not_offered_until_somebody_else_approves_it(

@@ -27,11 +27,6 @@ def look(portal: Portal, engine: FakeEngine) -> None:
     observe(portal, vm, engine)
 
 
-@pytest.fixture
-def running(portal: Portal, jane: User, work_off: WorkOff) -> Deployment:
-    return work_off(deployments.request(portal, jane, Order("ml-cpu", "first")).id)
-
-
 @pytest.mark.parametrize("step", ["has_image", "pull", "create", "start"])
 def test_a_failure_anywhere_leaves_nothing_behind(
     portal: Portal, jane: User, engine: FakeEngine, work_off: WorkOff, step: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +12,7 @@ from portal.core.models import Release
 from portal.core.settings import Settings
 from registry import cosign
 from registry.verifier import Verifier
+from support.refusals import code_of
 
 
 class World:
@@ -54,12 +54,6 @@ def verify(world: World, portal: Portal) -> Verifier:
 def good_since(portal: Portal, release: Release, hours: float) -> None:
     with portal.database.transaction() as tx:
         db.releases.update(tx, release.id, verified_at=datetime.now(UTC) - timedelta(hours=hours))
-
-
-def code_of(act: Callable[[], None]) -> str:
-    with pytest.raises(PortalError) as refused:
-        act()
-    return refused.value.code
 
 
 def test_a_good_signature_is_asked_for_once_per_interval(
