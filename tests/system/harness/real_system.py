@@ -225,6 +225,8 @@ def browser_of(
         for index, context in enumerate(contexts):
             for number, page in enumerate(context.pages):
                 photograph(page, f"failed-{request.node.name}-{index}-{number}", wait=False)
+                print(f"---- page {index}-{number} of {request.node.name}: {page.url} ----")
+                print(page.locator("body").aria_snapshot())
     for context in contexts:
         context.close()
 
