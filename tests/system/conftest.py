@@ -5,6 +5,7 @@ from harness.real_system import (  # noqa: F401
     browser,
     browser_of,
     fleet,
+    gpu_image,
     jane,
     john,
     machines,

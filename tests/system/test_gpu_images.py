@@ -78,7 +78,7 @@ def _present(engine: docker.DockerClient, reference: str) -> bool:
 
 
 def test_approved_images_come_to_a_vm_ahead_and_deploy_says_so(
-    stack: Stack, vm_a: TestVm, jane: Person
+    stack: Stack, vm_a: TestVm, gpu_image: str, jane: Person
 ) -> None:
     version = {one["name"]: one["digest"] for one in jane.http.get("/api/v1/images").json()}
     vm_a.run("docker", "image", "prune", "--all", "--force")
@@ -98,7 +98,7 @@ def test_approved_images_come_to_a_vm_ahead_and_deploy_says_so(
     made = jane.settled(jane.deploy("at-once")["id"])
     assert made["state"] == "running"
     assert made["progress"] == []  # nothing was left to download
-    assert version["gpu-jupyter"] not in vm_a.run("docker", "images", "--digests")  # it has no GPU
+    assert version[gpu_image] not in vm_a.run("docker", "images", "--digests")  # it has no GPU
 
 
 def _until_there(vm: TestVm, digest: str) -> None:

@@ -48,7 +48,9 @@ A100, SLICE, L4 = "NVIDIA A100-SXM4-40GB", "NVIDIA A100-SXM4-40GB MIG 3g.20gb", 
 
 
 @pytest.fixture(scope="module")
-def lab(stack: Stack, vm_a: TestVm, person: Callable[[str], Person]) -> Iterator[Stack]:
+def lab(
+    stack: Stack, vm_a: TestVm, gpu_image: str, person: Callable[[str], Person]
+) -> Iterator[Stack]:
     for name in ("jane", "john"):  # known from their first sight on
         person(name).http.get("/api/v1/me").raise_for_status()
     for subject in PEOPLE:
@@ -138,9 +140,9 @@ def test_a_cdi_engine_is_asked_by_cdi(vm_cdi: TestVm, lab: Stack, jane: Person) 
 
 
 def test_a_driver_older_than_the_image_needs_keeps_the_image_off_that_vm(
-    vm_nvidia: TestVm, vm_cdi: TestVm, jane: Person
+    vm_nvidia: TestVm, vm_cdi: TestVm, gpu_image: str, jane: Person
 ) -> None:
-    order = {"image": "gpu-jupyter", "gpus": 1, "gpu_model": A100, "memory_gb": 1, "cpus": 1}
+    order = {"image": gpu_image, "gpus": 1, "gpu_model": A100, "memory_gb": 1, "cpus": 1}
     refused = jane.http.post("/api/v1/deployments", json=order)
     assert refused.status_code == 409
     assert (

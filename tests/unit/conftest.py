@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from portal.core.settings import Settings
 from portal.db.connection import Database
 from portal.jobs.claim import Work
 from portal.jobs.start_stop import converge
+from sqlalchemy.engine import make_url
 from support.fakes import FakeClock, FakeEngine
 from support.gpu_world import report, see
 from support.samples import CATALOG, JANE, JOHN, TEST, approved
@@ -32,10 +34,20 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture
-def portal(settings: Settings, clock: FakeClock) -> Iterator[Portal]:
-    records = Database(settings.database_url)
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database at the newest schema, to copy: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("migrated") / "portal.db"
+    records = Database(f"sqlite:///{path}")
     records.migrate()
+    records.close()
+    return path
+
+
+@pytest.fixture
+def portal(settings: Settings, clock: FakeClock, migrated: Path) -> Iterator[Portal]:
+    shutil.copyfile(migrated, make_url(settings.database_url).database or "")
+    records = Database(settings.database_url)
     product = Portal(settings, records, CATALOG, clock, lambda: None)
     approved(product)
     vms.add(product, TEST, "vm-01", "unix:///var/run/docker.sock", "10.0.0.1")

@@ -11,6 +11,7 @@ import logging
 import ssl
 from collections.abc import Callable
 
+import bench_demo
 import bench_fleet
 import bench_gateway
 import bench_images
@@ -47,6 +48,7 @@ def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Cal
         **bench_images.benchmarks(stack, sizes),
         **bench_fleet.benchmarks(sizes),
         **bench_operation.benchmarks(stack, sizes),
+        "first command": lambda: bench_demo.first_command(sizes),
     }
 
 

@@ -49,6 +49,8 @@ class Sizes:
     revoked: int = 100_000
     idle_s: int = 60
     idle_containers: int = 10
+    first_command: str = "demo"
+    """Of make, on a bare machine."""
 
 
 SMALLEST = Sizes(
@@ -62,6 +64,7 @@ SMALLEST = Sizes(
     revoked=10,
     idle_s=1,
     idle_containers=1,
+    first_command="engine",
 )
 """To see that every row works."""
 

@@ -11,6 +11,7 @@ from builds import ROOT
 from docker.models.containers import Container
 from stack import Stack
 
+from harness import published
 from harness.fleet import Fleet, build_image
 from harness.real_system import clear
 
@@ -36,14 +37,14 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     )
     clear(system)
     builds.build_services(say)
-    system.make_secrets()
+    shared = published.shared_folder(tmp_path_factory)
+    published.make_secrets(system, shared)
     builds.build(ROOT / "deployment" / "postgres", "container-portal-postgres:dev")
     build_image()
     fleet = Fleet(system)
     try:
         system.up()
-        with builds.alone("publish-ml-cpu"):
-            system.publish("ml-cpu", say=say)
+        published.have(system, "ml-cpu", shared, say)
         vm = fleet.add(VM)
         system.admin("vm", "add", VM, "--engine", vm.engine_url, "--address", vm.address)
         yield system

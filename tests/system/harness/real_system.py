@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from stack import Stack
 
 from harness import fleet as fleets
+from harness import published
 from harness.fleet import Fleet, TestVm
 from harness.machines import Machines
 from harness.people import Person, client, photograph, somebody
@@ -64,13 +65,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     if not kept:
         clear(system)
     builds.build_services(say)
-    system.make_secrets()
+    shared = published.shared_folder(tmp_path_factory)
+    published.make_secrets(system, shared)
     fleets.build_image()
     try:
         system.up()
-        for image in ("ml-cpu", "gpu-jupyter"):
-            with builds.alone(f"publish-{image}"):
-                system.publish(image, say=say)
+        published.have(system, "ml-cpu", shared, say)
         for name in ("jane", "john", "admin"):  # ports go to whoever comes first
             with somebody(system, name) as one:
                 one.http.get("/api/v1/me").raise_for_status()
@@ -78,6 +78,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         if not kept:
             clear(system)
+
+
+@pytest.fixture(scope="session")
+def gpu_image(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image for GPUs, approved."""
+    published.have(stack, "gpu-jupyter", published.shared_folder(tmp_path_factory), print)
+    return "gpu-jupyter"
 
 
 def _images(home: Path) -> Path:
