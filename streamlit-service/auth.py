@@ -78,12 +78,12 @@ class Authenticator:
             )
         key = hashlib.sha256(escaped.encode()).digest()
         with self._guard:
-            known = self._cache.get(key)
-        if known is None:
-            known = self._verify(escaped)
+            cached = self._cache.get(key)
+        if cached is None:
+            cached = self._verify(escaped)
             with self._guard:
-                self._cache[key] = known
-        identity, certificate = known
+                self._cache[key] = cached
+        identity, certificate = cached
         self._revocation.check(certificate)  # each time: a new list counts at once
         return identity
 

@@ -117,13 +117,13 @@ class Engines:
     def __call__(self, vm: Vm) -> Engine:
         """The engine of a VM. Does not connect."""
         with self._guard:
-            known = self._engines.get(vm.id)
-            if known and known[0] == vm.engine_url:
-                return known[1]
+            cached = self._engines.get(vm.id)
+            if cached and cached[0] == vm.engine_url:
+                return cached[1]
             engine = DockerEngine(vm, self._config)
             self._engines[vm.id] = (vm.engine_url, engine)
-        if known:
-            known[1].close()
+        if cached:
+            cached[1].close()
         return engine
 
 

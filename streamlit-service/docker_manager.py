@@ -75,16 +75,16 @@ class DockerEngine:
             else {str(device.get("ID")) for device in listed if device.get("Source") == "cdi"}
         )
         try:
-            said = self._tunnel.run(gpu_probe.COMMAND, GPU_PROBE_S)
+            output = self._tunnel.run(gpu_probe.COMMAND, GPU_PROBE_S)
         except TunnelError as error:
             raise engine_errors.unreachable(
                 self._vm.name, f"{gpu_probe.COMMAND}: {error}"
             ) from error
-        if not said:
+        if not output:
             return GpuReport(problem="no_gate")
         try:
             return gpu_probe.parse(
-                said, cdi_engine=bool(engine.get("CDISpecDirs")), cdi_devices=names
+                output, cdi_engine=bool(engine.get("CDISpecDirs")), cdi_devices=names
             )
         except gpu_probe.NotTold as error:
             raise engine_errors.unreachable(
@@ -97,12 +97,12 @@ class DockerEngine:
             return None
         asked_at = time.time()
         try:
-            said = self._tunnel.run(vm_probe.COMMAND, CHECK_S)
+            output = self._tunnel.run(vm_probe.COMMAND, CHECK_S)
         except TunnelError as error:
             raise engine_errors.unreachable(
                 self._vm.name, f"{vm_probe.COMMAND}: {error}"
             ) from error
-        return vm_probe.parse(said, asked_at + (time.time() - asked_at) / 2) if said else None
+        return vm_probe.parse(output, asked_at + (time.time() - asked_at) / 2) if output else None
 
     def has_image(self, reference: str) -> bool:
         """Whether the digest is on the VM."""
@@ -140,8 +140,8 @@ class DockerEngine:
 
     def images(self) -> set[str]:
         """By digest, as this portal names the registry."""
-        found = self._call(lambda client: client.api.images())
-        names = {str(name) for image in found for name in image.get("RepoDigests") or []}
+        images = self._call(lambda client: client.api.images())
+        names = {str(name) for image in images for name in image.get("RepoDigests") or []}
         return names if self._tunnel else {self._settings.registry.recorded(n) for n in names}
 
     def remove_image(self, reference: str) -> None:
@@ -200,14 +200,14 @@ class DockerEngine:
         label = f"{LABEL_PORTAL}={self._settings.public_origin}"
 
         def look(client: docker.DockerClient) -> list[ContainerStatus]:
-            found = []
+            containers = []
             for listed in client.api.containers(all=True, filters={"label": label}):
                 if listed["State"] == "running":
-                    found.append(running(listed["Id"], listed["Labels"]))
+                    containers.append(running(listed["Id"], listed["Labels"]))
                     continue
                 with suppress(NotFound):  # removed since
-                    found.append(status(client.containers.get(listed["Id"])))
-            return found
+                    containers.append(status(client.containers.get(listed["Id"])))
+            return containers
 
         return self._call(look)
 
@@ -261,9 +261,9 @@ class DockerEngine:
         except EngineError:
             raise
         except APIError as error:
-            said = str(error.explanation or error)
+            message = str(error.explanation or error)
             raise (
-                refused(said) if refused else engine_errors.refused(said, self._vm.name)
+                refused(message) if refused else engine_errors.refused(message, self._vm.name)
             ) from error
         except (TunnelError, RequestException, DockerException, OSError) as error:
             raise engine_errors.unreachable(
@@ -273,9 +273,9 @@ class DockerEngine:
     def _client(self, timeout_s: int) -> docker.DockerClient:
         url = self._tunnel.url() if self._tunnel else self._vm.engine_url
         with self._lock:
-            known = self._clients.get(timeout_s)
-            if known and known[0] == url:
-                return known[1]
+            cached = self._clients.get(timeout_s)
+            if cached and cached[0] == url:
+                return cached[1]
         # Negotiates the version.
         client = docker.DockerClient(base_url=url, timeout=timeout_s, max_pool_size=20)
         with self._lock:

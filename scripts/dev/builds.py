@@ -51,8 +51,10 @@ def bases_of(image: str) -> list[str]:
 
 def local_base(base: str) -> str:
     """A base that is there, by its digest, or its stand-in by name:tag."""
-    found = subprocess.run(["docker", "image", "inspect", base], capture_output=True, check=False)
-    return base.partition("@")[0] if found.returncode else base
+    inspected = subprocess.run(
+        ["docker", "image", "inspect", base], capture_output=True, check=False
+    )
+    return base.partition("@")[0] if inspected.returncode else base
 
 
 def docker(*arguments: str) -> str:

@@ -51,6 +51,7 @@ ensure_engine() {
         say "Installing Docker Engine (Debian's docker.io; about 30 s) ..."
         apt_install docker.io iptables ca-certificates
     fi
+    if ! command -v docker >/dev/null; then apt_install docker-cli; fi # Debian 13: a package of its own
     if ! command -v iptables >/dev/null; then apt_install iptables; fi
     live && return # some installs start it
     say "Starting Docker Engine ..."

@@ -27,12 +27,12 @@ TABLES = ("_PULL", "_RUN")
 
 def raised() -> dict[str, set[int]]:
     """Code → HTTP statuses, of every error that the service can raise."""
-    found: dict[str, set[int]] = {}
+    codes: dict[str, set[int]] = {}
     for path in SERVICE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             for code, status in _codes(node):
-                found.setdefault(code, set()).add(status)
-    return found
+                codes.setdefault(code, set()).add(status)
+    return codes
 
 
 def _codes(node: ast.AST) -> list[tuple[str, int]]:

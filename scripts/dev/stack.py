@@ -35,6 +35,7 @@ class Stack:
     environment: str = "demo"
     settings: dict[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ("docker-compose.yml",)
+    """Of Compose, below deployment/ or absolute."""
 
     @property
     def certs(self) -> Path:
@@ -189,8 +190,8 @@ class Stack:
         Returns the reference that engines pull.
         """
         ensure_base(image)
-        said = self.publisher("image", "publish", image, "--approve", *arguments, say=say)
-        return said.strip().splitlines()[-1].rpartition(" ")[2]
+        output = self.publisher("image", "publish", image, "--approve", *arguments, say=say)
+        return output.strip().splitlines()[-1].rpartition(" ")[2]
 
     def publisher(
         self,

@@ -21,9 +21,9 @@ QUEUE_SHOWN = 200
 def page() -> None:
     """The page, updated in place."""
     st.subheader("GPUs")
-    found = gpus.overview(session.portal(), session.user())
+    overview = gpus.overview(session.portal(), session.user())
     _problems()
-    if not found:
+    if not overview:
         st.info(
             "Here you see which GPUs are free. None of your VMs has one that the portal can hand"
             f" out. Ask {session.portal().settings.help_contact} for one.",
@@ -31,10 +31,10 @@ def page() -> None:
         )
         _queue()
         return
-    counts = Counter(gpu.hold for gpu in found)
+    counts = Counter(gpu.hold for gpu in overview)
     for column, hold in zip(st.columns(len(Hold)), Hold, strict=True):
         column.metric(gpu_tiles.WORDS[hold][1], counts[hold])
-    st.html(gpu_tiles.tiles_html(found, st.context.theme.type or "light"))
+    st.html(gpu_tiles.tiles_html(overview, st.context.theme.type or "light"))
     _queue()
 
 

@@ -22,8 +22,8 @@ BADGES = {
 def page() -> None:
     st.subheader("Images")
     portal, user = session.portal(), session.user()
-    every = images.all_releases(portal, user)
-    if not every:
+    releases = images.all_releases(portal, user)
+    if not releases:
         publish = " Publish one: `docker compose run --rm publisher image publish ml-cpu`"
         st.info(
             "Here you find every release of the curated images, and what is in it. There is none"
@@ -37,19 +37,19 @@ def page() -> None:
     counts = images.running(portal, user) if permissions.is_curator(user) else None
     current = images.current(portal)
     st.dataframe(
-        [_row(release, counts, current) for release in every],
+        [_row(release, counts, current) for release in releases],
         hide_index=True,
         width="stretch",
         key="releases",
     )
-    names = list(dict.fromkeys(release.image for release in every))
+    names = list(dict.fromkeys(release.image for release in releases))
     wanted = st.session_state.pop("images-of", None)
     left, right = st.columns(2)
     with left:
         name = st.selectbox(
             "Image", names, index=names.index(wanted) if wanted in names else 0, key="image-name"
         )
-    of_image = {release.id: release for release in every if release.image == name}
+    of_image = {release.id: release for release in releases if release.image == name}
     with right:
         release = of_image[
             st.selectbox(

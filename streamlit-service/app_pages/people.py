@@ -67,8 +67,8 @@ def _held(allowance: Allowance, amount: Amount) -> str:
     return f"{amount.of(allowance.held):g} of {limit}"
 
 
-def _group_form(known: list[User]) -> None:
-    names = {user.subject: user.display_name for user in known}
+def _group_form(people: list[User]) -> None:
+    names = {user.subject: user.display_name for user in people}
     with st.form("group-form", border=True):
         st.markdown("**Put a user into a group**")
         subject = st.selectbox("User", list(names), format_func=names.__getitem__, key="group-user")
@@ -86,14 +86,14 @@ def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
     with st.container(border=True):
         st.markdown("**Set a quota**")
         who = st.selectbox("For", list(names), format_func=names.__getitem__, key="quota-for")
-        known = rows.get(who, Quota())
+        quota = rows.get(who, Quota())
         columns = st.columns(len(AMOUNTS))
         values = {
             amount.name: column.number_input(
                 _label(amount),
                 0,
                 None,
-                _whole(getattr(known, amount.name)),
+                _whole(getattr(quota, amount.name)),
                 key=f"quota-{who}-{amount.name}",
                 placeholder="–",
             )

@@ -47,39 +47,39 @@ def page() -> None:
     now = portal.now()
     first = (now - timedelta(days=PERIODS[period or "30 days"] - 1)).astimezone(UTC).date()
     by: list[Dimension] = ["day", choices[split or next(iter(choices))]]
-    found = usage.report(
+    usages = usage.report(
         portal, user, by, datetime.combine(first, time(), UTC), now, everybody=everybody
     )
-    if not found:
+    if not usages:
         st.info(
             "Here you see what was used, by day. Nothing was in this period: "
             "hours count from the moment a container gets its place until it stops.",
             icon=":material/monitoring:",
         )
         return
-    _totals(found)
-    rows = _rows(found, KINDS[kind or "GPU-hours"], split or "", first, now)
+    _totals(usages)
+    rows = _rows(usages, KINDS[kind or "GPU-hours"], split or "", first, now)
     st.bar_chart(
         rows, x="Day", y="Hours", color=split, y_label=kind, x_label="Day (UTC)", height=320
     )
     st.caption(f"{kind} per day, {first:%d %b %Y} to {now:%d %b %Y}, UTC days.")
-    _table(found, by, split or "")
+    _table(usages, by, split or "")
 
 
-def _totals(found: list[Usage]) -> None:
+def _totals(usages: list[Usage]) -> None:
     for column, (label, kind) in zip(st.columns(len(KINDS)), KINDS.items(), strict=True):
-        column.metric(label, wording.hours(sum(getattr(row, kind) for row in found)))
+        column.metric(label, wording.hours(sum(getattr(row, kind) for row in usages)))
 
 
 def _rows(
-    found: list[Usage], kind: str, split: str, first: date, now: datetime
+    usages: list[Usage], kind: str, split: str, first: date, now: datetime
 ) -> list[dict[str, object]]:
     """One row per day and key; unused days are zero, since a gap would look like missing data."""
     rows: list[dict[str, object]] = [
         {"Day": row.key[0], split: row.key[1], "Hours": round(getattr(row, kind), 3)}
-        for row in found
+        for row in usages
     ]
-    seen, name = {row["Day"] for row in rows}, found[0].key[1]
+    seen, name = {row["Day"] for row in rows}, usages[0].key[1]
     day = now.astimezone(UTC).date()
     while day >= first:
         if day.isoformat() not in seen:
@@ -88,19 +88,19 @@ def _rows(
     return sorted(rows, key=lambda row: str(row["Day"]))
 
 
-def _table(found: list[Usage], by: list[Dimension], split: str) -> None:
+def _table(usages: list[Usage], by: list[Dimension], split: str) -> None:
     table = [
         {
             "Day": row.key[0],
             split: row.key[1],
             **{label: round(getattr(row, kind), 2) for label, kind in KINDS.items()},
         }
-        for row in found
+        for row in usages
     ]
     st.dataframe(table, hide_index=True, width="stretch")
     st.download_button(
         "Download CSV",
-        usage.as_csv(by, found),
+        usage.as_csv(by, usages),
         "usage.csv",
         "text/csv",
         icon=":material/download:",

@@ -25,8 +25,8 @@ ICONS = {"firewall": "shield", "disk": "hard_drive", "clock": "schedule", "ports
 def page() -> None:
     st.subheader("VMs")
     portal = session.portal()
-    found = fleet.fleet(portal, session.user())
-    vms = [use.vm for use in found]
+    uses = fleet.fleet(portal, session.user())
+    vms = [use.vm for use in uses]
     if not vms:
         st.info(
             "Here are the VMs on which containers run. There is none yet. Prepare the first, from"
@@ -36,7 +36,7 @@ def page() -> None:
         return
     now = portal.now()
     _unhealthy(vms)
-    rows = [_row(use) for use in sorted(found, key=lambda use: (_well(use.vm, now), use.vm.name))]
+    rows = [_row(use) for use in sorted(uses, key=lambda use: (_well(use.vm, now), use.vm.name))]
     st.dataframe(rows, hide_index=True, width="stretch", key="vms")
     _change(vms)
 
@@ -97,17 +97,17 @@ def _unhealthy(vms: list[Vm]) -> None:
                 "" if problem.from_portal else problem.hint,
             )
             groups.setdefault(key, []).append((vm, problem))
-    for _, found in sorted(groups.items(), key=lambda group: group[0]):
-        _troubles(found)
+    for _, alike in sorted(groups.items(), key=lambda group: group[0]):
+        _troubles(alike)
 
 
-def _troubles(found: list[tuple[Vm, Problem]]) -> None:
+def _troubles(troubles: list[tuple[Vm, Problem]]) -> None:
     """Each problem with its command; of many alike only the first."""
-    shown = found if len(found) <= SAY_EACH else found[:1]
+    shown = troubles if len(troubles) <= SAY_EACH else troubles[:1]
     for _, trouble in shown:
         say = st.error if trouble.grave else st.warning
-        others = ", ".join(vm.name for vm, _ in found[1:]) if len(shown) < len(found) else ""
-        also = f" The same: **{len(found) - 1} more VMs**, {others}." if others else ""
+        others = ", ".join(vm.name for vm, _ in troubles[1:]) if len(shown) < len(troubles) else ""
+        also = f" The same: **{len(troubles) - 1} more VMs**, {others}." if others else ""
         say(
             f"{wording.with_command(trouble)}{also}",
             icon=f":material/{ICONS[trouble.kind]}:",
@@ -125,9 +125,9 @@ def _of(part: float, whole: float | None) -> str:
 
 
 def _change(vms: list[Vm]) -> None:
-    known = quotas.everybody(session.portal(), session.user())
-    names: dict[int | str, str] = {user.id: user.display_name for user, _ in known}
-    subjects: dict[int | str, str] = {user.id: user.subject for user, _ in known}
+    people = quotas.everybody(session.portal(), session.user())
+    names: dict[int | str, str] = {user.id: user.display_name for user, _ in people}
+    subjects: dict[int | str, str] = {user.id: user.subject for user, _ in people}
     chosen = st.selectbox(
         "Change a VM", [vm.name for vm in vms], key="vm", index=None, placeholder="Choose a VM"
     )

@@ -62,9 +62,9 @@ def _leaf_policy(policies: frozenset[str]) -> ExtensionPolicy:
             raise ValueError("key usage has no digitalSignature")
 
     def certificate_policies(
-        _: Any, __: x509.Certificate, found: x509.CertificatePolicies | None
+        _: Any, __: x509.Certificate, stated: x509.CertificatePolicies | None
     ) -> None:
-        if policies and not policies & {p.policy_identifier.dotted_string for p in found or ()}:
+        if policies and not policies & {p.policy_identifier.dotted_string for p in stated or ()}:
             raise ValueError(f"none of the required certificate policies {sorted(policies)}")
 
     return (

@@ -65,8 +65,8 @@ class Held:
 
     def covering(self, certificate: Certificate) -> list[RevocationList]:
         """The lists that speak for a certificate, the newest first."""
-        found = [crl for crl in self.lists if crl.covers(certificate)]
-        return sorted(found, key=lambda crl: crl.this_update, reverse=True)
+        covering = [crl for crl in self.lists if crl.covers(certificate)]
+        return sorted(covering, key=lambda crl: crl.this_update, reverse=True)
 
 
 class RevocationLists:
@@ -85,7 +85,7 @@ class RevocationLists:
         """Raise NotAuthenticated when it or an authority above is revoked, or that is unknown."""
         held, now = self.held(), datetime.now(UTC)
         for member in (certificate, *self._above(certificate)):
-            if any(member.serial_number in found.serials for found in held.covering(member)):
+            if any(member.serial_number in crl.serials for crl in held.covering(member)):
                 raise NotAuthenticated(
                     "revoked",
                     "Your certificate was revoked by its authority.",
@@ -113,29 +113,29 @@ class RevocationLists:
 
     def _above(self, certificate: Certificate) -> list[Certificate]:
         """Its intermediates. A root revokes nothing of itself: taking it out of the bundle does."""
-        found: list[Certificate] = []
+        issuers: list[Certificate] = []
         names = {certificate.issuer}
         while new := [
             ca
             for ca in self._bundle
-            if ca.subject in names and ca.issuer != ca.subject and ca not in found
+            if ca.subject in names and ca.issuer != ca.subject and ca not in issuers
         ]:
-            found += new
+            issuers += new
             names = {ca.issuer for ca in new}
-        return found
+        return issuers
 
 
 def by_authority(bundle: Sequence[Certificate], held: Held) -> dict[str, RevocationList | None]:
     """Each authority below a root, by common name → the list for people that counts longest."""
-    found = {}
+    longest = {}
     below = {ca.subject for ca in bundle if ca.subject != ca.issuer}
     # A root alone issues people's certificates itself.
     for issuer in below or {ca.subject for ca in bundle}:
         names = issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
         lists = [crl for crl in held.lists if crl.issuer == issuer and crl.people]
         who = str(names[0].value) if names else issuer.rfc4514_string()
-        found[who] = max(lists, key=lambda crl: crl.next_update, default=None)
-    return found
+        longest[who] = max(lists, key=lambda crl: crl.next_update, default=None)
+    return longest
 
 
 def load(folder: Path, bundle: Sequence[Certificate]) -> Held:
@@ -225,10 +225,10 @@ def _signed(crl: CertificateRevocationList, ca: Certificate) -> bool:
 
 def _newest(lists: Iterable[RevocationList]) -> list[RevocationList]:
     """The newest list of each authority's key and scope: an older one must not count beside it."""
-    kept: dict[object, RevocationList] = {}
+    newest: dict[object, RevocationList] = {}
     for crl in sorted(lists, key=lambda crl: crl.this_update):
-        kept[crl.issuer, crl.signer, crl.points, crl.people, crl.authorities] = crl
-    return list(kept.values())
+        newest[crl.issuer, crl.signer, crl.points, crl.people, crl.authorities] = crl
+    return list(newest.values())
 
 
 def _state(folder: Path) -> tuple[object, ...]:
@@ -242,10 +242,10 @@ def _state(folder: Path) -> tuple[object, ...]:
 
 def _entry(entry: os.DirEntry[str]) -> tuple[str, int, int, int]:
     try:
-        found = entry.stat()
+        status = entry.stat()
     except OSError:  # a link that leads nowhere: that one list is missing, not all
         return (entry.name, 0, 0, 0)
-    return (entry.name, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+    return (entry.name, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
 
 
 def _is_ca(certificate: Certificate) -> bool:

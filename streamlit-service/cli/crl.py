@@ -67,20 +67,20 @@ def fetch(
 def _one(config: Settings, url: str) -> bool:
     try:
         content = _download(url)
-        found = revocation.read(url, content, bootstrap.client_authorities(config))
-        if found.next_update < datetime.now(UTC):
+        crl = revocation.read(url, content, bootstrap.client_authorities(config))
+        if crl.next_update < datetime.now(UTC):
             raise ValueError("it is too old already")
         target = config.crl_dir / file_name(url)
-        if (there := _made_at(target, config)) and found.this_update < there:
+        if (made_at := _made_at(target, config)) and crl.this_update < made_at:
             raise ValueError(
-                f"it is older ({found.this_update:%Y-%m-%d %H:%M}) than the one that is there"
+                f"it is older ({crl.this_update:%Y-%m-%d %H:%M}) than the one that is there"
             )
         _replace(target, content)
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
         typer.echo(f"{url}: {error}; the list that was there stays.", err=True)
         return False
     typer.echo(
-        f"{url}: {len(found.serials)} revoked, counts until {found.next_update:%Y-%m-%d %H:%M} UTC."
+        f"{url}: {len(crl.serials)} revoked, counts until {crl.next_update:%Y-%m-%d %H:%M} UTC."
     )
     return True
 

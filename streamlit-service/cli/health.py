@@ -48,12 +48,12 @@ def check(
 
 def _all(deploy: str | None) -> list[Finding]:
     config = bootstrap.settings()
-    found: list[Finding] = []
+    findings: list[Finding] = []
     try:
-        found += health.of_records(bootstrap.portal(config))
+        findings += health.of_records(bootstrap.portal(config))
     except db.DatabaseError as error:
         cause = str(getattr(error, "orig", error)).splitlines()[0]
-        found.append(
+        findings.append(
             Finding(
                 "critical",
                 "database",
@@ -63,12 +63,12 @@ def _all(deploy: str | None) -> list[Finding]:
                 "database-away",
             )
         )
-    found += revocation_of(config)
+    findings += revocation_of(config)
     if config.registry_password_file:
-        found.append(_registry())
+        findings.append(_registry())
     if deploy:
-        found += _verification(deploy)
-    return found
+        findings += _verification(deploy)
+    return findings
 
 
 def revocation_of(config: Settings) -> Iterator[Finding]:

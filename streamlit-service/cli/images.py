@@ -39,14 +39,14 @@ def _publisher(portal: Portal, subject: str) -> Actor:
     with portal.database.reading() as tx:
         user = db.users.by_subject(tx, subject)
     if user is None or not permissions.is_curator(user):
-        what = (
+        problem = (
             f"{subject} is not known as an image curator."
             if subject
             else "It is not said who publishes."
         )
         raise Conflict(
             "no_publisher",
-            what,
+            problem,
             "Say who publishes: --publisher edipi:…; they sign in once before.",
         )
     return user
@@ -169,23 +169,23 @@ def _tell(portal: Portal, release: Release) -> None:
 def scan(
     name: Annotated[str, typer.Argument(help="an image; or --all")] = "",
     version: Annotated[str, typer.Option(help="default: every one that may run")] = "",
-    every: Annotated[bool, typer.Option("--all", help="every release of every image")] = False,
+    of_all: Annotated[bool, typer.Option("--all", help="every release of every image")] = False,
 ) -> None:
     """Scan published releases again; what is found counts at the next launch.
 
     Goes on after a failure; exit code 1 when one does not pass or could not be scanned.
     """
     portal = wired()
-    if bool(name) == every:
+    if bool(name) == of_all:
         raise typer.BadParameter("give an image, or --all")
     with portal.database.reading() as tx:
-        known = db.releases.all_releases(tx)
+        releases = db.releases.all_releases(tx)
     chosen = (
         [images.find(portal, name, version)]
         if version
         else [
             release
-            for release in known
+            for release in releases
             if name in ("", release.image) and release.state in mirror.COPIED
         ]
     )
@@ -285,10 +285,10 @@ def mirror_images(
         chosen = [
             release for release in db.releases.all_releases(tx) if name in ("", release.image)
         ]
-    made = mirror.copy_releases(
+    copied = mirror.copy_releases(
         portal.settings, chosen, aim, say, mirror.check_target(source) if source else ""
     )
-    if not made:
+    if not copied:
         raise Conflict("nothing_to_copy", "There is no release to copy.", "Publish one first.")
-    for reference in made:
+    for reference in copied:
         typer.echo(reference)

@@ -72,12 +72,12 @@ def parse(text: str, *, cdi_engine: bool, cdi_devices: Collection[str] | None = 
 
 
 def _sections(text: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    sections: dict[str, str] = {}
     for block in re.split(r"^== ", text, flags=re.MULTILINE)[1:]:
         head, _, body = block.partition("\n")
         name, _, value = head.partition(" ")
-        found[name] = value or body
-    return found
+        sections[name] = value or body
+    return sections
 
 
 def _no_driver(parts: dict[str, str]) -> str | None:
@@ -90,7 +90,7 @@ def _no_driver(parts: dict[str, str]) -> str | None:
 
 def _gpus(query: str) -> tuple[dict[str, tuple[SeenGpu, bool]], str | None]:
     """(GPU, whether MIG is on) by UUID, and the driver's version."""
-    found, driver = {}, None
+    gpus, driver = {}, None
     for line in query.splitlines():
         values = [value.strip() for value in line.split(", ")]
         if len(values) != FIELDS or not values[1].startswith("GPU-"):
@@ -109,8 +109,8 @@ def _gpus(query: str) -> tuple[dict[str, tuple[SeenGpu, bool]], str | None]:
             number(temperature),
             problem,
         )
-        found[uuid] = seen, mig == "Enabled"
-    return found, driver
+        gpus[uuid] = seen, mig == "Enabled"
+    return gpus, driver
 
 
 def _with_instances(gpus: dict[str, tuple[SeenGpu, bool]], listing: str) -> list[SeenGpu]:

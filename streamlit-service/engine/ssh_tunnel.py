@@ -69,12 +69,12 @@ class SshTunnel:
         connection = self._connection
         assert connection is not None
         try:
-            done = _run(connection.run(command, check=False, timeout=timeout_s), timeout_s + 1)
+            result = _run(connection.run(command, check=False, timeout=timeout_s), timeout_s + 1)
         except (OSError, asyncssh.Error, TimeoutError) as error:
             raise TunnelError(f"{type(error).__name__}: {error}") from error
-        if done.exit_status not in (0, NO_GATE):
-            raise TunnelError(f"{command}: exit {done.exit_status}: {str(done.stderr)[:200]}")
-        return str(done.stdout) if done.exit_status == 0 else ""
+        if result.exit_status not in (0, NO_GATE):
+            raise TunnelError(f"{command}: exit {result.exit_status}: {str(result.stderr)[:200]}")
+        return str(result.stdout) if result.exit_status == 0 else ""
 
     def close(self) -> None:
         """Close the connection and remove the socket."""

@@ -19,15 +19,15 @@ def parse(text: str, asked_at: float | None = None) -> VmReport:
 
     `asked_at`: our clock (seconds since the epoch) when the VM read its own; default now.
     """
-    said = {name: value.strip() for name, value in _LINE.findall(text)}
-    clock = number(said.get("clock", ""))
-    total, _, free = said.get("disk", "").partition(" ")
+    reported = {name: value.strip() for name, value in _LINE.findall(text)}
+    clock = number(reported.get("clock", ""))
+    total, _, free = reported.get("disk", "").partition(" ")
     now = time.time() if asked_at is None else asked_at
     return VmReport(
-        firewall=said.get("firewall") or "unknown",
+        firewall=reported.get("firewall") or "unknown",
         disk_total_gb=gib(total, KIB_PER_GIB),
         disk_free_gb=gib(free, KIB_PER_GIB),
         clock_skew_s=None if clock is None else round(clock - now, 1),
-        synchronised={"yes": True, "no": False}.get(said.get("synchronised", "")),
-        reserved_ports=said.get("reserved"),
+        synchronised={"yes": True, "no": False}.get(reported.get("synchronised", "")),
+        reserved_ports=reported.get("reserved"),
     )

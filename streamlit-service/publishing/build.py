@@ -85,11 +85,11 @@ def ensure_base(workspace: Workspace) -> str:
 
 def _pull(workspace: Workspace, reference: str) -> str:
     """Pull, telling every 10 s how far it is. Returns why it failed, or ""."""
-    told = time.monotonic()
+    last_said_at = time.monotonic()
     try:
         for layers in layers_of(workspace.engine.api.pull(reference, stream=True, decode=True)):
-            if time.monotonic() - told >= TELL_EVERY_S:
-                told = time.monotonic()
+            if time.monotonic() - last_said_at >= TELL_EVERY_S:
+                last_said_at = time.monotonic()
                 done = sum(layer.current for layer in layers) / 1e9
                 total = sum(layer.total for layer in layers) / 1e9
                 workspace.say(f"  {done:.1f} of {total:.1f} GB or more")
@@ -120,7 +120,7 @@ def build(workspace: Workspace, base: str) -> None:
         decode=True,
     )
     lines: list[str] = []
-    told, step, cached, steps = time.monotonic(), "", 0, 0
+    last_said_at, step, cached, steps = time.monotonic(), "", 0, 0
     for entry in stream:
         if "error" in entry:
             raise Refused(
@@ -133,8 +133,8 @@ def build(workspace: Workspace, base: str) -> None:
         cached += "Using cache" in text
         if text.startswith("Step "):
             step, steps = text.strip(), steps + 1
-        if time.monotonic() - told >= TELL_EVERY_S:
-            told = time.monotonic()
+        if time.monotonic() - last_said_at >= TELL_EVERY_S:
+            last_said_at = time.monotonic()
             workspace.say(f"  {step[:100]}")
     workspace.say(
         f"built {workspace.local}: {steps} steps, {cached} from cache,"

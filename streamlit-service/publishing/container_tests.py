@@ -57,15 +57,15 @@ class Probe:
 
     def run(self, *command: str) -> str:
         """Run a command in it as its user. Raises Refused with what it said."""
-        code, output = self.container.exec_run(["timeout", CHECK_S, *command])
-        said = bytes(output).decode(errors="replace").strip()  # type: ignore[arg-type]
+        code, raw = self.container.exec_run(["timeout", CHECK_S, *command])
+        output = bytes(raw).decode(errors="replace").strip()  # type: ignore[arg-type]
         if code:
             raise Refused(
                 "test_failed",
-                f"{' '.join(command)[:120]} ended with {code}: {said[-1500:]}",
+                f"{' '.join(command)[:120]} ended with {code}: {output[-1500:]}",
                 "Mend the image.",
             )
-        return said
+        return output
 
     def python(self, code: str, interpreter: str = SERVER) -> str:
         """Run Python code in it."""
@@ -158,8 +158,8 @@ def _tensorboard(probe: Probe) -> str:
 
 def _versions(probe: Probe) -> str:
     """What notebooks import is what the lock says; what the base brings is only named."""
-    wanted, said = list(probe.workspace.image.packages), _seen(probe)
-    if not said:
+    wanted, seen = list(probe.workspace.image.packages), _seen(probe)
+    if not seen:
         raise Refused(
             "test_failed",
             f"None of {', '.join(wanted)} is in the image.",
@@ -171,7 +171,7 @@ def _versions(probe: Probe) -> str:
     for name, version in PINNED.findall(lock.read_text(encoding="utf-8")):
         allowed.setdefault(name.lower().replace("_", "-"), set()).add(version)
     from_base = _of_the_base(probe)
-    for name, version in said.items():
+    for name, version in seen.items():
         if name not in from_base and version not in allowed.get(name, {version}):
             raise Refused(
                 "test_failed",
@@ -179,7 +179,7 @@ def _versions(probe: Probe) -> str:
                 "Lock again.",
             )
     return ", ".join(
-        f"{n} {v}" + (" (base)" if n in from_base else "") for n, v in sorted(said.items())
+        f"{n} {v}" + (" (base)" if n in from_base else "") for n, v in sorted(seen.items())
     )
 
 
@@ -202,7 +202,7 @@ def _of_the_base(probe: Probe) -> set[str]:
 
 def _distributions(probe: Probe, which: str) -> dict[str, str]:
     """Name → version, as notebooks see them: the first on the path counts."""
-    found: dict[str, str] = json.loads(
+    versions: dict[str, str] = json.loads(
         probe.python(
             f"import importlib.metadata as m, json\nfound = {{}}\nfor d in {which}:\n   "
             " found.setdefault((d.metadata['Name'] or '').lower().replace('_', '-'),"
@@ -210,7 +210,7 @@ def _distributions(probe: Probe, which: str) -> dict[str, str]:
             NOTEBOOK,
         )
     )
-    return found
+    return versions
 
 
 def _notebook(probe: Probe) -> str:
@@ -237,17 +237,17 @@ def _notebook(probe: Probe) -> str:
         "--output",
         "/tmp/done.ipynb",
     )
-    said = probe.python(
+    output = probe.python(
         "import json; c = json.load(open('/tmp/done.ipynb'))['cells'][0]\nprint(''.join(t for o in"
         " c['outputs'] if o.get('name') == 'stdout' for t in o['text']).strip())"
     )
-    if not said:
+    if not output:
         raise Refused(
             "test_failed",
             "The example notebook ran and printed nothing.",
             "Mend example in image.yaml.",
         )
-    return said.splitlines()[-1]
+    return output.splitlines()[-1]
 
 
 def _ssh(probe: Probe) -> str:
@@ -265,14 +265,14 @@ def _ssh(probe: Probe) -> str:
         "import socket; assert socket.create_connection(('127.0.0.1', 22), 2).recv(4) == b'SSH-'",
         "no sshd",
     )
-    said = probe.run(
+    output = probe.run(
         "sh",
         "-c",
         f"{ssh} -i /tmp/key scientist@127.0.0.1 'python -c \"import sys; print(sys.prefix)\"'",
     )
-    if not said.startswith(HOME):
+    if not output.startswith(HOME):
         raise Refused(
-            "test_failed", f"An SSH session gets Python from {said}.", "Mend serve-ssh.sh."
+            "test_failed", f"An SSH session gets Python from {output}.", "Mend serve-ssh.sh."
         )
     probe.run("sh", "-c", f"! {ssh} -i /tmp/other scientist@127.0.0.1 true 2>/dev/null")
     return "the owner's key opens it, another is refused"

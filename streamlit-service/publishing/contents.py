@@ -98,8 +98,8 @@ def read(archive: Path) -> Contents:
 def _layers(tar: tarfile.TarFile) -> list[IO[bytes]]:
     manifest = tar.extractfile("manifest.json")
     assert manifest is not None
-    found = [tar.extractfile(name) for name in json.load(manifest)[0]["Layers"]]
-    return [layer for layer in found if layer is not None]
+    layers = [tar.extractfile(name) for name in json.load(manifest)[0]["Layers"]]
+    return [layer for layer in layers if layer is not None]
 
 
 def _member(
@@ -140,20 +140,20 @@ def _member(
 def _rules_of(path: str, content: bytes) -> list[str]:
     if b"\0" in content[:1024]:
         return []
-    found = [
+    names = [
         name
         for name, pattern in SECRETS.items()
         if pattern.search(content) and not (name in IN_EXAMPLES and LIBRARY.search(path))
     ]
-    return [*found, "secret-file"] if SECRET_FILES.search(path) and content.strip() else found
+    return [*names, "secret-file"] if SECRET_FILES.search(path) and content.strip() else names
 
 
 def _examine_labels(workspace: Workspace, labels: Mapping[str, str]) -> list[Finding]:
-    found = []
+    findings = []
     for name in NEEDED_LABELS:
         key = f"{OCI}.{name}"
         if not labels.get(key):
-            found.append(
+            findings.append(
                 Finding(
                     kind=Kind.LABEL,
                     id=f"label-{name}",
@@ -166,9 +166,9 @@ def _examine_labels(workspace: Workspace, labels: Mapping[str, str]) -> list[Fin
         (f"{OCI}.title", workspace.image.name),
         (f"{OCI}.version", workspace.version),
     ):
-        told = key.startswith(OCI) and key not in labels  # missing: above
-        if labels.get(key) != value and not told:
-            found.append(
+        reported = key.startswith(OCI) and key not in labels  # missing: above
+        if labels.get(key) != value and not reported:
+            findings.append(
                 Finding(
                     kind=Kind.LABEL,
                     id="label-differs",
@@ -176,19 +176,19 @@ def _examine_labels(workspace: Workspace, labels: Mapping[str, str]) -> list[Fin
                     text=f"the label {key} is {labels.get(key)!r}, not {value!r}",
                 )
             )
-    return found
+    return findings
 
 
 def examine(workspace: Workspace, config: dict[str, Any], size_bytes: int) -> list[Finding]:
     """What the image's configuration says: its user, labels, variables, size and base."""
     labels = config.get("Labels") or {}
-    found = _examine_labels(workspace, labels)
+    findings = _examine_labels(workspace, labels)
     variables = dict(variable.partition("=")[::2] for variable in config.get("Env") or [])
     if str(config.get("User") or "0").partition(":")[0] in ("0", "root"):
-        found.append(Finding(kind=Kind.ROOT_USER, id="root-user", text="it runs as root"))
+        findings.append(Finding(kind=Kind.ROOT_USER, id="root-user", text="it runs as root"))
     cuda, wanted = variables.get("CUDA_VERSION", ""), workspace.build.cuda or workspace.image.cuda
     if not cuda.startswith(wanted):
-        found.append(
+        findings.append(
             Finding(
                 kind=Kind.LABEL,
                 id="cuda-differs",
@@ -198,7 +198,7 @@ def examine(workspace: Workspace, config: dict[str, Any], size_bytes: int) -> li
         )
     budget = workspace.build.size_budget_mb
     if size_bytes > budget * 10**6:
-        found.append(
+        findings.append(
             Finding(
                 kind=Kind.SIZE,
                 id="over-budget",
@@ -206,12 +206,12 @@ def examine(workspace: Workspace, config: dict[str, Any], size_bytes: int) -> li
             )
         )
     if labels.get("org.container-portal.standin") == "true":
-        found.append(
+        findings.append(
             Finding(kind=Kind.STANDIN_BASE, id="standin-base", text="its base is a stand-in")
         )
     for name, value in variables.items():
         if value and SECRET_NAME.search(name):
-            found.append(
+            findings.append(
                 Finding(
                     kind=Kind.SECRET,
                     id="secret-in-environment",
@@ -219,4 +219,4 @@ def examine(workspace: Workspace, config: dict[str, Any], size_bytes: int) -> li
                     text=f"the variable {name} is set in the image",
                 )
             )
-    return found
+    return findings

@@ -47,7 +47,7 @@ def copy_releases(
 
     `source` replaces this registry.
     """
-    made = []
+    copied = []
     for release in releases:
         if release.state not in COPIED:
             continue
@@ -60,8 +60,8 @@ def copy_releases(
         cosign.copy(
             settings, f"{name}@{release.digest}", f"{target}/{release.image}:{release.version}"
         )
-        made.append(f"{target}/{release.image}@{release.digest}")
-    return made
+        copied.append(f"{target}/{release.image}@{release.digest}")
+    return copied
 
 
 def check_target(target: str) -> str:

@@ -114,10 +114,10 @@ def build(portal: Portal, workspace: Workspace) -> Workspace:
 def _taken(portal: Portal, workspace: Workspace) -> bool:
     """Whether this version was published as another digest than what was built."""
     try:
-        known = images.find(portal, workspace.image.name, workspace.version)
+        published = images.find(portal, workspace.image.name, workspace.version)
     except PortalError:
         return False
-    return not _is(workspace, known.digest)
+    return not _is(workspace, published.digest)
 
 
 def _is(workspace: Workspace, digest: str) -> bool:
@@ -131,13 +131,13 @@ def _is(workspace: Workspace, digest: str) -> bool:
 
 def test(workspace: Workspace) -> Tests:
     """The tests in the container; an unchanged image is not tested twice."""
-    known = workspace.kept("tests", Tests)
-    if known and known.content == workspace.content:
+    earlier = workspace.kept("tests", Tests)
+    if earlier and earlier.content == workspace.content:
         workspace.say("unchanged: tested before")
-        return known
-    made = container_tests.run(workspace)
-    workspace.keep("tests", made)
-    return made
+        return earlier
+    tests = container_tests.run(workspace)
+    workspace.keep("tests", tests)
+    return tests
 
 
 def push(workspace: Workspace) -> str:
@@ -146,16 +146,16 @@ def push(workspace: Workspace) -> str:
     Raises Conflict when the tag names something else.
     """
     repository = workspace.settings.registry.repository(workspace.image.name)
-    there = Registry(workspace.settings).digest_of(f"{repository}@", workspace.version)
-    if there is not None and not _is(workspace, there):
+    digest_there = Registry(workspace.settings).digest_of(f"{repository}@", workspace.version)
+    if digest_there is not None and not _is(workspace, digest_there):
         raise Conflict(
             "tag_taken",
             f"{repository}:{workspace.version} is in the registry, with other content.",
             f"Raise version in images/{workspace.image.name}/image.yaml.",
         )
-    if there is not None:
+    if digest_there is not None:
         workspace.say("unchanged: in the registry")
-        return f"{repository}@{there}"
+        return f"{repository}@{digest_there}"
     digest = ""
     sent = _Sent(workspace.say)
     try:
@@ -269,11 +269,11 @@ def pushed(workspace: Workspace) -> str:
     Raises Conflict when it is not there.
     """
     repository = workspace.settings.registry.repository(workspace.image.name)
-    there = Registry(workspace.settings).digest_of(f"{repository}@", workspace.version)
-    if there is None or not _is(workspace, there):
+    digest_there = Registry(workspace.settings).digest_of(f"{repository}@", workspace.version)
+    if digest_there is None or not _is(workspace, digest_there):
         raise Conflict(
             "not_pushed",
             f"{repository}:{workspace.version} is not in the registry as it was built here.",
             f"Run admin.py image push {workspace.image.name} first.",
         )
-    return f"{repository}@{there}"
+    return f"{repository}@{digest_there}"

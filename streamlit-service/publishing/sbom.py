@@ -66,5 +66,5 @@ def read(path: Path) -> Packages:
     return Packages(python=_sorted(python), system=_sorted(system))
 
 
-def _sorted(found: dict[str, set[str]]) -> dict[str, tuple[str, ...]]:
-    return {name: tuple(sorted(versions)) for name, versions in sorted(found.items())}
+def _sorted(versions_of: dict[str, set[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(sorted(versions)) for name, versions in sorted(versions_of.items())}

@@ -58,14 +58,14 @@ def scan(
     findings += [finding for finding in about if not (published and finding.kind in ONCE)]
     findings += _about_the_data(workspace, scanners, now)
     findings += _about_the_image(workspace, now)
-    found = Report(
+    unjudged = Report(
         image=workspace.image.name,
         scanned_at=now,
         scanners=tuple(scanners),
         findings=tuple(findings),
     )
     report = apply_policy(
-        found,
+        unjudged,
         load_waivers(workspace.settings.images_dir / WAIVERS),
         allow_standins=workspace.settings.allow_standins,
     )
@@ -108,12 +108,12 @@ def _scanners(
         finally:
             archive.unlink(missing_ok=True)
         return [scanner], findings
-    python, found = advisories.scan(packages.python, workspace.settings)
+    python, findings = advisories.scan(packages.python, workspace.settings)
     ended = debian_archive.end_of_life(inside, now.date())
     if ended:  # its archive is closed, too; that it ended is refused by itself
-        return [python], [*found, *ended]
-    system, more = debian_archive.scan(inside, workspace.settings)
-    return [system, python], [*found, *more]
+        return [python], [*findings, *ended]
+    system, updates = debian_archive.scan(inside, workspace.settings)
+    return [system, python], [*findings, *updates]
 
 
 def _about_the_data(

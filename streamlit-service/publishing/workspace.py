@@ -114,12 +114,12 @@ class Workspace:
 
     def tidy(self) -> None:
         """Forget results about images that the engine no longer has, and a kill's leftovers."""
-        there = {
+        present = {
             str(image.id).removeprefix("sha256:")[:16]
             for image in self.engine.images.list(all=True)
         }
         for path in (self.settings.publish_dir / self.image.name).glob("*"):
-            if path.name not in there:
+            if path.name not in present:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 (path / "image.tar").unlink(missing_ok=True)

@@ -110,5 +110,5 @@ class Registry:
             raise ValueError(f"a token server without TLS: {realm}")
         answer = self._http.get(realm, params=asked, auth=self._basic(url))
         answer.raise_for_status()
-        said = answer.json()
-        return str(said.get("token") or said["access_token"])
+        body = answer.json()
+        return str(body.get("token") or body["access_token"])

@@ -37,7 +37,7 @@ def verify(settings: Settings, reference: str, image: str, version: str) -> None
             "The portal has no key to check images with.",
             f"Tell {settings.help_contact}: PORTAL_SIGNATURE_KEY_FILE is not set.",
         )
-    code, said = _run(
+    code, output = _run(
         settings,
         [
             "verify",
@@ -51,7 +51,7 @@ def verify(settings: Settings, reference: str, image: str, version: str) -> None
         ],
     )
     if code:
-        raise _refusal(settings, code, said, f"{image} {version}")
+        raise _refusal(settings, code, output, f"{image} {version}")
 
 
 def sign(settings: Settings, reference: str, image: str, version: str) -> None:
@@ -96,20 +96,22 @@ def copy(settings: Settings, source: str, target: str) -> None:
 
     Raises EngineError.
     """
-    code, said = _run(settings, ["copy", "--force", source, target], deadline_s=1800)
+    code, output = _run(settings, ["copy", "--force", source, target], deadline_s=1800)
     if code:
         raise EngineError(
             "copy_failed",
-            f"{source} could not be copied to {target}: {_last(said)}",
+            f"{source} could not be copied to {target}: {_last(output)}",
             "Check the address, the credentials and the registry's authority.",
-            said,
+            output,
         )
 
 
 def version(settings: Settings) -> str:
     """Cosign's own version."""
-    _, said = _run(settings, ["version", "--json"])
-    return str(json.loads(said[said.index("{") :]).get("gitVersion", "")) if "{" in said else ""
+    _, output = _run(settings, ["version", "--json"])
+    if "{" not in output:
+        return ""
+    return str(json.loads(output[output.index("{") :]).get("gitVersion", ""))
 
 
 def _says(image: str, version: str) -> list[str]:
@@ -125,34 +127,34 @@ def _private(settings: Settings, arguments: list[str], what: str) -> None:
         )
     secret = password.read_text(encoding="utf-8").strip() if password else ""
     # The first word is the command; cosign reads the password from its environment.
-    code, said = _run(
+    code, output = _run(
         settings, [arguments[0], "--key", str(key), *arguments[1:]], {"COSIGN_PASSWORD": secret}
     )
     if code:
         raise EngineError(
             "not_signed",
-            f"{what}: {_last(said)}",
+            f"{what}: {_last(output)}",
             "Check the signing key, its password and the registry.",
-            said,
+            output,
         )
 
 
-def _refusal(settings: Settings, code: int, said: str, name: str) -> PortalError:
+def _refusal(settings: Settings, code: int, output: str, name: str) -> PortalError:
     hint = f"Tell {settings.help_contact}; choose another release meanwhile."
-    if code == UNSIGNED or any(sign in said for sign in NO_SIGNATURE):
-        return Conflict("unsigned", f"{name} is not signed.", hint, said)
-    if code == OTHER_KEY or "no matching signatures" in said or "invalid signature" in said:
+    if code == UNSIGNED or any(sign in output for sign in NO_SIGNATURE):
+        return Conflict("unsigned", f"{name} is not signed.", hint, output)
+    if code == OTHER_KEY or "no matching signatures" in output or "invalid signature" in output:
         return Conflict(
             "signed_by_another",
             f"{name} is signed, but not with this portal's key as {name}.",
             hint,
-            said,
+            output,
         )
     return EngineError(
         "signature_unknown",
         f"The signature of {name} cannot be checked: the registry does not answer.",
         f"Try again in a minute; if it stays, tell {settings.help_contact}.",
-        said,
+        output,
     )
 
 
@@ -212,6 +214,6 @@ def _home(settings: Settings) -> Iterator[str]:
         yield home
 
 
-def _last(said: str) -> str:
-    lines = [line for line in said.strip().splitlines() if line.strip()]
+def _last(output: str) -> str:
+    lines = [line for line in output.strip().splitlines() if line.strip()]
     return lines[-1][:300] if lines else "it said nothing"

@@ -99,8 +99,8 @@ class Verifier:
     def _hold_on(self, release: Release, error: EngineError) -> None:
         """Let it pass if it was good within a day; else raise."""
         with self._database.reading() as tx:
-            known = db.releases.by_id(tx, release.id)
-        last = known.verified_at if known is not None else None
+            recorded = db.releases.by_id(tx, release.id)
+        last = recorded.verified_at if recorded is not None else None
         if last is None or datetime.now(UTC) - last > GRACE:
             raise error
         log.warning("signature_from_cache", release=release.reference, cause=error.cause)

@@ -25,8 +25,8 @@ class Services:
 
 
 def _services(request: Request) -> Services:
-    found: Services = request.app.state.services
-    return found
+    services: Services = request.app.state.services
+    return services
 
 
 Wired = Annotated[Services, Depends(_services)]

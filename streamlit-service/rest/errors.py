@@ -33,8 +33,8 @@ def problem(status: int, code: str, message: str, hint: str = "") -> JSONRespons
 
 def reference_of(answer: JSONResponse) -> str:
     """The reference that a problem document shows."""
-    found: str = json.loads(bytes(answer.body))["reference"]
-    return found
+    reference: str = json.loads(bytes(answer.body))["reference"]
+    return reference
 
 
 def install(app: FastAPI) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
@@ -22,6 +23,7 @@ from stack import Stack
 KNOCK = "timeout 3 bash -c '</dev/tcp/{host}/{port}' 2>/dev/null && echo open || echo closed"
 NOT_OURS = "your network's"
 """What the portal cannot decide: VMs, portal and workstation are on one network in this test."""
+AT_ONCE = 10
 WORKSTATION = "container-portal-test-workstation:dev"
 
 
@@ -87,21 +89,23 @@ class World:
 
     def measured(self) -> dict[str, dict[str, str]]:
         """Row → column → "open" when any door is, as it is now."""
-        found: dict[str, dict[str, str]] = {}
-        for place in rows():
-            found[place] = {}
-            for column, doors in self.targets().items():
-                if promised()[place][column] == NOT_OURS:
-                    found[place][column] = NOT_OURS
-                    continue
-                itself = place == "a container of A" and column.startswith("A's")
-                states = {
-                    self.knock(place, *door)
-                    for door in doors
-                    if not itself or door[0] == self.first.address
-                }
-                found[place][column] = "open" if "open" in states else "closed"
-        return found
+        targets, asked = self.targets(), promised()
+        cells = [(place, column) for place in asked for column in targets]
+
+        def cell(place: str, column: str) -> str:
+            if asked[place][column] == NOT_OURS:
+                return NOT_OURS
+            itself = place == "a container of A" and column.startswith("A's")
+            doors = [d for d in targets[column] if not itself or d[0] == self.first.address]
+            return "open" if "open" in [self.knock(place, *door) for door in doors] else "closed"
+
+        # At once: what is closed says nothing, and each knock then waits to its end.
+        with ThreadPoolExecutor(AT_ONCE) as knocking:
+            states = list(knocking.map(lambda each: cell(*each), cells))
+        matrix: dict[str, dict[str, str]] = {place: {} for place in asked}
+        for (place, column), state in zip(cells, states, strict=True):
+            matrix[place][column] = state
+        return matrix
 
 
 def table() -> list[list[str]]:
@@ -110,10 +114,6 @@ def table() -> list[list[str]]:
     part = text.partition("<!-- isolation matrix -->")[2].partition("<!-- end -->")[0]
     lines = [line for line in part.strip().splitlines() if not re.fullmatch(r"[|\s-]+", line)]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
-def rows() -> list[str]:
-    return [row[0] for row in table()[1:]]
 
 
 def promised() -> dict[str, dict[str, str]]:
@@ -138,7 +138,8 @@ def world(
         one.http.get("/api/v1/me").raise_for_status()
     active = [vm["name"] for vm in machines.vms() if vm["state"] == "active"]
     try:
-        first, second = machines.add("debian-12", 222), machines.add("debian-13", 223)
+        first = machines.add("debian-12", 222, kind="installed")
+        second = machines.add("debian-13", 223, kind="installed")
         for machine in (first, second):
             done = machines.setup("--name", machine.name, machine.address)
             assert done.returncode == 0, done.stdout

@@ -49,6 +49,7 @@ def run(system: Stack, *command: str) -> str:
         "COMPOSE_PROJECT_NAME": system.project,
         "PORTAL_QUICKSTART": str(system.certs),
         "PORTAL_BIND": HOST,
+        "PORTAL_USER_PORTS": "10000-10099",  # Jane's: Docker opens each with a process of its own
         "PORTAL_PUBLIC_HOST": HOST,
         "PORTAL_REGISTRY_PORT": "5743",
         "PORTAL_REGISTRY_HOST": "127.0.0.1:5743",

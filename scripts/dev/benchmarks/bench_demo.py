@@ -2,8 +2,8 @@
 
 The machine is a container with systemd, as the tests have them: Debian 13, Python and make, no
 Docker. What it needs are the Debian packages and wheels that are there afterwards and were not
-before, in the machine and in the images. They are downloaded again one after the other as apt and
-uv do it, and not used.
+before, in the machine and in the images. They are downloaded again, by apt and pip, and not
+used.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from pathlib import Path
 
 import builds
 from builds import HOST_CAS, ROOT, StackError
-from harness import HARNESS
 from harness.fleet import boot
-from harness.machines import BASES, Machine
+from harness.machines import Machine, build_image
 from rows import Row, Sizes, timed
 
 RELEASE = "debian-13"
 PLACE = "/root/portal"
 WANTED = ("make", "python3", "python3-venv", "ca-certificates")
 """What the README asks for, and venv for the downloads."""
-DOWNLOAD = "mkdir -m 777 /tmp/debs && cd /tmp/debs && apt-get -qq update && apt-get -qq download"
+DOWNLOAD = "mkdir -m 777 -p /tmp/debs && cd /tmp/debs && apt-get -qq update && apt-get -qq download"
 WHEELS = {
+    "streamlit-service/requirements-uv.txt": "3.13",
     "streamlit-service/requirements.txt": "3.13",
     "streamlit-service/publishing/requirements.txt": "3.13",
     "images/ml-cpu/requirements.txt": "3.11",
 }
-"""What the images install with uv, and the Python of each."""
+"""What the images install, and the Python of each."""
 
 
 def first_command(sizes: Sizes) -> Row:
@@ -47,7 +47,8 @@ def first_command(sizes: Sizes) -> Row:
         downloads = _seconds(machine, f"{DOWNLOAD} {' '.join(sorted(new))}")
         if sizes.first_command == "demo":
             downloads += _ml_cpu(machine) + _wheels(machine)
-    what = f"make {sizes.first_command} on a bare machine / downloading what it needs"
+        size = _on(machine, "du -cms /tmp/debs /tmp/wheels 2>/dev/null | tail -1").split()[0]
+    what = f"make {sizes.first_command} on a bare machine / downloading its {size} MB"
     return Row(what, took, downloads, "<= 2")
 
 
@@ -55,19 +56,20 @@ def _ml_cpu(machine: Machine) -> float:
     """Seconds for the packages of the image that people run: another release of Debian."""
     base = builds.bases_of("ml-cpu")[0].partition("@")[0]
     packages = " ".join(sorted(_packages(machine, "container-portal-ahead/ml-cpu")))
-    return _seconds(machine, f"docker run --rm {base} bash -c '{DOWNLOAD} {packages}'")
+    shared = "--volume /tmp/debs:/tmp/debs"
+    return _seconds(machine, f"docker run --rm {shared} {base} bash -c '{DOWNLOAD} {packages}'")
 
 
 def _wheels(machine: Machine) -> float:
     """Seconds for what the images install of PyPI."""
-    pip = "/opt/uv/bin/pip install -q --no-cache-dir --require-hashes"
-    locked = f"{PLACE}/streamlit-service/requirements-uv.txt"
-    took = _seconds(machine, f"python3 -m venv /opt/uv && {pip} -r {locked}")
-    uv = "/opt/uv/bin/uv pip install -q --no-cache --no-deps --require-hashes"
-    for number, (path, python) in enumerate(WHEELS.items()):
-        options = f"--only-binary=:all: --python-version {python} --target /opt/wheels-{number}"
-        took += _seconds(machine, f"{uv} {options} -r {PLACE}/{path}")
-    return took
+    _on(machine, "python3 -m venv /opt/pip")
+    pip = "/opt/pip/bin/pip download -q --no-cache-dir --no-deps --require-hashes -d /tmp/wheels"
+    return sum(
+        _seconds(
+            machine, f"{pip} --only-binary=:all: --python-version {python} -r {PLACE}/{locked}"
+        )
+        for locked, python in WHEELS.items()
+    )
 
 
 def _packages(machine: Machine, image: str = "") -> set[str]:
@@ -92,12 +94,9 @@ def _seconds(machine: Machine, script: str) -> float:
 @contextmanager
 def _bare_machine() -> Iterator[Machine]:
     """With this checkout on it; gone afterwards."""
-    image = f"container-portal-test-machine:{RELEASE}"
-    builds.ensure_images(BASES[RELEASE])
-    builds.build(HARNESS / "machine", image, "--build-arg", f"BASE_IMAGE={BASES[RELEASE]}")
     name = "container-portal-bench-machine"
     options = (f"--name={name}", "--env=ADMIN_KEY=", "--tmpfs=/run", "--tmpfs=/tmp:exec")
-    machine = Machine(name, "", boot(*options, image=image))
+    machine = Machine(name, "", boot(*options, image=build_image(RELEASE)))
     try:
         machine.wait()
         if HOST_CAS.is_dir():

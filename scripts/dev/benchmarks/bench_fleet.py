@@ -39,16 +39,16 @@ def benchmarks(sizes: Sizes) -> dict[str, Callable[[], Row]]:
     distinct = [_waiting(n, 1 + n / 10, rng.choice([1, 2, 4, 8])) for n in range(length)]
 
     def placing() -> Row:
-        ours = [timed(lambda: placement.place(need, list(big.values()))) for _ in range(rounds)]
+        measured = [timed(lambda: placement.place(need, list(big.values()))) for _ in range(rounds)]
         peer = [timed(lambda: placement.place(need, list(small.values()))) for _ in range(rounds)]
         what = f"placement over {fleet_size} VMs x {GPUS_PER_VM} GPUs / {fleet_size // 10} VMs"
-        return row(what, ours, peer, "< 20 ms", "ms")
+        return row(what, measured, peer, "< 20 ms", "ms")
 
     def queueing(what: str, queued: list[Waiting], fleet: dict[int, VmCapacity]) -> Row:
         eligible, tenth = {"pool": list(fleet)}, queued[: length // 10]
-        ours = [timed(lambda: queue.evaluate(queued, eligible, fleet)) for _ in range(rounds)]
+        measured = [timed(lambda: queue.evaluate(queued, eligible, fleet)) for _ in range(rounds)]
         peer = [timed(lambda: queue.evaluate(tenth, eligible, fleet)) for _ in range(rounds)]
-        return row(f"{what} / {length // 10} waiting", ours, peer, "< 100 ms", "ms")
+        return row(f"{what} / {length // 10} waiting", measured, peer, "< 100 ms", "ms")
 
     return {
         "placement": placing,

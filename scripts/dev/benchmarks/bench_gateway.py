@@ -57,12 +57,12 @@ def gateway(stack: Stack, john: httpx2.Client, sizes: Sizes) -> Row:
         made.callback(open_nginx.remove, force=True)
         ours_ip, open_ip = stack.addresses("proxy")[0], _address(open_nginx)
         until(lambda: _ab(stack, f"https://{open_ip}:{port}/", 1) > 0)
-        ours, peer = [], []
+        measured, peer = [], []
         for _ in range(sizes.rounds):
             peer.append(_ab(stack, f"https://{open_ip}:{port}/", sizes.requests))
-            ours.append(_ab(stack, f"https://{ours_ip}:{port}/", sizes.requests))
+            measured.append(_ab(stack, f"https://{ours_ip}:{port}/", sizes.requests))
         assert john.get(path).json()["state"] == "running"
-    return row("gateway requests with authorization / without", ours, peer, ">= 0.80", "/s")
+    return row("gateway requests with authorization / without", measured, peer, ">= 0.80", "/s")
 
 
 def _address(container: Container) -> str:
@@ -155,9 +155,9 @@ def _ab(stack: Stack, url: str, requests: int) -> float:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     pem.unlink()
-    found = re.search(r"Requests per second:\s+([\d.]+)", done.stdout)
-    if not found or "Non-2xx" in done.stdout:
+    rate = re.search(r"Requests per second:\s+([\d.]+)", done.stdout)
+    if not rate or "Non-2xx" in done.stdout:
         if requests == 1:
             return 0  # it does not listen yet
         raise RuntimeError(f"ab did not get through: {done.stdout[-800:]}{done.stderr[-400:]}")
-    return float(found[1])
+    return float(rate[1])

@@ -77,12 +77,12 @@ def _portal(folder: Path) -> Portal:
     portal = Portal(
         settings, records, {"ml-cpu": described}, lambda: datetime.now(UTC), lambda: None
     )
-    found = Report(image="ml-cpu", scanned_at=portal.now(), scanners=(), findings=())
+    report = Report(image="ml-cpu", scanned_at=portal.now(), scanners=(), findings=())
     made = images.register(
         portal,
         CommandLine("bench"),
         Candidate(
-            "ml-cpu", "1.0.0", "r/ml-cpu@sha256:" + "0" * 64, 1, 1, False, portal.now(), {}, found
+            "ml-cpu", "1.0.0", "r/ml-cpu@sha256:" + "0" * 64, 1, 1, False, portal.now(), {}, report
         ),
     )
     images.approve(portal, CommandLine("bench"), made.id)

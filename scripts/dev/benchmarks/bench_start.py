@@ -23,13 +23,15 @@ def deploy(stack: Stack, john: httpx2.Client, rounds: int) -> Row:
     images = john.get("/api/v1/images").raise_for_status().json()
     digest = next(image["digest"] for image in images if image["name"] == "ml-cpu")
     reference = f"127.0.0.1:{stack.registry_port}/ml-cpu@{digest}"  # as this engine names it
-    ours, plain = [], []
+    measured, plain = [], []
     with tidy(stack, john):
         _portal_run(john, "bench-warm")  # brings the image
         for number in range(rounds):
             plain.append(_plain_run(stack, reference))
-            ours.append(_portal_run(john, f"bench-{number}"))
-    return row("POST to Jupyter answering / docker run to port answering", ours, plain, "<= 1.15")
+            measured.append(_portal_run(john, f"bench-{number}"))
+    return row(
+        "POST to Jupyter answering / docker run to port answering", measured, plain, "<= 1.15"
+    )
 
 
 def _portal_run(john: httpx2.Client, name: str) -> float:

@@ -27,8 +27,8 @@ class Row:
         if self.failure:
             return f"{self.what:<66}failed: {self.failure}"
         ratio = self.measured / self.peer if self.peer else float("inf")
-        ours, peer = _written(self.measured, self.unit), _written(self.peer, self.unit)
-        return f"{self.what:<66}{ours:>12}{peer:>12}{ratio:>9.3g}  {self.aim}"
+        measured, peer = _written(self.measured, self.unit), _written(self.peer, self.unit)
+        return f"{self.what:<66}{measured:>12}{peer:>12}{ratio:>9.3g}  {self.aim}"
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,11 @@ def _written(value: float, unit: str) -> str:
     return f"{value * SCALES.get(unit, 1):.3g} {unit}"
 
 
-def row(what: str, ours: Sequence[float], peer: Sequence[float], aim: str, unit: str = "s") -> Row:
+def row(
+    what: str, measured: Sequence[float], peer: Sequence[float], aim: str, unit: str = "s"
+) -> Row:
     """The medians of both."""
-    return Row(what, statistics.median(ours), statistics.median(peer), aim, unit)
+    return Row(what, statistics.median(measured), statistics.median(peer), aim, unit)
 
 
 def timed(act: Callable[[], object]) -> float:

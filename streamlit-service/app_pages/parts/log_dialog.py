@@ -33,10 +33,10 @@ def show(deployment: Deployment) -> None:
         except PortalError as error:
             st.info(f"{error.message} {error.hint}", icon=":material/info:")
             return
-        found = select(text, wanted, stamps=stamps)
+        selected = select(text, wanted, stamps=stamps)
         with st.container(height=HEIGHT, border=True, autoscroll=True, key="log-lines"):
-            if found:
-                st.code("\n".join(found), language=None, wrap_lines=True)
+            if selected:
+                st.code("\n".join(selected), language=None, wrap_lines=True)
             else:
                 st.caption(
                     "No line contains these words." if wanted else "Nothing was written yet."

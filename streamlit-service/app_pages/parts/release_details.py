@@ -21,12 +21,12 @@ def label(release: Release) -> str:
 
 def show(release: Release, of_image: Mapping[int, Release]) -> None:
     """The tabs; `of_image`: every release of the same image, the newest first."""
-    found = images.contents(session.portal(), session.user(), release.id)
+    contents = images.contents(session.portal(), session.user(), release.id)
     titles = ["Packages", "What changed", "Findings"] + (
         ["Who runs it"] if permissions.is_curator(session.user()) else []
     )
     tabs = st.tabs(titles)
-    if found is None:
+    if contents is None:
         for tab in tabs[:3]:
             tab.info(
                 "It was published before releases were scanned. Publish it again.",
@@ -34,11 +34,11 @@ def show(release: Release, of_image: Mapping[int, Release]) -> None:
             )
     else:
         with tabs[0]:
-            _packages(found.packages)
+            _packages(contents.packages)
         with tabs[1]:
-            _changes(release, of_image, found.packages)
+            _changes(release, of_image, contents.packages)
         with tabs[2]:
-            _findings(found.report)
+            _findings(contents.report)
     if permissions.is_curator(session.user()):
         with tabs[3]:
             _who(release)
@@ -80,19 +80,19 @@ def _changes(
         )
     ]
     before = images.contents(session.portal(), session.user(), other.id)
-    found = images.changes(before.packages if before else {}, packages)
-    if not found:
+    changes = images.changes(before.packages if before else {}, packages)
+    if not changes:
         st.success("The packages are the same.", icon=":material/check:")
         return
-    found.sort(key=lambda change: change.name.removeprefix("deb:"))
+    changes.sort(key=lambda change: change.name.removeprefix("deb:"))
     rows = [
         {
-            "Package": hit.name.removeprefix("deb:"),
-            other.version: hit.before or "–",
-            release.version: hit.after or "–",
-            "What": _what(hit),
+            "Package": change.name.removeprefix("deb:"),
+            other.version: change.before or "–",
+            release.version: change.after or "–",
+            "What": _what(change),
         }
-        for hit in found
+        for change in changes
     ]
     st.dataframe(rows, hide_index=True, width="stretch", key="changes")
 
@@ -127,16 +127,16 @@ def _findings(report: Report) -> None:
     rows = []
     for finding in report.findings:
         waiver = accepted.get((finding.id, finding.subject))
-        said = (
+        verdict = (
             f"waived by {waiver.owner} until {waiver.expires}: {waiver.reason}"
             if waiver
             else ("refused" if finding in report.refused else "noted")
         )
-        rows.append(_finding(finding, said))
+        rows.append(_finding(finding, verdict))
     st.dataframe(rows, hide_index=True, width="stretch", key="findings")
 
 
-def _finding(finding: Finding, said: str) -> dict[str, object]:
+def _finding(finding: Finding, verdict: str) -> dict[str, object]:
     return {
         "Kind": finding.kind.replace("_", " "),
         "Id": finding.id,
@@ -144,7 +144,7 @@ def _finding(finding: Finding, said: str) -> dict[str, object]:
         "Where": finding.subject,
         "Installed": finding.installed,
         "Fixed in": finding.fixed or "–",
-        "Policy": said,
+        "Policy": verdict,
         "What": finding.text,
     }
 

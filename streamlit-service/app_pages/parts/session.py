@@ -56,8 +56,8 @@ def sign_in() -> User:
 
 def user() -> User:
     """The person of this run, as sign_in() found it."""
-    found: User = st.session_state["user"]
-    return found
+    user: User = st.session_state["user"]
+    return user
 
 
 def remember_pages(**pages: StreamlitPage) -> None:

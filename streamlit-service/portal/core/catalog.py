@@ -107,14 +107,14 @@ def load(folder: Path) -> dict[str, Image]:
 
     Raises Invalid naming the file and the field that is wrong.
     """
-    found = sorted(folder.glob(f"*/{FILE}"))
-    if not found:
+    paths = sorted(folder.glob(f"*/{FILE}"))
+    if not paths:
         raise Invalid(
             "bad_catalog",
             f"There is no */{FILE} in {folder}.",
             "Set PORTAL_IMAGES to the images folder.",
         )
-    return {image.name: image for image in map(read, found)}
+    return {image.name: image for image in map(read, paths)}
 
 
 def read(path: Path) -> Image:

@@ -75,8 +75,8 @@ def events(tx: Tx, subject: str | None = None) -> list[AuditEvent]:
 def last(tx: Tx, action: str) -> datetime | None:
     """When this was last done."""
     query = sa.select(sa.func.max(audit_events.c.at)).where(audit_events.c.action == action)
-    found: datetime | None = tx.execute(query).scalar()
-    return found
+    at: datetime | None = tx.execute(query).scalar()
+    return at
 
 
 def verify(tx: Tx) -> Verdict:

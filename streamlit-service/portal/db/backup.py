@@ -113,8 +113,8 @@ def keep_newest(folder: Path, keep: int) -> list[Path]:
 
     Other files are left alone.
     """
-    every = sorted(folder.glob(f"*{SUFFIX}"))
-    gone = every[: max(len(every) - keep, 0)]
+    backups = sorted(folder.glob(f"*{SUFFIX}"))
+    gone = backups[: max(len(backups) - keep, 0)]
     for path in gone:
         path.unlink()
     return gone
@@ -157,7 +157,7 @@ def _read(path: Path) -> Manifest:
     A table is never held in memory as a whole.
     """
     digests: dict[str, str] = {}
-    found: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     try:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
@@ -165,10 +165,10 @@ def _read(path: Path) -> Manifest:
                 if stream is None:
                     continue
                 if member.name == "manifest.json":
-                    found = json.load(stream)
+                    metadata = json.load(stream)
                 else:
                     digests[member.name] = _sha256(stream)
-        manifest = Manifest(**found)
+        manifest = Manifest(**metadata)
     except FileNotFoundError as error:
         raise Invalid("no_backup", f"There is no file {path}.", "Name a backup.") from error
     except (
@@ -218,8 +218,8 @@ def _table_lines(archive: tarfile.TarFile, table: str) -> Iterator[bytes]:
 
 def _batched(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
     """Lists of so many (itertools.batched of Python 3.12)."""
-    every = iter(lines)
-    while some := list(islice(every, size)):
+    remaining = iter(lines)
+    while some := list(islice(remaining, size)):
         yield some
 
 
@@ -282,9 +282,9 @@ def _continue_numbering(tx: Tx, table: sa.Table) -> None:
 
 def _present(tx: Tx) -> list[sa.Table]:
     """The tables as they are in this database, those first that others refer to."""
-    found = sa.MetaData()
-    found.reflect(tx)
-    return [table for table in found.sorted_tables if table.name != "alembic_version"]
+    schema = sa.MetaData()
+    schema.reflect(tx)
+    return [table for table in schema.sorted_tables if table.name != "alembic_version"]
 
 
 def _revision(tx: Tx) -> str:

@@ -76,10 +76,10 @@ def homes(tx: Tx, owner_ids: Collection[int]) -> dict[int, frozenset[int]]:
     query = sa.select(deployments.c.owner_id, deployments.c.vm_id).where(
         deployments.c.owner_id.in_(owner_ids), deployments.c.started_at.is_not(None)
     )
-    found: dict[int, set[int]] = {}
+    homes: dict[int, set[int]] = {}
     for owner_id, vm_id in tx.execute(query.distinct()):
-        found.setdefault(owner_id, set()).add(vm_id)
-    return {owner_id: frozenset(vm_ids) for owner_id, vm_ids in found.items()}
+        homes.setdefault(owner_id, set()).add(vm_id)
+    return {owner_id: frozenset(vm_ids) for owner_id, vm_ids in homes.items()}
 
 
 def workable(tx: Tx, states: Collection[State], now: datetime) -> list[tuple[str, int]]:

@@ -19,8 +19,8 @@ def all_gpus(tx: Tx) -> list[Gpu]:
 
 def of_vm(tx: Tx, vm_id: int) -> dict[str, Gpu]:
     """The GPUs of one VM, by UUID."""
-    found = (rows.gpu(row) for row in tx.execute(_ORDERED.where(gpus.c.vm_id == vm_id)))
-    return {gpu.uuid: gpu for gpu in found}
+    of_vm = (rows.gpu(row) for row in tx.execute(_ORDERED.where(gpus.c.vm_id == vm_id)))
+    return {gpu.uuid: gpu for gpu in of_vm}
 
 
 def put(tx: Tx, gpu: Gpu) -> None:

@@ -58,8 +58,8 @@ def last_released(tx: Tx, kind: str, resource: str, not_by: str) -> datetime | N
     query = sa.select(sa.func.max(leases.c.released_at)).where(
         leases.c.kind == kind, leases.c.resource == resource, leases.c.deployment_id != not_by
     )
-    found: datetime | None = tx.execute(query).scalar()
-    return found
+    at: datetime | None = tx.execute(query).scalar()
+    return at
 
 
 def live(tx: Tx) -> list[Mapping[str, Any]]:

@@ -55,8 +55,8 @@ def held_by_everybody(tx: Tx) -> dict[int, Resources]:
         .add_columns(deployments.c.owner_id)
         .join(leases, leases.c.deployment_id == deployments.c.id)
     )
-    found = tx.execute(query.where(HELD).group_by(deployments.c.owner_id))
-    return {row[3]: Resources(int(row[0]), float(row[1]), float(row[2])) for row in found}
+    held = tx.execute(query.where(HELD).group_by(deployments.c.owner_id))
+    return {row[3]: Resources(int(row[0]), float(row[1]), float(row[2])) for row in held}
 
 
 def _sums() -> sa.Select[Any]:
@@ -78,8 +78,8 @@ def get(tx: Tx, scope: str, key: str) -> Quota | None:
 
 def all_quotas(tx: Tx) -> dict[tuple[str, str], Quota]:
     """Every row, by (scope, key)."""
-    found = tx.execute(sa.select(quotas).order_by(quotas.c.scope, quotas.c.key))
-    return {(row.scope, row.key): rows.quota(row) for row in found}
+    stored = tx.execute(sa.select(quotas).order_by(quotas.c.scope, quotas.c.key))
+    return {(row.scope, row.key): rows.quota(row) for row in stored}
 
 
 def put(tx: Tx, scope: str, key: str, value: Quota | None) -> None:

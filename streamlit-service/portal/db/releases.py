@@ -88,10 +88,10 @@ def on_vm(tx: Tx, vm_id: int) -> dict[int, str]:
 def vms_with(tx: Tx) -> dict[int, set[int]]:
     """Release number → VMs on which it is ready."""
     query = sa.select(vm_images.c.release_id, vm_images.c.vm_id).where(vm_images.c.state == READY)
-    found: dict[int, set[int]] = {}
+    vms: dict[int, set[int]] = {}
     for release_id, vm_id in tx.execute(query):
-        found.setdefault(release_id, set()).add(vm_id)
-    return found
+        vms.setdefault(release_id, set()).add(vm_id)
+    return vms
 
 
 def downloads(tx: Tx) -> list[Any]:

@@ -45,12 +45,12 @@ def request(portal: Portal, user: User, order: Order) -> Deployment:
     now, deployment_id = portal.now(), uuid.uuid4().hex[:12]
     try:
         with portal.database.transaction() as tx:
-            made = _reserve(portal, tx, user, order, deployment_id, now)
+            deployment = _reserve(portal, tx, user, order, deployment_id, now)
     except db.Taken as taken:
         raise _just_taken(order.name, taken) from taken
-    _log_request("deploy", made)
+    _log_request("deploy", deployment)
     portal.wake()
-    return made
+    return deployment
 
 
 def _log_request(action: str, deployment: Deployment) -> None:
@@ -160,11 +160,11 @@ def mine(portal: Portal, user: User) -> list[Deployment]:
 def get(portal: Portal, user: User, deployment_id: str) -> Deployment:
     """One deployment of the user. NotFound when there is none or it is somebody else's."""
     with portal.database.reading() as tx:
-        found = db.deployments.by_id(tx, deployment_id)
-    if found is None:
+        deployment = db.deployments.by_id(tx, deployment_id)
+    if deployment is None:
         raise permissions.no_such_deployment()
-    permissions.check_owner(user, found)
-    return found
+    permissions.check_owner(user, deployment)
+    return deployment
 
 
 def latest(portal: Portal, deployment: Deployment) -> Deployment | None:
@@ -211,10 +211,10 @@ def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployme
         }
         db.deployments.update(tx, deployment_id, **changes)
         _record(tx, user, deployment_id, columns["state"], now, {"request": action, **details})
-        made = _get(tx, deployment_id)
-    _log_request(action, made)
+        deployment = _get(tx, deployment_id)
+    _log_request(action, deployment)
     portal.wake()
-    return made
+    return deployment
 
 
 def _start(
@@ -256,9 +256,9 @@ def propose_name(image: str, taken: set[str]) -> str:
 
 
 def _get(tx: Tx, deployment_id: str) -> Deployment:
-    found = db.deployments.by_id(tx, deployment_id)
-    assert found is not None
-    return found
+    deployment = db.deployments.by_id(tx, deployment_id)
+    assert deployment is not None
+    return deployment
 
 
 @dataclass(frozen=True)

@@ -51,18 +51,18 @@ def ready(portal: Portal, user: User) -> dict[str, Ready]:
     """
     with portal.database.reading() as tx:
         mine = permissions.eligible_vms(db.vms.all_vms(tx), user)
-        there = db.releases.vms_with(tx)
+        on_vms = db.releases.vms_with(tx)
         approved = db.releases.approved(tx)
-    found = {}
+    ready = {}
     for name, release in approved.items():
         fit = [
             vm
             for vm in mine
             if vm.gpu_access or not (name in portal.catalog and portal.catalog[name].gpu)
         ]
-        has = [vm for vm in fit if vm.id in there.get(release.id, set())]
-        found[name] = Ready(len(has), len(fit), tuple(vm.name for vm in has))
-    return found
+        has = [vm for vm in fit if vm.id in on_vms.get(release.id, set())]
+        ready[name] = Ready(len(has), len(fit), tuple(vm.name for vm in has))
+    return ready
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,15 @@ def offered(portal: Portal, user: User) -> list[OfferedImage]:
 def all_releases(portal: Portal, user: User) -> list[Release]:
     """By image, newest first; to others than curators only what can start."""
     with portal.database.reading() as tx:
-        every = db.releases.all_releases(tx)
+        releases = db.releases.all_releases(tx)
     now = portal.now()
     return (
-        every
+        releases
         if permissions.is_curator(user)
         else [
-            release for release in every if not launch_gate.problem(portal.settings, release, now)
+            release
+            for release in releases
+            if not launch_gate.problem(portal.settings, release, now)
         ]
     )
 
@@ -113,12 +115,12 @@ def contents(portal: Portal, user: User, release_id: int) -> Contents | None:
     """
     with portal.database.reading() as tx:
         release = db.releases.by_id(tx, release_id)
-        found = db.releases.report_of(tx, release_id)
+        stored = db.releases.report_of(tx, release_id)
     if release is None or (release.state not in SHOWN_TO_ALL and not permissions.is_curator(user)):
         raise NotFound("no_such_release", "There is no such release.", "Look at the Images page.")
-    if found is None:
+    if stored is None:
         return None
-    packages, report = found
+    packages, report = stored
     return Contents(packages, Report.model_validate(report))
 
 
@@ -134,11 +136,11 @@ class Hit:
 def search(portal: Portal, user: User, text: str) -> list[Hit]:
     """Every release in which a package, a version or a finding contains the text, for curators."""
     permissions.curator(user)
-    wanted = text.strip().lower()
-    if not wanted:
+    words = text.strip().lower()
+    if not words:
         return []
     with portal.database.reading() as tx:
-        every = {release.id: release for release in db.releases.all_releases(tx)}
+        releases = {release.id: release for release in db.releases.all_releases(tx)}
         rows = db.releases.all_reports(tx)
         people = {
             release: sorted(
@@ -146,27 +148,27 @@ def search(portal: Portal, user: User, text: str) -> list[Hit]:
             )
             for release in db.releases.in_use(tx)
         }
-    found = []
+    hits = []
     for row in rows:
         fits = [
             f"{name.removeprefix('deb:')} {version}"
             for name, version in row.packages.items()
-            if wanted in f"{name.removeprefix('deb:')} {version}".lower()
+            if words in f"{name.removeprefix('deb:')} {version}".lower()
         ]
         fits += [
             finding["text"] or finding["id"]
             for finding in row.report["findings"]
-            if wanted in f"{finding['id']} {finding['subject']}".lower()
+            if words in f"{finding['id']} {finding['subject']}".lower()
         ]
         if fits:
-            found.append(
+            hits.append(
                 Hit(
-                    every[row.release_id],
+                    releases[row.release_id],
                     ", ".join(fits[:5]),
                     tuple(people.get(row.release_id, ())),
                 )
             )
-    return sorted(found, key=lambda hit: (hit.release.image, -hit.release.id))
+    return sorted(hits, key=lambda hit: (hit.release.image, -hit.release.id))
 
 
 def ageing(portal: Portal, user: User) -> tuple[int, float]:
@@ -177,12 +179,12 @@ def ageing(portal: Portal, user: User) -> tuple[int, float]:
     permissions.curator(user)
     most, now = portal.settings.scan_max_age_days, portal.now()
     with portal.database.reading() as tx:
-        left = [
+        days_left = [
             most - (now - release.scanned_at) / timedelta(days=1)
             for release in db.releases.all_releases(tx)
             if release.state in launch_gate.RUNS and release.scanned_at is not None
         ]
-    soon = [days for days in left if days < most / 5]
+    soon = [days for days in days_left if days < most / 5]
     return len(soon), max(min(soon, default=0.0), 0.0)
 
 

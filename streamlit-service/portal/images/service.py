@@ -73,8 +73,8 @@ def register(portal: Portal, actor: Actor, candidate: Candidate) -> Release:
     now = portal.now()
     with portal.database.transaction() as tx:
         serialize_writers(tx)
-        known = db.releases.by_reference(tx, candidate.reference)
-        if known is None:
+        existing = db.releases.by_reference(tx, candidate.reference)
+        if existing is None:
             _check_version(tx, candidate)
             db.releases.insert(
                 tx, state=ReleaseState.CANDIDATE, published_by=who, **_columns(portal, candidate)
@@ -95,14 +95,14 @@ def register(portal: Portal, actor: Actor, candidate: Candidate) -> Release:
                 who,
                 "release.scanned",
                 f"image:{candidate.image}",
-                version=known.version,
+                version=existing.version,
                 refused=[],
                 waived=len(candidate.report.accepted),
             )
-        made = db.releases.by_reference(tx, candidate.reference)
-        assert made is not None
-        _put_report(tx, made.id, dict(candidate.packages), candidate.report)
-        return db.releases.by_id(tx, made.id) or made
+        release = db.releases.by_reference(tx, candidate.reference)
+        assert release is not None
+        _put_report(tx, release.id, dict(candidate.packages), candidate.report)
+        return db.releases.by_id(tx, release.id) or release
 
 
 def _check_version(tx: Tx, candidate: Candidate) -> None:
@@ -235,9 +235,9 @@ def _decide(
                 "Publish a new version." if release.state is ReleaseState.WITHDRAWN else "",
             )
         db.releases.update(tx, release_id, state=after, reason=reason, **values)
-        made = _known(tx, release_id)
+        decided = _known(tx, release_id)
         if after is ReleaseState.APPROVED:
-            launch_gate.check(portal.settings, made, now)  # what could not start is not approved
+            launch_gate.check(portal.settings, decided, now)  # what could not start is not approved
         db.audit.append(
             tx,
             now,
@@ -248,7 +248,7 @@ def _decide(
             reference=release.reference,
             reason=reason,
         )
-    return made
+    return decided
 
 
 def who_runs(portal: Portal, actor: Actor, release_id: int) -> list[Deployment]:

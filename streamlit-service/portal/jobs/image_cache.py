@@ -32,24 +32,24 @@ def sync_images(
     if not vm.reachable:
         return
     try:
-        there = engine.images()
+        present = engine.images()
         with portal.database.reading() as tx:
-            every = db.releases.all_releases(tx)
-            known = db.releases.on_vm(tx, vm.id)
+            releases = db.releases.all_releases(tx)
+            recorded = db.releases.on_vm(tx, vm.id)
             used = {deployment.release.id for deployment in db.deployments.on_vm(tx, vm.id)}
             wanted = _wanted(portal, vm, db.releases.approved(tx))
         _note(
             portal,
             vm,
-            {release.id: release for release in every if release.reference in there},
-            known,
+            {release.id: release for release in releases if release.reference in present},
+            recorded,
         )
         if not portal.settings.prepull or vm.state is not VmState.ACTIVE:
             return
-        for release in every:
-            if release.reference in there and release.id not in used | set(wanted):
+        for release in releases:
+            if release.reference in present and release.id not in used | set(wanted):
                 _remove(portal, vm, engine, release)
-        missing = [release for release in wanted.values() if release.reference not in there]
+        missing = [release for release in wanted.values() if release.reference not in present]
         if missing and at_once.acquire(blocking=False):
             try:
                 _download_first(portal, vm, engine, missing, verify)
@@ -68,14 +68,16 @@ def _wanted(portal: Portal, vm: Vm, approved: Mapping[str, Release]) -> dict[int
     }
 
 
-def _note(portal: Portal, vm: Vm, there: Mapping[int, Release], known: Mapping[int, str]) -> None:
+def _note(
+    portal: Portal, vm: Vm, present: Mapping[int, Release], recorded: Mapping[int, str]
+) -> None:
     """Record what changed.
 
     A download on record is one that a worker's end broke off: no other probe of this VM is running.
     """
     now = portal.now()
-    came = [release_id for release_id in there if known.get(release_id) != db.releases.READY]
-    went = [release_id for release_id in known if release_id not in there]
+    came = [release_id for release_id in present if recorded.get(release_id) != db.releases.READY]
+    went = [release_id for release_id in recorded if release_id not in present]
     if not came and not went:
         return
     with portal.database.transaction() as tx:

@@ -57,7 +57,7 @@ class Records(Collector):
             gpus = [gpu for gpu in db.gpus.all_gpus(tx) if gpu.vm_id in vms]
             leased = db.leases.gpus(tx)
             live, waiting = db.deployments.live(tx), db.deployments.waiting(tx)
-            every = db.releases.all_releases(tx)
+            releases = db.releases.all_releases(tx)
             backed_up = db.audit.last(tx, "database.backed_up")
         names = {vm_id: vm.name for vm_id, vm in vms.items()}
         yield _gauge(
@@ -87,12 +87,12 @@ class Records(Collector):
             ends,
         )
         if backed_up is not None:
-            made = GaugeMetricFamily(
+            age = GaugeMetricFamily(
                 "portal_last_backup_age_seconds", "Since the last backup that was verified."
             )
-            made.add_metric([], (self._portal.now() - backed_up).total_seconds())
-            yield made
-        yield _scans(every, self._portal.now())
+            age.add_metric([], (self._portal.now() - backed_up).total_seconds())
+            yield age
+        yield _scans(releases, self._portal.now())
 
 
 def _busy(

@@ -90,13 +90,17 @@ def decisions(portal: Portal, tx: Tx) -> list[tuple[Deployment, Decision]]:
     candidates = [deployment for deployment in waiting if deployment.id not in over]
     homes = db.deployments.homes(tx, {deployment.owner.id for deployment in candidates})
     requests, eligible = _requests(portal, fleet, candidates, homes)
-    found = list(zip(candidates, queue.evaluate(requests, eligible, fleet.capacities), strict=True))
-    found += [
+    decided = list(
+        zip(candidates, queue.evaluate(requests, eligible, fleet.capacities), strict=True)
+    )
+    decided += [
         (deployment, Decision(deployment.id, None, waits_for=over[deployment.id]))
         for deployment in waiting
         if deployment.id in over
     ]
-    return [(waiter, decision) for waiter, decision in found if _is_news(portal, waiter, decision)]
+    return [
+        (waiter, decision) for waiter, decision in decided if _is_news(portal, waiter, decision)
+    ]
 
 
 def _is_news(portal: Portal, waiter: Deployment, decision: Decision) -> bool:
@@ -144,13 +148,13 @@ def advance(portal: Portal, tx: Tx) -> list[Deployment]:
 
 def blocked(portal: Portal, tx: Tx) -> list[tuple[Deployment, Conflict]]:
     """Requests whose release may no longer start, and why: they would hold a place for nothing."""
-    found = []
+    blocked = []
     for waiter in db.deployments.waiting(tx):
         try:
             launch_gate.check(portal.settings, waiter.release, portal.now())
         except Conflict as refusal:
-            found.append((waiter, refusal))
-    return found
+            blocked.append((waiter, refusal))
+    return blocked
 
 
 def starting(placed: Placement) -> DeploymentColumns:

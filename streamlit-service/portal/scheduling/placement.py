@@ -192,11 +192,11 @@ def pick(
     """As place(), of VMs that could take it when empty, leaving what is reserved for others."""
     best: tuple[tuple[Any, ...], VmCapacity, str | None] | None = None
     for capacity in capacities:
-        kept = reserved.get(capacity.vm.id) if reserved else None
-        free_gb = capacity.free_memory_gb - (kept.memory_gb if kept else 0)
+        reserved_here = reserved.get(capacity.vm.id) if reserved else None
+        free_gb = capacity.free_memory_gb - (reserved_here.memory_gb if reserved_here else 0)
         if need.memory_gb > free_gb or not open_now(capacity):
             continue
-        model = best_model(need, capacity, kept) if need.gpus else None
+        model = best_model(need, capacity, reserved_here) if need.gpus else None
         if need.gpus and model is None:
             continue
         score = _score(capacity, model, homes)

@@ -91,8 +91,8 @@ def check(portal: Portal, tx: Tx, user: User, order: Order, *, new: bool) -> Non
 def check_allowance(order: Order, allowance: Allowance, *, new: bool = True) -> None:
     """Raise Forbidden when the order and what is held already are more than is allowed."""
     asked = order.resources + Resources(deployments=1 if new else 0)
-    for amount, wanted, left in allowance.exceeded_by(asked):
-        raise _over(allowance, amount, wanted, left)
+    for amount, asked_for, left in allowance.exceeded_by(asked):
+        raise _over(allowance, amount, asked_for, left)
 
 
 def _over(allowance: Allowance, amount: Amount, asked: float, left: float) -> Forbidden:
@@ -146,18 +146,18 @@ def over_quota(portal: Portal, tx: Tx, waiting: Sequence[Deployment]) -> dict[st
 def _scopes(settings: Settings, rows: Rows, user: User) -> list[tuple[tuple[str, str], Resources]]:
     """(scope and key, limits) of everything that limits a user."""
     own = (USER, user.subject)
-    found = [(own, limits_of(settings, rows.get((DEFAULT, "")), rows.get(own)))]
+    scopes = [(own, limits_of(settings, rows.get((DEFAULT, "")), rows.get(own)))]
     group = (GROUP, user.group)
     if user.group and group in rows:
-        found.append((group, rows[group].over(NO_LIMITS)))
-    return found
+        scopes.append((group, rows[group].over(NO_LIMITS)))
+    return scopes
 
 
 def _waits_for_quota(allowance: Allowance, asked: Resources) -> str:
-    for amount, wanted, _ in allowance.exceeded_by(asked):
+    for amount, asked_for, _ in allowance.exceeded_by(asked):
         noun = "GB of memory" if amount.unit else amount.noun
         limit, held = amount.of(allowance.limits), amount.of(allowance.held)
-        return f"{limit:g} {noun}, {held:g} held, {wanted:g} asked for"
+        return f"{limit:g} {noun}, {held:g} held, {asked_for:g} asked for"
     return ""
 
 

@@ -154,9 +154,9 @@ def _first_sign_in(portal: Portal, identity: Identity) -> User:
     now = portal.now()
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)  # two first sign-ins must not be given the same ports
-        known = db.users.by_subject(tx, identity.subject)  # another request may have been faster
-        if known:
-            return known
+        existing = db.users.by_subject(tx, identity.subject)  # another request may have been faster
+        if existing:
+            return existing
         user = db.users.insert(tx, identity.subject, identity.display_name, role, now)
         db.audit.append(
             tx,

@@ -58,8 +58,8 @@ def report(
             "Choose another.",
         )
     with portal.database.reading() as tx:
-        found = db.usage.intervals(tx, since, until, None if everybody else user.id)
-    return total(found, by, since, min(until, max(now, since)))
+        intervals = db.usage.intervals(tx, since, until, None if everybody else user.id)
+    return total(intervals, by, since, min(until, max(now, since)))
 
 
 def total(
@@ -89,7 +89,7 @@ def total(
     return [Usage(key, *amounts) for key, amounts in sorted(sums.items())]
 
 
-def as_csv(by: Sequence[Dimension], found: Sequence[Usage]) -> str:
+def as_csv(by: Sequence[Dimension], usages: Sequence[Usage]) -> str:
     """RFC 4180, with a header line.
 
     A text that a spreadsheet would run as a formula gets an apostrophe before it.
@@ -97,7 +97,7 @@ def as_csv(by: Sequence[Dimension], found: Sequence[Usage]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([*by, "gpu_hours", "cpu_hours", "memory_gb_hours"])
-    for usage in found:
+    for usage in usages:
         key = [f"'{text}" if text.startswith(("=", "+", "-", "@")) else text for text in usage.key]
         writer.writerow(
             [

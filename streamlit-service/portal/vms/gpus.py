@@ -89,9 +89,9 @@ def lost_gpus(portal: Portal, deployment: Deployment) -> int:
     if not deployment.gpu_uuids or deployment.vm is None:
         return 0
     with portal.database.reading() as tx:
-        known = db.gpus.of_vm(tx, deployment.vm.id)
+        seen = db.gpus.of_vm(tx, deployment.vm.id)
     return sum(
-        uuid not in known or known[uuid].state is not GpuState.OK for uuid in deployment.gpu_uuids
+        uuid not in seen or seen[uuid].state is not GpuState.OK for uuid in deployment.gpu_uuids
     )
 
 
@@ -117,22 +117,22 @@ def overview(portal: Portal, user: User) -> list[GpuStatus]:
             vms if user.role is Role.ADMIN else [*permissions.eligible_vms(vms, user), *mine]
         )
     }
-    found = [
+    statuses = [
         _status(shown[gpu.vm_id], gpu, live.get(holders.get(gpu.uuid, "")), user)
         for gpu in gpus
         if gpu.vm_id in shown
     ]
-    return sorted(found, key=lambda each: (each.vm.name, each.gpu.index, each.gpu.uuid))
+    return sorted(statuses, key=lambda each: (each.vm.name, each.gpu.index, each.gpu.uuid))
 
 
 def _status(vm: Vm, gpu: Gpu, deployment: Deployment | None, user: User) -> GpuStatus:
     mine = deployment is not None and deployment.owner.id == user.id
-    told = mine or user.role is Role.ADMIN
+    may_know = mine or user.role is Role.ADMIN
     if gpu.state is not GpuState.OK or not vm.reachable:
         hold = Hold.OUT_OF_ORDER
     elif deployment is None:
         hold = Hold.FREE
     else:
         hold = Hold.YOURS if mine else Hold.TAKEN
-    holder = deployment.owner.display_name if deployment is not None and told else ""
-    return GpuStatus(vm, gpu, hold, holder, deployment if told else None)
+    holder = deployment.owner.display_name if deployment is not None and may_know else ""
+    return GpuStatus(vm, gpu, hold, holder, deployment if may_know else None)

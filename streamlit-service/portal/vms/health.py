@@ -78,7 +78,7 @@ def of_vm(vm: Vm, now: datetime) -> list[Problem]:
     if vm.checked_at is None:
         return []
     firewall = vm.firewall if now - vm.checked_at < SILENT else "unknown"
-    found = [
+    problems = [
         *_firewall(vm.name, firewall, prepare(vm)),
         *_rest(vm.name, disk=vm.disk_free_gb, skew=vm.clock_skew_s, synchronised=vm.synchronised),
     ]
@@ -86,8 +86,8 @@ def of_vm(vm: Vm, now: datetime) -> list[Problem]:
         message = (
             f"{vm.name} does not keep users' ports free: a connection of its own may take one."
         )
-        found.append(Problem("ports", message, prepare(vm), grave=False, from_portal=True))
-    return found
+        problems.append(Problem("ports", message, prepare(vm), grave=False, from_portal=True))
+    return problems
 
 
 def gpu_problem(vm: Vm) -> Problem | None:
@@ -130,11 +130,11 @@ def host(vm: Vm) -> str:
     return re.sub(r"^ssh://(?:[^@]*@)?|:\d+$", "", vm.engine_url)
 
 
-def reserves(reserved: str, wanted: range) -> bool:
+def reserves(reserved: str, ports: range) -> bool:
     """Whether the kernel's ip_local_reserved_ports ("8080,10000-10299") hold all of these ports."""
     spans = [tuple(map(int, part.split("-"))) for part in re.findall(r"\d+(?:-\d+)?", reserved)]
-    kept = {port for span in spans for port in range(span[0], span[-1] + 1)}
-    return kept.issuperset(wanted)
+    reserved_ports = {port for span in spans for port in range(span[0], span[-1] + 1)}
+    return reserved_ports.issuperset(ports)
 
 
 def _firewall(name: str, word: str | None, prepare_command: str) -> Iterator[Problem]:

@@ -78,7 +78,7 @@ def record_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
     }
     changed = False
     with portal.database.transaction() as tx:
-        known = db.gpus.of_vm(tx, vm.id)
+        recorded = db.gpus.of_vm(tx, vm.id)
         if facts != {name: getattr(vm, name) for name in facts}:
             db.vms.update(tx, vm.id, **facts)
             db.audit.append(tx, now, "worker", "vm.gpus", f"vm:{vm.name}", **facts)
@@ -93,7 +93,7 @@ def record_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
             gpu = Gpu(
                 vm_id=vm.id, state=GpuState.UNHEALTHY if seen.problem else GpuState.OK, **vars(seen)
             )
-            before = known.pop(gpu.uuid, None)
+            before = recorded.pop(gpu.uuid, None)
             if gpu != before:
                 db.gpus.put(tx, gpu)
             if before is None or before.state is not gpu.state:
@@ -108,7 +108,7 @@ def record_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
                     problem=gpu.problem,
                 )
                 changed = True
-        _missing(tx, vm, known, now)
+        _missing(tx, vm, recorded, now)
     if changed:
         portal.wake()  # somebody may wait for what came
 

@@ -44,16 +44,12 @@ def add(
     now = portal.now()
     with portal.database.transaction() as tx:
         owner_id = users.known(tx, owner).id if owner is not None else None
-        known = db.vms.by_name(tx, name)
-        if known and (known.engine_url, known.address, known.owner_id, known.pool) == (
-            engine_url,
-            address,
-            owner_id,
-            pool,
-        ):
-            return known
-        if known:
-            raise _name_taken(known)
+        existing = db.vms.by_name(tx, name)
+        place = (engine_url, address, owner_id, pool)
+        if existing and place == _place(existing):
+            return existing
+        if existing:
+            raise _name_taken(existing)
         _refuse_twice(tx, engine_url, address)
         db.vms.insert(tx, name, engine_url, address, owner_id, pool, state)
         db.audit.append(
@@ -67,10 +63,10 @@ def add(
             owner=owner,
             pool=pool,
         )
-        made = db.vms.by_name(tx, name)
-    assert made is not None
+        vm = db.vms.by_name(tx, name)
+    assert vm is not None
     portal.wake()
-    return made
+    return vm
 
 
 def _check_names(name: str, engine_url: str) -> None:
@@ -88,12 +84,17 @@ def _check_names(name: str, engine_url: str) -> None:
         )
 
 
-def _name_taken(known: Vm) -> Conflict:
-    whose = "somebody" if known.owner_id else known.pool
+def _place(vm: Vm) -> tuple[str, str, int | None, str]:
+    """What makes adding a VM again the same VM."""
+    return vm.engine_url, vm.address, vm.owner_id, vm.pool
+
+
+def _name_taken(vm: Vm) -> Conflict:
+    whose = "somebody" if vm.owner_id else vm.pool
     return Conflict(
         "vm_exists",
-        f"There is a VM {known.name} already, and it is not the same: "
-        f"{known.engine_url}, {known.address}, {whose}'s.",
+        f"There is a VM {vm.name} already, and it is not the same: "
+        f"{vm.engine_url}, {vm.address}, {whose}'s.",
         "Choose another name, or change the one that is there: vm assign, vm remove.",
     )
 
@@ -122,11 +123,11 @@ def set_up(
     One that is known keeps address, owner and pool where none is given.
     """
     with portal.database.reading() as tx:
-        known = db.vms.by_name(tx, name)
+        existing = db.vms.by_name(tx, name)
         whose = {user.id: user.subject for user in db.users.all_users(tx)}
-    if known and owner is None and pool is None:
-        owner, pool = whose.get(known.owner_id or 0), known.pool
-    address = address or (known.address if known else None)
+    if existing and owner is None and pool is None:
+        owner, pool = whose.get(existing.owner_id or 0), existing.pool
+    address = address or (existing.address if existing else None)
     if address is None:
         raise Invalid(
             "no_address", f"{name} is new, and its address is not given.", "Give it with --address."
@@ -238,15 +239,15 @@ def remove(portal: Portal, actor: Actor, name: str) -> None:
     _set_state(portal, actor, name, "removed", VmState.REMOVED)
 
 
-def _set_state(portal: Portal, actor: Actor, name: str, what: str, state: VmState) -> Vm:
-    return _change(portal, actor, name, what, lambda _: {"state": state}, state=state)
+def _set_state(portal: Portal, actor: Actor, name: str, event: str, state: VmState) -> Vm:
+    return _change(portal, actor, name, event, lambda _: {"state": state}, state=state)
 
 
 def _change(
     portal: Portal,
     actor: Actor,
     name: str,
-    what: str,
+    event: str,
     columns: Callable[[Tx], VmColumns],
     **details: str | None,
 ) -> Vm:
@@ -260,7 +261,7 @@ def _change(
             db.vms.remove(tx, vm.id)
         else:
             db.vms.update(tx, vm.id, **changes)
-        db.audit.append(tx, now, who, f"vm.{what}", f"vm:{name}", **details)
+        db.audit.append(tx, now, who, f"vm.{event}", f"vm:{name}", **details)
         admission.advance(portal, tx)
     portal.wake()
     return replace(vm, **changes)

@@ -39,13 +39,13 @@ def scan(python: Mapping[str, Iterable[str]], settings: Settings) -> tuple[Scann
             "There are no advisories of Python packages to compare with.",
             "Set PORTAL_ADVISORIES to OSV's export, or install Trivy on the publisher.",
         )
-    newest, count, found = datetime.min.replace(tzinfo=UTC), 0, []
+    newest, count, findings = datetime.min.replace(tzinfo=UTC), 0, []
     try:
         for advisory in _read(path):
             count += 1
             newest = max(newest, datetime.fromisoformat(advisory["modified"]))
             if "withdrawn" not in advisory:
-                found += _matches(advisory, python)
+                findings += _matches(advisory, python)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise EngineError(
             "no_scan_data", f"The advisories in {path} cannot be read: {error}", "Fetch them again."
@@ -56,7 +56,7 @@ def scan(python: Mapping[str, Iterable[str]], settings: Settings) -> tuple[Scann
     name = "Python advisories (OSV)" + (", made-up for a demo" if standin else "")
     return Scanner(
         name=name, version=f"{count} advisories", data_date=newest, standin=standin
-    ), _merged(found)
+    ), _merged(findings)
 
 
 def _names(path: Path) -> set[str]:
@@ -78,7 +78,7 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _matches(advisory: Mapping[str, Any], python: Mapping[str, Iterable[str]]) -> list[Finding]:
-    found = []
+    findings = []
     for affected in advisory.get("affected", []):
         package = affected.get("package", {})
         name = canonicalize_name(str(package.get("name", "")))
@@ -94,7 +94,7 @@ def _matches(advisory: Mapping[str, Any], python: Mapping[str, Iterable[str]]) -
                     ", if it is affected at all: its versions cannot be compared",
                 )
             if hit:
-                found.append(
+                findings.append(
                     Finding(
                         kind=Kind.VULNERABILITY,
                         id=_cve(advisory),
@@ -105,20 +105,20 @@ def _matches(advisory: Mapping[str, Any], python: Mapping[str, Iterable[str]]) -
                         text=f"{_cve(advisory)} in {name} {installed}{fix}",
                     )
                 )
-    return found
+    return findings
 
 
-def _merged(found: Iterable[Finding]) -> list[Finding]:
+def _merged(findings: Iterable[Finding]) -> list[Finding]:
     """One finding per flaw: databases repeat each other under one CVE with different ratings."""
     best: dict[tuple[str, str, str], Finding] = {}
-    for finding in found:
+    for finding in findings:
         key = (finding.id, finding.subject, finding.installed)
-        known = best.get(key)
-        if known is None:
+        best_so_far = best.get(key)
+        if best_so_far is None:
             best[key] = finding
             continue
-        rated = known if known.severity is not Severity.UNKNOWN else finding
-        fixed = known if known.fixed else finding
+        rated = best_so_far if best_so_far.severity is not Severity.UNKNOWN else finding
+        fixed = best_so_far if best_so_far.fixed else finding
         best[key] = fixed.model_copy(update={"severity": rated.severity})
     return list(best.values())
 
@@ -160,9 +160,9 @@ def _cve(advisory: Mapping[str, Any]) -> str:
 
 
 def _severity(advisory: Mapping[str, Any]) -> Severity:
-    said = str(advisory.get("database_specific", {}).get("severity", "")).upper()
-    if said in RATED:
-        return RATED[said]
+    stated = str(advisory.get("database_specific", {}).get("severity", "")).upper()
+    if stated in RATED:
+        return RATED[stated]
     for rating in advisory.get("severity", []):
         vector = str(rating.get("score", ""))
         try:

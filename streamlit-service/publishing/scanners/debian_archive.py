@@ -37,14 +37,14 @@ UPGRADABLE = re.compile(
 
 def scan(contents: Contents, settings: Settings) -> tuple[Scanner, list[Finding]]:
     """Raises EngineError when the archive gives no data: that is never a pass."""
-    known = ARCHIVES.get(contents.os_id)
-    if known is None or not contents.dpkg_status:
+    archives = ARCHIVES.get(contents.os_id)
+    if archives is None or not contents.dpkg_status:
         raise EngineError(
             "no_scan_data",
             f"No security archive is known for {contents.os_id or 'this system'!r}.",
             "Install Trivy on the publisher: it knows more systems.",
         )
-    archive, components = settings.security_archive or known[0], known[1]
+    archive, components = settings.security_archive or archives[0], archives[1]
     suite = f"{contents.os_codename}-security"
     with tempfile.TemporaryDirectory(prefix="archive-") as name:
         home = Path(name)
@@ -59,7 +59,7 @@ def scan(contents: Contents, settings: Settings) -> tuple[Scanner, list[Finding]
         _apt(home, "apt-get", "-o", "APT::Update::Error-Mode=any", "-qq", "update")
         dated = _data_date(home / "lists")
         listed = _apt(home, "apt", "list", "--upgradable")
-    found = [
+    findings = [
         Finding(
             kind=Kind.VULNERABILITY,
             id=f"{suite}:{upgrade['name']}",
@@ -73,7 +73,8 @@ def scan(contents: Contents, settings: Settings) -> tuple[Scanner, list[Finding]
         )
         for upgrade in UPGRADABLE.finditer(listed)
     ]
-    return Scanner(name=f"{contents.os_id} security archive", version=suite, data_date=dated), found
+    archive = f"{contents.os_id} security archive"
+    return Scanner(name=archive, version=suite, data_date=dated), findings
 
 
 def end_of_life(contents: Contents, today: date) -> list[Finding]:

@@ -39,10 +39,10 @@ def scan(archive: Path) -> tuple[Scanner, list[Finding]]:
             "Trivy has no vulnerability database.",
             "Let it fetch one: trivy image --download-db-only",
         )
-    found = []
+    findings = []
     if ((report.get("Metadata") or {}).get("OS") or {}).get("EOSL"):
         system = f"{report['Metadata']['OS'].get('Family')} {report['Metadata']['OS'].get('Name')}"
-        found.append(
+        findings.append(
             Finding(
                 kind=Kind.END_OF_LIFE,
                 id="end-of-life",
@@ -51,10 +51,10 @@ def scan(archive: Path) -> tuple[Scanner, list[Finding]]:
             )
         )
     for result in report.get("Results") or []:
-        found += [
+        findings += [
             _vulnerability(vulnerability) for vulnerability in result.get("Vulnerabilities") or []
         ]
-        found += [
+        findings += [
             Finding(
                 kind=Kind.SECRET,
                 id=str(secret["RuleID"]),
@@ -69,21 +69,21 @@ def scan(archive: Path) -> tuple[Scanner, list[Finding]]:
             version=str(about.get("Version", "")),
             data_date=datetime.fromisoformat(str(updated)),
         ),
-        found,
+        findings,
     )
 
 
-def _vulnerability(found: dict[str, Any]) -> Finding:
-    name, fixed = str(found["PkgName"]), str(found.get("FixedVersion", ""))
+def _vulnerability(entry: dict[str, Any]) -> Finding:
+    name, fixed = str(entry["PkgName"]), str(entry.get("FixedVersion", ""))
     return Finding(
         kind=Kind.VULNERABILITY,
-        id=str(found["VulnerabilityID"]),
+        id=str(entry["VulnerabilityID"]),
         subject=name,
-        severity=RATED.get(str(found.get("Severity")), Severity.UNKNOWN),
-        installed=str(found.get("InstalledVersion", "")),
+        severity=RATED.get(str(entry.get("Severity")), Severity.UNKNOWN),
+        installed=str(entry.get("InstalledVersion", "")),
         fixed=fixed,
         text=(
-            f"{found['VulnerabilityID']} in {name} {found.get('InstalledVersion', '')}"
+            f"{entry['VulnerabilityID']} in {name} {entry.get('InstalledVersion', '')}"
             f"{f', fixed in {fixed}' if fixed else ', no fix yet'}"
         ),
     )
@@ -96,9 +96,9 @@ def _json(*arguments: str) -> dict[str, Any]:
         )
         if done.returncode:
             raise ValueError(done.stderr[-300:])
-        found: dict[str, Any] = json.loads(done.stdout)
+        report: dict[str, Any] = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise EngineError(
             "no_scan_data", f"Trivy gives no result: {error}", "Run it by hand to see why."
         ) from error
-    return found
+    return report

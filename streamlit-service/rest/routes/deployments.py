@@ -28,7 +28,7 @@ router = APIRouter(prefix="/deployments")
 
 @router.get("")
 def index(portal: Product, user: Caller) -> list[DeploymentView]:
-    return [_view(portal, found) for found in deployments.mine(portal, user)]
+    return [_view(portal, deployment) for deployment in deployments.mine(portal, user)]
 
 
 @router.post("", status_code=202)
@@ -73,10 +73,10 @@ def logs(
     follow: bool = False,
 ) -> StreamingResponse:
     portal = services.portal
-    found = deployments.get(portal, user, deployment_id)
+    deployment = deployments.get(portal, user, deployment_id)
     # Errors become a problem document, before the first byte.
-    first = services.worker.logs(found.id, tail=tail)
-    lines = _follow_log(services, found, first) if follow else _once(first)
+    first = services.worker.logs(deployment.id, tail=tail)
+    lines = _follow_log(services, deployment, first) if follow else _once(first)
     return StreamingResponse(lines, media_type="text/plain; charset=utf-8", headers=UNBUFFERED)
 
 

@@ -24,14 +24,14 @@ def all_releases(portal: Product, user: Caller) -> list[ReleaseView]:
 
 @router.get("/releases/{release_id}/packages")
 def packages(release_id: int, portal: Product, user: Caller) -> dict[str, str]:
-    found = images.contents(portal, user, release_id)
-    return dict(found.packages) if found else {}
+    contents = images.contents(portal, user, release_id)
+    return dict(contents.packages) if contents else {}
 
 
 @router.get("/releases/{release_id}/report")
 def report(release_id: int, portal: Product, user: Caller) -> Report | None:
-    found = images.contents(portal, user, release_id)
-    return found.report if found else None
+    contents = images.contents(portal, user, release_id)
+    return contents.report if contents else None
 
 
 @router.get("/releases/{release_id}/deployments")

@@ -25,13 +25,13 @@ def read_usage(
     form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
 ) -> list[UsageView] | Response:
     end = until or datetime.now(UTC)
-    found = usage.report(
+    usages = usage.report(
         portal, user, by, since or end - timedelta(days=30), end, everybody=everybody
     )
     if form == "json":
-        return [UsageView.of(by, row) for row in found]
+        return [UsageView.of(by, row) for row in usages]
     return Response(
-        usage.as_csv(by, found),
+        usage.as_csv(by, usages),
         media_type="text/csv",
         headers={"Content-Disposition": "attachment; filename=usage.csv"},
     )

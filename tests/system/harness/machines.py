@@ -9,7 +9,7 @@ import tarfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import builds
 import pki
@@ -22,6 +22,19 @@ from harness.fleet import boot
 SETUP = ROOT / "scripts" / "setup-vm.sh"
 BOOT_S = 60.0
 BASES = {"debian-12": "debian:bookworm-slim", "debian-13": "debian:trixie-slim"}
+
+
+Kind = Literal["fresh", "installed"]
+"""A target of machine/Dockerfile."""
+
+
+def build_image(release: str, kind: Kind = "fresh") -> str:
+    """A machine's image, for one of BASES; returns its name."""
+    image, base = f"container-portal-test-machine:{release}-{kind}", BASES[release]
+    builds.ensure_images(base)
+    folder = Path(__file__).parent / "machine"
+    builds.build(folder, image, "--build-arg", f"BASE_IMAGE={base}", "--target", kind)
+    return image
 
 
 @dataclass
@@ -79,13 +92,9 @@ class Machines:
     stack: Stack
     machines: dict[str, Machine] = field(default_factory=dict)
 
-    def add(self, release: str, host: int) -> Machine:
+    def add(self, release: str, host: int, *, kind: Kind = "fresh") -> Machine:
         """Boot a machine of BASES, at the address that ends in `host`."""
-        image = f"container-portal-test-machine:{release}"
-        builds.ensure_images(BASES[release])
-        builds.build(
-            Path(__file__).parent / "machine", image, "--build-arg", f"BASE_IMAGE={BASES[release]}"
-        )
+        image = build_image(release, kind)
         name, address = f"vm-{release}", f"{self.stack.subnet}.{host}"
         container = boot(
             f"--name={self.stack.project}-{name}",
