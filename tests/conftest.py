@@ -1,4 +1,4 @@
-"""How tests are spread over processes; at the end of a run, the longest is named."""
+"""How tests are spread over processes, long files first; at the end the longest test is named."""
 
 from __future__ import annotations
 
@@ -8,21 +8,55 @@ import pytest
 from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-PRODUCTION = ("test_guides.py", "test_health_check.py", "test_production.py")
+TOGETHER = {
+    "test_guides.py": "production",  # these use the production portal
+    "test_health_check.py": "production",
+    "test_production.py": "production",
+    "test_gpu_images.py": "gpu",  # these, an image for GPUs
+    "test_real_gpus.py": "gpu",
+}
+"""Files of which one process runs all, since they share what takes long to make."""
+LONGEST = (
+    "production",
+    "gpu",
+    "test_isolation.py",
+    "test_publishing.py",
+    "test_registry_gate.py",
+    "test_setup_vm.py",
+    "test_quickstart.py",
+    "test_pages_for_everyone.py",
+    "test_bench.py",
+)
+"""What begins first, so that no process is left with it at the end."""
+
+
+def scope_of(nodeid: str) -> str:
+    """A test's file, or what its file belongs to."""
+    name = Path(nodeid.partition("::")[0]).name
+    return TOGETHER.get(name, name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; otherwise as they were."""
+    rank = {scope: place for place, scope in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(scope_of(item.nodeid), len(LONGEST)))
 
 
 class ByPortal(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-    """Files stay whole, and those that need the production portal are in one process."""
+    """Files stay whole, and some together, in the order of collection."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "production" if Path(file).name in PRODUCTION else file
+        return scope_of(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByPortal | None:
     """For `pytest -n 2 --dist loadfile`; other ways to spread tests are pytest-xdist's."""
-    return ByPortal(config, log) if config.getoption("dist") == "loadfile" else None
+    if config.getoption("dist") != "loadfile":
+        return None
+    # By the number of tests, which says little of how long they take.
+    config.option.loadscopereorder = False
+    return ByPortal(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

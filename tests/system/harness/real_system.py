@@ -58,6 +58,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         settings={
             "PORTAL_IMAGES": str(_images(home)),
             "PORTAL_GPU_INTERVAL_S": "1",
+            "PORTAL_HEALTH_INTERVAL_S": "10",
             "PORTAL_PREPULL": "false",
             "PORTAL_SIGNATURE_TTL_S": "1",
         },

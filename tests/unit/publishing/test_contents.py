@@ -55,7 +55,11 @@ def test_what_a_later_layer_deleted_is_a_secret_still_but_no_longer_setuid(tmp_p
     ("text", "rule"),
     [
         ("key = AKIAIOSFODNN7EXAMPLE", "aws-access-key"),
+        ("key = xASIAIOSFODNN7EXAMPLE", None),
         ("token: ghp_" + "a" * 36, "github-token"),
+        ("token: ohghp_" + "a" * 36, None),
+        ("gho_" + "a" * 36, "github-token"),
+        ("SLACK=xoxb-" + "1" * 20, "slack-token"),
         ("index-url = https://me:geheim-123@pypi.example.org/simple", "password-in-address"),
         ("url = https://${USER}:${PASSWORD}@host.example.org", None),
         ("-----BEGIN PRIVATE KEY-----", None),
