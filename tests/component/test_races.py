@@ -63,11 +63,11 @@ def portal(url: str) -> Iterator[Portal]:
     with made.database.reading() as tx:
         everybody = db.users.all_users(tx)
     for user in everybody:
-        for one in deployments.mine(made, user):
-            deployments.act(made, user, one.id, "remove")
+        for deployment in deployments.mine(made, user):
+            deployments.act(made, user, deployment.id, "remove")
             with made.database.transaction() as tx:
-                db.deployments.update(tx, one.id, state=State.REMOVED, slot=None)
-                db.leases.release(tx, one.id, made.now())
+                db.deployments.update(tx, deployment.id, state=State.REMOVED, slot=None)
+                db.leases.release(tx, deployment.id, made.now())
     made.database.close()
 
 
@@ -106,13 +106,19 @@ def check(portal: Portal, asked: int) -> None:
         admission.advance(portal, tx)
     with portal.database.reading() as tx:
         held = db.leases.gpus(tx)
-        starting = [one for one in db.deployments.live(tx) if one.state is State.PENDING]
+        starting = [
+            deployment
+            for deployment in db.deployments.live(tx)
+            if deployment.state is State.PENDING
+        ]
         waiting = db.deployments.waiting(tx)
         assert db.audit.verify(tx).broken_at is None
     assert len(held) == GPUS
-    assert len([one for one in starting if one.name == "request"]) == LEFT
-    assert {uuid: one.id for one in starting for uuid in one.gpu_uuids} == held
-    assert sorted(one.position or 0 for one in waiting) == list(range(1, asked - LEFT + 1))
+    assert len([deployment for deployment in starting if deployment.name == "request"]) == LEFT
+    assert {uuid: deployment.id for deployment in starting for uuid in deployment.gpu_uuids} == held
+    assert sorted(deployment.position or 0 for deployment in waiting) == list(
+        range(1, asked - LEFT + 1)
+    )
 
 
 def test_a_hundred_threads_want_the_last_gpu(portal: Portal, url: str, last_one: None) -> None:
@@ -192,8 +198,10 @@ def test_who_waits_is_served_once_however_many_look(portal: Portal) -> None:
 
     def serve(_: int) -> list[str]:
         with portal.database.transaction() as tx:
-            return [one.id for one in admission.advance(portal, tx)]
+            return [deployment_id.id for deployment_id in admission.advance(portal, tx)]
 
     with ThreadPoolExecutor(8) as pool:
-        started = [one for found in pool.map(serve, range(16)) for one in found]
+        started = [
+            deployment_id for served in pool.map(serve, range(16)) for deployment_id in served
+        ]
     assert started == [waiting.id]

@@ -101,7 +101,9 @@ def test_a_release_that_is_gone_from_the_registry(
     registry = httpx2.Client(
         verify=False, auth=httpx2.BasicAuth(**stack.registry_auth()), timeout=10, trust_env=False
     )
-    image = next(one for one in ray.http.get("/api/v1/images").json() if one["name"] == "ml-cpu")
+    image = next(
+        offered for offered in ray.http.get("/api/v1/images").json() if offered["name"] == "ml-cpu"
+    )
     manifests = f"https://127.0.0.1:{stack.registry_port}/v2/ml-cpu/manifests"
     url = f"{manifests}/{image['digest']}"
     media = "application/vnd.docker.distribution.manifest.v2+json"

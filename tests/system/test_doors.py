@@ -184,10 +184,10 @@ def test_the_services_believe_nobody_who_comes_past_the_gateway(
         "except urllib.error.HTTPError as e: print(e.code)"
     )
     network = f"{stack.project}_portal"
-    said = docker.from_env().containers.run(
+    output = docker.from_env().containers.run(
         "container-portal:dev", ["python3", "-c", script], network=network, remove=True
     )
-    assert said.decode().strip() in ("401", "403")
+    assert output.decode().strip() in ("401", "403")
 
 
 def test_a_foreign_page_cannot_use_janes_card(

@@ -24,9 +24,9 @@ WITH_FRAMEWORK = {"gpu-pytorch": "torch", "gpu-tensorflow": "tensorflow"}
 def test_a_framework_image_goes_through_the_whole_pipeline(
     stack: Stack, name: str, ray: Person
 ) -> None:
-    said: list[str] = []
-    stack.publish(name, say=said.append)
-    text = "\n".join(said)
+    output: list[str] = []
+    stack.publish(name, say=output.append)
+    text = "\n".join(output)
     for tested in (
         "Jupyter Server",
         "answers on 6006",
@@ -37,7 +37,9 @@ def test_a_framework_image_goes_through_the_whole_pipeline(
         assert tested in text
     # Its example notebook ran.
     assert ("loss" in text) if name == "gpu-pytorch" else ("losses" in text)
-    release = next(one for one in ray.http.get("/api/v1/releases").json() if one["image"] == name)
+    release = next(
+        each for each in ray.http.get("/api/v1/releases").json() if each["image"] == name
+    )
     packages = ray.http.get(f"/api/v1/releases/{release['id']}/packages").json()
     assert WITH_FRAMEWORK[name] in {package.partition("-")[0] for package in packages}
     assert release["state"] == "approved"
@@ -80,7 +82,7 @@ def _present(engine: docker.DockerClient, reference: str) -> bool:
 def test_approved_images_come_to_a_vm_ahead_and_deploy_says_so(
     stack: Stack, vm_a: TestVm, gpu_image: str, jane: Person
 ) -> None:
-    version = {one["name"]: one["digest"] for one in jane.http.get("/api/v1/images").json()}
+    version = {image["name"]: image["digest"] for image in jane.http.get("/api/v1/images").json()}
     vm_a.run("docker", "image", "prune", "--all", "--force")
     stack.settings["PORTAL_PREPULL"] = "true"
     try:
@@ -91,9 +93,9 @@ def test_approved_images_come_to_a_vm_ahead_and_deploy_says_so(
         stack.compose("up", "-d", "--wait", "--no-deps", "worker", capture=True)
     assert (
         "vm-a"
-        in next(one for one in jane.http.get("/api/v1/images").json() if one["name"] == "ml-cpu")[
-            "ready_on"
-        ]
+        in next(
+            image for image in jane.http.get("/api/v1/images").json() if image["name"] == "ml-cpu"
+        )["ready_on"]
     )
     made = jane.settled(jane.deploy("at-once")["id"])
     assert made["state"] == "running"

@@ -36,12 +36,16 @@ def check(system: Stack, *arguments: str, **settings: str) -> tuple[int, dict[st
         check=False,
         timeout=120,
     )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return done.returncode, found
+    report: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, report
 
 
-def wrong(found: dict[str, Any]) -> set[tuple[str, str]]:
-    return {(one["check"], one["subject"]) for one in found["findings"] if one["state"] != "ok"}
+def wrong(report: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (finding["check"], finding["subject"])
+        for finding in report["findings"]
+        if finding["state"] != "ok"
+    }
 
 
 @contextmanager
@@ -96,13 +100,13 @@ def test_a_portal_that_is_well_says_so(production: Stack) -> None:
     production.compose(
         "exec", "-T", "backup", "python3", "admin.py", "backup", "/backups", capture=True
     )
-    code, found = check(
+    code, report = check(
         production,
         PORTAL_CERTIFICATE_WARNING_DAYS="1",
         PORTAL_DISK_WARNING_PERCENT="101",
         PORTAL_DISK_CRITICAL_PERCENT="101",
     )
-    told = {(one["check"], one["subject"]) for one in found["findings"]}
+    reported = {(finding["check"], finding["subject"]) for finding in report["findings"]}
     assert {
         ("services", "api"),
         ("database", "database"),
@@ -110,9 +114,9 @@ def test_a_portal_that_is_well_says_so(production: Stack) -> None:
         ("proxy", "127.0.0.3:8443"),
         ("certificate", "the server"),
         ("backup", "backup"),
-    } <= told
+    } <= reported
     # A VM of the tests, without a firewall.
-    assert wrong(found) <= {
+    assert wrong(report) <= {
         ("firewall", VM),
         ("ports", VM),
         ("clock", "this machine"),
@@ -134,17 +138,19 @@ def test_a_service_that_is_down(
     production: Stack, service: str, check_name: str, subject: str
 ) -> None:
     with stopped(production, service):
-        code, found = check(production)
+        code, report = check(production)
     assert code == 2
-    assert {(check_name, subject), ("services", service)} <= wrong(found)
+    assert {(check_name, subject), ("services", service)} <= wrong(report)
 
 
 def test_a_certificate_that_expires_soon(
     production: Stack, changed: Callable[[str, bytes], None]
 ) -> None:
     changed("server_cert", certificate(5))
-    found = check(production)[1]
-    says = next(one["message"] for one in found["findings"] if one["subject"] == "the server")
+    report = check(production)[1]
+    says = next(
+        finding["message"] for finding in report["findings"] if finding["subject"] == "the server"
+    )
     assert re.fullmatch(r"The certificate of the server expires in [45] days\.", says)
 
 
@@ -152,25 +158,28 @@ def test_something_that_is_no_certificate(
     production: Stack, changed: Callable[[str, bytes], None]
 ) -> None:
     changed("registry_ca", b"not a certificate")
-    code, found = check(production)
+    code, report = check(production)
     assert code == 2
-    assert any("holds no certificate" in one["message"] for one in found["findings"])
+    assert any("holds no certificate" in finding["message"] for finding in report["findings"])
 
 
 def test_a_revocation_list_that_did_not_come(production: Stack) -> None:
     kept = (production.crls / "people.crl").rename(production.home / "people.crl")
     try:
-        code, found = check(production)
+        code, report = check(production)
     finally:
         kept.rename(production.crls / "people.crl")
     assert code == 2
-    assert ("revocation", "Container Portal Demo ID CA-1") in wrong(found)
+    assert ("revocation", "Container Portal Demo ID CA-1") in wrong(report)
 
 
 def test_a_disk_that_is_full(production: Stack) -> None:
-    code, found = check(production, PORTAL_DISK_CRITICAL_PERCENT="1")
+    code, report = check(production, PORTAL_DISK_CRITICAL_PERCENT="1")
     assert code == 2
-    assert any(one["check"] == "disk" and "% full" in one["message"] for one in found["findings"])
+    assert any(
+        finding["check"] == "disk" and "% full" in finding["message"]
+        for finding in report["findings"]
+    )
 
 
 def test_a_vm_that_cannot_be_reached(production: Stack) -> None:
@@ -197,9 +206,9 @@ def test_a_vm_that_was_not_verified(production: Stack) -> None:
 
 
 def test_a_compose_file_that_cannot_be_read(production: Stack) -> None:
-    code, found = check(production, PORTAL_USER_PORTS="not ports")
+    code, report = check(production, PORTAL_USER_PORTS="not ports")
     assert code == 2
-    assert ("services", "compose") in wrong(found)
+    assert ("services", "compose") in wrong(report)
 
 
 def test_it_works_from_anywhere_with_the_settings_in_an_env_file(
@@ -232,25 +241,27 @@ def test_it_works_from_anywhere_with_the_settings_in_an_env_file(
         check=False,
         timeout=120,
     )
-    found: dict[str, Any] = json.loads(done.stdout)
-    told = {(one["check"], one["subject"]): one["state"] for one in found["findings"]}
+    report: dict[str, Any] = json.loads(done.stdout)
+    reported = {
+        (finding["check"], finding["subject"]): finding["state"] for finding in report["findings"]
+    }
     assert (
-        told["services", "api"]
-        == told["services", "postgres"]
-        == told["proxy", "127.0.0.3:8443"]
+        reported["services", "api"]
+        == reported["services", "postgres"]
+        == reported["proxy", "127.0.0.3:8443"]
         == "ok"
-    ), found
-    assert told["certificate", "the server"] in ("ok", "warning")
+    ), report
+    assert reported["certificate", "the server"] in ("ok", "warning")
 
 
 def test_a_verification_on_request_tries_no_container_where_it_would_not_be_kept_apart(
     production: Stack,
 ) -> None:
     """This VM has no firewall; setup-vm.sh's own tests run the verification to its end."""
-    found = check(production, "--deploy", VM)[1]
-    said = [one["message"] for one in found["findings"] if one["check"] == "deploy"]
-    assert any(text.startswith("Docker Engine ") for text in said), said
-    assert any("has no firewall" in text for text in said), said
+    report = check(production, "--deploy", VM)[1]
+    output = [finding["message"] for finding in report["findings"] if finding["check"] == "deploy"]
+    assert any(text.startswith("Docker Engine ") for text in output), output
+    assert any("has no firewall" in text for text in output), output
 
 
 def test_every_finding_leads_to_a_section_and_every_text_is_readable(production: Stack) -> None:
@@ -265,5 +276,5 @@ def test_every_finding_leads_to_a_section_and_every_text_is_readable(production:
     assert done.returncode == 2
     assert "run:  docker system df" in done.stdout
     assert re.search(r"critical: \d+ critical, \d+ warnings, \d+ well", done.stdout)
-    told = set(re.findall(r"TROUBLESHOOTING.md#(\S+)", done.stdout))
-    assert told and told <= SECTIONS
+    anchors = set(re.findall(r"TROUBLESHOOTING.md#(\S+)", done.stdout))
+    assert anchors and anchors <= SECTIONS

@@ -52,8 +52,8 @@ def set_driver(machine: Machine, version: str) -> None:
 
 
 def install(machine: Machine, environment: str = "") -> tuple[int, str]:
-    said = machine.run(f"{environment} bash /opt/scripts/install-nvidia.sh 2>&1; echo exit $?")
-    words, _, code = said.strip().rpartition("exit ")
+    output = machine.run(f"{environment} bash /opt/scripts/install-nvidia.sh 2>&1; echo exit $?")
+    words, _, code = output.strip().rpartition("exit ")
     return int(code), words
 
 
@@ -66,8 +66,8 @@ def set_up(machines: Machines, machine: Machine) -> str:
 
 
 def test_without_a_gpu_it_says_so_and_ends_well(bare: Machine) -> None:
-    code, said = install(bare)
-    assert (code, "no NVIDIA GPU here" in said) == (0, True), said
+    code, output = install(bare)
+    assert (code, "no NVIDIA GPU here" in output) == (0, True), output
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_what_keeps_a_gpu_from_working_is_named_before_anything_is_installed(
     machine: Machine, prepare: str, environment: str, words: str
 ) -> None:
     machine.run(prepare or "true")
-    code, said = install(machine, environment)
-    assert (code, words in said) == (7, True), said
+    code, output = install(machine, environment)
+    assert (code, words in output) == (7, True), output
     assert "no toolkit" in machine.run("command -v nvidia-ctk || echo no toolkit")
 
 
@@ -105,10 +105,10 @@ def test_setup_vm_installs_the_toolkit_and_verifies_a_container_with_a_gpu(
     machines: Machines, machine: Machine
 ) -> None:
     machine.run("[ -e /etc/standin-gpus.csv ] || mv /opt/standin-gpus.csv /etc/")
-    said = set_up(machines, machine)
-    assert f"driver {DRIVER}, 1 GPUs" in said
-    assert "a container sees 1 GPUs" in said
-    assert "A container with NVIDIA L4 answered" in said, said
+    output = set_up(machines, machine)
+    assert f"driver {DRIVER}, 1 GPUs" in output
+    assert "a container sees 1 GPUs" in output
+    assert "A container with NVIDIA L4 answered" in output, output
     assert GPU in machine.run("cat /etc/cdi/nvidia.yaml")
 
 
@@ -122,7 +122,9 @@ def test_an_update_of_the_driver_renews_the_cdi_specification_at_boot_and_by_han
     machine: Machine,
 ) -> None:
     set_driver(machine, "560.35.03")
-    code, said = install(machine, "PORTAL_NVIDIA_REPOSITORY=file:///opt/repository")
-    assert (code, "doing   the CDI specification is of driver 560.35.03" in said) == (0, True), said
+    code, output = install(machine, "PORTAL_NVIDIA_REPOSITORY=file:///opt/repository")
+    assert (code, "doing   the CDI specification is of driver 560.35.03" in output) == (0, True), (
+        output
+    )
     machine.run("rm /etc/cdi/nvidia.yaml; systemctl restart container-portal-cdi")
     assert GPU in machine.run("cat /etc/cdi/nvidia.yaml")

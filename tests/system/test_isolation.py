@@ -52,21 +52,21 @@ class World:
             if place == "a workstation"
             else docker.from_env().containers.get(f"{self.stack.project}-proxy-1")
         )
-        said = box.exec_run(["bash", "-c", script])[1]
-        assert isinstance(said, bytes)
-        return said.decode().strip()
+        output = box.exec_run(["bash", "-c", script])[1]
+        assert isinstance(output, bytes)
+        return output.decode().strip()
 
     def inner(self) -> str:
         """The address of A's container on its VM, with a route to it over the VM."""
-        found = self.first.run(
+        address = self.first.run(
             "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "
             + self.containers["a container of A"]
         ).strip()
-        route = f"ip route replace {found}/32 via {self.first.address}"
+        route = f"ip route replace {address}/32 via {self.first.address}"
         self.second.run(route)
-        code, said = self.workstation.exec_run(route.split())
-        assert code == 0, said
-        return found
+        code, output = self.workstation.exec_run(route.split())
+        assert code == 0, output
+        return address
 
     def targets(self) -> dict[str, list[tuple[str, int]]]:
         """What the columns of the table mean: one door of each closes the cell for good."""
@@ -134,8 +134,8 @@ def world(
     )
     database = database_on(network, tmp_path_factory.mktemp("database"))
     people = {name: person(name) for name in ("jane", "john")}
-    for one in people.values():
-        one.http.get("/api/v1/me").raise_for_status()
+    for somebody in people.values():
+        somebody.http.get("/api/v1/me").raise_for_status()
     active = [vm["name"] for vm in machines.vms() if vm["state"] == "active"]
     try:
         first = machines.add("debian-12", 222, kind="installed")
@@ -171,8 +171,8 @@ def world(
             stack.admin("vm", "activate", other.name)
         yield made
     finally:
-        for one in people.values():
-            one.remove_all()
+        for somebody in people.values():
+            somebody.remove_all()
         for name in active:
             stack.admin("vm", "activate", name)
         machines.close()
@@ -251,13 +251,13 @@ def test_the_way_out_is_a_setting(world: World, egress: str, doors: dict[int, st
         PORTAL_EGRESS_PROXY=f"{outside}:9" if egress == "proxy" else "",
     )
     assert done.returncode == 0, done.stdout
-    found = {}
+    fate = {}
     for port in doors:
         before = world.first.run("nft list chain inet container_portal from_containers")
         world.knock("a container of A", outside, port)
         dropped = world.first.run("nft list chain inet container_portal from_containers") != before
-        found[port] = "dropped" if dropped else "let out"
-    assert found == doors
+        fate[port] = "dropped" if dropped else "let out"
+    assert fate == doors
 
 
 def test_the_portals_key_reaches_the_engines_socket_and_nothing_else_through_a_vm(
@@ -276,8 +276,8 @@ def test_the_portals_key_reaches_the_engines_socket_and_nothing_else_through_a_v
         "        except asyncssh.ChannelOpenError as refused: print('refused')\n"
         "asyncio.run(main())"
     )
-    said = world.stack.compose("exec", "-T", "worker", "python3", "-c", script, capture=True)
-    assert said.split() == ["socket", "refused"]
+    output = world.stack.compose("exec", "-T", "worker", "python3", "-c", script, capture=True)
+    assert output.split() == ["socket", "refused"]
 
 
 def test_a_firewall_that_somebody_took_away_is_an_alarm_and_goes_when_it_is_back(
@@ -322,12 +322,12 @@ def test_the_matrix_after_a_power_cut(world: World, person: Callable[[str], Pers
     firewall, engine = (int(line) for line in when.split())
     assert firewall < engine
     for who, place in (("jane", "a container of A"), ("john", "a container of B")):
-        one, deployment = person(who), world.containers[place].removeprefix("portal-")
+        owner, deployment = person(who), world.containers[place].removeprefix("portal-")
 
-        def state(one: Person = one, deployment: str = deployment) -> str:
-            return str(one.http.get(f"/api/v1/deployments/{deployment}").json()["state"])
+        def state(owner: Person = owner, deployment: str = deployment) -> str:
+            return str(owner.http.get(f"/api/v1/deployments/{deployment}").json()["state"])
 
         wait_until(lambda: state() == "stopped", "the portal notices that it stopped", 60)
-        one.act(deployment, "start")
-        assert one.settled(deployment)["state"] == "running"
+        owner.act(deployment, "start")
+        assert owner.settled(deployment)["state"] == "running"
     assert world.measured() == promised()

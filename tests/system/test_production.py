@@ -25,8 +25,8 @@ UPDATE alembic_version SET version_num = '0003';
 
 @pytest.fixture
 def jane(production: Stack) -> Iterator[Person]:
-    with somebody(production, "jane") as one:
-        yield one
+    with somebody(production, "jane") as jane:
+        yield jane
 
 
 def runs(jane: Person) -> dict[str, Any]:
@@ -45,22 +45,22 @@ def notebook_answers(system: Stack, jane: Person) -> bool:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_services_have_no_rights_that_they_do_not_need(production: Stack, service: str) -> None:
-    found = containers(production, service)
-    assert len(found) == (2 if service in ("api", "ui") else 1)
-    for one in found:
-        host = one.attrs["HostConfig"]
+    replicas = containers(production, service)
+    assert len(replicas) == (2 if service in ("api", "ui") else 1)
+    for replica in replicas:
+        host = replica.attrs["HostConfig"]
         assert host["ReadonlyRootfs"], service
         assert host["CapDrop"] == ["ALL"], service
         assert "no-new-privileges:true" in host["SecurityOpt"], service
         assert host["RestartPolicy"]["Name"] == "always", service
         assert host["Memory"] > 0 and host["NanoCpus"] > 0 and host["PidsLimit"] > 0, service
-        uid = one.exec_run(["id", "-u"])[1]
+        uid = replica.exec_run(["id", "-u"])[1]
         assert isinstance(uid, bytes) and uid.strip() not in (b"", b"0"), service
         assert not any(
-            "docker.sock" in (mount.get("Source") or "") for mount in one.attrs["Mounts"]
+            "docker.sock" in (mount.get("Source") or "") for mount in replica.attrs["Mounts"]
         ), service
         secrets = (production.home / "secrets" / "postgres_password").read_text()
-        assert secrets not in json.dumps(one.attrs), service
+        assert secrets not in json.dumps(replica.attrs), service
 
 
 def test_a_person_stays_with_one_page_and_people_are_spread(production: Stack) -> None:
@@ -113,10 +113,10 @@ def test_a_service_that_dies_comes_back_and_loses_nothing(
 
     def still_running() -> bool:
         try:
-            found = jane.http.get(f"/api/v1/deployments/{made['id']}")
+            answer = jane.http.get(f"/api/v1/deployments/{made['id']}")
         except httpx2.HTTPError:
             return False
-        return found.status_code == httpx2.codes.OK and found.json()["state"] == "running"
+        return answer.status_code == httpx2.codes.OK and answer.json()["state"] == "running"
 
     wait_until(still_running, "it runs, as before")
     assert "whole" in production.admin("audit", "verify")
@@ -159,24 +159,24 @@ def test_an_upgrade_leaves_containers_running(production: Stack, jane: Person) -
         capture=True,
     )
     production.up()
-    found = jane.http.get(f"/api/v1/deployments/{made['id']}").json()
-    assert (found["state"], found["started_at"]) == ("running", made["started_at"])
+    deployment = jane.http.get(f"/api/v1/deployments/{made['id']}").json()
+    assert (deployment["state"], deployment["started_at"]) == ("running", made["started_at"])
     wait_until(lambda: notebook_answers(production, jane), "the notebook answers")
     assert "whole" in production.admin("audit", "verify")
 
 
 def test_everything_lost_and_restored(production: Stack, jane: Person, tmp_path: Path) -> None:
     made = runs(jane)
-    said = production.compose(
+    output = production.compose(
         "exec", "-T", "backup", "python3", "admin.py", "backup", "/backups", capture=True
     )
-    assert "restoring it was tried and works" in said
-    name = next(word for word in said.split() if word.startswith("/backups/"))
+    assert "restoring it was tried and works" in output
+    name = next(word for word in output.split() if word.startswith("/backups/"))
     production.compose("stop", "proxy", "api", "ui", "worker", "backup", capture=True)
     production.compose("rm", "-sfv", "postgres", "init", capture=True)
     docker.from_env().volumes.get(f"{production.project}_postgres").remove()
     production.compose("up", "-d", "--wait", "postgres", capture=True)
-    said = production.compose(
+    output = production.compose(
         "run",
         "--rm",
         "-T",
@@ -188,10 +188,10 @@ def test_everything_lost_and_restored(production: Stack, jane: Person, tmp_path:
         name,
         capture=True,
     )
-    assert "The audit trail is whole" in said
+    assert "The audit trail is whole" in output
     production.up()
-    found = jane.http.get(f"/api/v1/deployments/{made['id']}").json()
-    assert (found["state"], found["name"]) == ("running", "in-production")
+    deployment = jane.http.get(f"/api/v1/deployments/{made['id']}").json()
+    assert (deployment["state"], deployment["name"]) == ("running", "in-production")
     wait_until(lambda: notebook_answers(production, jane), "the notebook answers")
     jane.act(made["id"], "stop")
     assert jane.settled(made["id"])["state"] == "stopped"

@@ -23,17 +23,17 @@ def curator(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Curator:
 
 def test_a_good_image_passes_in_a_demo_and_says_with_what_it_was_scanned(curator: Curator) -> None:
     curator.tiny()
-    said = curator.checked()
-    assert "debian security archive bookworm-security, data of 20" in said
-    assert "Python advisories (OSV), made-up for a demo" in said
-    assert "0 refused" in said
+    output = curator.checked()
+    assert "debian security archive bookworm-security, data of 20" in output
+    assert "Python advisories (OSV), made-up for a demo" in output
+    assert "0 refused" in output
 
 
 def test_stand_ins_are_refused_outside_a_demo(curator: Curator) -> None:
     curator.tiny()
-    said = curator.refused(PORTAL_ALLOW_STANDINS="false")
-    assert "standin_base: its base is a stand-in" in said
-    assert "standin_data: Python advisories" in said
+    output = curator.refused(PORTAL_ALLOW_STANDINS="false")
+    assert "standin_base: its base is a stand-in" in output
+    assert "standin_data: Python advisories" in output
 
 
 FLAWS = """\
@@ -126,10 +126,10 @@ def test_stale_scanner_data_never_passes(curator: Curator, tmp_path: Path) -> No
     for path in (ROOT / "deployment" / "advisories-demo").glob("*.json"):
         (tmp_path / path.name).write_text(path.read_text())
     curator.tiny()
-    said = curator.refused(PORTAL_ADVISORIES=str(tmp_path))
+    output = curator.refused(PORTAL_ADVISORIES=str(tmp_path))
     assert (
         "stale_data: the data of Python advisories (OSV) is of 2025-06-09, older than 7 days"
-        in said
+        in output
     )
 
 
@@ -158,7 +158,7 @@ def test_a_container_that_does_not_serve_a_notebook_is_not_published(
     curator.tiny('CMD ["sleep", "1"]')
     with pytest.raises(StackError, match="Jupyter does not answer"):
         curator.admin("publish", "tiny")
-    assert all(one["image"] != "tiny" for one in json.loads(stack.admin("image", "list")))
+    assert all(release["image"] != "tiny" for release in json.loads(stack.admin("image", "list")))
 
 
 def test_one_changed_package_rebuilds_its_layer_and_later_ones_only(
@@ -167,11 +167,11 @@ def test_one_changed_package_rebuilds_its_layer_and_later_ones_only(
     images = copy_of_images(tmp_path)
     lock = images / "ml-cpu" / "requirements.txt"
     lock.write_text(lock.read_text() + "# changed\n")
-    said = stack.publisher(
+    output = stack.publisher(
         "image", "build", "ml-cpu", "--version", "0.0.1", settings={"PORTAL_IMAGES": str(images)}
     )
     steps, cached = (
-        int(number) for number in re.findall(r"(\d+) steps, (\d+) from cache", said)[0]
+        int(number) for number in re.findall(r"(\d+) steps, (\d+) from cache", output)[0]
     )
     text = (images / "ml-cpu" / "Dockerfile").read_text()
     # Kept: the build stage up to the lock, and the final stage up to the packages, with its apt
@@ -191,18 +191,18 @@ def test_the_image_is_bound_to_its_signature_and_its_version_is_for_ever(
     stack: Stack, vm_a: TestVm
 ) -> None:
     """ml-cpu, as the session published it: again changes nothing, and takes no step twice."""
-    said = stack.publisher("image", "publish", "ml-cpu")
+    output = stack.publisher("image", "publish", "ml-cpu")
     for unchanged in ("tested before", "read before", "in the registry", "signed"):
-        assert f"unchanged: {unchanged}" in said
+        assert f"unchanged: {unchanged}" in output
     version = next(
-        one["version"]
-        for one in json.loads(stack.admin("image", "list"))
-        if one["image"] == "ml-cpu"
+        release["version"]
+        for release in json.loads(stack.admin("image", "list"))
+        if release["image"] == "ml-cpu"
     )
     assert "is signed as ml-cpu" in stack.publisher("image", "verify", "ml-cpu", version)
     for step in ("lint", "build", "test", "sbom", "check", "push", "sign", "record"):
-        said = stack.publisher("image", step, "ml-cpu")
-    assert f"ml-cpu {version} is approved" in said  # recorded again: it keeps its state
+        output = stack.publisher("image", step, "ml-cpu")
+    assert f"ml-cpu {version} is approved" in output  # recorded again: it keeps its state
 
 
 def test_the_command_line_names_a_publisher_where_somebody_else_must_approve(
@@ -211,7 +211,7 @@ def test_the_command_line_names_a_publisher_where_somebody_else_must_approve(
     careful = {"PORTAL_APPROVAL_BY_ANOTHER": "true"}
     with pytest.raises(StackError, match="Say who publishes"):
         stack.publisher("image", "publish", "ml-cpu", settings=careful)
-    said = stack.publisher(
+    output = stack.publisher(
         "image", "publish", "ml-cpu", "--publisher", "edipi:3456789012", settings=careful
     )
-    assert "unchanged: signed" in said
+    assert "unchanged: signed" in output

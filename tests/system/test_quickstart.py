@@ -75,10 +75,10 @@ def run(system: Stack, *command: str) -> str:
 def docker_compose() -> Path:
     """The same program, as people call it who type a dash."""
     plugins = '{{range .ClientInfo.Plugins}}{{if eq .Name "compose"}}{{.Path}}{{end}}{{end}}'
-    found = subprocess.run(
+    plugin = subprocess.run(
         ["docker", "info", "--format", plugins], capture_output=True, text=True, check=True
     )
-    return Path(found.stdout.strip())
+    return Path(plugin.stdout.strip())
 
 
 @pytest.mark.parametrize("dash", [False, True], ids=["docker compose", "docker-compose"])
@@ -87,8 +87,8 @@ def test_one_command_and_a_notebook_answers(quickstart: Stack, dash: bool) -> No
     run(quickstart, *compose, "up", "-d")
     first = docker.from_env().containers.get("portal-quicktest-first-image-1")
     code = first.wait(timeout=600)["StatusCode"]
-    said = first.logs().decode()
-    assert (code, "Import quickstart/jane.p12" in said) == (0, True), said
+    output = first.logs().decode()
+    assert (code, "Import quickstart/jane.p12" in output) == (0, True), output
     with somebody(quickstart, "jane") as jane:
         settled = jane.settled(jane.deploy("first")["id"])
         assert settled["state"] == "running", settled

@@ -99,7 +99,9 @@ def in_lab(stack: Stack, vm: TestVm) -> Iterator[TestVm]:
 
 
 def facts(stack: Stack, vm: TestVm) -> dict[str, Any]:
-    return next(one for one in json.loads(stack.admin("vm", "list")) if one["name"] == vm.name)
+    return next(
+        known for known in json.loads(stack.admin("vm", "list")) if known["name"] == vm.name
+    )
 
 
 def devices(vm: TestVm, deployment: dict[str, Any]) -> list[str]:
@@ -120,9 +122,9 @@ def test_two_people_see_exactly_their_own_devices_mig_instances_included(
         (john, john.deploy("slice", gpus=1, gpu_model=SLICE)["id"]),
         (jane, jane.deploy("other-slice", gpus=1, gpu_model=SLICE)["id"]),
     ]
-    made = [one.settled(deployment_id) for one, deployment_id in orders]
-    assert [one["state"] for one in made] == ["running"] * 3, made
-    assert [devices(vm_nvidia, one) for one in made] == [one["gpu_uuids"] for one in made]
+    made = [owner.settled(deployment_id) for owner, deployment_id in orders]
+    assert [owner["state"] for owner in made] == ["running"] * 3, made
+    assert [devices(vm_nvidia, owner) for owner in made] == [owner["gpu_uuids"] for owner in made]
     assert made[0]["gpu_uuids"] == [WHOLE]
     assert sorted(made[1]["gpu_uuids"] + made[2]["gpu_uuids"]) == sorted(SLICES)
 
@@ -198,8 +200,8 @@ def lose_gpu(vm: TestVm) -> None:
 
 
 def tile(person: Person, uuid: str) -> dict[str, Any]:
-    found = [one for one in person.http.get("/api/v1/gpus").json() if one["uuid"] == uuid]
-    return found[0] if found else {}
+    gpus = [gpu for gpu in person.http.get("/api/v1/gpus").json() if gpu["uuid"] == uuid]
+    return gpus[0] if gpus else {}
 
 
 def test_john_waits_as_number_one_and_his_page_turns_to_running_by_itself(

@@ -63,8 +63,12 @@ class Shelf:
 
 @pytest.fixture
 def release(ray: Person) -> dict[str, Any]:
-    every: list[dict[str, Any]] = ray.http.get("/api/v1/releases").json()
-    return next(one for one in every if one["image"] == "ml-cpu" and one["state"] == "approved")
+    releases: list[dict[str, Any]] = ray.http.get("/api/v1/releases").json()
+    return next(
+        release
+        for release in releases
+        if release["image"] == "ml-cpu" and release["state"] == "approved"
+    )
 
 
 @pytest.fixture
@@ -245,7 +249,7 @@ def test_a_withdrawn_release_marks_what_runs_and_starts_no_more(
 
 def _another_release(stack: Stack) -> str:
     """The same content under another version: a new digest, since the label differs."""
-    known = {one["version"] for one in json.loads(stack.admin("image", "list"))}
+    known = {release["version"] for release in json.loads(stack.admin("image", "list"))}
     version = next(f"1.1.{number}" for number in range(1, 100) if f"1.1.{number}" not in known)
     stack.publish("ml-cpu", "--version", version)
     return version
@@ -297,12 +301,12 @@ def test_a_mirror_keeps_the_signature_valid(
     (login / "config.json").write_text(json.dumps(config))
     settings = {"PORTAL_DOCKER_CONFIG": str(login)}
     target = f"{second_registry}/mirrored"
-    said = stack.publisher("image", "mirror", target, "--name", "ml-cpu", settings=settings)
-    assert f"{target}/ml-cpu@{release['digest']}" in said
-    said = stack.publisher(
+    output = stack.publisher("image", "mirror", target, "--name", "ml-cpu", settings=settings)
+    assert f"{target}/ml-cpu@{release['digest']}" in output
+    output = stack.publisher(
         "image", "verify", "ml-cpu", release["version"], "--at", target, settings=settings
     )
-    assert f"{target}/ml-cpu@{release['digest']} is signed as ml-cpu {release['version']}" in said
+    assert f"{target}/ml-cpu@{release['digest']} is signed as ml-cpu {release['version']}" in output
     _another_portal_adopts_it(stack, release)
     # And a base, from there into the portal's own registry.
     images = copy_of_images(tmp_path / "bases")
@@ -330,12 +334,12 @@ def _another_portal_adopts_it(stack: Stack, release: dict[str, Any]) -> None:
     stack.publisher("image", "mirror", "registry:5000/adopted", "--name", "ml-cpu")
     there, prefix = "sqlite:////publish/another-portal.db", {"PORTAL_REGISTRY_PREFIX": "adopted"}
     stack.publisher("init", database=there)
-    said = stack.publisher(
+    output = stack.publisher(
         "image", "adopt", "ml-cpu", release["version"], settings=prefix, database=there
     )
     assert (
         f"ml-cpu {release['version']} is candidate:"
-        f" registry:5000/adopted/ml-cpu@{release['digest']}" in said
+        f" registry:5000/adopted/ml-cpu@{release['digest']}" in output
     )
     with pytest.raises(StackError, match="is not in the registry"):
         stack.publisher("image", "adopt", "ml-cpu", "9.9.9", settings=prefix, database=there)

@@ -36,9 +36,9 @@ def test_a_dry_run_says_what_it_would_do_and_changes_nothing(
     machines: Machines, debian_12: Machine
 ) -> None:
     before = debian_12.run("dpkg -l | sha256sum; ls -R /etc | sha256sum")
-    said = set_up(machines, debian_12, "--dry-run")
-    assert "would   Docker Engine is installed" in said
-    assert "nothing was changed" in said
+    output = set_up(machines, debian_12, "--dry-run")
+    assert "would   Docker Engine is installed" in output
+    assert "nothing was changed" in output
     assert debian_12.run("dpkg -l | sha256sum; ls -R /etc | sha256sum") == before
 
 
@@ -116,9 +116,9 @@ def test_the_plug_is_pulled_half_way_and_the_next_run_finishes(
         start_new_session=True,
     ) as running:
         assert running.stdout is not None
-        said = ""
+        output = ""
         for line in running.stdout:
-            said += line
+            output += line
             if "Docker Engine is installed ..." in line:
                 wait_until(
                     lambda: (
@@ -130,7 +130,7 @@ def test_the_plug_is_pulled_half_way_and_the_next_run_finishes(
                 break
         debian_12.container.kill()
         os.killpg(running.pid, signal.SIGTERM)
-    assert "Docker Engine is installed ..." in said, said
+    assert "Docker Engine is installed ..." in output, output
     debian_12.container.start()
     debian_12.wait()
     assert "takes containers" in set_up(machines, debian_12)
@@ -141,8 +141,8 @@ def test_a_fresh_machine_becomes_a_vm_that_runs_a_notebook(
     machines: Machines, jane: Person, request: pytest.FixtureRequest, which: str
 ) -> None:
     machine: Machine = request.getfixturevalue(which)
-    said = set_up(machines, machine)
-    assert "takes containers" in said or "is in the fleet" in said
+    output = set_up(machines, machine)
+    assert "takes containers" in output or "is in the fleet" in output
     others = [vm["name"] for vm in machines.vms() if vm["name"] != machine.name]
     for name in others:
         machines.stack.admin("vm", "drain", name)
@@ -166,8 +166,8 @@ def test_again_it_has_nothing_to_do(
     before = machine.run(
         "find /etc /usr/local -type f -newermt '-1 hour' -printf '%p %T@\\n' | sort | sha256sum"
     )
-    said = set_up(machines, machine)
-    assert "nothing to do" in said
+    output = set_up(machines, machine)
+    assert "nothing to do" in output
     assert (
         machine.run(
             "find /etc /usr/local -type f -newermt '-1 hour' -printf '%p %T@\\n' | sort | sha256sum"
@@ -178,8 +178,8 @@ def test_again_it_has_nothing_to_do(
 
 def test_what_was_set_up_is_undone_and_docker_stays(machines: Machines, debian_13: Machine) -> None:
     set_up(machines, debian_13)
-    said = set_up(machines, debian_13, "--remove")
-    assert "removed the gate" in said
+    output = set_up(machines, debian_13, "--remove")
+    assert "removed the gate" in output
     assert debian_13.name not in [vm["name"] for vm in machines.vms()]
     left = debian_13.run(
         "getent passwd portal; ls /usr/local/bin /usr/local/sbin /etc/container-portal; "

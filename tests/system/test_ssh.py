@@ -64,10 +64,10 @@ def ssh(box: Container, made: dict[str, Any], options: str, command: str) -> str
 
 @pytest.fixture
 def made(jane: Person, vm_a: TestVm, workstation: Container) -> dict[str, Any]:
-    found = jane.settled(jane.deploy("shell", ssh=True)["id"])
-    assert found["state"] == "running", found["error"]
+    deployment = jane.settled(jane.deploy("shell", ssh=True)["id"])
+    assert deployment["state"] == "running", deployment["error"]
     wait_for_sshd(workstation, vm_a)
-    return found
+    return deployment
 
 
 def wait_for_sshd(box: Container, vm: TestVm) -> None:

@@ -13,16 +13,16 @@ from stack import Stack
 def test_on_the_same_vm_at_once_each_reaches_only_their_own(
     stack: Stack, vm_a: TestVm, jane: Person, john: Person
 ) -> None:
-    orders = [(one, one.deploy("same-name")["id"]) for one in (jane, john)]
-    made = {one.name: one.settled(deployment_id) for one, deployment_id in orders}
+    orders = [(owner, owner.deploy("same-name")["id"]) for owner in (jane, john)]
+    made = {owner.name: owner.settled(deployment_id) for owner, deployment_id in orders}
     assert {d["vm"] for d in made.values()} == {"vm-a"}
     assert made["jane"]["urls"]["jupyter"] == f"https://{stack.host}:10000/"
     assert made["john"]["urls"]["jupyter"] == f"https://{stack.host}:10100/"
-    for one, other in ((jane, "john"), (john, "jane")):
-        assert one.http.get(made[one.name]["urls"]["jupyter"] + "api").status_code == 200
-        assert one.http.get(made[other]["urls"]["jupyter"] + "api").status_code == 403
-        assert [d["name"] for d in one.http.get("/api/v1/deployments").json()] == ["same-name"]
-        assert one.http.get(f"/api/v1/deployments/{made[other]['id']}").status_code == 404
+    for owner, other in ((jane, "john"), (john, "jane")):
+        assert owner.http.get(made[owner.name]["urls"]["jupyter"] + "api").status_code == 200
+        assert owner.http.get(made[other]["urls"]["jupyter"] + "api").status_code == 403
+        assert [d["name"] for d in owner.http.get("/api/v1/deployments").json()] == ["same-name"]
+        assert owner.http.get(f"/api/v1/deployments/{made[other]['id']}").status_code == 404
 
 
 def test_each_on_their_own_vm_with_the_same_container_port(
@@ -40,11 +40,11 @@ def test_each_on_their_own_vm_with_the_same_container_port(
         "--owner",
         "edipi:2345678901",
     )
-    orders = [(one, one.deploy("own")["id"]) for one in (jane, john)]
-    made = {one.name: one.settled(deployment_id) for one, deployment_id in orders}
+    orders = [(owner, owner.deploy("own")["id"]) for owner in (jane, john)]
+    made = {owner.name: owner.settled(deployment_id) for owner, deployment_id in orders}
     assert (made["jane"]["vm"], made["john"]["vm"]) == ("vm-a", "vm-b")
-    for one in (jane, john):
-        assert one.http.get(made[one.name]["urls"]["jupyter"] + "api").status_code == 200
+    for owner in (jane, john):
+        assert owner.http.get(made[owner.name]["urls"]["jupyter"] + "api").status_code == 200
     ports = [vm.run("docker", "ps", "--format", "{{.Ports}}") for vm in (vm_a, vm_b)]
     assert all("->8888/tcp" in text for text in ports)
 
@@ -79,7 +79,7 @@ def test_this_machines_own_engine_is_a_vm_too(stack: Stack, vm_a: TestVm, ray: P
 def rays_number(stack: Stack) -> int:
     """Ray's number among the users: part of the name of his home volume."""
     return next(
-        int(one["id"])
-        for one in json.loads(stack.admin("user", "list"))
-        if one["subject"].endswith("3456789012")
+        int(user["id"])
+        for user in json.loads(stack.admin("user", "list"))
+        if user["subject"].endswith("3456789012")
     )

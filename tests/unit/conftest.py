@@ -79,9 +79,9 @@ def work_off(portal: Portal, engine: FakeEngine) -> Callable[[str], Deployment]:
         if work:
             converge(work, engine, lambda vm, port: ready, lambda release: None)
         with portal.database.reading() as tx:
-            found = db.deployments.by_id(tx, deployment_id)
-        assert found
-        return found
+            deployment = db.deployments.by_id(tx, deployment_id)
+        assert deployment
+        return deployment
 
     return run
 

@@ -47,9 +47,9 @@ class Curator:
         home.mkdir()
         values = {"title": "tiny", "version": "${VERSION}"}
         labels = "\n".join(
-            f'LABEL org.opencontainers.image.{one}="{values.get(one, "x")}"'
-            for one in LABELS
-            if one != drop_label
+            f'LABEL org.opencontainers.image.{label}="{values.get(label, "x")}"'
+            for label in LABELS
+            if label != drop_label
         )
         text = DOCKERFILE.format(base=BASE, labels=labels, more=more, user=user)
         (home / "Dockerfile").write_text(text)

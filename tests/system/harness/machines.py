@@ -51,10 +51,10 @@ class Machine:
         RuntimeError with it when it fails.
         """
         code, raw = self.container.exec_run(["bash", "-c", script])
-        said = bytes(raw).decode(errors="replace") if isinstance(raw, bytes) else ""
+        output = bytes(raw).decode(errors="replace") if isinstance(raw, bytes) else ""
         if code and check:
-            raise RuntimeError(f"{self.name}: {script}: exit {code}: {said}")
-        return said
+            raise RuntimeError(f"{self.name}: {script}: exit {code}: {output}")
+        return output
 
     def copy(self, source: Path, folder: str) -> None:
         """A file or folder of the project onto it."""
@@ -144,8 +144,8 @@ class Machines:
 
     def vms(self) -> list[dict[str, Any]]:
         """The fleet, as admin.py lists it."""
-        found: list[dict[str, Any]] = json.loads(self.stack.admin("vm", "list"))
-        return found
+        vms: list[dict[str, Any]] = json.loads(self.stack.admin("vm", "list"))
+        return vms
 
     def close(self) -> None:
         """Remove every machine from the fleet, and with its disk."""

@@ -67,8 +67,8 @@ class Person:
         ) as events:
             for _ in events.iter_lines():
                 pass
-        found: dict[str, Any] = self.http.get(f"/api/v1/deployments/{deployment_id}").json()
-        return found
+        settled: dict[str, Any] = self.http.get(f"/api/v1/deployments/{deployment_id}").json()
+        return settled
 
     def remove_all(self) -> None:
         """Remove every deployment and wait until they are gone."""
@@ -95,9 +95,9 @@ def client(system: Stack, name: str) -> httpx2.Client:
 def somebody(system: Stack, name: str) -> Iterator[Person]:
     """A person with their card at a portal; afterwards without containers."""
     with client(system, name) as http:
-        one = Person(name, http)
-        yield one
-        one.remove_all()
+        person = Person(name, http)
+        yield person
+        person.remove_all()
 
 
 def wait_until(so: Callable[[], object], what: str, limit_s: float = 40) -> None:
@@ -125,5 +125,7 @@ def photograph(page: Page, name: str, *, wait: bool = True) -> Path:
 
 def violations(page: Page) -> list[str]:
     """What axe finds, as one line each with where."""
-    found: list[dict[str, Any]] = Axe().run(page, options=WCAG).response["violations"]
-    return [f"{v['id']}: {v['help']}: {[n['html'][:300] for n in v['nodes'][:3]]}" for v in found]
+    violated: list[dict[str, Any]] = Axe().run(page, options=WCAG).response["violations"]
+    return [
+        f"{v['id']}: {v['help']}: {[n['html'][:300] for n in v['nodes'][:3]]}" for v in violated
+    ]

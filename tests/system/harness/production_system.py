@@ -58,5 +58,5 @@ def containers(system: Stack, service: str) -> list[Container]:
         f"com.docker.compose.project={system.project}",
         f"com.docker.compose.service={service}",
     ]
-    found: list[Container] = docker.from_env().containers.list(filters={"label": labels})
-    return found
+    containers: list[Container] = docker.from_env().containers.list(filters={"label": labels})
+    return containers

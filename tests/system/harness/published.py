@@ -57,7 +57,7 @@ def have(system: Stack, image: str, shared: Path, say: Say) -> None:
     described = yaml.safe_load((ROOT / "images" / image / "image.yaml").read_text())
     version = str(described["version"])
     releases = json.loads(system.admin("image", "list"))
-    if not any((one["image"], one["version"]) == (image, version) for one in releases):
+    if not any((release["image"], release["version"]) == (image, version) for release in releases):
         with archive.open("rb") as file:
             _tar(system, "-x", stdin=file)
         system.publisher("image", "adopt", image, version, say=say)

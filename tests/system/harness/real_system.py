@@ -74,8 +74,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         system.up()
         published.have(system, "ml-cpu", shared, say)
         for name in ("jane", "john", "admin"):  # ports go to whoever comes first
-            with somebody(system, name) as one:
-                one.http.get("/api/v1/me").raise_for_status()
+            with somebody(system, name) as signed_in:
+                signed_in.http.get("/api/v1/me").raise_for_status()
         yield system
     finally:
         if not kept:
@@ -155,41 +155,41 @@ def person(stack: Stack) -> Iterator[Callable[[str], Person]]:
         return made[name]
 
     yield get
-    for one in made.values():
-        one.http.close()
+    for each in made.values():
+        each.http.close()
 
 
 @pytest.fixture
 def jane(person: Callable[[str], Person]) -> Iterator[Person]:
     """Jane, the first user: her ports are 10000-10099; without containers afterwards."""
-    one = person("jane")
-    assert one.http.get("/api/v1/me").json()["ports"] == [10000, 10099]
-    yield one
-    one.remove_all()
+    jane = person("jane")
+    assert jane.http.get("/api/v1/me").json()["ports"] == [10000, 10099]
+    yield jane
+    jane.remove_all()
 
 
 @pytest.fixture
 def john(jane: Person, person: Callable[[str], Person]) -> Iterator[Person]:
-    one = person("john")
-    assert one.http.get("/api/v1/me").json()["ports"] == [10100, 10199]
-    yield one
-    one.remove_all()
+    john = person("john")
+    assert john.http.get("/api/v1/me").json()["ports"] == [10100, 10199]
+    yield john
+    john.remove_all()
 
 
 @pytest.fixture
 def ray(john: Person, person: Callable[[str], Person]) -> Iterator[Person]:
     """The administrator."""
-    one = person("admin")
-    assert one.http.get("/api/v1/me").json()["role"] == "admin"
-    yield one
-    one.remove_all()
+    ray = person("admin")
+    assert ray.http.get("/api/v1/me").json()["role"] == "admin"
+    yield ray
+    ray.remove_all()
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     expect.set_options(timeout=30_000)  # a page may load while two cores also build images
     names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    path = next(found for name in names if name and (found := shutil.which(name)))
+    path = next(program for name in names if name and (program := shutil.which(name)))
     with sync_playwright() as playwright:
         arguments = [
             "--no-sandbox",
@@ -253,11 +253,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
             check=False,
         )
         for container in done.stdout.split():
-            said = subprocess.run(
+            output = subprocess.run(
                 ["docker", "logs", "--tail", "25", container],
                 capture_output=True,
                 text=True,
                 check=False,
             )
-            report.sections.append((f"container {container}", said.stdout + said.stderr))
+            report.sections.append((f"container {container}", output.stdout + output.stderr))
     return report

@@ -62,9 +62,11 @@ def a_list(
     )
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
-    for one in revoked:
+    for certificate in revoked:
         entry = (
-            x509.RevokedCertificateBuilder().serial_number(one.serial_number).revocation_date(now)
+            x509.RevokedCertificateBuilder()
+            .serial_number(certificate.serial_number)
+            .revocation_date(now)
         )
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(ca.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
@@ -189,8 +191,8 @@ def test_what_is_no_whole_list_of_our_authorities_counts_for_nothing_and_is_name
 ) -> None:
     put(content(authority))
     assert refused(strict, jane) == "revocation_unknown"
-    [(name, said)] = strict.held().unusable
-    assert (name, why in said) == ("people.crl", True), said
+    [(name, output)] = strict.held().unusable
+    assert (name, why in output) == ("people.crl", True), output
 
 
 def test_a_list_speaks_for_those_it_is_made_for_only(

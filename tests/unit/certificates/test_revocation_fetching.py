@@ -124,9 +124,9 @@ def test_the_health_check_names_lists_that_are_missing_or_end(
 ) -> None:
     if content:
         (configured / "people.crl").write_bytes(content(authority))
-    [found] = health.revocation_of(Settings())
-    assert (found.state, says in found.message, "Test ID CA-1" in found.message) == (
+    [finding] = health.revocation_of(Settings())
+    assert (finding.state, says in finding.message, "Test ID CA-1" in finding.message) == (
         state,
         True,
         True,
-    ), found
+    ), finding

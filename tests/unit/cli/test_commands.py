@@ -46,8 +46,8 @@ def test_a_vm_that_is_set_up_again_keeps_what_is_not_said(portal: Portal, jane: 
     assert "is in the fleet" in run("vm", "setup", "vm-07", *ENGINE)
     vms.assign(portal, TEST, "vm-07", pool="vision")
     assert "is in the fleet" in run("vm", "setup", "vm-07", *ENGINE)
-    found = vm(portal, "vm-07")
-    assert found and (found.address, found.owner_id, found.pool) == ("10.0.0.7", None, "vision")
+    vm_07 = vm(portal, "vm-07")
+    assert vm_07 and (vm_07.address, vm_07.owner_id, vm_07.pool) == ("10.0.0.7", None, "vision")
 
 
 def test_a_new_vm_needs_an_address(portal: Portal) -> None:

@@ -58,7 +58,7 @@ def test_a_backup_is_for_its_owner_only_and_leaves_no_part(
     folder = tmp_path / "backups"
     folder.mkdir()
     db.backup.write(lived.database, folder / f"a{db.backup.SUFFIX}", clock())
-    assert [(one.name, stat.S_IMODE(one.stat().st_mode)) for one in folder.iterdir()] == [
+    assert [(path.name, stat.S_IMODE(path.stat().st_mode)) for path in folder.iterdir()] == [
         (f"a{db.backup.SUFFIX}", 0o600)
     ]
 
@@ -80,7 +80,7 @@ def test_what_happens_meanwhile_is_in_it_whole_or_not_at_all(
     with closing(Database(f"sqlite:///{tmp_path}/new.db")) as fresh:
         db.backup.restore(fresh, path)
         with fresh.reading() as tx:
-            assert [one.name for one in db.deployments.of_user(tx, john.id)] == []
+            assert [deployment.name for deployment in db.deployments.of_user(tx, john.id)] == []
             assert db.audit.verify(tx).broken_at is None
 
 

@@ -60,12 +60,12 @@ def test_records_and_what_runs_survive_the_newest_schema(old: str) -> None:
     records.migrate()
     records.migrate()  # and once more changes nothing
     with records.reading() as tx:
-        found = {one.id: one for one in db.deployments.of_user(tx, 1)}
+        kept = {deployment.id: deployment for deployment in db.deployments.of_user(tx, 1)}
         leases = {(row["kind"], row["deployment_id"]) for row in db.leases.live(tx)}
         assert db.leases.memory_by_vm(tx) == {1: 4.0}
         assert db.releases.approved(tx)["ml-cpu"].version == "1"
         assert tx.execute(sa.text("PRAGMA foreign_key_check")).all() == []
-    assert (found["runs"].state, found["rests"].state) == (State.RUNNING, State.STOPPED)
-    assert found["runs"].vm is not None and found["runs"].vm.pool == "shared"
+    assert (kept["runs"].state, kept["rests"].state) == (State.RUNNING, State.STOPPED)
+    assert kept["runs"].vm is not None and kept["runs"].vm.pool == "shared"
     assert leases == {("port", "runs"), ("compute", "runs")}
     records.close()

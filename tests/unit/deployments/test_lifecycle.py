@@ -63,9 +63,9 @@ class Actions(RuleBasedStateMachine):
 
     def now(self) -> Deployment:
         with self.model.portal.database.reading() as tx:
-            found = db.deployments.by_id(tx, self.id)
-        assert found
-        return found
+            deployment = db.deployments.by_id(tx, self.id)
+        assert deployment
+        return deployment
 
     @rule(action=st.sampled_from(["stop", "start", "restart", "remove"]))
     def wish(self, action: str) -> None:

@@ -83,8 +83,8 @@ def test_every_setting_of_the_services_can_be_set_and_is_described() -> None:
         "PORTAL_BUILD_CERTS_DIR",
         "PORTAL_ADVISORIES",
     }
-    every = {f"PORTAL_{name.upper()}" for name in Settings.model_fields}
-    open_ones = {name for name in every - decided if not name.endswith("_FILE")}
+    names = {f"PORTAL_{name.upper()}" for name in Settings.model_fields}
+    open_ones = {name for name in names - decided if not name.endswith("_FILE")}
     assert {name for name in open_ones if f"{name}: ${{{name}:-" not in text} == set()
     assert open_ones <= set(described())
 
@@ -156,5 +156,5 @@ def test_every_invariant_names_tests_that_exist() -> None:
 def test_every_file_that_the_map_names_is_there() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for name in re.findall(r"`([a-z_/]+\.py)`", page.partition("## Where is")[2]):
-        found = [ROOT / "streamlit-service" / name, *ROOT.glob(f"streamlit-service/**/{name}")]
-        assert any(path.exists() for path in found), name
+        matching = [ROOT / "streamlit-service" / name, *ROOT.glob(f"streamlit-service/**/{name}")]
+        assert any(path.exists() for path in matching), name

@@ -35,10 +35,10 @@ def test_every_top_level_file_has_its_rule() -> None:
 @pytest.mark.parametrize("name", MAY_IMPORT)
 def test_a_top_level_file_imports_only_what_its_place_allows(name: str) -> None:
     tree = ast.parse((SERVICE / f"{name}.py").read_text(encoding="utf-8"))
-    found = set()
+    imported = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add((node.module or "").split(".")[0])
-    assert found & OURS <= MAY_IMPORT[name]
+            imported.add((node.module or "").split(".")[0])
+    assert imported & OURS <= MAY_IMPORT[name]

@@ -92,7 +92,7 @@ def test_a_withdrawn_release_is_marked_and_starts_no_more(
         ReleaseState.WITHDRAWN,
         "CVE-2026-1",
     )
-    assert [one.id for one in images.who_runs(portal, mei, newer.id)] == [made.id]
+    assert [deployment.id for deployment in images.who_runs(portal, mei, newer.id)] == [made.id]
     assert code_of(lambda: deployments.act(portal, jane, made.id, "restart")) == "release_withdrawn"
     deployments.act(portal, jane, made.id, "stop")
     work_off(made.id)
@@ -125,9 +125,9 @@ def test_who_waits_for_a_release_that_is_withdrawn_is_told_and_holds_no_place(
         assert admission.blocked(portal, tx)
         admission.advance(portal, tx)
         assert not admission.blocked(portal, tx)
-    told = deployments.get(portal, jane, waits.id)
-    assert told.failure is not None
-    assert (told.state, told.failure.code) == (State.FAILED, "release_withdrawn")
+    waiting = deployments.get(portal, jane, waits.id)
+    assert waiting.failure is not None
+    assert (waiting.state, waiting.failure.code) == (State.FAILED, "release_withdrawn")
 
 
 def test_a_decision_needs_a_reason(portal: Portal, mei: User) -> None:
@@ -203,8 +203,8 @@ def test_the_command_line_approves_only_where_one_person_may_do_both(portal: Por
 def test_mei_finds_who_has_the_flawed_package(portal: Portal, jane: User, mei: User) -> None:
     approved(portal, 1, packages={"numpy": "2.5.0"})
     deployments.request(portal, jane, Order("ml-cpu", "a"))
-    found = images.search(portal, mei, "NumPy 2.5")
-    assert [(hit.release.version, hit.what, hit.people) for hit in found] == [
+    hits = images.search(portal, mei, "NumPy 2.5")
+    assert [(hit.release.version, hit.what, hit.people) for hit in hits] == [
         ("1.1.0", "numpy 2.5.0", ("Jane Q Doe",))
     ]
     assert [hit.release.version for hit in images.search(portal, mei, "openssl")] == ["1.0.0"]
@@ -286,12 +286,12 @@ def test_others_than_curators_see_what_runs_and_what_is_in_it(
     portal: Portal, jane: User, mei: User
 ) -> None:
     made = images.register(portal, TEST, candidate(portal, 1))
-    assert [one.version for one in images.all_releases(portal, jane)] == ["1.0.0"]
-    assert [one.version for one in images.all_releases(portal, mei)] == ["1.1.0", "1.0.0"]
+    assert [release.version for release in images.all_releases(portal, jane)] == ["1.0.0"]
+    assert [release.version for release in images.all_releases(portal, mei)] == ["1.1.0", "1.0.0"]
     with pytest.raises(NotFound):
         images.contents(portal, jane, made.id)
-    found = images.contents(portal, jane, 1)
-    assert found is not None and found.packages["numpy"] == "2.4.6"
+    contents = images.contents(portal, jane, 1)
+    assert contents is not None and contents.packages["numpy"] == "2.4.6"
 
 
 def test_what_changed_between_two_releases() -> None:

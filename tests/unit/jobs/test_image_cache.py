@@ -40,8 +40,8 @@ def test_an_approved_release_is_downloaded_ahead_and_shown_as_ready(
     assert images.ready(portal, jane)["ml-cpu"].vms == 0
     assert look(portal, vm, engine) == {1: "ready"}
     assert engine.pulled == [REFERENCE]
-    found = images.ready(portal, jane)["ml-cpu"]
-    assert (found.vms, found.of, found.names) == (1, 1, ("vm-01",))
+    ready = images.ready(portal, jane)["ml-cpu"]
+    assert (ready.vms, ready.of, ready.names) == (1, 1, ("vm-01",))
     look(portal, vm, engine)
     assert engine.pulled == [REFERENCE]
 

@@ -195,10 +195,10 @@ def test_every_change_of_state_has_exactly_one_audit_event(
     deployments.act(portal, jane, running.id, "stop")
     work_off(running.id)
     with portal.database.reading() as tx:
-        told = [
+        recorded = [
             event.action.split(".")[1] for event in db.audit.events(tx, f"deployment:{running.id}")
         ]
-    assert told == ["pending", "pulling", "starting", "running", "stopping", "stopped"]
+    assert recorded == ["pending", "pulling", "starting", "running", "stopping", "stopped"]
 
 
 def test_a_vm_that_hangs_delays_no_other(portal: Portal, jane: User, john: User) -> None:

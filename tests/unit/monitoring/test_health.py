@@ -20,11 +20,15 @@ SECTIONS = set(re.findall(r'<a id="([^"]+)"></a>', GUIDE.read_text(encoding="utf
 
 
 def troubles(portal: Portal) -> dict[tuple[str, str], health.Finding]:
-    found = {
-        (one.check, one.subject): one for one in health.of_records(portal) if one.state != "ok"
+    findings = {
+        (finding.check, finding.subject): finding
+        for finding in health.of_records(portal)
+        if finding.state != "ok"
     }
-    assert all(one.next_step and one.section in SECTIONS for one in found.values()), found
-    return found
+    assert all(
+        finding.next_step and finding.section in SECTIONS for finding in findings.values()
+    ), findings
+    return findings
 
 
 @pytest.fixture
@@ -68,8 +72,8 @@ def test_a_vm_that_was_lost_is_named_with_the_way_to_it(well: Portal) -> None:
         vm = db.vms.by_name(tx, "vm-07")
     assert vm
     vms.record_unreachable(well, vm, "no route")
-    found = troubles(well)["vm", "vm-07"]
-    assert (found.state, found.next_step.startswith("ssh 10.0.0.7 ")) == ("critical", True)
+    finding = troubles(well)["vm", "vm-07"]
+    assert (finding.state, finding.next_step.startswith("ssh 10.0.0.7 ")) == ("critical", True)
 
 
 def test_a_vm_that_is_new_or_was_never_prepared(well: Portal) -> None:

@@ -73,14 +73,14 @@ def test_alerts_and_dashboard_ask_only_for_what_is_told(
     registry = CollectorRegistry()
     registry.register(metrics.Records(portal, lambda: {"ID CA-1": portal.now()}))
     families = [*registry.collect(), *REGISTRY.collect()]
-    told = {family.name for family in families} | {
+    exported = {family.name for family in families} | {
         sample.name for family in families for sample in family.samples
     }
-    told |= {"portal_deployment_failures_total"}  # has no sample before the first failure
-    told |= {f"{name}_bucket" for name in told}
+    exported |= {"portal_deployment_failures_total"}  # has no sample before the first failure
+    exported |= {f"{name}_bucket" for name in exported}
     for name in ("alerts.yml", "dashboard.json"):
         text = (MONITORING / name).read_text(encoding="utf-8")
-        assert set(re.findall(r"\bportal_[a-z_]+", text)) <= told, name
+        assert set(re.findall(r"\bportal_[a-z_]+", text)) <= exported, name
 
 
 def test_every_alert_leads_to_a_section_of_the_guide() -> None:

@@ -26,7 +26,7 @@ PageOf = Callable[[User, str], AppTest]
 
 
 def column(page: AppTest, key: str, name: str) -> list[object]:
-    table = next(one.value for one in page.dataframe if MARKS[key] in one.value.columns)
+    table = next(frame.value for frame in page.dataframe if MARKS[key] in frame.value.columns)
     return list(table[name])
 
 

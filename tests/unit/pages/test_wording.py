@@ -36,9 +36,9 @@ def test_a_download_is_told_in_bytes() -> None:
         LayerProgress("a", 250_000_000, 1_000_000_000, ""),
         LayerProgress("b", 0, 500_000_000, ""),
     )
-    share, said = wording.download(layers, 1)
+    share, output = wording.download(layers, 1)
     assert share == pytest.approx(1 / 6)
-    assert said == "250 MB of 1.5 GB"
+    assert output == "250 MB of 1.5 GB"
     assert wording.download((), 60)[1].startswith("Asking the registry")
 
 

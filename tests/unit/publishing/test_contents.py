@@ -43,12 +43,12 @@ def test_what_a_later_layer_deleted_is_a_secret_still_but_no_longer_setuid(tmp_p
             info = tarfile.TarInfo(name)
             info.size = len(body)
             tar.addfile(info, io.BytesIO(body))
-    found = contents.read(path)
-    assert [(one.kind, one.subject) for one in found.findings] == [
+    inside = contents.read(path)
+    assert [(finding.kind, finding.subject) for finding in inside.findings] == [
         (Kind.SECRET, "/app/key"),
         (Kind.SETUID, "/bin/mount"),
     ]
-    assert (found.os_id, found.os_codename) == ("debian", "bookworm")
+    assert (inside.os_id, inside.os_codename) == ("debian", "bookworm")
 
 
 @pytest.mark.parametrize(

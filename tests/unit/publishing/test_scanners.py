@@ -91,8 +91,8 @@ def scan(tmp_path: Path, version: str, *entries: dict[str, Any], settings: Setti
 def test_ranges_are_evaluated_as_osv_says(
     tmp_path: Path, settings: Settings, version: str, fixed: str | None
 ) -> None:
-    found = scan(tmp_path, version, advisory(), settings=settings)
-    assert [one.fixed for one in found] == ([] if fixed is None else [fixed])
+    findings = scan(tmp_path, version, advisory(), settings=settings)
+    assert [finding.fixed for finding in findings] == ([] if fixed is None else [fixed])
 
 
 def test_a_withdrawn_advisory_does_not_count(tmp_path: Path, settings: Settings) -> None:
@@ -138,15 +138,16 @@ def test_severity_is_the_databases_or_the_vectors(
     tmp_path: Path, settings: Settings, changes: dict[str, Any], severity: Severity
 ) -> None:
     assert [
-        one.severity for one in scan(tmp_path, "1.1", advisory(**changes), settings=settings)
+        finding.severity
+        for finding in scan(tmp_path, "1.1", advisory(**changes), settings=settings)
     ] == [severity]
 
 
 def test_every_copy_of_a_package_is_scanned(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "0.json").write_text(json.dumps(advisory()))
     changed = settings.model_copy(update={"advisories": tmp_path})
-    found = advisories.scan({"some-package": ["1.1", "1.6"]}, changed)[1]
-    assert [one.installed for one in found] == ["1.1"]
+    findings = advisories.scan({"some-package": ["1.1", "1.6"]}, changed)[1]
+    assert [finding.installed for finding in findings] == ["1.1"]
 
 
 def test_databases_that_repeat_each_other_give_one_finding(
@@ -154,8 +155,8 @@ def test_databases_that_repeat_each_other_give_one_finding(
 ) -> None:
     twin = advisory(id="GHSA-1", database_specific={})
     low = advisory(database_specific={"severity": "LOW"})
-    [found] = scan(tmp_path, "1.1", twin, low, settings=settings)
-    assert (found.id, found.severity, found.fixed) == ("CVE-2026-1", Severity.LOW, "1.5")
+    [finding] = scan(tmp_path, "1.1", twin, low, settings=settings)
+    assert (finding.id, finding.severity, finding.fixed) == ("CVE-2026-1", Severity.LOW, "1.5")
 
 
 def test_an_odd_version_in_one_advisory_does_not_lose_the_others(
@@ -168,16 +169,19 @@ def test_an_odd_version_in_one_advisory_does_not_lose_the_others(
             "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "2004d"}]}],
         }
     ]
-    found = scan(tmp_path, "1.1", odd, advisory(), settings=settings)
-    assert [(one.id, one.fixed) for one in found] == [("CVE-2026-9", ""), ("CVE-2026-1", "1.5")]
+    findings = scan(tmp_path, "1.1", odd, advisory(), settings=settings)
+    assert [(finding.id, finding.fixed) for finding in findings] == [
+        ("CVE-2026-9", ""),
+        ("CVE-2026-1", "1.5"),
+    ]
 
 
 def test_a_zip_is_read_as_a_folder_is(tmp_path: Path, settings: Settings) -> None:
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.writestr("PYSEC-1.json", json.dumps(advisory()))
     changed = settings.model_copy(update={"advisories": tmp_path / "all.zip"})
-    scanner, found = advisories.scan({"some-package": ["1.1"]}, changed)
-    assert (len(found), scanner.standin, scanner.data_date.year) == (1, False, 2026)
+    scanner, findings = advisories.scan({"some-package": ["1.1"]}, changed)
+    assert (len(findings), scanner.standin, scanner.data_date.year) == (1, False, 2026)
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[1]", "not json"])
@@ -212,9 +216,11 @@ ABOUT = {"Version": "0.70.0", "VulnerabilityDB": {"UpdatedAt": "2026-01-02T03:04
 def test_trivys_report_becomes_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _trivy(tmp_path, monkeypatch, TRIVY_REPORT, ABOUT)
     assert trivy.installed()
-    scanner, found = trivy.scan(tmp_path / "image.tar")
+    scanner, findings = trivy.scan(tmp_path / "image.tar")
     assert (scanner.name, scanner.version, scanner.data_date.day) == ("Trivy", "0.70.0", 2)
-    assert [(one.kind, one.id, one.severity, one.fixed) for one in found] == [
+    assert [
+        (finding.kind, finding.id, finding.severity, finding.fixed) for finding in findings
+    ] == [
         (Kind.END_OF_LIFE, "end-of-life", Severity.UNKNOWN, ""),
         (Kind.VULNERABILITY, "CVE-2026-1", Severity.CRITICAL, "1.2"),
         (Kind.VULNERABILITY, "CVE-2026-2", Severity.LOW, ""),
@@ -263,7 +269,7 @@ def test_the_end_of_a_distribution_is_known_from_its_table(
     )
     monkeypatch.setattr(debian_archive, "DISTRIBUTIONS", tmp_path)
     assert debian_archive.end_of_life(inside(), date(2028, 6, 30)) == []
-    assert [one.kind for one in debian_archive.end_of_life(inside(), date(2028, 7, 1))] == [
+    assert [finding.kind for finding in debian_archive.end_of_life(inside(), date(2028, 7, 1))] == [
         Kind.END_OF_LIFE
     ]
     with pytest.raises(EngineError, match="no known release"):

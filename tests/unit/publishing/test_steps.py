@@ -123,7 +123,7 @@ def test_what_the_configuration_says(
     settings: Settings, tmp_path: Path, config: dict[str, Any], found: set[str]
 ) -> None:
     findings = contents.examine(workspace(settings, Engine(), tmp_path), config, 10)
-    assert {one.id for one in findings} == found
+    assert {finding.id for finding in findings} == found
 
 
 def test_an_image_over_its_budget(settings: Settings, tmp_path: Path) -> None:
@@ -154,6 +154,8 @@ def test_a_step_that_needs_another_says_which(
 
 
 def test_several_copies_of_a_package_are_all_named() -> None:
-    found = Packages(python={"packaging": ("26.0", "26.3")}, system={"openssl": ("3.0",)})
-    assert found.all() == {"packaging": "26.0, 26.3", "deb:openssl": "3.0"}
-    assert image(packages={"packaging": "packaging"}).highlights(found.all()) == ("packaging 26.3",)
+    packages = Packages(python={"packaging": ("26.0", "26.3")}, system={"openssl": ("3.0",)})
+    assert packages.all() == {"packaging": "26.0, 26.3", "deb:openssl": "3.0"}
+    assert image(packages={"packaging": "packaging"}).highlights(packages.all()) == (
+        "packaging 26.3",
+    )

@@ -90,8 +90,8 @@ def test_a_mig_instance_is_no_substitute_for_several_gpus() -> None:
     sliced = placement.capacity_of(
         vm(1), [gpu(1, i, "MIG 1g.10gb", parent="GPU-0") for i in range(7)], (), 0
     )
-    one = placement.place(one_gb(gpus=1), [sliced])
-    assert one and one.gpus == ("GPU-1-0",)
+    placed = placement.place(one_gb(gpus=1), [sliced])
+    assert placed and placed.gpus == ("GPU-1-0",)
     assert placement.never(one_gb(gpus=2), sliced)
     assert placement.never(one_gb(gpus=2, model="MIG 1g.10gb"), sliced) == ""
 

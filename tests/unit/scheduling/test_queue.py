@@ -104,16 +104,16 @@ class Line(RuleBasedStateMachine):
     def serve(self) -> None:
         capacities = self.capacities()
         decisions = queue.evaluate(self.waiting, {"pool": [1, 2]}, capacities)
-        for one, decision in zip(list(self.waiting), decisions, strict=True):
+        for waiter, decision in zip(list(self.waiting), decisions, strict=True):
             if decision.placement:
-                ahead = self.waiting[: self.waiting.index(one)]
-                self.passed += [(other, one, capacities) for other in ahead]
+                ahead = self.waiting[: self.waiting.index(waiter)]
+                self.passed += [(other, waiter, capacities) for other in ahead]
                 if ahead:
                     self.passed_with.append(
-                        (one, ahead, self.capacities(), decision.placement.vm.id)
+                        (waiter, ahead, self.capacities(), decision.placement.vm.id)
                     )
-                self.waiting.remove(one)
-                self.running[one.id] = (one, decision)
+                self.waiting.remove(waiter)
+                self.running[waiter.id] = (waiter, decision)
 
     @rule(gpus=st.integers(0, 4), memory_gb=st.sampled_from([1, 16, 60]))
     def ask(self, gpus: int, memory_gb: float) -> None:
@@ -154,9 +154,9 @@ class Line(RuleBasedStateMachine):
     def who_passed_left_the_memory_of_all_those_ahead(self) -> None:
         for passer, ahead, capacities, vm_id in self.passed_with:
             could = [
-                one.need.memory_gb
-                for one in ahead
-                if not placement.never(one.need, capacities[vm_id])
+                waiter.need.memory_gb
+                for waiter in ahead
+                if not placement.never(waiter.need, capacities[vm_id])
             ]
             assert passer.need.memory_gb <= capacities[vm_id].free_memory_gb - sum(could)
 

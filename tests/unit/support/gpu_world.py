@@ -28,7 +28,7 @@ def see(portal: Portal, seen: GpuReport, name: str = "vm-01") -> Vm:
 def serve(portal: Portal) -> list[str]:
     """The queue moves up, as in the worker's next pass."""
     with portal.database.transaction() as tx:
-        return [one.id for one in admission.advance(portal, tx)]
+        return [deployment.id for deployment in admission.advance(portal, tx)]
 
 
 def held(portal: Portal) -> dict[str, str]:

@@ -57,8 +57,8 @@ CATALOG = {"ml-cpu": image()}
 def report(at: datetime, *findings: Finding, image: str = "ml-cpu") -> Report:
     """A judged report with these findings."""
     scanner = Scanner(name="a scanner", version="1", data_date=at)
-    found = Report(image=image, scanned_at=at, scanners=(scanner,), findings=findings)
-    return apply_policy(found, (), allow_standins=False)
+    unjudged = Report(image=image, scanned_at=at, scanners=(scanner,), findings=findings)
+    return apply_policy(unjudged, (), allow_standins=False)
 
 
 def candidate(portal: Portal, number: int = 0, image: str = "ml-cpu", **changes: Any) -> Candidate:

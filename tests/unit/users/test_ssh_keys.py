@@ -105,8 +105,8 @@ def test_a_container_without_gpus_is_not_given_them_all_by_its_base() -> None:
 
 def test_where_there_is_only_a_proxy_programs_are_told(settings: Settings) -> None:
     assert proxy_environment(settings) == {}
-    told = proxy_environment(
+    variables = proxy_environment(
         settings.model_copy(update={"egress": "proxy", "egress_proxy": "10.0.0.8:3128"})
     )
-    assert told["https_proxy"] == told["HTTPS_PROXY"] == "http://10.0.0.8:3128"
-    assert "127.0.0.1" in told["no_proxy"]
+    assert variables["https_proxy"] == variables["HTTPS_PROXY"] == "http://10.0.0.8:3128"
+    assert "127.0.0.1" in variables["no_proxy"]

@@ -42,29 +42,29 @@ def lease(
 
 
 def test_an_interval_is_cut_at_midnight() -> None:
-    found = usage.total([lease()], ["day"], T0 - timedelta(days=1), T0 + timedelta(days=2))
-    assert [(one.key, one.gpu_hours) for one in found] == [
+    rows = usage.total([lease()], ["day"], T0 - timedelta(days=1), T0 + timedelta(days=2))
+    assert [(row.key, row.gpu_hours) for row in rows] == [
         (("2026-03-01",), 2.0),
         (("2026-03-02",), 2.0),
     ]
 
 
 def test_a_lease_that_is_still_held_counts_until_the_end_of_the_period() -> None:
-    [one] = usage.total([lease(hours=None)], ["user"], T0, T0 + timedelta(hours=7))
-    assert (one.key, one.gpu_hours) == (("Jane (s)",), 7.0)
+    [hours] = usage.total([lease(hours=None)], ["user"], T0, T0 + timedelta(hours=7))
+    assert (hours.key, hours.gpu_hours) == (("Jane (s)",), 7.0)
 
 
 def test_compute_counts_cpus_and_memory() -> None:
-    [one] = usage.total([lease("compute")], ["image", "vm"], T0, T0 + timedelta(hours=1))
-    assert (one.key, one.gpu_hours, one.cpu_hours, one.memory_gb_hours) == (("ml", "vm-1"), 0, 2, 8)
+    [row] = usage.total([lease("compute")], ["image", "vm"], T0, T0 + timedelta(hours=1))
+    assert (row.key, row.gpu_hours, row.cpu_hours, row.memory_gb_hours) == (("ml", "vm-1"), 0, 2, 8)
 
 
 @given(st.lists(st.tuples(st.floats(0, 200), st.floats(0.01, 100)), max_size=20))
 def test_days_add_up_to_the_whole(spans: list[tuple[float, float]]) -> None:
     leases = [lease(start=T0 + timedelta(hours=start), hours=hours) for start, hours in spans]
     since, until = T0, T0 + timedelta(hours=150)
-    by_day = sum(one.gpu_hours for one in usage.total(leases, ["day"], since, until))
-    whole = sum(one.gpu_hours for one in usage.total(leases, [], since, until))
+    by_day = sum(row.gpu_hours for row in usage.total(leases, ["day"], since, until))
+    whole = sum(row.gpu_hours for row in usage.total(leases, [], since, until))
     assert by_day == pytest.approx(whole)
 
 
@@ -88,8 +88,8 @@ def test_usage_is_exact_when_the_worker_dies_in_the_middle(
     deployments.act(portal, jane, made.id, "stop")
     work_off(made.id)
     clock.forward(3600)
-    [one] = usage.report(portal, jane, [], start, clock.at)
-    assert one.cpu_hours == 4.0
+    [row] = usage.report(portal, jane, [], start, clock.at)
+    assert row.cpu_hours == 4.0
 
 
 def test_two_people_of_one_name_are_two(portal: Portal) -> None:
@@ -98,5 +98,5 @@ def test_two_people_of_one_name_are_two(portal: Portal) -> None:
 
 
 def test_a_spreadsheet_runs_no_formula() -> None:
-    found = usage.total([lease(image="=cmd")], ["image"], T0, T0 + timedelta(days=1))
-    assert usage.as_csv(["image"], found).splitlines()[1].startswith("'=cmd,")
+    rows = usage.total([lease(image="=cmd")], ["image"], T0, T0 + timedelta(days=1))
+    assert usage.as_csv(["image"], rows).splitlines()[1].startswith("'=cmd,")

@@ -31,9 +31,9 @@ SAID = """== clock 1000
 
 def vm_of(portal: Portal, name: str = "vm-01") -> Vm:
     with portal.database.reading() as tx:
-        found = db.vms.by_name(tx, name)
-    assert found
-    return found
+        vm = db.vms.by_name(tx, name)
+    assert vm
+    return vm
 
 
 def test_the_gate_is_understood() -> None:
@@ -56,9 +56,9 @@ def test_a_gate_that_says_nothing_useful_is_unknown_not_well(text: str) -> None:
     ],
 )
 def test_problems_come_with_the_command_that_mends_them(report: VmReport, kinds: list[str]) -> None:
-    found = list(vm_health.problems("vm-01", report))
-    assert [one.kind for one in found] == kinds
-    assert all(one.hint and "vm-01" in one.message for one in found)
+    problems = list(vm_health.problems("vm-01", report))
+    assert [problem.kind for problem in problems] == kinds
+    assert all(problem.hint and "vm-01" in problem.message for problem in problems)
 
 
 def test_a_firewall_that_changes_is_recorded_once_and_audited(
@@ -68,12 +68,12 @@ def test_a_firewall_that_changes_is_recorded_once_and_audited(
         engine.vm_report = VmReport(word, 500, 1000, 0.0)
         observe_health(portal, vm_of(portal), engine)
     with portal.database.reading() as tx:
-        said = [
+        output = [
             event.details["firewall"]
             for event in db.audit.events(tx, "vm:vm-01")
             if event.action == "vm.firewall"
         ]
-    assert said == ["ok", "missing", "ok"]
+    assert output == ["ok", "missing", "ok"]
     assert vm_health.of_vm(vm_of(portal), portal.now()) == []
 
 
@@ -121,7 +121,7 @@ def test_ports_that_are_not_kept_are_a_problem(
     remote(portal)
     engine.vm_report = VmReport("ok", 500, 1000, 0.0, True, reserved)
     observe_health(portal, vm_of(portal, "vm-02"), engine)
-    assert [one.kind for one in vm_health.of_vm(vm_of(portal, "vm-02"), portal.now())] == (
+    assert [problem.kind for problem in vm_health.of_vm(vm_of(portal, "vm-02"), portal.now())] == (
         [] if kept else ["ports"]
     )
 
@@ -175,8 +175,8 @@ def test_a_good_vm_is_verified_with_a_container_that_is_gone_afterwards(
 ) -> None:
     engine.vm_report = VmReport("ok", 500, 1000, 0.0)
     checks = checks_of(portal, engine)
-    assert {one.state for one in checks} == {"ok"}
-    assert [one.name for one in checks] == ["engine", "firewall", "image", "container"]
+    assert {check.state for check in checks} == {"ok"}
+    assert [check.name for check in checks] == ["engine", "firewall", "image", "container"]
     assert not engine.boxes
 
 
@@ -208,7 +208,10 @@ def test_a_verification_that_fails_says_why_and_leaves_nothing(
 def test_without_a_firewall_no_container_is_tried(portal: Portal, engine: FakeEngine) -> None:
     engine.vm_report = VmReport("missing", 500, 1000, 0.0)
     checks = checks_of(portal, engine)
-    assert [(one.name, one.state) for one in checks] == [("engine", "ok"), ("firewall", "failed")]
+    assert [(check.name, check.state) for check in checks] == [
+        ("engine", "ok"),
+        ("firewall", "failed"),
+    ]
     assert not engine.pulled
 
 
@@ -216,7 +219,7 @@ def test_a_vm_over_ssh_without_a_gate_is_not_verified(portal: Portal, engine: Fa
     remote(portal)
     engine.vm_report = None
     checks = checks_of(portal, engine, vm="vm-02")
-    assert ("firewall", "failed") in [(one.name, one.state) for one in checks]
+    assert ("firewall", "failed") in [(check.name, check.state) for check in checks]
     assert not engine.pulled
 
 
