@@ -30,6 +30,8 @@ PROJECT = f"portal-test-{WORKER}"
 # Loopback addresses of their own, so that the tests run beside a demo. On macOS set it to
 # 127.0.0.1, stop the demo, and run the tests in one process.
 BIND = os.environ.get("PORTAL_TEST_BIND", f"127.0.0.{10 + WORKER}")
+PAGE_MS = 60_000
+"""A page may load while two cores also build, compress and scan images."""
 PORTS = (
     8443,
     *range(10000, 10003),
@@ -187,7 +189,7 @@ def ray(john: Person, person: Callable[[str], Person]) -> Iterator[Person]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=30_000)  # a page may load while two cores also build images
+    expect.set_options(timeout=PAGE_MS)
     names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
     path = next(program for name in names if name and (program := shutil.which(name)))
     with sync_playwright() as playwright:
@@ -225,7 +227,7 @@ def browser_of(
         context = browser.new_context(
             ignore_https_errors=True, client_certificates=certificates, **options
         )
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(PAGE_MS)
         contexts.append(context)
         return context.new_page()
 
