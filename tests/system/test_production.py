@@ -137,7 +137,20 @@ def test_one_replica_is_enough(production: Stack, jane: Person) -> None:
         answers = [me(production) for _ in range(6)]
     finally:
         victim.start()
+        wait_until(lambda: all_replicas_asked(production), "nginx asks both again")
     assert answers == [httpx2.codes.OK] * 6
+
+
+def all_replicas_asked(system: Stack) -> bool:
+    """Whether nginx has read every replica's address, and the workers that had not are gone.
+
+    Those end what they were at after some seconds, also what the next test has begun.
+    """
+    [proxy] = containers(system, "proxy")
+    upstreams = proxy.exec_run(["cat", "/run/nginx/upstreams.conf"])[1].decode()
+    processes = " ".join(" ".join(row) for row in proxy.top()["Processes"])
+    reloading = any(sign in processes for sign in ("nginx -t", "nginx -s", "shutting down"))
+    return not reloading and all(upstreams.count(f":{port} ") == 2 for port in (8000, 8501))
 
 
 def test_an_upgrade_leaves_containers_running(production: Stack, jane: Person) -> None:

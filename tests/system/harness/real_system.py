@@ -17,7 +17,7 @@ from builds import ROOT
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from stack import Stack
 
-from harness import FEW_PORTS, published
+from harness import FEW_PORTS, HARNESS, published
 from harness import fleet as fleets
 from harness.fleet import Fleet, TestVm
 from harness.machines import Machines
@@ -199,7 +199,11 @@ def browser() -> Iterator[Browser]:
             "--disable-component-update",
             "--disable-sync",
         ]
-        chromium = playwright.chromium.launch(executable_path=path, args=arguments)
+        chromium = playwright.chromium.launch(
+            executable_path=HARNESS / "chromium.py",
+            env={**os.environ, "CHROMIUM": path},
+            args=arguments,
+        )
         yield chromium
         chromium.close()
 
