@@ -147,7 +147,9 @@ def all_replicas_asked(system: Stack) -> bool:
     Those end what they were at after some seconds, also what the next test has begun.
     """
     [proxy] = containers(system, "proxy")
-    upstreams = proxy.exec_run(["cat", "/run/nginx/upstreams.conf"])[1].decode()
+    upstreams = system.compose(
+        "exec", "-T", "proxy", "cat", "/run/nginx/upstreams.conf", capture=True
+    )
     processes = " ".join(" ".join(row) for row in proxy.top()["Processes"])
     reloading = any(sign in processes for sign in ("nginx -t", "nginx -s", "shutting down"))
     return not reloading and all(upstreams.count(f":{port} ") == 2 for port in (8000, 8501))
