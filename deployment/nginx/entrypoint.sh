@@ -35,11 +35,9 @@ follow() {
         names=$(exec getent ahostsv4 api ui) || true
         [ "$names" != "$seen" ] || continue
         now=$(upstreams)
+        case $now in *"server api:"* | *"server ui:"*) continue ;; esac # a name does not resolve right now
         if [ "$now" = "$(cat upstreams.conf)" ]; then
             seen=$names
-            continue
-        fi
-        if ! getent ahostsv4 api >/dev/null || ! getent ahostsv4 ui >/dev/null; then
             continue
         fi
         # Whatever fails, the loop goes on, with the file that nginx has read: then it is tried again.

@@ -45,8 +45,9 @@ def test_a_framework_image_goes_through_the_whole_pipeline(
     assert release["state"] == "approved"
 
 
+@pytest.mark.usefixtures("stack", "gpu_image")  # published before: the layers are the same
 @pytest.mark.parametrize("name", ["gpu-jupyter", "ml-cpu"])
-def test_the_seeds_own_command_builds_from_the_images_folder(stack: Stack, name: str) -> None:
+def test_the_seeds_own_command_builds_from_the_images_folder(name: str) -> None:
     """`docker build -t ghcr.io/your-org/NAME:latest .` in images/NAME, on the base at hand."""
     builds.ensure_base(name)
     folder = ROOT / "images" / name
