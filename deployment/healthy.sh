@@ -7,7 +7,7 @@
 # check first holds for a while and then asks: one shell that sleeps instead of a new process every second. (Docker's
 # own start_interval would do, but needs Engine 25.) When it fails, the next ones ask at once again.
 set -u
-hold_s=20
+hold_s=45
 mark=/tmp/.healthy
 
 # When this container's first process started (proc(5), field 22): a mark from before a restart does not count.
