@@ -109,6 +109,15 @@ def down() -> None:
     if not stack.is_made():
         say("No demo was started here.")
         return
+    stop(stack, say)
+    say(
+        "Nothing of the demo is running. Kept: .demo/ (certificates), "
+        "volumes (database, registry, home folders)."
+    )
+
+
+def stop(stack: Stack, say: Progress) -> None:
+    """End the portal, and the containers and networks that it made."""
     # First: a worker that is there would start the next in the queue.
     say("Stopping the portal (about 20 s: Docker closes 300 ports) ...")
     stack.down()
@@ -119,10 +128,6 @@ def down() -> None:
     # Users' networks; the worker, which removes them otherwise, is gone.
     for network in docker("network", "ls", "--quiet", "--filter", made_by(stack)).split():
         docker("network", "rm", network)
-    say(
-        "Nothing of the demo is running. Kept: .demo/ (certificates), "
-        "volumes (database, registry, home folders)."
-    )
 
 
 def made_by(stack: Stack) -> str:
@@ -142,8 +147,9 @@ def clean() -> None:
         answer = ""
     if answer != "yes":
         raise SystemExit("Nothing was deleted.")
-    down()
     stack = demo_stack()
+    if stack.is_made():
+        stop(stack, Progress())
     if stack.home.exists():
         stack.down(volumes=True)
         shutil.rmtree(stack.home)

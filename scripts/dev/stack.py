@@ -146,7 +146,9 @@ class Stack:
 
     def down(self, *, volumes: bool = False) -> None:
         """Stop and remove the containers, and the data if asked."""
-        self.compose("down", "--timeout", "5", *(["--volumes"] if volumes else []), capture=True)
+        options = ["--volumes"] if volumes else []
+        # The publisher's volume is Compose's only with its profile.
+        self.compose("--profile", "tools", "down", "--timeout", "5", *options, capture=True)
 
     def addresses(self, *services: str) -> list[str]:
         """Where services are on the portal's network now."""
