@@ -16,7 +16,7 @@ def context_of(folder: Path, certs: Path | None) -> io.BytesIO:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path in sorted(folder.rglob("*")):
             inside = path.relative_to(folder)
-            if path.is_dir() or path.suffix != ".crt":
+            if path.is_dir() or (path.is_file() and path.suffix != ".crt"):
                 _add(tar, str(inside), path)
         for path in sorted(certs.glob("*.crt")) if certs and certs.is_dir() else []:
             _add(tar, f"certs/{path.name}", path)
