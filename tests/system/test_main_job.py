@@ -90,7 +90,8 @@ def test_logs_can_be_read_searched_and_followed(
     page.get_by_label("Search").fill("")
     page.get_by_label("Search").press("Enter")
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download").click()
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == "talkative.log"
     assert "Jupyter Server" in download.value.path().read_text()
 
 

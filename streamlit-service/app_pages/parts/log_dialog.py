@@ -47,23 +47,12 @@ def show(deployment: Deployment) -> None:
 
 
 def _download(deployment: Deployment) -> None:
-    """Offer the whole log; it is fetched when somebody asks for it."""
-    st.download_button(
+    """Offer the whole log: a plain link, which works whatever the page is at."""
+    st.link_button(
         "Download",
-        lambda: _whole(deployment.id),
-        f"{deployment.name}.log",
-        "text/plain",
+        f"/api/v1/deployments/{deployment.id}/logs?tail={DOWNLOAD_TAIL}&download=true",
         icon=":material/download:",
-        key="log-download",
-        on_click="ignore",
     )
-
-
-def _whole(deployment_id: str) -> str:
-    try:
-        return read(deployment_id, DOWNLOAD_TAIL)
-    except PortalError as error:
-        return f"{error.message} {error.hint}\n"
 
 
 def read(deployment_id: str, tail: int) -> str:

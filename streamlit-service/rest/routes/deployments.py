@@ -71,13 +71,17 @@ def logs(
     user: Caller,
     tail: Annotated[int, Query(ge=1, le=MAX_TAIL)] = 200,
     follow: bool = False,
+    download: bool = False,
 ) -> StreamingResponse:
     portal = services.portal
     deployment = deployments.get(portal, user, deployment_id)
     # Errors become a problem document, before the first byte.
     first = services.worker.logs(deployment.id, tail=tail)
     lines = _follow_log(services, deployment, first) if follow else _once(first)
-    return StreamingResponse(lines, media_type="text/plain; charset=utf-8", headers=UNBUFFERED)
+    # A name needs no quotes: letters, digits and hyphens (portal.deployments.order).
+    saved = {"Content-Disposition": f"attachment; filename={deployment.name}.log"}
+    headers = UNBUFFERED | (saved if download else {})
+    return StreamingResponse(lines, media_type="text/plain; charset=utf-8", headers=headers)
 
 
 async def _once(text: bytes) -> AsyncIterator[bytes]:
