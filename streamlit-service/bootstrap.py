@@ -7,23 +7,26 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import httpx2
 import structlog
 from auth import Authenticator
 from certificates import revocation
 from cryptography import x509
-from docker_manager import DockerEngine
 from portal.context import Portal
 from portal.core import catalog
 from portal.core.engine import Engine
 from portal.core.models import Vm
 from portal.core.settings import Settings
 from portal.db.connection import Database
-from portal.jobs.reconciler import Reconciler
 from registry.client import Registry
 from registry.verifier import Verifier
 from worker_client import WorkerClient
+
+if TYPE_CHECKING:
+    from docker_manager import DockerEngine
+    from portal.jobs.reconciler import Reconciler
 
 READY_PROBE_S = 1.0
 
@@ -110,7 +113,11 @@ class Engines:
     """One DockerEngine per VM, made anew when its address changes."""
 
     def __init__(self, config: Settings) -> None:
+        # The worker's alone; a third of what all others would load.
+        from docker_manager import DockerEngine  # noqa: PLC0415
+
         self._config = config
+        self._connect = DockerEngine
         self._engines: dict[int, tuple[str, DockerEngine]] = {}
         self._guard = threading.Lock()
 
@@ -120,7 +127,7 @@ class Engines:
             cached = self._engines.get(vm.id)
             if cached and cached[0] == vm.engine_url:
                 return cached[1]
-            engine = DockerEngine(vm, self._config)
+            engine = self._connect(vm, self._config)
             self._engines[vm.id] = (vm.engine_url, engine)
         if cached:
             cached[1].close()
@@ -129,6 +136,8 @@ class Engines:
 
 def reconciler(product: Portal, engines: Engines, woken: threading.Event) -> Reconciler:
     """The worker's loop on real engines."""
+    from portal.jobs.reconciler import Reconciler  # noqa: PLC0415 - of the worker alone
+
     client = httpx2.Client(timeout=READY_PROBE_S, trust_env=False)
 
     def is_ready(vm: Vm, port: int) -> bool:

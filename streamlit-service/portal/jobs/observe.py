@@ -34,8 +34,9 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
     for deployment in before.values():
         if deployment.state is State.RUNNING:
             _settle(portal, deployment, containers.get(deployment.id))
+    wanted = {each.id for each in before.values() if each.state not in UNWANTED}
     for deployment_id, status in containers.items():
-        if _is_orphan(portal, deployment_id):
+        if deployment_id not in wanted and _is_orphan(portal, deployment_id):
             log.warning("orphan_removed", vm=vm.name, deployment=deployment_id)
             try:
                 engine.remove(status.id)
