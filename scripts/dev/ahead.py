@@ -31,7 +31,7 @@ def build_ahead(
     tag = f"container-portal-ahead/{image}"
     with subprocess.Popen(
         ["docker", "build", "--quiet", "--tag", tag, "--build-arg", f"BASE_IMAGE={base}", "-"],
-        env={**os.environ, "DOCKER_BUILDKIT": "0"},
+        env={**os.environ, **builds.CLASSIC},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

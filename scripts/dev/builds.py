@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from shutil import copy2
 
@@ -20,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HOST_CAS = Path("/usr/local/share/ca-certificates")
 BUILD_STEP = re.compile(r"Step \d+/\d+|#\d+ \[")  # the classic builder's words, BuildKit's
 TELL_EVERY_S = 10
+CLASSIC = {"DOCKER_BUILDKIT": "0"}
+"""The builder that publishing uses: what it built is there for publishing, and the other way."""
 DEFAULT_BASE = re.compile(r"^ARG BASE_IMAGE=(\S+)", re.MULTILINE)
 Say = Callable[[str], None]
 
@@ -96,7 +99,7 @@ def _build(context: Path, tag: str, *arguments: str) -> None:
         subprocess.Popen(
             ["docker", "build", "-t", tag, *arguments, str(context)],
             text=True,
-            env={**os.environ, "BUILDKIT_PROGRESS": "plain"},
+            env={**os.environ, **_builder()},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         ) as running,
@@ -105,6 +108,15 @@ def _build(context: Path, tag: str, *arguments: str) -> None:
         lines.extend(running.stdout)  # as they come
     if running.returncode:
         raise StackError(f"building {tag} failed:\n{''.join(lines)[-4000:]}")
+
+
+@cache
+def _builder() -> dict[str, str]:
+    """BuildKit where it is: half the time for our own images."""
+    asked = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False)
+    if asked.returncode:
+        return CLASSIC
+    return {"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ alone.
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import builds
@@ -64,6 +65,7 @@ def test_the_seeds_own_command_builds_from_the_images_folder(name: str) -> None:
     done = subprocess.run(
         ["docker", "build", "-t", tag, *here, "."],
         cwd=folder,
+        env={**os.environ, **builds.CLASSIC},
         capture_output=True,
         text=True,
         check=False,
