@@ -8,16 +8,16 @@ from pathlib import Path
 
 from portal.core import errors
 from portal.core.error_codes import CODES
-from portal.core.resources import AMOUNTS
+from portal.core.resources import ORDERED
 from portal.images.report import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "streamlit-service"
 PAGE = ROOT / "docs" / "ERROR_CODES.md"
 FAMILIES = {
-    "over_": [amount.name for amount in AMOUNTS if amount.name != "deployments"],
+    "over_": [amount.name for amount in ORDERED],
     "refused_": [kind.value for kind in Kind],
-    "bad_": ["memory_gb", "cpus"],
+    "bad_": [amount.name for amount in ORDERED],
 }
 """Codes that are put together at run time, by their beginning."""
 ANY = 0

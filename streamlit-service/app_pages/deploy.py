@@ -133,7 +133,9 @@ def _order(image: Image) -> None:
                 "for terminals, file transfer and VS Code."
             ),
         )
-    order = Order(image.name, name, count, memory, cpus, model, ssh)
+    order = Order(
+        image.name, name, gpus=count, memory_gb=memory, cpus=cpus, gpu_model=model, ssh=ssh
+    )
     try:
         ahead = deployments.preview(portal, user, order)
     except PortalError as error:

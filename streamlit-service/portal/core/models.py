@@ -249,7 +249,7 @@ class Order:
     @property
     def resources(self) -> Resources:
         """What it takes from a VM and from quotas."""
-        return Resources(self.gpus, self.memory_gb, self.cpus)
+        return Resources(gpus=self.gpus, memory_gb=self.memory_gb, cpus=self.cpus)
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,7 @@ class Deployment:
     @property
     def resources(self) -> Resources:
         """What it takes from a VM and from quotas."""
-        return Resources(self.gpus, self.memory_gb, self.cpus)
+        return Resources(gpus=self.gpus, memory_gb=self.memory_gb, cpus=self.cpus)
 
     @property
     def order(self) -> Order:
@@ -317,11 +317,11 @@ class Deployment:
         return Order(
             self.release.image,
             self.name,
-            self.gpus,
-            self.memory_gb,
-            self.cpus,
-            self.gpu_model,
-            self.ssh,
+            gpus=self.gpus,
+            memory_gb=self.memory_gb,
+            cpus=self.cpus,
+            gpu_model=self.gpu_model,
+            ssh=self.ssh,
         )
 
     @property

@@ -7,7 +7,7 @@ on is in CONTRIBUTING.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 UNLIMITED = 10**9
@@ -15,7 +15,7 @@ UNLIMITED = 10**9
 GIB = 2**30
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Resources:
     """GPUs, memory in GB (2³⁰ bytes), CPUs (whole or fractional) and a number of deployments."""
 
@@ -27,11 +27,11 @@ class Resources:
 
     def __add__(self, other: Resources) -> Resources:
         """Both together."""
-        return Resources(*(a + b for a, b in zip(self.amounts(), other.amounts(), strict=True)))
+        return _resources(a + b for a, b in zip(self.amounts(), other.amounts(), strict=True))
 
     def __sub__(self, other: Resources) -> Resources:
         """What is left; negative where there is less than is taken."""
-        return Resources(*(a - b for a, b in zip(self.amounts(), other.amounts(), strict=True)))
+        return _resources(a - b for a, b in zip(self.amounts(), other.amounts(), strict=True))
 
     def amounts(self) -> tuple[float, ...]:
         """The amounts in the order of AMOUNTS."""
@@ -39,11 +39,11 @@ class Resources:
 
     def floored(self) -> Resources:
         """Without negative amounts."""
-        return Resources(*(max(amount, 0) for amount in self.amounts()))
+        return _resources(max(amount, 0) for amount in self.amounts())
 
     def capped(self, other: Resources) -> Resources:
         """The smaller of each."""
-        return Resources(*(min(a, b) for a, b in zip(self.amounts(), other.amounts(), strict=True)))
+        return _resources(min(a, b) for a, b in zip(self.amounts(), other.amounts(), strict=True))
 
     def shortfall(self, available: Resources) -> Iterator[tuple[Amount, float, float]]:
         """(amount, asked for, available) of whatever there is more of here than is available."""
@@ -72,6 +72,13 @@ AMOUNTS = (
     Amount("deployments", "Containers"),
 )
 GPUS, MEMORY, CPUS, DEPLOYMENTS = AMOUNTS
+ORDERED = (GPUS, MEMORY, CPUS)
+"""What a person asks for with each container."""
+
+
+def _resources(amounts: Iterable[float]) -> Resources:
+    """In the order of AMOUNTS."""
+    return Resources(**{each.name: value for each, value in zip(AMOUNTS, amounts, strict=True)})
 
 
 @dataclass(frozen=True)
@@ -95,4 +102,4 @@ class Quota:
 
 
 NOTHING = Resources()
-NO_LIMITS = Resources(UNLIMITED, UNLIMITED, UNLIMITED, UNLIMITED)
+NO_LIMITS = _resources(UNLIMITED for _ in AMOUNTS)

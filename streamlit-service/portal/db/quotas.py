@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from portal.core.models import State
-from portal.core.resources import Quota, Resources
+from portal.core.resources import ORDERED, Quota, Resources
 from portal.db import rows
 from portal.db.connection import Tx
 from portal.db.leases import HELD
@@ -30,14 +30,14 @@ def _held_or_waited_for(tx: Tx, whose: sa.ColumnElement[bool]) -> Resources:
     count = tx.execute(
         sa.select(sa.func.count()).where(whose, deployments.c.state != State.REMOVED)
     ).scalar_one()
-    return Resources(int(row[0]), float(row[1]), float(row[2]), count)
+    return _summed(row) + Resources(deployments=count)
 
 
 def held_or_waited_for(tx: Tx) -> dict[int, Resources]:
     """What each user holds or waits for, by user id."""
     owner = deployments.c.owner_id
     sums = tx.execute(_sums().add_columns(owner).where(_COUNTS).group_by(owner))
-    held = {row[3]: Resources(int(row[0]), float(row[1]), float(row[2])) for row in sums}
+    held = {row.owner_id: _summed(row) for row in sums}
     counts = tx.execute(
         sa.select(owner, sa.func.count())
         .where(deployments.c.state != State.REMOVED)
@@ -56,12 +56,21 @@ def held_by_everybody(tx: Tx) -> dict[int, Resources]:
         .join(leases, leases.c.deployment_id == deployments.c.id)
     )
     held = tx.execute(query.where(HELD).group_by(deployments.c.owner_id))
-    return {row[3]: Resources(int(row[0]), float(row[1]), float(row[2])) for row in held}
+    return {row.owner_id: _summed(row) for row in held}
 
 
 def _sums() -> sa.Select[Any]:
-    columns = (deployments.c.gpus, deployments.c.memory_gb, deployments.c.cpus)
-    return sa.select(*(sa.func.coalesce(sa.func.sum(column), 0) for column in columns))
+    """Of each amount that is ordered, under its name."""
+    return sa.select(
+        *(
+            sa.func.coalesce(sa.func.sum(deployments.c[amount.name]), 0).label(amount.name)
+            for amount in ORDERED
+        )
+    )
+
+
+def _summed(row: sa.Row[Any]) -> Resources:
+    return Resources(**{amount.name: float(getattr(row, amount.name)) for amount in ORDERED})
 
 
 _COUNTS = sa.or_(

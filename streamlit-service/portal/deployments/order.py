@@ -7,7 +7,7 @@ import re
 
 from portal.core.errors import Invalid
 from portal.core.models import Order
-from portal.core.resources import CPUS, MEMORY
+from portal.core.resources import ORDERED
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
@@ -21,13 +21,11 @@ def check_order(order: Order) -> None:
             "and begin and end with a letter or digit.",
             "For example: training-1.",
         )
-    for amount, unit in ((MEMORY, "GB"), (CPUS, "CPUs")):
+    for amount in ORDERED:
         asked = amount.of(order.resources)
         if not math.isfinite(asked) or asked < amount.minimum:
             raise Invalid(
                 f"bad_{amount.name}",
-                f"{amount.noun} must be at least {amount.minimum:g} {unit}.",
+                f"{amount.noun} must be at least {amount.minimum:g}{amount.unit}.",
                 f"Ask for {amount.minimum:g} or more.",
             )
-    if order.gpus < 0:
-        raise Invalid("bad_gpus", "The number of GPUs cannot be negative.", "Ask for 0 or more.")

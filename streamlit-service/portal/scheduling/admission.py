@@ -225,7 +225,13 @@ def _fail(tx: Tx, waiter: Deployment, failure: Failure, now: datetime) -> None:
 def _need(portal: Portal, order: Order) -> Need:
     image = portal.catalog.get(order.image)
     driver = image.min_driver if image is not None and order.gpus else ""
-    return Need(order.gpus, order.memory_gb, order.cpus, model=order.gpu_model, min_driver=driver)
+    return Need(
+        gpus=order.gpus,
+        memory_gb=order.memory_gb,
+        cpus=order.cpus,
+        model=order.gpu_model,
+        min_driver=driver,
+    )
 
 
 def _requests(

@@ -25,7 +25,7 @@ SHOWN = 5
 """How many VMs' reasons a refusal names."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Need(Resources):
     """What a deployment takes from a VM. `model` is a GPU model by name, or "" for any."""
 

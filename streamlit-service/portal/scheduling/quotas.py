@@ -45,7 +45,10 @@ class Allowance:
 def limits_of(settings: Settings, default: Quota | None, own: Quota | None) -> Resources:
     """A user's limits: their own row, then the default row, then the settings."""
     base = Resources(
-        settings.max_gpus, settings.max_memory_gb, settings.max_cpus, settings.max_deployments
+        gpus=settings.max_gpus,
+        memory_gb=settings.max_memory_gb,
+        cpus=settings.max_cpus,
+        deployments=settings.max_deployments,
     )
     return (own or Quota()).over((default or Quota()).over(base))
 
@@ -155,7 +158,7 @@ def _scopes(settings: Settings, rows: Rows, user: User) -> list[tuple[tuple[str,
 
 def _waits_for_quota(allowance: Allowance, asked: Resources) -> str:
     for amount, asked_for, _ in allowance.exceeded_by(asked):
-        noun = "GB of memory" if amount.unit else amount.noun
+        noun = f"{amount.unit.strip()} of {amount.noun.lower()}" if amount.unit else amount.noun
         limit, held = amount.of(allowance.limits), amount.of(allowance.held)
         return f"{limit:g} {noun}, {held:g} held, {asked_for:g} asked for"
     return ""

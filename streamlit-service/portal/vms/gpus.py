@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from portal import db
 from portal.context import Portal
 from portal.core.models import Deployment, Gpu, GpuState, Role, User, Vm
-from portal.core.resources import CPUS, MEMORY, Resources
+from portal.core.resources import CPUS, MEMORY, NO_LIMITS, Resources
 from portal.scheduling import admission, placement, quotas
 from portal.scheduling.placement import UNKNOWN_SIZE
 from portal.users import permissions
@@ -74,8 +74,8 @@ def order_limits(portal: Portal, user: User) -> OrderLimits:
     with portal.database.reading() as tx:
         left = quotas.left(portal, tx, user)
         vms = permissions.eligible_vms(db.vms.all_vms(tx), user)
-    biggest = Resources(
-        gpus=UNKNOWN_SIZE,
+    biggest = replace(
+        NO_LIMITS,
         memory_gb=max((vm.memory_gb or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE),
         cpus=max((vm.cpus or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE),
     )

@@ -35,7 +35,15 @@ def index(portal: Product, user: Caller) -> list[DeploymentView]:
 def create(body: OrderBody, portal: Product, user: Caller) -> DeploymentView:
     taken = {d.name for d in deployments.mine(portal, user)}
     name = deployments.propose_name(body.image, taken) if body.name is None else body.name
-    order = Order(body.image, name, body.gpus, body.memory_gb, body.cpus, body.gpu_model, body.ssh)
+    order = Order(
+        body.image,
+        name,
+        gpus=body.gpus,
+        memory_gb=body.memory_gb,
+        cpus=body.cpus,
+        gpu_model=body.gpu_model,
+        ssh=body.ssh,
+    )
     return _view(portal, deployments.request(portal, user, order))
 
 

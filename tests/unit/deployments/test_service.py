@@ -91,7 +91,9 @@ def test_concurrent_requests_never_share_a_port(portal: Portal) -> None:
 def test_an_order_within_the_limits_or_a_clear_refusal(order: Order) -> None:
     try:
         check_order(order)
-        quotas.check_allowance(order, quotas.Allowance("you", Resources(0, 16, 8, 10)))
+        quotas.check_allowance(
+            order, quotas.Allowance("you", Resources(memory_gb=16, cpus=8, deployments=10))
+        )
     except (Invalid, Forbidden) as refusal:
         words = refusal.message, refusal.hint, refusal.code
         assert all(words)
