@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from engine import gpu_probe
 from support.paths import ROOT
 
+H200 = Path(__file__).parent / "nvidia_smi_h200"
+"""NVIDIA H200, driver 580.159.04, MIG off: word for word, alone and with a program at work."""
 GATE = ROOT / "scripts" / "vm" / "portal-gate.sh"
 A, B = "GPU-5c2a8f5e-1111-2222-3333-444455556666", "GPU-9d1b7c4d-aaaa-bbbb-cccc-ddddeeeeffff"
 
@@ -40,6 +43,21 @@ def row(
         f"{index}, {uuid}, NVIDIA A100-SXM4-40GB, 40960, {used}, "
         f"{busy}, {temperature}, 535.104.05, {mig}"
     )
+
+
+def test_a_real_h200_alone_and_at_work() -> None:
+    at_rest = (H200 / "gate.txt").read_text()
+    report = gpu_probe.parse(at_rest, cdi_engine=True)
+    (gpu,) = report.gpus
+    assert (report.driver, report.cuda, report.problem) == ("580.159.04", "13.0", "no_toolkit")
+    assert (gpu.model, round(gpu.memory_gb, 1)) == ("NVIDIA H200", 140.4)
+    assert (gpu.memory_used_gb, gpu.utilisation, gpu.temperature) == (0, 0, 36)
+    idle, busy = (
+        next(line for line in text.splitlines() if line.startswith("0, GPU-"))
+        for text in (at_rest, (H200 / "busy.txt").read_text())
+    )
+    (gpu,) = gpu_probe.parse(at_rest.replace(idle, busy), cdi_engine=True).gpus
+    assert (round(gpu.memory_used_gb or 0, 1), gpu.utilisation, gpu.temperature) == (8.5, 98, 42)
 
 
 def test_gpus_are_read_with_their_driver() -> None:
