@@ -16,8 +16,8 @@ demo-down: ## Stop everything that the demo started
 	@if docker version >/dev/null 2>&1; then python3 scripts/dev/demo.py down; fi
 	@scripts/dev/engine.sh down
 
-demo-clean: engine ## Stop the demo and delete its data
-	@python3 scripts/dev/demo.py clean
+demo-clean: ## Stop the demo and delete its data
+	@if [ -e .demo ]; then scripts/dev/engine.sh up && python3 scripts/dev/demo.py clean; else echo "No demo was started here."; fi
 	@scripts/dev/engine.sh down
 
 check: lint ## The quick part: linters, types, unit tests

@@ -280,6 +280,9 @@ class DockerEngine:
         client = docker.DockerClient(base_url=url, timeout=timeout_s, max_pool_size=20)
         with self._lock:
             old = self._clients.get(timeout_s)
+            if old and old[0] == url:  # another thread was faster
+                client.close()
+                return old[1]
             self._clients[timeout_s] = (url, client)
         if old:
             old[1].close()  # of a connection that is gone

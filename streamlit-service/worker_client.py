@@ -11,6 +11,8 @@ from portal.core.errors import EngineError, NotFound, PortalError
 
 WAKE_TIMEOUT_S = 0.5
 LOG_TIMEOUT_S = 20.0
+MAX_TAIL = 10_000
+"""Lines of a log that one call gives."""
 VERIFY_TIMEOUT_S = 1900.0  # between two lines: a whole download may lie there
 
 
@@ -27,7 +29,7 @@ class WorkerClient:
         )
 
     def wake(self) -> None:
-        """Tell the worker to look now. Best effort: it also looks every second by itself."""
+        """Have the worker read its records now. Best effort: it does so every second by itself."""
         try:
             self._client.post("/wake", timeout=WAKE_TIMEOUT_S)
         except httpx2.HTTPError:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from types import TracebackType
 from typing import Self
@@ -23,7 +24,7 @@ def build_ahead(
 ) -> None:
     """With the builder that publishing uses, from the same context. Raises StackError.
 
-    `started` is given the running build.
+    `started` is given the running build, which it may end.
     """
     bases = builds.bases_of(image)
     builds.ensure_images(bases[0])
@@ -44,12 +45,26 @@ def build_ahead(
 
 
 class Ahead:
-    """Such a build, beside what is done in its `with` block; ended when that fails."""
+    """Such a build, beside what is done in its `with` block; when that fails nobody waits for it."""
 
     def __init__(self, image: str) -> None:
         self._builds: list[subprocess.Popen[bytes]] = []
-        self._beside = ThreadPoolExecutor(1)
-        self._work = self._beside.submit(build_ahead, image, self._builds.append)
+        self._given_up = False
+        self._work: Future[None] = Future()
+        threading.Thread(target=self._run, args=(image,), daemon=True).start()
+
+    def _run(self, image: str) -> None:
+        try:
+            build_ahead(image, self._started)
+        except BaseException as failure:  # noqa: BLE001 - wait() raises it
+            self._work.set_exception(failure)
+        else:
+            self._work.set_result(None)
+
+    def _started(self, build: subprocess.Popen[bytes]) -> None:
+        self._builds.append(build)
+        if self._given_up:
+            build.terminate()
 
     def __enter__(self) -> Self:
         return self
@@ -61,9 +76,9 @@ class Ahead:
         trace: TracebackType | None,
     ) -> None:
         if failure is not None:
+            self._given_up = True
             for build in self._builds:
                 build.terminate()
-        self._beside.shutdown()
 
     def wait(self, still: Callable[[], None]) -> None:
         """Wait for its end; raises what it failed with. `still` is called every 10 s."""

@@ -12,7 +12,7 @@ import time
 
 import builds
 from ahead import Ahead
-from builds import ROOT, StackError, docker
+from builds import ROOT, StackError
 from person import Person
 from stack import Stack
 
@@ -109,37 +109,25 @@ def down() -> None:
     if not stack.is_made():
         say("No demo was started here.")
         return
-    stop(stack, say)
+    _stop(stack, say, homes=False)
     say(
         "Nothing of the demo is running. Kept: .demo/ (certificates), "
         "volumes (database, registry, home folders)."
     )
 
 
-def stop(stack: Stack, say: Progress) -> None:
-    """End the portal, and the containers and networks that it made."""
-    # First: a worker that is there would start the next in the queue.
+def _stop(stack: Stack, say: Progress, *, homes: bool) -> None:
     say("Stopping the portal (about 20 s: Docker closes 300 ports) ...")
     stack.down()
-    names = docker("ps", "--all", "--filter", made_by(stack), "--format", "{{.Names}}").split()
-    for name in names:
-        say(f"Stopping and removing container {name} ...")
-        docker("rm", "--force", name)
-    # Users' networks; the worker, which removes them otherwise, is gone.
-    for network in docker("network", "ls", "--quiet", "--filter", made_by(stack)).split():
-        docker("network", "rm", network)
-
-
-def made_by(stack: Stack) -> str:
-    """Docker's filter for containers, networks and home folders of this portal."""
-    return f"label=org.container-portal.instance={stack.url}"
+    stack.remove_what_users_had(homes=homes, say=say)
 
 
 def clean() -> None:
     """Stop the demo and delete what it made: certificates, database, registry, home folders."""
+    stack = demo_stack()
     print(
-        "This deletes the demo's certificates, database, images and the home folders of Jane, John,"
-        " Mei and Alex."
+        "This deletes the demo's certificates, database, images, and the home folders of everybody"
+        f" at {stack.url} on this machine."
     )
     try:
         answer = input("Type yes to go on: ")
@@ -147,14 +135,10 @@ def clean() -> None:
         answer = ""
     if answer != "yes":
         raise SystemExit("Nothing was deleted.")
-    stack = demo_stack()
     if stack.is_made():
-        stop(stack, Progress())
-    if stack.home.exists():
-        stack.down(volumes=True)
-        shutil.rmtree(stack.home)
-    for volume in docker("volume", "ls", "--quiet", "--filter", made_by(stack)).split():
-        docker("volume", "rm", volume)
+        _stop(stack, Progress(), homes=True)
+    stack.down(volumes=True)
+    shutil.rmtree(stack.home)
     print("Everything of the demo is deleted. The images stay; docker image prune -a removes them.")
 
 

@@ -35,10 +35,14 @@ apt_install() {
     apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# The Debian archive that this machine uses.
+is_debian() { [ "$(id -u)" -eq 0 ] && grep -qs '^ID=debian$' /etc/os-release; }
+
+# The Debian archive that this machine uses, of all sources that it has.
 archive() {
+    local site
     # shellcheck disable=SC2016  # apt's placeholder, not the shell's
-    apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v -- -security | sort -u | head -1
+    site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Label: Debian' | sort -u | head -1)
+    echo "${site:-https://deb.debian.org/debian}"
 }
 
 ensure_engine() {
@@ -60,33 +64,34 @@ ensure_engine() {
     local waited
     for waited in $(seq 1 60); do
         if live; then say "Docker Engine is up."; return; fi
-        read -rt 0.5 <> <(:) || true
+        sleep 0.5
     done
     tail -20 "$log_file" >&2
     die "Docker Engine did not come up within $((waited / 2)) s; its log is above."
 }
 
-# Compose v2 is needed; with buildx the services' images are built in half the time.
+# Compose v2 is needed. With buildx the services' images are built in half the time: where it cannot be fetched it is
+# not asked for again.
 ensure_plugins() {
-    local missing=()
+    local missing=() tried=$plugin_dir/.no-buildx
     docker compose version >/dev/null 2>&1 || missing=(docker-compose)
-    docker buildx version >/dev/null 2>&1 || missing+=(docker-buildx)
-    case "${missing[*]}" in
-    "") return ;;
-    docker-buildx) if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then return; fi ;;
-    *) need_root_debian "Docker Compose v2 is missing." ;;
-    esac
-    say "Fetching ${missing[*]} (Debian 13's packages, unpacked into $plugin_dir) ..."
+    [ -e "$tried" ] || ! is_debian || docker buildx version >/dev/null 2>&1 || missing+=(docker-buildx)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    [ "${missing[0]}" = docker-buildx ] || need_root_debian "Docker Compose v2 is missing."
+    say "Fetching ${missing[*]} (Debian 13's, unpacked into $plugin_dir; some seconds) ..."
     local work=$scratch/plugins name
     mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$plugin_dir"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(archive) trixie main" >"$work/list"
     local options=(-qq -o "Dir::Etc::sourcelist=$work/list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists"
         -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
-    if (cd "$work" && apt-get "${options[@]}" update && apt-get "${options[@]}" download "${missing[@]}"); then
+    if (cd "$work" && limited 120 apt-get "${options[@]}" update && limited 300 apt-get "${options[@]}" download "${missing[@]}"); then
         for name in "${missing[@]}"; do
             dpkg -x "$work/$name"_*.deb "$work/x"
             install -m 0755 "$work/x/usr/libexec/docker/cli-plugins/$name" "$plugin_dir/$name"
         done
+    elif [ "${missing[0]}" = docker-buildx ]; then
+        say "  buildx cannot be fetched; Docker's older builder does (remove $tried to try again)."
+        touch "$tried"
     fi
     docker compose version >/dev/null || die "Docker Compose v2 could not be installed."
 }
@@ -98,7 +103,7 @@ ensure_base() {
     local name=$1 tag=${1%@*}
     if docker image inspect "$name" >/dev/null 2>&1 && ! old_standin "$name"; then return; fi
     if docker image inspect "$tag" >/dev/null 2>&1 && is_standin "$tag" && ! old_standin "$tag"; then return; fi
-    say "Pulling $name ..."
+    say "Pulling $name (a minute or more: bases with CUDA are several GB) ..."
     if limited "${BASE_PULL_S:-1800}" docker pull -q "$name" >/dev/null 2>"$pull_log"; then return; fi
     say "  cannot be pulled ($(tail -1 "$pull_log" | cut -c1-90)): making a STAND-IN from Debian's packages (about 30 s)"
     case $tag in

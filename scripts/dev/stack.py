@@ -150,6 +150,20 @@ class Stack:
         # The publisher's volume is Compose's only with its profile.
         self.compose("--profile", "tools", "down", "--timeout", "5", *options, capture=True)
 
+    def remove_what_users_had(self, *, homes: bool, say: Say = print) -> None:
+        """Containers and networks of this portal on this machine's engine; home folders if asked.
+
+        The portal must be down: its worker would start the next in the queue.
+        """
+        made_here = f"label=org.container-portal.instance={self.url}"
+        names = docker("ps", "--all", "--filter", made_here, "--format", "{{.Names}}")
+        for container in names.split():
+            say(f"Removing container {container} ...")
+            docker("rm", "--force", "--volumes", container)
+        for kind in ("network", "volume") if homes else ("network",):
+            for name in docker(kind, "ls", "--quiet", "--filter", made_here).split():
+                docker(kind, "rm", name)
+
     def addresses(self, *services: str) -> list[str]:
         """Where services are on the portal's network now."""
         network = f'{{{{(index .NetworkSettings.Networks "{self.project}_portal").IPAddress}}}}'

@@ -63,7 +63,7 @@ class SshTunnel:
     def run(self, command: str, timeout_s: float) -> str:
         """Run a command over the same connection; what it printed.
 
-        Raises TunnelError, also in time.
+        Raises TunnelError, also when it takes longer.
         """
         self.url()  # connects
         connection = self._connection
@@ -105,7 +105,11 @@ class SshTunnel:
         )
         self._count += 1  # a fresh name each time: an old client never speaks to a new connection
         path = Path(self._directory.name) / f"engine-{self._count}.sock"
-        await connection.forward_local_path(str(path), ENGINE_SOCKET)
+        try:
+            await connection.forward_local_path(str(path), ENGINE_SOCKET)
+        except BaseException:
+            connection.abort()
+            raise
         return connection, f"unix://{path}"
 
 
@@ -117,7 +121,7 @@ def _made_loop() -> asyncio.AbstractEventLoop:
 
 
 def _loop() -> asyncio.AbstractEventLoop:
-    # Functools.cache lets two threads make two: a connection would belong to the forgotten one.
+    # functools.cache lets two threads make two: a connection would belong to the forgotten one.
     with _loop_lock:
         return _made_loop()
 

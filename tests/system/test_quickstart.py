@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from builds import HOST_CAS, ROOT
 from harness.people import somebody
-from harness.real_system import clear, remove_what_users_had
+from harness.real_system import clear
 from stack import Stack
 
 FOLDER = ROOT / "streamlit-service"
@@ -38,7 +38,7 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     system.certs.mkdir()
     yield system
     run(system, "docker", "compose", "down", "--volumes")
-    remove_what_users_had(system)
+    system.remove_what_users_had(homes=True)
 
 
 def run(system: Stack, *command: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 from portal.core.errors import PortalError
 from portal.core.models import Deployment
+from worker_client import MAX_TAIL
 
 from app_pages.parts import session
 
 TAIL = 1000
-DOWNLOAD_TAIL = 10_000
 HEIGHT = 420
 FOLLOW_S = 1.5
 
@@ -47,10 +47,10 @@ def show(deployment: Deployment) -> None:
 
 
 def _download(deployment: Deployment) -> None:
-    """Offer the whole log: a plain link, which works whatever the page is at."""
+    """Offer what one call gives of the log: a plain link, which works while the page is renewed."""
     st.link_button(
         "Download",
-        f"/api/v1/deployments/{deployment.id}/logs?tail={DOWNLOAD_TAIL}&download=true",
+        f"/api/v1/deployments/{deployment.id}/logs?tail={MAX_TAIL}&download=true",
         icon=":material/download:",
     )
 

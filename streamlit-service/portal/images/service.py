@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Unpack
 
 from portal import db
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NotFound
 from portal.core.models import Actor, Deployment, Release, ReleaseState, User
+from portal.db.columns import ReleaseColumns
 from portal.db.connection import Tx, serialize_writers
 from portal.images import launch_gate
 from portal.images.report import Report
@@ -76,18 +77,7 @@ def register(portal: Portal, actor: Actor, candidate: Candidate) -> Release:
         existing = db.releases.by_reference(tx, candidate.reference)
         if existing is None:
             _check_version(tx, candidate)
-            db.releases.insert(
-                tx, state=ReleaseState.CANDIDATE, published_by=who, **_columns(portal, candidate)
-            )
-            db.audit.append(
-                tx,
-                now,
-                who,
-                "release.candidate",
-                f"image:{candidate.image}",
-                version=candidate.version,
-                reference=candidate.reference,
-            )
+            _add(portal, tx, now, who, candidate)
         else:
             db.audit.append(
                 tx,
@@ -105,6 +95,19 @@ def register(portal: Portal, actor: Actor, candidate: Candidate) -> Release:
         return db.releases.by_id(tx, release.id) or release
 
 
+def _add(portal: Portal, tx: Tx, now: datetime, who: str, candidate: Candidate) -> None:
+    db.releases.insert(tx, **_columns(portal, who, candidate))
+    db.audit.append(
+        tx,
+        now,
+        who,
+        "release.candidate",
+        f"image:{candidate.image}",
+        version=candidate.version,
+        reference=candidate.reference,
+    )
+
+
 def _check_version(tx: Tx, candidate: Candidate) -> None:
     for release in db.releases.all_releases(tx):
         if (release.image, release.version) == (candidate.image, candidate.version):
@@ -120,8 +123,10 @@ def taken(image: str, version: str) -> Conflict:
     )
 
 
-def _columns(portal: Portal, candidate: Candidate) -> dict[str, Any]:
+def _columns(portal: Portal, who: str, candidate: Candidate) -> ReleaseColumns:
     return {
+        "state": ReleaseState.CANDIDATE,
+        "published_by": who,
         "image": candidate.image,
         "version": candidate.version,
         "reference": candidate.reference,
@@ -200,7 +205,7 @@ def approve(portal: Portal, actor: Actor, release_id: int) -> Release:
         actor,
         release_id,
         ReleaseState.APPROVED,
-        "",
+        reason="",
         approved_by=who,
         approved_at=portal.now(),
     )
@@ -208,12 +213,12 @@ def approve(portal: Portal, actor: Actor, release_id: int) -> Release:
 
 def deprecate(portal: Portal, actor: Actor, release_id: int, reason: str) -> Release:
     """No new containers of it; what exists may go on and start again."""
-    return _decide(portal, actor, release_id, ReleaseState.DEPRECATED, _reason(reason))
+    return _decide(portal, actor, release_id, ReleaseState.DEPRECATED, reason=_reason(reason))
 
 
 def withdraw(portal: Portal, actor: Actor, release_id: int, reason: str) -> Release:
-    """It can no longer be started. What runs of it is marked, and its owners are told why."""
-    return _decide(portal, actor, release_id, ReleaseState.WITHDRAWN, _reason(reason))
+    """It can no longer be started. What runs of it goes on, and its owners see why."""
+    return _decide(portal, actor, release_id, ReleaseState.WITHDRAWN, reason=_reason(reason))
 
 
 def _decide(
@@ -221,8 +226,7 @@ def _decide(
     actor: Actor,
     release_id: int,
     after: ReleaseState,
-    reason: str,
-    **values: Any,
+    **columns: Unpack[ReleaseColumns],
 ) -> Release:
     who, now = permissions.curator(actor), portal.now()
     with portal.database.transaction() as tx:
@@ -234,7 +238,8 @@ def _decide(
                 f"{release.image} {release.version} is {release.state} and cannot be {after}.",
                 "Publish a new version." if release.state is ReleaseState.WITHDRAWN else "",
             )
-        db.releases.update(tx, release_id, state=after, reason=reason, **values)
+        change: ReleaseColumns = {**columns, "state": after}
+        db.releases.update(tx, release_id, **change)
         decided = _known(tx, release_id)
         if after is ReleaseState.APPROVED:
             launch_gate.check(portal.settings, decided, now)  # what could not start is not approved
@@ -246,7 +251,7 @@ def _decide(
             f"image:{release.image}",
             version=release.version,
             reference=release.reference,
-            reason=reason,
+            reason=decided.reason,
         )
     return decided
 

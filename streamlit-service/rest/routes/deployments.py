@@ -5,13 +5,14 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from portal import deployments
 from portal.context import Portal
 from portal.core.errors import PortalError
 from portal.core.models import Deployment, Order, State
 from portal.deployments import lifecycle
+from worker_client import MAX_TAIL
 
 from rest.dependencies import Caller, Product, Services, Wired
 from rest.views.deployments import DeploymentView, OrderBody
@@ -20,7 +21,6 @@ EVENT_POLL_S = 0.2
 LOG_POLL_S = 0.7
 ENDED = {State.STOPPED, State.FAILED, State.REMOVED}
 KEEPALIVE_S = 15.0
-MAX_TAIL = 10_000
 UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 router = APIRouter(prefix="/deployments")
@@ -72,7 +72,7 @@ def events(deployment_id: str, portal: Product, user: Caller) -> StreamingRespon
     )
 
 
-@router.get("/{deployment_id}/logs", response_class=StreamingResponse)
+@router.get("/{deployment_id}/logs", response_class=StreamingResponse, response_model=None)
 def logs(
     deployment_id: str,
     services: Wired,
@@ -80,11 +80,14 @@ def logs(
     tail: Annotated[int, Query(ge=1, le=MAX_TAIL)] = 200,
     follow: bool = False,
     download: bool = False,
-) -> StreamingResponse:
-    portal = services.portal
-    deployment = deployments.get(portal, user, deployment_id)
-    # Errors become a problem document, before the first byte.
-    first = services.worker.logs(deployment.id, tail=tail)
+) -> Response:
+    try:
+        deployment = deployments.get(services.portal, user, deployment_id)
+        first = services.worker.logs(deployment.id, tail=tail)
+    except PortalError as error:  # before the first byte
+        if not download:
+            raise
+        return PlainTextResponse(f"{error.message} {error.hint}\n", error.status)  # to a person
     lines = _follow_log(services, deployment, first) if follow else _once(first)
     # A name needs no quotes: letters, digits and hyphens (portal.deployments.order).
     saved = {"Content-Disposition": f"attachment; filename={deployment.name}.log"}

@@ -121,17 +121,7 @@ def clear(system: Stack) -> None:
             network.remove()
         for volume in client.volumes.list(filters={"label": project}):
             volume.remove(force=True)
-    remove_what_users_had(system)
-
-
-def remove_what_users_had(system: Stack) -> None:
-    """Networks and home folders that the portal made on this machine's own engine."""
-    client = docker.from_env()
-    label = {"label": f"org.container-portal.instance={system.url}"}
-    for network in client.networks.list(filters=label):
-        network.remove()
-    for volume in client.volumes.list(filters=label):
-        volume.remove(force=True)
+    system.remove_what_users_had(homes=True)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from portal import db, deployments, users
 from portal.context import Portal
+from portal.core.errors import EngineError
 from portal.core.models import Deployment, Order, Role, User
 from rest import errors
 from rest.dependencies import Services
@@ -35,6 +36,13 @@ class Door:
         return {"jane": JANE, "ray": RAY}[headers["X-Person"]]
 
 
+class SilentWorker:
+    """Gives no log."""
+
+    def logs(self, deployment_id: str, *, tail: int, since: str = "") -> bytes:
+        raise EngineError("worker_silent", "The log cannot be read now.", "Try again in a minute.")
+
+
 @pytest.fixture
 def ask(portal: Portal, jane: User) -> Callable[..., Any]:
     """Ask as somebody; gives (status, body)."""
@@ -43,7 +51,7 @@ def ask(portal: Portal, jane: User) -> Callable[..., Any]:
         db.users.update(tx, ray.id, role=Role.ADMIN)
     app = FastAPI()
     errors.install(app)
-    rest.install(app, Services(portal, Door(), None))  # type: ignore[arg-type]
+    rest.install(app, Services(portal, Door(), SilentWorker()))  # type: ignore[arg-type]
     client = TestClient(app)
 
     def send(who: str, method: str, path: str, **more: Any) -> tuple[int, Any]:
@@ -154,3 +162,13 @@ def test_a_change_from_another_sites_page_is_refused(
     rest.install(app, Services(portal, Door(), None))  # type: ignore[arg-type]
     answer = TestClient(app).delete(f"/api/v1/deployments/{made.id}", headers=app_headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "foreign_origin")
+
+
+def test_a_log_that_cannot_be_read_is_a_problem_to_programs_and_a_sentence_to_who_downloads_it(
+    ask: Callable[..., Any], portal: Portal, jane: User
+) -> None:
+    made = deployments.request(portal, jane, Order("ml-cpu", "mine"))
+    status, problem = ask("jane", "GET", f"/deployments/{made.id}/logs")
+    assert (status, problem["code"]) == (502, "worker_silent")
+    status, text = ask("jane", "GET", f"/deployments/{made.id}/logs?download=true")
+    assert (status, text) == (502, "The log cannot be read now. Try again in a minute.\n")
