@@ -45,7 +45,7 @@ def build_ahead(
 
 
 class Ahead:
-    """Such a build, beside what is done in its `with` block; when that fails nobody waits for it."""
+    """Such a build beside what its `with` block does; when that fails nobody waits for it."""
 
     def __init__(self, image: str) -> None:
         self._builds: list[subprocess.Popen[bytes]] = []
@@ -56,7 +56,7 @@ class Ahead:
     def _run(self, image: str) -> None:
         try:
             build_ahead(image, self._started)
-        except BaseException as failure:  # noqa: BLE001 - wait() raises it
+        except BaseException as failure:  # wait() raises it
             self._work.set_exception(failure)
         else:
             self._work.set_result(None)
