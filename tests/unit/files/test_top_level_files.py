@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 
 import pytest
 from support.paths import SERVICE
@@ -42,3 +44,12 @@ def test_a_top_level_file_imports_only_what_its_place_allows(name: str) -> None:
         elif isinstance(node, ast.ImportFrom):
             imported.add((node.module or "").split(".")[0])
     assert imported & OURS <= MAY_IMPORT[name]
+
+
+def test_only_the_worker_loads_the_engines_client() -> None:
+    loaded = "import sys, api, admin, app_pages.parts.session as _; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], cwd=SERVICE, capture_output=True, text=True, check=True
+    )
+    assert {"fastapi", "streamlit"} <= set(done.stdout.split())
+    assert not {"docker_manager", "asyncssh"} & set(done.stdout.split())
