@@ -238,7 +238,7 @@ register() {
     fi
     admin vm setup "$name" --engine "ssh://portal@$host" ${address:+--address "$address"} ${fleet[@]+"${fleet[@]}"} ||
         die verification "The VM is prepared, but the portal cannot use it yet; why is above." \
-            "Mend it and run this again. It takes no containers until then."
+            "Fix it and run this again. It takes no containers until then."
 }
 
 run_remote() {

@@ -86,7 +86,7 @@ class DockerEngine:
             return gpu_probe.parse(
                 output, cdi_engine=bool(engine.get("CDISpecDirs")), cdi_devices=names
             )
-        except gpu_probe.NotTold as error:
+        except gpu_probe.Incomplete as error:
             raise engine_errors.unreachable(
                 self._vm.name, f"{gpu_probe.COMMAND}: {error}"
             ) from error
@@ -107,14 +107,14 @@ class DockerEngine:
     def has_image(self, reference: str) -> bool:
         """Whether the digest is on the VM."""
 
-        def look(client: docker.DockerClient) -> bool:
+        def read(client: docker.DockerClient) -> bool:
             try:
                 client.images.get(self._named(reference))
             except ImageNotFound:
                 return False
             return True
 
-        return self._call(look)
+        return self._call(read)
 
     def pull(self, reference: str, on_progress: OnProgress) -> None:
         """Pull by digest with per-layer progress, within settings.pull_timeout_s."""
@@ -187,19 +187,19 @@ class DockerEngine:
     def inspect(self, container_id: str) -> ContainerStatus | None:
         """Status by name or id, or None."""
 
-        def look(client: docker.DockerClient) -> ContainerStatus | None:
+        def read(client: docker.DockerClient) -> ContainerStatus | None:
             try:
                 return status(client.containers.get(container_id))
             except NotFound:
                 return None
 
-        return self._call(look)
+        return self._call(read)
 
     def containers(self) -> list[ContainerStatus]:
         """List this portal's containers on the VM: one call, and one more for each that ended."""
         label = f"{LABEL_PORTAL}={self._settings.public_origin}"
 
-        def look(client: docker.DockerClient) -> list[ContainerStatus]:
+        def read(client: docker.DockerClient) -> list[ContainerStatus]:
             containers = []
             for listed in client.api.containers(all=True, filters={"label": label}):
                 if listed["State"] == "running":
@@ -209,7 +209,7 @@ class DockerEngine:
                     containers.append(status(client.containers.get(listed["Id"])))
             return containers
 
-        return self._call(look)
+        return self._call(read)
 
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
         """Log lines with time stamps.

@@ -38,7 +38,7 @@ class WorkerClient:
     def logs(self, deployment_id: str, *, tail: int, since: str = "") -> bytes:
         """The last log lines, or those after a time stamp.
 
-        Raises what the worker said, or EngineError without it.
+        Raises the worker's error, or EngineError without it.
         """
         try:
             response = self._client.get(

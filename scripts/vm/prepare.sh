@@ -55,7 +55,7 @@ is_daemon_json() {
     have_commands jq || return 1
     if [ -s /etc/docker/daemon.json ] && ! jq -e . /etc/docker/daemon.json >/dev/null 2>&1; then
         die step "/etc/docker/daemon.json is not valid JSON: $(jq . /etc/docker/daemon.json 2>&1 | head -1)" \
-            "Mend it or move it away, and run this again."
+            "Fix it or move it away, and run this again."
     fi
     [ "$(wanted_daemon_json)" = "$(jq --sort-keys . /etc/docker/daemon.json 2>/dev/null)" ] # however it is laid out
 }

@@ -33,7 +33,7 @@ step() {
         pending=$((pending + 1))
     else
         say doing "$1 ..."
-        "$3" || die step "\"$1\" failed; what it said is above." "Mend it and run this again: what is done stays done."
+        "$3" || die step "\"$1\" failed; what it said is above." "Fix it and run this again: what is done stays done."
         "$2" || die step "\"$1\" had no effect." "Run this again with bash -x to see why."
         changed=$((changed + 1))
     fi

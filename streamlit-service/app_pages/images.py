@@ -185,9 +185,10 @@ def _ask(release: Release, after: ReleaseState) -> None:
     count = len(images.who_runs(portal, user, release.id))
     if after is ReleaseState.WITHDRAWN:
         st.markdown(
-            f"**{release.image} {release.version}** starts no more, for nobody, and this cannot be"
-            f" undone. {wording.plural(count, 'container')} of it {'is' if count == 1 else 'are'}"
-            " marked, and the owners read your reason. What runs is not stopped."
+            f"**{release.image} {release.version}** can no longer be started by anybody."
+            f" This cannot be undone. {wording.plural(count, 'container')} of it"
+            f" {'is' if count == 1 else 'are'} marked, and the owners read your reason. What"
+            " runs is not stopped."
         )
     else:
         st.markdown(

@@ -20,7 +20,7 @@ def page() -> None:
     with st.container(border=True):
         if user.certificate_key:
             st.markdown(
-                ":green-badge[:material/badge: Your card] opens them by itself, with its PIN."
+                ":green-badge[:material/badge: Your card] opens them, with its PIN: no key needed."
             )
             st.code(
                 f"{ssh_keys.fingerprint(user.certificate_key)} "

@@ -18,7 +18,7 @@ from app_pages.parts import frame, session, wording
 SHARED = "The shared pool"
 FIREWALL = {"ok": "● on", "": ""}
 SAY_EACH = 3
-"""VMs with the same kind of trouble that are told one by one."""
+"""VMs with the same kind of trouble that are listed one by one."""
 ICONS = {"firewall": "shield", "disk": "hard_drive", "clock": "schedule", "ports": "lan"}
 
 

@@ -1,6 +1,6 @@
 """Revocation lists (RFC 5280, section 5) from a folder, verified, and kept in memory.
 
-The folder is looked at again every LOOK_S; a list counts from then on. Somebody else fills it:
+The folder is read again every REREAD_S; a list counts from then on. Somebody else fills it:
 admin.py crl fetch, or whatever your organisation distributes lists with.
 """
 
@@ -20,7 +20,7 @@ from cryptography.x509 import Certificate, CertificateRevocationList, ExtensionN
 from cryptography.x509.oid import NameOID
 from portal.core.errors import NotAuthenticated
 
-LOOK_S = 5.0
+REREAD_S = 5.0
 SKEW = timedelta(minutes=5)
 """How far an authority's clock may be ahead of ours."""
 SUFFIXES = (".crl", ".pem")
@@ -78,7 +78,7 @@ class RevocationLists:
     def __init__(self, folder: Path, bundle: Sequence[Certificate], mode: str) -> None:
         self._folder, self._bundle, self._strict = folder, tuple(bundle), mode == STRICT
         self._guard = threading.Lock()
-        self._held, self._look_at = Held(), 0.0
+        self._held, self._read_again_at = Held(), 0.0
         self._state: tuple[object, ...] | None = None
 
     def check(self, certificate: Certificate) -> None:
@@ -102,13 +102,13 @@ class RevocationLists:
             )
 
     def held(self) -> Held:
-        """The lists as of now, or as of LOOK_S ago."""
+        """The lists as of now, or as of REREAD_S ago."""
         with self._guard:
-            if time.monotonic() >= self._look_at:
+            if time.monotonic() >= self._read_again_at:
                 state = _state(self._folder)
                 if state != self._state:
                     self._held, self._state = load(self._folder, self._bundle), state
-                self._look_at = time.monotonic() + LOOK_S
+                self._read_again_at = time.monotonic() + REREAD_S
             return self._held
 
     def _above(self, certificate: Certificate) -> list[Certificate]:

@@ -60,7 +60,7 @@ def _until_due(folder: Path, every_s: float) -> float:
 def _tidy(folder: Path) -> None:
     """Remove what runs that were killed left: it holds as many secrets as a backup does."""
     for path in (path for pattern in LEFTOVERS for path in folder.glob(pattern)):
-        if time.time() - path.stat().st_mtime > HOUR_S:  # not somebody's who is at it
+        if time.time() - path.stat().st_mtime > HOUR_S:  # one that runs now is younger
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

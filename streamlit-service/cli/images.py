@@ -42,12 +42,12 @@ def _publisher(portal: Portal, subject: str) -> Actor:
         problem = (
             f"{subject} is not known as an image curator."
             if subject
-            else "It is not said who publishes."
+            else "Who publishes is not given."
         )
         raise Conflict(
             "no_publisher",
             problem,
-            "Say who publishes: --publisher edipi:…; they sign in once before.",
+            "Give --publisher edipi:…, of somebody who has signed in before.",
         )
     return user
 

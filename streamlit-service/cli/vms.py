@@ -126,7 +126,7 @@ def remove(
         raise Conflict(
             "other_name",
             f"{name} is in the fleet as {others[0]}.",
-            f"Say so: --name {others[0]}, or its name.",
+            f"Use that name: {others[0]}, or --name {others[0]} with setup-vm.sh.",
         )
     if known is None and if_there:
         return

@@ -1,4 +1,4 @@
-"""What engines and registries say, told to people: which failure is it, and what to do next."""
+"""Errors of engines and registries as ours: which failure it is, and what people do next."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ _CUDA = re.compile(r"Version *: *([\d.]+)")
 _BROKEN = re.compile(r"ERR!|Unknown Error|GPU is lost", re.IGNORECASE)
 
 
-class NotTold(Exception):
-    """nvidia-smi did not get to the end: nothing can be said of the GPUs this time."""
+class Incomplete(Exception):
+    """nvidia-smi did not get to the end: this report says nothing of the GPUs."""
 
 
 CDI_KIND = "nvidia.com/gpu="
@@ -40,7 +40,7 @@ def parse(text: str, *, cdi_engine: bool, cdi_devices: Collection[str] | None = 
     `cdi_engine`: its Docker Engine can be asked for CDI devices; `cdi_devices`: those it
     lists (Engine 28 and newer), None where it does not say.
 
-    Raises NotTold: a slow look must not make GPUs vanish. What one GPU says wrong hides no other.
+    Raises Incomplete: a slow probe must not make GPUs vanish. A broken GPU hides no other.
     """
     parts = _sections(text)
     gpus, driver = _gpus(parts.get("query", ""))
@@ -48,7 +48,7 @@ def parse(text: str, *, cdi_engine: bool, cdi_devices: Collection[str] | None = 
     if code in TIMED_OUT or (
         any(mig for _, mig in gpus.values()) and "GPU " not in parts.get("list", "")
     ):
-        raise NotTold(f"exit {code}: {parts.get('query', '')[:200]}")
+        raise Incomplete(f"exit {code}: {parts.get('query', '')[:200]}")
     if not gpus:
         return GpuReport(problem=_no_driver(parts))
     cuda = _CUDA.search(parts.get("cuda", ""))

@@ -32,7 +32,7 @@ def lint(workspace: Workspace) -> None:
         raise Refused(
             "lint",
             f"hadolint refuses {workspace.build.dockerfile}:\n{done.stdout}{done.stderr}",
-            "Mend it, or ignore the rule in the file with a reason.",
+            "Fix it, or ignore the rule in the file with a reason.",
         )
     _check_bases(workspace, path.read_text(encoding="utf-8"))
     workspace.say("hadolint finds nothing")
@@ -126,7 +126,7 @@ def build(workspace: Workspace, base: str) -> None:
             raise Refused(
                 "build_failed",
                 f"The build failed: {entry['error']}\n{''.join(lines)[-3000:]}",
-                "Mend it.",
+                "Fix it.",
             )
         text = str(entry.get("stream", ""))
         lines.append(text)

@@ -63,7 +63,7 @@ class Probe:
             raise Refused(
                 "test_failed",
                 f"{' '.join(command)[:120]} ended with {code}: {output[-1500:]}",
-                "Mend the image.",
+                "Fix the image.",
             )
         return output
 
@@ -84,7 +84,7 @@ class Probe:
                     continue
                 log = self.container.logs(tail=25).decode(errors="replace")
                 raise Refused(
-                    "test_failed", f"{what}: {error}\nThe container's log:\n{log}", "Mend it."
+                    "test_failed", f"{what}: {error}\nThe container's log:\n{log}", "Fix it."
                 ) from error
 
 
@@ -163,7 +163,7 @@ def _versions(probe: Probe) -> str:
         raise Refused(
             "test_failed",
             f"None of {', '.join(wanted)} is in the image.",
-            "Mend image.yaml or the lock.",
+            "Fix image.yaml or the lock.",
         )
     suffix = f"-{probe.workspace.build.variant}" if probe.workspace.build.variant else ""
     lock = probe.workspace.folder / f"requirements{suffix}.txt"
@@ -245,7 +245,7 @@ def _notebook(probe: Probe) -> str:
         raise Refused(
             "test_failed",
             "The example notebook ran and printed nothing.",
-            "Mend example in image.yaml.",
+            "Fix example in image.yaml.",
         )
     return output.splitlines()[-1]
 
@@ -272,7 +272,7 @@ def _ssh(probe: Probe) -> str:
     )
     if not output.startswith(HOME):
         raise Refused(
-            "test_failed", f"An SSH session gets Python from {output}.", "Mend serve-ssh.sh."
+            "test_failed", f"An SSH session gets Python from {output}.", "Fix serve-ssh.sh."
         )
     probe.run("sh", "-c", f"! {ssh} -i /tmp/other scientist@127.0.0.1 true 2>/dev/null")
     return "the owner's key opens it, another is refused"

@@ -1,4 +1,4 @@
-"""Scan a built image with today's vulnerability data, and judge it by the policy."""
+"""Scan a built image with today's vulnerability data, and evaluate it by the policy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def scan(
     strict: bool = True,
     published: bool = False,
 ) -> Report:
-    """Scan with today's data and judge. Raises Refused with every finding, when `strict`."""
+    """Scan with today's data and evaluate. Raises Refused with every finding, when `strict`."""
     packages = packages or workspace.needed("packages", Packages, "sbom")
     inside = workspace.needed("contents", Contents, "sbom")
     now = datetime.now(UTC)
@@ -93,7 +93,7 @@ def refusal(report: Report) -> Refused:
     return Refused(
         f"refused_{report.refused[0].kind}",
         "The policy refuses the image:\n" + "\n".join(lines[:40]),
-        "Mend it (a rebuild with --fresh brings security updates), or add a waiver with owner,"
+        "Fix it (a rebuild with --fresh brings security updates), or add a waiver with owner,"
         f" reason and expiry to images/{WAIVERS}.",
     )
 
@@ -119,7 +119,7 @@ def _scanners(
 def _about_the_data(
     workspace: Workspace, scanners: list[Scanner], now: datetime
 ) -> Iterator[Finding]:
-    """Vulnerability data that is too old to judge by, or made up."""
+    """Vulnerability data that is too old to decide by, or made up."""
     holds = timedelta(days=workspace.settings.scan_data_max_age_days)
     for scanner in scanners:
         if scanner.standin:

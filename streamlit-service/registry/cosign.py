@@ -46,7 +46,7 @@ def verify(settings: Settings, reference: str, image: str, version: str) -> None
             "--insecure-ignore-tlog=true",
             "--output",
             "json",
-            *_says(image, version),
+            *_claims(image, version),
             settings.registry.for_services(reference),
         ],
     )
@@ -62,7 +62,7 @@ def sign(settings: Settings, reference: str, image: str, version: str) -> None:
             "sign",
             "--yes",
             "--tlog-upload=false",
-            *_says(image, version),
+            *_claims(image, version),
             settings.registry.for_services(reference),
         ],
         "signing failed",
@@ -114,7 +114,7 @@ def version(settings: Settings) -> str:
     return str(json.loads(output[output.index("{") :]).get("gitVersion", ""))
 
 
-def _says(image: str, version: str) -> list[str]:
+def _claims(image: str, version: str) -> list[str]:
     """Signed along: a signature for one image does not make the same digest good as another."""
     return ["-a", f"image={image}", "-a", f"version={version}"]
 
@@ -216,4 +216,4 @@ def _home(settings: Settings) -> Iterator[str]:
 
 def _last(output: str) -> str:
     lines = [line for line in output.strip().splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it said nothing"
+    return lines[-1][:300] if lines else "it printed nothing"

@@ -48,7 +48,7 @@ def test_a_framework_image_goes_through_the_whole_pipeline(
 
 @pytest.mark.usefixtures("stack", "gpu_image")  # published before: the layers are the same
 @pytest.mark.parametrize("name", ["gpu-jupyter", "ml-cpu"])
-def test_the_seeds_own_command_builds_from_the_images_folder(name: str) -> None:
+def test_an_image_builds_by_hand_from_its_own_folder(name: str) -> None:
     """`docker build -t ghcr.io/your-org/NAME:latest .` in images/NAME, on the base at hand."""
     builds.ensure_base(name)
     folder = ROOT / "images" / name

@@ -28,7 +28,7 @@ WORKSTATION = "container-portal-test-workstation:dev"
 
 
 @dataclass
-class World:
+class Site:
     """Two machines prepared by setup-vm.sh: Jane and John on the first, John on the second."""
 
     stack: Stack
@@ -122,9 +122,9 @@ def promised() -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def world(
+def site(
     stack: Stack, person: Callable[[str], Person], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
+) -> Iterator[Site]:
     machines = Machines(stack)
     builds.build(HARNESS / "workstation", WORKSTATION)
     network = f"{stack.project}_portal"
@@ -143,7 +143,7 @@ def world(
         for machine in (first, second):
             done = machines.setup("--name", machine.name, machine.address)
             assert done.returncode == 0, done.stdout
-        made = World(
+        made = Site(
             stack,
             first,
             second,
@@ -180,7 +180,7 @@ def world(
             box.remove(force=True, v=True)
 
 
-def settled_again(world: World, machine: Machine) -> None:
+def settled_again(site: Site, machine: Machine) -> None:
     """After the engine was away: containers are up again, by the portal or the engine."""
     wait_until(
         lambda: "10000" in machine.run("docker ps --format '{{.Ports}}'", check=False),
@@ -188,46 +188,46 @@ def settled_again(world: World, machine: Machine) -> None:
         60,
     )
     wait_until(
-        lambda: world.knock("the gateway", machine.address, 10000) == "open",
+        lambda: site.knock("the gateway", machine.address, 10000) == "open",
         "A's notebook answers",
         60,
     )
 
 
-def test_the_matrix_after_setup(world: World) -> None:
-    assert world.measured() == promised()
+def test_the_matrix_after_setup(site: Site) -> None:
+    assert site.measured() == promised()
 
 
-def test_the_matrix_after_the_engine_was_restarted(world: World) -> None:
-    world.first.run("systemctl restart docker")
-    settled_again(world, world.first)
-    assert world.measured() == promised()
+def test_the_matrix_after_the_engine_was_restarted(site: Site) -> None:
+    site.first.run("systemctl restart docker")
+    settled_again(site, site.first)
+    assert site.measured() == promised()
 
 
-def test_containers_reach_no_cloud_metadata_and_no_internal_network(world: World) -> None:
-    hosts = ("169.254.169.254", world.second.address, f"{world.stack.subnet}.1")
+def test_containers_reach_no_cloud_metadata_and_no_internal_network(site: Site) -> None:
+    hosts = ("169.254.169.254", site.second.address, f"{site.stack.subnet}.1")
     doors = [(host, port) for host in hosts for port in (22, 80, 10100)]
     with ThreadPoolExecutor(AT_ONCE) as knocking:
-        states = knocking.map(lambda door: world.knock("a container of A", *door), doors)
+        states = knocking.map(lambda door: site.knock("a container of A", *door), doors)
     assert dict(zip(doors, states, strict=True)) == dict.fromkeys(doors, "closed")
-    counted = world.first.run("nft list chain inet container_portal from_containers")
+    counted = site.first.run("nft list chain inet container_portal from_containers")
     metadata = re.search(r'counter packets (\d+) .*"cloud metadata"', counted)
     assert metadata and int(metadata[1]) > 0, counted
 
 
-def test_who_may_use_ssh_is_a_setting(world: World) -> None:
-    machines = Machines(world.stack, {world.first.name: world.first})
-    world.workstation.reload()
-    address = world.workstation.attrs["NetworkSettings"]["Networks"][
-        f"{world.stack.project}_portal"
-    ]["IPAddress"]
+def test_who_may_use_ssh_is_a_setting(site: Site) -> None:
+    machines = Machines(site.stack, {site.first.name: site.first})
+    site.workstation.reload()
+    address = site.workstation.attrs["NetworkSettings"]["Networks"][f"{site.stack.project}_portal"][
+        "IPAddress"
+    ]
     for networks, state in ((f"{address}/32", "open"), ("", "closed")):
         done = machines.setup(
-            "--name", world.first.name, world.first.address, PORTAL_SSH_NETWORKS=networks
+            "--name", site.first.name, site.first.address, PORTAL_SSH_NETWORKS=networks
         )
         assert done.returncode == 0, done.stdout
-        assert world.knock("a workstation", world.first.address, 10002) == state
-        assert world.knock("a workstation", world.first.address, 10000) == "closed"
+        assert site.knock("a workstation", site.first.address, 10002) == state
+        assert site.knock("a workstation", site.first.address, 10000) == "closed"
 
 
 @pytest.mark.parametrize(
@@ -238,61 +238,61 @@ def test_who_may_use_ssh_is_a_setting(world: World) -> None:
         ("open", {9: "let out", 10: "let out"}),
     ],
 )
-def test_the_way_out_is_a_setting(world: World, egress: str, doors: dict[int, str]) -> None:
+def test_the_way_out_is_a_setting(site: Site, egress: str, doors: dict[int, str]) -> None:
     """An address outside the internal network: this host's on Docker's own bridge."""
     subnet = docker.from_env().networks.get("bridge").attrs["IPAM"]["Config"][0]["Subnet"]
     outside = str(next(ip_network(subnet).hosts()))
-    machines = Machines(world.stack, {world.first.name: world.first})
+    machines = Machines(site.stack, {site.first.name: site.first})
     done = machines.setup(
         "--name",
-        world.first.name,
-        world.first.address,
+        site.first.name,
+        site.first.address,
         PORTAL_EGRESS=egress,
         PORTAL_EGRESS_PROXY=f"{outside}:9" if egress == "proxy" else "",
     )
     assert done.returncode == 0, done.stdout
     fate = {}
     for port in doors:
-        before = world.first.run("nft list chain inet container_portal from_containers")
-        world.knock("a container of A", outside, port)
-        dropped = world.first.run("nft list chain inet container_portal from_containers") != before
+        before = site.first.run("nft list chain inet container_portal from_containers")
+        site.knock("a container of A", outside, port)
+        dropped = site.first.run("nft list chain inet container_portal from_containers") != before
         fate[port] = "dropped" if dropped else "let out"
     assert fate == doors
 
 
 def test_the_portals_key_reaches_the_engines_socket_and_nothing_else_through_a_vm(
-    world: World,
+    site: Site,
 ) -> None:
     script = (
         "import asyncio, asyncssh, sys\n"
         "async def main():\n"
-        f"    async with asyncssh.connect('{world.first.address}', username='portal',\n"
+        f"    async with asyncssh.connect('{site.first.address}', username='portal',\n"
         "            client_keys=['/run/secrets/ssh_key'], known_hosts=None) as ssh:\n"
         "        await ssh.open_unix_connection('/var/run/docker.sock')\n"
         "        print('socket')\n"
         "        try:\n"
-        f"            await ssh.open_connection('{world.second.address}', 22)\n"
+        f"            await ssh.open_connection('{site.second.address}', 22)\n"
         "            print('tcp')\n"
         "        except asyncssh.ChannelOpenError as refused: print('refused')\n"
         "asyncio.run(main())"
     )
-    output = world.stack.compose("exec", "-T", "worker", "python3", "-c", script, capture=True)
+    output = site.stack.compose("exec", "-T", "worker", "python3", "-c", script, capture=True)
     assert output.split() == ["socket", "refused"]
 
 
 def test_a_firewall_that_somebody_took_away_is_an_alarm_and_goes_when_it_is_back(
-    world: World, person: Callable[[str], Person], browser_of: Callable[..., Page]
+    site: Site, person: Callable[[str], Person], browser_of: Callable[..., Page]
 ) -> None:
     person("admin").http.get("/api/v1/me").raise_for_status()
-    world.first.run("nft delete table inet container_portal")
+    site.first.run("nft delete table inet container_portal")
     page = browser_of("admin")
-    page.goto(f"{world.stack.url}/vms")
+    page.goto(f"{site.stack.url}/vms")
 
     def firewall() -> str:
         return next(
             str(vm["firewall"])
-            for vm in Machines(world.stack).vms()
-            if vm["name"] == world.first.name
+            for vm in Machines(site.stack).vms()
+            if vm["name"] == site.first.name
         )
 
     wait_until(lambda: firewall() == "missing", "the worker notices", 60)
@@ -300,29 +300,29 @@ def test_a_firewall_that_somebody_took_away_is_an_alarm_and_goes_when_it_is_back
     alarm = (
         page.get_by_test_id("stAlert")
         .filter(has_text="has no firewall")
-        .filter(has_text=world.first.name)
+        .filter(has_text=site.first.name)
     )
     expect(alarm).to_be_visible()
     photograph(page, "vm-alarm")
-    world.first.run("systemctl reload container-portal-firewall")
+    site.first.run("systemctl reload container-portal-firewall")
     wait_until(lambda: firewall() == "ok", "the worker notices", 60)
     page.reload()
     expect(page.get_by_role("heading", name="VMs")).to_be_visible()
     expect(alarm).to_have_count(0)
 
 
-def test_the_matrix_after_a_power_cut(world: World, person: Callable[[str], Person]) -> None:
+def test_the_matrix_after_a_power_cut(site: Site, person: Callable[[str], Person]) -> None:
     """The rules are there before Docker is; people start their containers again."""
-    world.first.power_cycle()
-    assert world.first.run("portal-firewall check").strip() == "ok"
-    when = world.first.run(
+    site.first.power_cycle()
+    assert site.first.run("portal-firewall check").strip() == "ok"
+    when = site.first.run(
         "for unit in container-portal-firewall docker; do "
         "systemctl show -p ActiveEnterTimestampMonotonic --value $unit; done"
     )
     firewall, engine = (int(line) for line in when.split())
     assert firewall < engine
     for who, place in (("jane", "a container of A"), ("john", "a container of B")):
-        owner, deployment = person(who), world.containers[place].removeprefix("portal-")
+        owner, deployment = person(who), site.containers[place].removeprefix("portal-")
 
         def state(owner: Person = owner, deployment: str = deployment) -> str:
             return str(owner.http.get(f"/api/v1/deployments/{deployment}").json()["state"])
@@ -330,4 +330,4 @@ def test_the_matrix_after_a_power_cut(world: World, person: Callable[[str], Pers
         wait_until(lambda: state() == "stopped", "the portal notices that it stopped", 60)
         owner.act(deployment, "start")
         assert owner.settled(deployment)["state"] == "running"
-    assert world.measured() == promised()
+    assert site.measured() == promised()

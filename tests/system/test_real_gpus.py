@@ -51,7 +51,7 @@ A100, SLICE, L4 = "NVIDIA A100-SXM4-40GB", "NVIDIA A100-SXM4-40GB MIG 3g.20gb", 
 def lab(
     stack: Stack, vm_a: TestVm, gpu_image: str, person: Callable[[str], Person]
 ) -> Iterator[Stack]:
-    for name in ("jane", "john"):  # known from their first sight on
+    for name in ("jane", "john"):  # known from their first sign-in on
         person(name).http.get("/api/v1/me").raise_for_status()
     for subject in PEOPLE:
         stack.admin("user", "group", subject, "lab")

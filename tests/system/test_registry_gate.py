@@ -28,8 +28,8 @@ OCI = (
 OpenBrowser = Callable[..., Page]
 
 
-class Shelf:
-    """The registry, as somebody with its password could change it."""
+class PublishedRelease:
+    """A release in the registry, as somebody with its password could change it."""
 
     def __init__(self, stack: Stack, release: dict[str, Any]) -> None:
         self._http = httpx2.Client(
@@ -72,8 +72,8 @@ def release(ray: Person) -> dict[str, Any]:
 
 
 @pytest.fixture
-def shelf(stack: Stack, release: dict[str, Any]) -> Shelf:
-    return Shelf(stack, release)
+def published(stack: Stack, release: dict[str, Any]) -> PublishedRelease:
+    return PublishedRelease(stack, release)
 
 
 def failure(person: Person) -> dict[str, str]:
@@ -86,27 +86,27 @@ def failure(person: Person) -> dict[str, str]:
 
 
 def test_an_unsigned_release_does_not_start(
-    stack: Stack, vm_a: TestVm, jane: Person, shelf: Shelf
+    stack: Stack, vm_a: TestVm, jane: Person, published: PublishedRelease
 ) -> None:
-    known = shelf.drop(shelf.signature)
+    known = published.drop(published.signature)
     try:
         assert failure(jane)["code"] == "unsigned"
     finally:
-        shelf.restore(shelf.signature, known)
+        published.restore(published.signature, known)
     assert jane.settled(jane.deploy("again")["id"])["state"] == "running"
 
 
 def test_a_release_signed_with_another_key_does_not_start(
-    stack: Stack, vm_a: TestVm, jane: Person, shelf: Shelf, tmp_path: Path
+    stack: Stack, vm_a: TestVm, jane: Person, published: PublishedRelease, tmp_path: Path
 ) -> None:
-    known = shelf.drop(shelf.signature)
+    known = published.drop(published.signature)
     try:
-        _sign_with_another_key(stack, shelf.release)
+        _sign_with_another_key(stack, published.release)
         error = failure(jane)
         assert error["code"] == "signed_by_another"
         assert "not with this portal's key" in error["message"]
     finally:
-        shelf.restore(shelf.signature, known)
+        published.restore(published.signature, known)
 
 
 def _sign_with_another_key(stack: Stack, release: dict[str, Any]) -> None:
@@ -147,18 +147,20 @@ def _sign_with_another_key(stack: Stack, release: dict[str, Any]) -> None:
 
 
 def test_a_tag_that_was_moved_after_the_approval_stops_launches(
-    stack: Stack, vm_a: TestVm, jane: Person, shelf: Shelf
+    stack: Stack, vm_a: TestVm, jane: Person, published: PublishedRelease
 ) -> None:
-    known = shelf.get(shelf.release["version"])
+    known = published.get(published.release["version"])
     other = json.loads(known.content)
     other["layers"] = other["layers"][:-1]
-    shelf.put(shelf.release["version"], json.dumps(other).encode(), known.headers["Content-Type"])
+    published.put(
+        published.release["version"], json.dumps(other).encode(), known.headers["Content-Type"]
+    )
     try:
         error = failure(jane)
         assert error["code"] == "tag_moved"
         assert "other content than was approved" in error["message"]
     finally:
-        shelf.restore(shelf.release["version"], known)
+        published.restore(published.release["version"], known)
 
 
 def test_a_vulnerability_that_is_found_later_stops_launches_until_it_is_waived(

@@ -44,7 +44,7 @@ STYLE = """<style>
 
 
 def tiles_html(tiles: Sequence[GpuStatus], theme: str) -> str:
-    """The whole board; `theme` is "light" or "dark"."""
+    """All GPUs with their VMs; `theme` is "light" or "dark"."""
     parts = [STYLE]
     for _, group in groupby(tiles, key=lambda tile: tile.vm.id):
         of_vm = list(group)
@@ -84,7 +84,7 @@ def _tile(tile: GpuStatus, theme: str) -> str:
 
 def _reading(label: str, value: float | None, most: float, unit: str) -> str:
     if value is None:
-        return f"{label}: not told" if unit == "%" else f"{label}: {most:g}{unit}"
+        return f"{label}: not reported" if unit == "%" else f"{label}: {most:g}{unit}"
     shown = f"{value:.0f}{unit}" if unit == "%" else f"{value:.1f} of {most:g}{unit}"
     return (
         f'{label}: <meter min="0" max="{most:g}" value="{value:g}" aria-label="{label}'

@@ -1,4 +1,4 @@
-"""How things are said: times, sizes, states. Pure, so that tests hold the wording."""
+"""How things are worded: times, sizes, states. Pure, so that tests hold the wording."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STOP_WORDS = {
     StopReason.USER: "You stopped it.",
     StopReason.ADMIN: "An administrator stopped it.",
     StopReason.OUT_OF_MEMORY: "It ran out of memory. Deploy it again with more memory.",
-    StopReason.EXIT_CODE: "Its notebook server ended by itself. The log says why.",
+    StopReason.EXIT_CODE: "Its notebook server stopped on its own. The log says why.",
     StopReason.CONTAINER_GONE: (
         "The container vanished from the VM. Start makes it anew; the home folder is kept."
     ),
@@ -178,8 +178,8 @@ def queued(deployment: Deployment) -> str:
     if not deployment.position:
         return f"**On hold.** It waits for: {deployment.waits_for}."
     return (
-        f"**Number {deployment.position} in the queue.** It starts by itself; you need not stay"
-        f" here. It waits for: {deployment.waits_for}."
+        f"**Number {deployment.position} in the queue.** It will start automatically; you need not"
+        f" stay here. It waits for: {deployment.waits_for}."
     )
 
 

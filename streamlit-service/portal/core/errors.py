@@ -1,4 +1,4 @@
-"""What can go wrong, told twice: a message and hint for the person, a cause for the operator."""
+"""What can go wrong, in two forms: a message and hint for the person, a cause for the operator."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class GpuState(enum.StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> GpuState | None:
-        """Read what version 0.1 wrote."""
+        """Read what earlier builds wrote."""
         return cls.UNHEALTHY if value == "ill" else None
 
 
@@ -146,7 +146,7 @@ class Vm:
 
     Dedicated to `owner_id`, or in `pool`. `gpu_access` is how its engine hands GPUs out: "nvidia"
     (the runtime) or "cdi"; `gpu_problem` is the code of what keeps it from doing so. `firewall` and
-    what follows are what the VM last said of itself (engine.VmReport), at `checked_at`; None:
+    what follows is what the VM last reported of itself (engine.VmReport), at `checked_at`; None:
     never.
     """
 
@@ -178,9 +178,8 @@ class Vm:
 class Gpu:
     """A GPU or MIG instance of a VM.
 
-    `uuid` is how leases and engines name it; `parent` is a MIG
-    instance's GPU. Memory in GB (2³⁰ bytes), utilisation in percent, temperature in °C; None: not
-    told.
+    `uuid` is how leases and engines name it; `parent` is a MIG instance's GPU. Memory in GB (2³⁰
+    bytes), utilisation in percent, temperature in °C; None: not reported.
     """
 
     uuid: str
@@ -264,7 +263,7 @@ class LayerProgress:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a deployment failed, as its owner is told."""
+    """Why a deployment failed, as its owner reads it."""
 
     code: str
     message: str
@@ -313,7 +312,7 @@ class Deployment:
 
     @property
     def order(self) -> Order:
-        """The order that it was."""
+        """The order it was made from, to place it again."""
         return Order(
             self.release.image,
             self.name,

@@ -91,10 +91,10 @@ class Settings(BaseSettings):
     lock_ttl_s: float = Field(
         12, gt=0, description="after a crash, work is taken up again after this"
     )
-    observe_interval_s: float = Field(3, gt=0, le=20, description="between looks at every VM")
+    observe_interval_s: float = Field(3, gt=0, le=20, description="between probes of every VM")
 
     egress: Literal["open", "proxy", "none"] = Field(
-        "open", description="where containers may go, as VMs are told"
+        "open", description="where containers may go, as VMs are set up"
     )
     egress_proxy: str = Field("", description="address:port, for egress=proxy")
 
@@ -115,7 +115,7 @@ class Settings(BaseSettings):
         True, description="nobody approves what they published themselves"
     )
     prepull: bool = Field(True, description="download approved releases to VMs ahead")
-    images_interval_s: float = Field(30, gt=0, description="between looks at a VM's images")
+    images_interval_s: float = Field(30, gt=0, description="between probes of a VM's images")
     prepull_at_once: int = Field(2, ge=1, description="VMs that download ahead at the same time")
 
     # Publishing, for the publisher alone.
@@ -136,9 +136,9 @@ class Settings(BaseSettings):
     publish_dir: Path = Path("/var/lib/portal/publish")
 
     health_interval_s: float = Field(
-        30, gt=0, le=100, description="between looks at a VM's firewall, disk and clock"
+        30, gt=0, le=100, description="between probes of a VM's firewall, disk and clock"
     )
-    gpu_interval_s: float = Field(5, gt=0, description="between looks at a VM's GPUs")
+    gpu_interval_s: float = Field(5, gt=0, description="between probes of a VM's GPUs")
 
     # What one person may hold in all, where no quota says otherwise.
     max_deployments: int = Field(10, ge=1, le=10)

@@ -94,7 +94,7 @@ def restore(database: Database, path: Path, *, replace: bool = False) -> Manifes
     """Fill an empty database from a backup, and bring it to the newest schema.
 
     The backup is verified first, so that a broken one destroys nothing. Conflict: the database has
-    records, and `replace` was not said.
+    records, and `replace` was not given.
     """
     if database.has_records():
         if not replace:
@@ -268,7 +268,7 @@ def _decode(table: sa.Table, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _continue_numbering(tx: Tx, table: sa.Table) -> None:
-    """PostgreSQL counts by itself and must be told where the given numbers end; SQLite looks."""
+    """PostgreSQL counts by itself and must be given where the numbers end; SQLite sees."""
     if tx.dialect.name != "postgresql":
         return
     for column in table.primary_key.columns:

@@ -19,7 +19,7 @@ class UserColumns(TypedDict, total=False):
 
 
 class VmColumns(TypedDict, total=False):
-    """Of vms."""
+    """Of vms; memory in GB (2³⁰ bytes), the clock's skew in seconds."""
 
     engine_url: str
     address: str
@@ -44,7 +44,7 @@ class VmColumns(TypedDict, total=False):
 
 
 class ReleaseColumns(TypedDict, total=False):
-    """Of releases."""
+    """Of releases; sizes in bytes."""
 
     image: str
     version: str

@@ -20,7 +20,7 @@ _SELECT = rows.deployment_select()
 
 
 def by_id(tx: Tx, deployment_id: str) -> Deployment | None:
-    """One deployment."""
+    """The deployment with its owner, VM and release; None when there is none."""
     return one_or_none(tx, _SELECT.where(deployments.c.id == deployment_id), rows.deployment)
 
 

@@ -1,4 +1,4 @@
-"""All SQL about releases: the registry's shelf, what was found in them, and which VM has them."""
+"""All SQL about releases, what was found in them, and which VM has them."""
 
 from __future__ import annotations
 

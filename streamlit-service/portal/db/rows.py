@@ -49,22 +49,22 @@ def user(row: Any, prefix: str = "") -> User:
 
 
 def vm(row: Any, prefix: str = "") -> Vm:
-    """A Vm, likewise."""
+    """A Vm from a row of vms, or from the prefixed columns of a join."""
     return Vm(**_pick(row, Vm, prefix, state=VmState))
 
 
 def gpu(row: Any) -> Gpu:
-    """A Gpu."""
+    """A Gpu from a row of gpus."""
     return Gpu(**_pick(row, Gpu, "", state=GpuState))
 
 
 def quota(row: Any) -> Quota:
-    """A Quota."""
+    """A Quota from a row of quotas; None where it sets no limit."""
     return Quota(**_pick(row, Quota, ""))
 
 
 def release(row: Any, prefix: str = "") -> Release:
-    """A Release, likewise."""
+    """A Release from a row of releases, or from the prefixed columns of a join."""
     values = _pick(row, Release, prefix, state=ReleaseState)
     return Release(**values | {"highlights": tuple(values["highlights"] or ())})
 

@@ -36,7 +36,7 @@ def insert(
     pool: str,
     state: VmState,
 ) -> None:
-    """Add a VM, thought reachable until the first probe says otherwise.
+    """Add a VM, recorded as reachable until its first probe.
 
     One that was removed comes back.
     """

@@ -33,7 +33,7 @@ class Kind(enum.StrEnum):
 
 
 class Severity(enum.StrEnum):
-    """How bad a vulnerability is. What nobody rated counts as high: it may be."""
+    """How bad a vulnerability is. Without a rating it counts as high: it may be."""
 
     CRITICAL = "critical"
     HIGH = "high"

@@ -94,7 +94,7 @@ class Work:
             self.portal.wake()
 
     def fail(self, error: PortalError) -> None:
-        """Record the failure as its owner is told it, and give every lease back."""
+        """Record the failure as its owner reads it, and give every lease back."""
         metrics.FAILURES.labels(error.code).inc()
         failure = Failure(error.code, error.message, error.hint)
         self.move(

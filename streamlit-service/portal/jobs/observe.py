@@ -1,4 +1,4 @@
-"""Look at one VM and bring rows and containers back together: exits noticed, orphans removed."""
+"""Probe one VM and bring rows and containers back together: exits noticed, orphans removed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
 
 
 def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> None:
-    """Look at the VM's GPUs. Silence is for observe() to judge: it looks more often."""
+    """Probe the VM's GPUs. Silence is left to observe(), which probes more often."""
     try:
         report = engine.gpus()
     except EngineError as error:
@@ -88,7 +88,7 @@ def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) ->
     with portal.database.transaction() as tx:
         current = db.deployments.by_id(tx, seen.id)
         if current is None or (current.state, current.updated_at) != (seen.state, seen.updated_at):
-            return  # it changed while we looked; the next look will tell
+            return  # it changed meanwhile; the next probe will see
         db.deployments.update(
             tx,
             seen.id,
@@ -118,7 +118,7 @@ def _reason(status: ContainerStatus | None) -> StopReason:
 
 
 def _is_orphan(portal: Portal, deployment_id: str) -> bool:
-    """Remove containers without a live row: rows come before containers, so they are orphans."""
+    """Whether a container has no live row: rows come before containers, so nobody wants it."""
     with portal.database.reading() as tx:
         deployment = db.deployments.by_id(tx, deployment_id)
     return deployment is None or deployment.state in UNWANTED

@@ -1,4 +1,4 @@
-"""The worker's loop: dispatch intents and looks at VMs, so that no VM ever waits for another."""
+"""The worker's loop: dispatch intents and probes of VMs, so that no VM ever waits for another."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COMING_UP = (State.PENDING, State.PULLING, State.STARTING)
 T = TypeVar("T")
 
 EngineFor = Callable[[Vm], Engine]
-Look = Callable[[Portal, Vm, Engine], None]
+Probe = Callable[[Portal, Vm, Engine], None]
 
 
 class Reconciler:
@@ -60,12 +60,12 @@ class Reconciler:
         self._jobs_on: Counter[int] = Counter()
         self._held: set[Work] = set()
         self._unforeseen: Counter[str] = Counter()
-        self._looked_at: dict[str, float] = {}
+        self._probed_at: dict[str, float] = {}
         self._downloads = threading.BoundedSemaphore(portal.settings.prepull_at_once)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="job")
 
     def wake(self) -> None:
-        """There is new intent: look now."""
+        """There is new intent: dispatch now."""
         self._woken.set()
 
     def stop(self) -> None:
@@ -87,7 +87,7 @@ class Reconciler:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def dispatch(self) -> list[Future[None]]:
-        """Start every job and every look that is due. Returns what was started."""
+        """Start every job and every probe that is due. Returns what was started."""
         self._advance_queue()
         with self._portal.database.reading() as tx:
             due = db.deployments.workable(tx, lifecycle.WORK, self._portal.now())
@@ -97,26 +97,28 @@ class Reconciler:
         ]
         settings = self._portal.settings
         for vm in vms:
-            started.append(self._look(f"look:{vm.id}", vm, settings.observe_interval_s, observe))
-            started.append(self._look(f"gpus:{vm.id}", vm, settings.gpu_interval_s, observe_gpus))
             started.append(
-                self._look(f"health:{vm.id}", vm, settings.health_interval_s, observe_health)
+                self._probe(f"observe:{vm.id}", vm, settings.observe_interval_s, observe)
+            )
+            started.append(self._probe(f"gpus:{vm.id}", vm, settings.gpu_interval_s, observe_gpus))
+            started.append(
+                self._probe(f"health:{vm.id}", vm, settings.health_interval_s, observe_health)
             )
             started.append(
-                self._look(f"images:{vm.id}", vm, settings.images_interval_s, self._sync_images)
+                self._probe(f"images:{vm.id}", vm, settings.images_interval_s, self._sync_images)
             )
         return [future for future in started if future]
 
-    def _look(self, key: str, vm: Vm, every_s: float, look: Look) -> Future[None] | None:
-        """Start a look at a VM if it is due; one that hangs does not pile up."""
+    def _probe(self, key: str, vm: Vm, every_s: float, probe: Probe) -> Future[None] | None:
+        """Start a probe of a VM if it is due; one that hangs does not pile up."""
         now = time.monotonic()
-        if now - self._looked_at.get(key, -1e9) < every_s:
+        if now - self._probed_at.get(key, -1e9) < every_s:
             return None
         started = self._start(
-            key, vm.id, None, lambda vm: look(self._portal, vm, self._engine_for(vm)), vm
+            key, vm.id, None, lambda vm: probe(self._portal, vm, self._engine_for(vm)), vm
         )
         if started:
-            self._looked_at[key] = now
+            self._probed_at[key] = now
         return started
 
     def _sync_images(self, portal: Portal, vm: Vm, engine: Engine) -> None:
@@ -175,7 +177,7 @@ class Reconciler:
             self._held.discard(work)
 
     def _give_up_in_time(self, work: Work, error: Exception) -> None:
-        """What nobody foresaw is tried again, as after a crash: the database may be away.
+        """Try again after an unexpected error, as after a crash: the database may be away.
 
         But not for ever.
         """

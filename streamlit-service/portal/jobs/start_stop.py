@@ -36,7 +36,10 @@ Verify = Callable[[Release], None]
 
 
 def converge(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> None:
-    """Do what the deployment's state asks for. Never raises: outcomes are recorded."""
+    """Do what the deployment's state asks for; the outcome, failures included, is recorded.
+
+    Raises what it did not expect: the reconciler tries again.
+    """
     recipe = {State.STOPPING: bring_down, State.REMOVING: remove}.get(work.deployment.state)
     try:
         if recipe:

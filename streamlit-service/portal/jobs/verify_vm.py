@@ -29,7 +29,7 @@ POLL_S = 0.1
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. `state`: "ok", "warning" (works, but) or "failed"."""
+    """One thing that was checked. `state`: "ok", "warning" (works, but) or "failed"."""
 
     name: str
     state: str
@@ -45,14 +45,14 @@ def verify_vm(
     The container is made only where all before it went well.
     """
     good = True
-    for check in _look(portal, engine, vm):
+    for check in _probe(portal, engine, vm):
         good &= check.state != "failed"
         yield check
     if good:
         yield from _run(portal, vm, engine, is_ready, verify)
 
 
-def _look(portal: Portal, engine: Engine, vm: Vm) -> Iterator[Check]:
+def _probe(portal: Portal, engine: Engine, vm: Vm) -> Iterator[Check]:
     try:
         info = engine.info()
         yield Check(
@@ -97,7 +97,7 @@ def _run(
     portal: Portal, vm: Vm, engine: Engine, is_ready: IsReady, verify: Verify
 ) -> Iterator[Check]:
     with portal.database.reading() as tx:
-        vm = db.vms.by_name(tx, vm.name) or vm  # with what _look has recorded
+        vm = db.vms.by_name(tx, vm.name) or vm  # with what _probe has recorded
         approved = sorted(db.releases.approved(tx).values(), key=lambda release: release.size_bytes)
         leased = db.leases.gpus(tx)
         gpus = db.gpus.of_vm(tx, vm.id)

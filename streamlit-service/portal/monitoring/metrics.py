@@ -123,7 +123,7 @@ def _scans(releases: Iterable[Release], now: datetime) -> GaugeMetricFamily:
 
 
 def _health(vms: Iterable[Vm], now: datetime) -> Iterator[GaugeMetricFamily]:
-    """What VMs last said of themselves. A firewall that nobody speaks for is no good one."""
+    """What VMs last reported of themselves. A firewall without a report counts as bad."""
     firewalls: Counts = {
         (vm.name,): not any(problem.kind == "firewall" for problem in vm_health.of_vm(vm, now))
         for vm in vms

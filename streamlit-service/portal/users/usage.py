@@ -1,7 +1,7 @@
 """Usage: what leases add up to, per day, image, user, group or VM.
 
-Exact whatever crashed: leases have both ends
-in the database, and a lease that is still held counts until now.
+Exact whatever crashed: leases have both ends in the database, and a lease that is still held counts
+until now.
 """
 
 from __future__ import annotations

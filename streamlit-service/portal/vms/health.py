@@ -51,8 +51,8 @@ GPU_PROBLEMS = {
 class Problem:
     """`kind`: firewall, disk, clock, ports or gpu.
 
-    `grave`: people are at risk, or work fails. `hint`: the command that
-    mends it, to be run on the VM, or, where `from_portal`, in the portal's checkout.
+    `grave`: people are at risk, or work fails. `hint`: the command that fixes it, to be run on the
+    VM, or, where `from_portal`, in the portal's checkout.
     """
 
     kind: str
@@ -63,7 +63,7 @@ class Problem:
 
 
 def problems(name: str, report: VmReport) -> Iterator[Problem]:
-    """What is wrong with a VM that said this a moment ago."""
+    """What is wrong with a VM that reported this a moment ago."""
     yield from _firewall(name, report.firewall, f"scripts/setup-vm.sh {name}")
     yield from _rest(
         name,

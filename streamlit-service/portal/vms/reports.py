@@ -41,7 +41,7 @@ def record_probe(portal: Portal, vm: Vm, info: EngineInfo) -> None:
 
 
 def record_health(portal: Portal, vm: Vm, report: VmReport) -> None:
-    """Record what a VM says of itself; a firewall that changes its mind is audited."""
+    """Record what a VM reports of itself; a change of its firewall's state is audited."""
     now = portal.now()
     with portal.database.transaction() as tx:
         db.vms.update(

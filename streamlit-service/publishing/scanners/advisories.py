@@ -124,7 +124,7 @@ def _merged(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _affects(affected: Mapping[str, Any], installed: str) -> tuple[bool, str]:
-    """Whether a version is affected, and the version that mends it (OSV schema, "Evaluation").
+    """Whether a version is affected, and the version that fixes it (OSV schema, "Evaluation").
 
     InvalidVersion.
     """

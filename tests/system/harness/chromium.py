@@ -26,7 +26,7 @@ ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 
 
 class Instruction(ctypes.Structure):
-    """Struct sock_filter of linux/filter.h."""
+    """One `struct sock_filter` of linux/filter.h."""
 
     _fields_ = (
         ("code", ctypes.c_uint16),

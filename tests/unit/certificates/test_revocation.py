@@ -22,8 +22,8 @@ UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x0
 
 @pytest.fixture
 def put(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A file into the folder; whoever looks sees it now, not after LOOK_S."""
-    monkeypatch.setattr(revocation, "LOOK_S", 0.0)
+    """A file into the folder; whoever looks sees it now, not after REREAD_S."""
+    monkeypatch.setattr(revocation, "REREAD_S", 0.0)
 
     def write(content: bytes, name: str = "people.crl") -> None:
         (folder / name).write_bytes(content)
@@ -261,4 +261,4 @@ def test_the_folder_is_not_read_for_every_request(
     (folder / "people.crl").write_bytes(authority.revocation_list())
     assert refused(strict, jane) == ""
     (folder / "people.crl").unlink()
-    assert refused(strict, jane) == ""  # within LOOK_S
+    assert refused(strict, jane) == ""  # within REREAD_S

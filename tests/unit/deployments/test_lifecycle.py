@@ -47,7 +47,7 @@ class Model:
 
 
 class Actions(RuleBasedStateMachine):
-    """Random wishes, and worker runs that succeed or fail; after each the invariants hold."""
+    """Random requests, and worker runs that succeed or fail; after each the invariants hold."""
 
     model: ClassVar[Model]
 
@@ -68,7 +68,7 @@ class Actions(RuleBasedStateMachine):
         return deployment
 
     @rule(action=st.sampled_from(["stop", "start", "restart", "remove"]))
-    def wish(self, action: str) -> None:
+    def request_action(self, action: str) -> None:
         before = self.now().state
         try:
             deployments.act(self.model.portal, self.model.user, self.id, action)
@@ -113,7 +113,7 @@ class Actions(RuleBasedStateMachine):
             assert db.audit.verify(tx).broken_at is None
 
 
-def test_any_sequence_of_wishes_and_outcomes_keeps_the_records_whole(
+def test_any_sequence_of_requests_and_outcomes_keeps_the_records_whole(
     portal: Portal, jane: User, engine: FakeEngine, work_off: WorkOff
 ) -> None:
     quick = replace(portal, settings=portal.settings.model_copy(update={"ready_timeout_s": 0.01}))

@@ -147,7 +147,7 @@ def test_cdi_is_used_where_the_engine_can_and_the_hook_is_not_there() -> None:
     ids=["timed out", "ended by a signal", "MIG on, and no list"],
 )
 def test_a_look_that_was_cut_short_says_nothing(text: str) -> None:
-    with pytest.raises(gpu_probe.NotTold):
+    with pytest.raises(gpu_probe.Incomplete):
         gpu_probe.parse(text, cdi_engine=True)
 
 

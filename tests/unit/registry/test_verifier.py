@@ -15,7 +15,7 @@ from registry.verifier import Verifier
 from support.refusals import code_of
 
 
-class World:
+class FakeRegistry:
     """A registry and a cosign of our own making, and a clock that moves when told to."""
 
     def __init__(self, release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,13 +42,13 @@ def release(portal: Portal) -> Release:
 
 
 @pytest.fixture
-def world(release: Release, monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(release, monkeypatch)
+def fake(release: Release, monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
+    return FakeRegistry(release, monkeypatch)
 
 
 @pytest.fixture
-def verify(world: World, portal: Portal) -> Verifier:
-    return Verifier(portal.settings, portal.database, world, lambda: world.now)  # type: ignore[arg-type]
+def verify(fake: FakeRegistry, portal: Portal) -> Verifier:
+    return Verifier(portal.settings, portal.database, fake, lambda: fake.now)  # type: ignore[arg-type]
 
 
 def good_since(portal: Portal, release: Release, hours: float) -> None:
@@ -57,31 +57,31 @@ def good_since(portal: Portal, release: Release, hours: float) -> None:
 
 
 def test_a_good_signature_is_asked_for_once_per_interval(
-    world: World, verify: Verifier, release: Release
+    fake: FakeRegistry, verify: Verifier, release: Release
 ) -> None:
     for _ in range(5):
         verify(release)
-    assert world.asked == 1
-    world.now = 601
+    assert fake.asked == 1
+    fake.now = 601
     verify(release)
-    assert world.asked == 2
+    assert fake.asked == 2
 
 
 def test_a_tag_that_moved_or_went_is_told_apart(
-    world: World, verify: Verifier, release: Release
+    fake: FakeRegistry, verify: Verifier, release: Release
 ) -> None:
-    world.digest = "sha256:other"
+    fake.digest = "sha256:other"
     assert code_of(lambda: verify(release)) == "tag_moved"
-    world.digest = None
+    fake.digest = None
     assert code_of(lambda: verify(release)) == "image_gone"
-    world.digest = release.digest
+    fake.digest = release.digest
     verify(release)
 
 
 def test_while_the_registry_is_away_a_good_answer_holds_for_a_day_whatever_restarted(
-    portal: Portal, world: World, verify: Verifier, release: Release
+    portal: Portal, fake: FakeRegistry, verify: Verifier, release: Release
 ) -> None:
-    world.failure = EngineError("registry_unreachable", "It does not answer.", "")
+    fake.failure = EngineError("registry_unreachable", "It does not answer.", "")
     assert code_of(lambda: verify(release)) == "registry_unreachable"
     good_since(portal, release, 23)
     verify(release)
@@ -90,23 +90,23 @@ def test_while_the_registry_is_away_a_good_answer_holds_for_a_day_whatever_resta
 
 
 def test_a_registry_that_is_away_is_not_asked_by_everybody(
-    world: World, verify: Verifier, release: Release
+    fake: FakeRegistry, verify: Verifier, release: Release
 ) -> None:
-    world.failure = EngineError("registry_unreachable", "It does not answer.", "")
+    fake.failure = EngineError("registry_unreachable", "It does not answer.", "")
     for _ in range(5):
         assert code_of(lambda: verify(release)) == "registry_unreachable"
-    assert world.questions == 1
-    world.now, world.failure = 16, None
+    assert fake.questions == 1
+    fake.now, fake.failure = 16, None
     verify(release)
 
 
 def test_bad_news_ends_what_was_remembered(
-    world: World, verify: Verifier, release: Release
+    fake: FakeRegistry, verify: Verifier, release: Release
 ) -> None:
     verify(release)
-    world.now, world.digest = 700, "sha256:other"
+    fake.now, fake.digest = 700, "sha256:other"
     assert code_of(lambda: verify(release)) == "tag_moved"
-    world.failure = EngineError("registry_unreachable", "It does not answer.", "")
+    fake.failure = EngineError("registry_unreachable", "It does not answer.", "")
     assert code_of(lambda: verify(release)) == "registry_unreachable"
 
 

@@ -8,7 +8,7 @@ import pytest
 from portal.core.models import GpuState, VmState
 from portal.scheduling import placement
 from portal.scheduling.placement import Need
-from support.samples import gpu, room, vm
+from support.samples import capacity, gpu, vm
 
 
 def one_gb(**more: Any) -> Need:
@@ -17,17 +17,17 @@ def one_gb(**more: Any) -> Need:
 
 
 def test_gpus_are_packed_so_that_big_requests_find_whole_vms() -> None:
-    placed = placement.place(one_gb(gpus=1), [room(1), room(2, leased=3)])
+    placed = placement.place(one_gb(gpus=1), [capacity(1), capacity(2, leased=3)])
     assert placed and placed.vm.id == 2 and placed.gpus == ("GPU-2-3",)
 
 
 def test_work_without_gpus_stays_off_gpu_machines_while_it_can() -> None:
-    placed = placement.place(one_gb(), [room(1), room(2, gpus=0)])
+    placed = placement.place(one_gb(), [capacity(1), capacity(2, gpus=0)])
     assert placed and placed.vm.id == 2 and placed.gpus == ()
 
 
 def test_the_vm_with_the_users_home_comes_first() -> None:
-    placed = placement.place(one_gb(gpus=1), [room(1), room(2, leased=3)], homes={1})
+    placed = placement.place(one_gb(gpus=1), [capacity(1), capacity(2, leased=3)], homes={1})
     assert placed and placed.vm.id == 1 and placed.why == "your home folder is there"
 
 
@@ -54,8 +54,8 @@ def test_the_vm_with_the_users_home_comes_first() -> None:
 def test_what_a_vm_can_never_do_is_said_in_words(
     need: Need, changes: dict[str, Any], why: str
 ) -> None:
-    assert placement.never(need, room(1, **changes)) == why
-    assert placement.place(need, [room(1, **changes)]) is None
+    assert placement.never(need, capacity(1, **changes)) == why
+    assert placement.place(need, [capacity(1, **changes)]) is None
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_what_a_vm_can_never_do_is_said_in_words(
 )
 def test_what_a_vm_cannot_do_now_is_said_in_words(changes: dict[str, Any], why: str) -> None:
     need = Need(memory_gb=8, cpus=1, gpus=2)
-    assert placement.never(need, room(1, **changes)) == ""
-    assert placement.not_now(need, room(1, **changes)) == why
+    assert placement.never(need, capacity(1, **changes)) == ""
+    assert placement.not_now(need, capacity(1, **changes)) == why
 
 
 def test_driver_versions_are_compared_as_numbers() -> None:
-    assert placement.never(one_gb(gpus=1, min_driver="535.54.03"), room(1)) == ""
+    assert placement.never(one_gb(gpus=1, min_driver="535.54.03"), capacity(1)) == ""
 
 
 def test_gpus_of_one_deployment_are_of_one_model() -> None:

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from portal.scheduling import placement, queue
 from portal.scheduling.placement import Need, VmCapacity
 from portal.scheduling.queue import Waiting
-from support.samples import gpu, room, vm
+from support.samples import capacity, gpu, vm
 
 
 def wait(name: str, gpus: int, memory_gb: float = 1, eligible: str = "pool") -> Waiting:
@@ -23,9 +23,9 @@ def on_vm_1(waiting: list[Waiting], capacities: dict[int, VmCapacity]) -> list[q
     return queue.evaluate(waiting, {"pool": [1]}, capacities)
 
 
-def test_the_head_of_the_line_is_served_first_and_positions_count_from_one() -> None:
+def test_the_head_of_the_queue_is_served_first_and_positions_count_from_one() -> None:
     decisions = queue.evaluate(
-        [wait("a", 3), wait("b", 2), wait("c", 2)], {"pool": [1]}, {1: room()}
+        [wait("a", 3), wait("b", 2), wait("c", 2)], {"pool": [1]}, {1: capacity()}
     )
     assert started(decisions) == ["a"]
     assert [(v.id, v.position) for v in decisions if not v.placement] == [("b", 1), ("c", 2)]
@@ -34,21 +34,21 @@ def test_the_head_of_the_line_is_served_first_and_positions_count_from_one() -> 
 
 def test_a_smaller_request_does_not_take_gpus_that_the_head_waits_for() -> None:
     decisions = queue.evaluate(
-        [wait("big", 4), wait("small", 1)], {"pool": [1]}, {1: room(leased=2)}
+        [wait("big", 4), wait("small", 1)], {"pool": [1]}, {1: capacity(leased=2)}
     )
     assert started(decisions) == []
 
 
 def test_work_without_gpus_passes_where_the_memory_of_those_ahead_is_kept() -> None:
     ahead = wait("big", 4, memory_gb=32)
-    capacities = {1: room(leased=2)}
+    capacities = {1: capacity(leased=2)}
     assert started(on_vm_1([ahead, wait("cpu", 0, memory_gb=16)], capacities)) == ["cpu"]
     assert started(on_vm_1([ahead, wait("cpu", 0, memory_gb=40)], capacities)) == []
 
 
 def test_memory_is_kept_for_each_of_those_ahead_also_when_they_ask_for_the_same() -> None:
     ahead = [wait("a", 4, memory_gb=24), wait("b", 4, memory_gb=24)]
-    capacities = {1: room(leased=2)}
+    capacities = {1: capacity(leased=2)}
     assert started(on_vm_1([*ahead, wait("cpu", 0, memory_gb=16)], capacities)) == ["cpu"]
     assert started(on_vm_1([*ahead, wait("cpu", 0, memory_gb=17)], capacities)) == []
 
@@ -60,13 +60,13 @@ def test_who_has_no_vm_at_all_is_told_so() -> None:
 
 
 def test_a_request_passes_on_a_vm_that_nobody_ahead_could_use() -> None:
-    capacities = {1: room(1, leased=2), 2: room(2, gpus=2)}
+    capacities = {1: capacity(1, leased=2), 2: capacity(2, gpus=2)}
     decisions = queue.evaluate([wait("big", 4), wait("small", 2)], {"pool": [1, 2]}, capacities)
     assert started(decisions) == ["small"]
 
 
 def test_lines_of_vms_that_have_nothing_in_common_do_not_count_each_other() -> None:
-    capacities = {1: room(1, leased=4), 2: room(2, leased=4)}
+    capacities = {1: capacity(1, leased=4), 2: capacity(2, leased=4)}
     decisions = queue.evaluate(
         [wait("a", 1, eligible="one"), wait("b", 1, eligible="two")],
         {"one": [1], "two": [2]},
@@ -75,7 +75,7 @@ def test_lines_of_vms_that_have_nothing_in_common_do_not_count_each_other() -> N
     assert [v.position for v in decisions] == [1, 1]
 
 
-class Line(RuleBasedStateMachine):
+class QueueMachine(RuleBasedStateMachine):
     """Two VMs of 4 and 2 GPUs, everybody in one pool."""
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ class Line(RuleBasedStateMachine):
         assert len(held) == len(set(held))
 
     @invariant()
-    def nothing_idles_while_the_head_of_the_line_fits(self) -> None:
+    def nothing_idles_while_the_head_of_the_queue_fits(self) -> None:
         if self.waiting:
             assert placement.place(self.waiting[0].need, list(self.capacities().values())) is None
 
@@ -168,5 +168,5 @@ class Line(RuleBasedStateMachine):
         assert not self.waiting
 
 
-TestLine = Line.TestCase
-TestLine.settings = hypothesis_settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestQueue = QueueMachine.TestCase
+TestQueue.settings = hypothesis_settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -142,7 +142,7 @@ def gpu(
     return Gpu(f"GPU-{vm_id}-{index}", vm_id, index, model, parent, state, None, 40, 0, 0, 40)
 
 
-def room(
+def capacity(
     number: int = 1, gpus: int = 4, leased: int = 0, held_gb: float = 0, **changes: Any
 ) -> VmCapacity:
     cards = [gpu(number, index) for index in range(gpus)]

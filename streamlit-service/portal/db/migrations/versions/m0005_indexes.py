@@ -7,7 +7,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Add them."""
+    """Add the indexes."""
     op.create_index("leases_by_resource", "leases", ["kind", "resource", "released_at"])
     op.create_index("leases_by_start", "leases", ["kind", "acquired_at"])
     op.create_index("audit_by_action", "audit_events", ["action", "at"])
