@@ -158,3 +158,12 @@ def test_every_file_that_the_map_names_is_there() -> None:
     for name in re.findall(r"`([a-z_/]+\.py)`", page.partition("## Where is")[2]):
         matching = [ROOT / "streamlit-service" / name, *ROOT.glob(f"streamlit-service/**/{name}")]
         assert any(path.exists() for path in matching), name
+
+
+def test_a_health_check_may_hold_for_as_long_as_it_does() -> None:
+    script = (ROOT / "deployment" / "healthy.sh").read_text(encoding="utf-8")
+    hold = re.search(r"^hold_s=(\d+)$", script, re.MULTILINE)
+    limits = [int(s) for path in COMPOSE for s in re.findall(r"timeout: (\d+)s", path.read_text())]
+    assert hold is not None
+    assert len(limits) == len(COMPOSE)
+    assert int(hold[1]) + 5 < min(limits)
