@@ -14,7 +14,7 @@ from portal import db
 from portal.core.errors import PortalError
 from portal.core.settings import Settings
 from portal.monitoring import health
-from portal.monitoring.health import Finding
+from portal.monitoring.health import Status
 
 SHOW = "docker compose exec api python3 admin.py crl list"
 FETCH = "docker compose run --rm crls python3 admin.py crl fetch"
@@ -46,15 +46,15 @@ def check(
         typer.echo(json.dumps([vars(finding) for finding in findings], indent=2))
 
 
-def _all(deploy: str | None) -> list[Finding]:
+def _all(deploy: str | None) -> list[Status]:
     config = bootstrap.settings()
-    findings: list[Finding] = []
+    findings: list[Status] = []
     try:
         findings += health.of_records(bootstrap.portal(config))
     except db.DatabaseError as error:
         cause = str(getattr(error, "orig", error)).splitlines()[0]
         findings.append(
-            Finding(
+            Status(
                 "critical",
                 "database",
                 "database",
@@ -71,10 +71,10 @@ def _all(deploy: str | None) -> list[Finding]:
     return findings
 
 
-def revocation_of(config: Settings) -> Iterator[Finding]:
+def revocation_of(config: Settings) -> Iterator[Status]:
     """Whether each authority of users' certificates has a current revocation list."""
     if config.revocation == revocation.OFF:
-        yield Finding(
+        yield Status(
             "warning",
             "revocation",
             "people",
@@ -86,7 +86,7 @@ def revocation_of(config: Settings) -> Iterator[Finding]:
     authorities = bootstrap.client_authorities(config)
     held, now = revocation.load(config.crl_dir, authorities), datetime.now(UTC)
     for name, why in held.unusable:
-        yield Finding(
+        yield Status(
             "warning",
             "revocation",
             name,
@@ -100,13 +100,13 @@ def revocation_of(config: Settings) -> Iterator[Finding]:
 
 def _freshness(
     who: str, newest: revocation.RevocationList | None, now: datetime, mode: str
-) -> Finding:
+) -> Status:
     late = "critical" if mode == revocation.STRICT else "warning"
     consequence = (
         "nobody of it gets in" if mode == revocation.STRICT else "whoever it revokes gets in"
     )
     if newest is None:
-        return Finding(
+        return Status(
             late,
             "revocation",
             who,
@@ -116,7 +116,7 @@ def _freshness(
         )
     until = f"{newest.next_update:%Y-%m-%d %H:%M} UTC"
     if newest.next_update <= now:
-        return Finding(
+        return Status(
             late,
             "revocation",
             who,
@@ -125,7 +125,7 @@ def _freshness(
             "revocation",
         )
     if now - newest.this_update > (newest.next_update - newest.this_update) * LATE:
-        return Finding(
+        return Status(
             "warning",
             "revocation",
             who,
@@ -133,14 +133,14 @@ def _freshness(
             FETCH,
             "revocation",
         )
-    return Finding("ok", "revocation", who, f"The revocation list of {who} counts until {until}.")
+    return Status("ok", "revocation", who, f"The revocation list of {who} counts until {until}.")
 
 
-def _registry() -> Finding:
+def _registry() -> Status:
     try:
         bootstrap.ping_registry(bootstrap.settings())
     except PortalError as error:
-        return Finding(
+        return Status(
             "critical",
             "registry",
             "registry",
@@ -148,17 +148,17 @@ def _registry() -> Finding:
             "docker compose ps registry; docker compose logs registry",
             "registry-away",
         )
-    return Finding("ok", "registry", "registry", "The registry answers and takes the password.")
+    return Status("ok", "registry", "registry", "The registry answers and takes the password.")
 
 
-def _verification(vm: str) -> list[Finding]:
+def _verification(vm: str) -> list[Status]:
     try:
         checks = list(bootstrap.worker_client(bootstrap.settings()).verify_vm(vm))
     except PortalError as error:
-        return [Finding("critical", "deploy", vm, error.message, error.hint, "vm-new")]
+        return [Status("critical", "deploy", vm, error.message, error.hint, "vm-new")]
     states = {"failed": "critical"}
     return [
-        Finding(
+        Status(
             states.get(check["state"], check["state"]),
             "deploy",
             vm,

@@ -9,6 +9,7 @@ from portal.core.models import Deployment, LayerProgress, Order, Release, State,
 from portal.core.resources import Resources
 from portal.deployments import Preview
 from portal.images import Ready
+from portal.scheduling import admission
 from portal.vms.health import Problem
 
 STATE_WORDS: dict[State, tuple[str, str, str]] = {
@@ -173,7 +174,7 @@ def queued(deployment: Deployment) -> str:
     if deployment.impossible_since is not None:
         return (
             f"**It cannot start now.** It waits for: {deployment.waits_for}. If that stays so for"
-            " 10 minutes, the wait ends."
+            f" {admission.IMPOSSIBLE_FOR.total_seconds() / 60:g} minutes, the wait ends."
         )
     if not deployment.position:
         return f"**On hold.** It waits for: {deployment.waits_for}."

@@ -2,9 +2,9 @@
 
 from portal.images.queries import (
     Change,
-    Contents,
     Hit,
     OfferedImage,
+    PackagesAndReport,
     Ready,
     ageing,
     all_releases,
@@ -31,9 +31,9 @@ from portal.images.service import (
 __all__ = [
     "Candidate",
     "Change",
-    "Contents",
     "Hit",
     "OfferedImage",
+    "PackagesAndReport",
     "Ready",
     "ageing",
     "all_releases",

@@ -28,7 +28,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Contents:
+class PackagesAndReport:
     """What is in a release, and what was found in it. System packages are named deb:NAME."""
 
     packages: Mapping[str, str]
@@ -108,7 +108,7 @@ def current(portal: Portal) -> set[int]:
         return {release.id for release in db.releases.approved(tx).values()}
 
 
-def contents(portal: Portal, user: User, release_id: int) -> Contents | None:
+def contents(portal: Portal, user: User, release_id: int) -> PackagesAndReport | None:
     """What is in a release; None when it was never scanned.
 
     NotFound for what the user may not see.
@@ -121,7 +121,7 @@ def contents(portal: Portal, user: User, release_id: int) -> Contents | None:
     if stored is None:
         return None
     packages, report = stored
-    return Contents(packages, Report.model_validate(report))
+    return PackagesAndReport(packages, Report.model_validate(report))
 
 
 @dataclass(frozen=True)

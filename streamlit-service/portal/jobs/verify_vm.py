@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from portal import db, vms
 from portal.context import Portal
@@ -79,13 +79,8 @@ def _probe(portal: Portal, engine: Engine, vm: Vm) -> Iterator[Check]:
         gpus = engine.gpus()
         # Not left to the worker's loop: the container below asks the records.
         vms.record_gpus(portal, vm, gpus)
-        if gpus.problem:
-            yield Check(
-                "gpus",
-                "failed",
-                f"Its GPUs cannot be used ({gpus.problem.replace('_', ' ')}).",
-                "Run install-nvidia.sh on it.",
-            )
+        if unusable := vm_health.gpu_problem(replace(vm, gpu_problem=gpus.problem)):
+            yield Check("gpus", "failed", unusable.message, unusable.hint)
         elif gpus.gpus:
             models = ", ".join(sorted({gpu.model for gpu in gpus.gpus}))
             yield Check("gpus", "ok", f"{len(gpus.gpus)} × {models}, driver {gpus.driver}")

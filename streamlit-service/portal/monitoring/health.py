@@ -13,13 +13,13 @@ from portal.images import launch_gate
 from portal.vms import health as vm_health
 from portal.vms.health import Problem
 
-SILENT = timedelta(seconds=60)
+PROBES_ENDED = timedelta(seconds=60)
 """A worker that probed no VM for so long does not probe any more."""
 BACKUP_LATE = timedelta(hours=50)
 
 
 @dataclass(frozen=True)
-class Finding:
+class Status:
     """`state`: ok, warning or critical; `section` of TROUBLESHOOTING.md; `next_step`: a command."""
 
     state: str
@@ -30,21 +30,21 @@ class Finding:
     section: str = ""
 
 
-def of_records(portal: Portal) -> Iterator[Finding]:
+def of_records(portal: Portal) -> Iterator[Status]:
     """Everything that the database can tell, the worst not first: the caller sorts."""
     now = portal.now()
     with portal.database.reading() as tx:
         vms, approved = db.vms.all_vms(tx), db.releases.approved(tx)
         backups = db.audit.last(tx, "database.backed_up")
-    yield Finding("ok", "database", "database", "The database answers.")
+    yield Status("ok", "database", "database", "The database answers.")
     yield from _backup(backups, now)
     if not vms:
-        yield Finding(
+        yield Status(
             "warning", "vm", "fleet", "There is no VM.", "scripts/setup-vm.sh VM", "first-vm"
         )
     seen = [vm.last_seen_at for vm in vms if vm.last_seen_at]
-    if seen and now - max(seen) > SILENT:
-        yield Finding(
+    if seen and now - max(seen) > PROBES_ENDED:
+        yield Status(
             "critical",
             "worker",
             "worker",
@@ -56,7 +56,7 @@ def of_records(portal: Portal) -> Iterator[Finding]:
         yield from _vm(portal, vm)
     for release in approved.values():
         if problem := launch_gate.problem(portal.settings, release, now):
-            yield Finding(
+            yield Status(
                 "critical",
                 "image",
                 f"{release.image} {release.version}",
@@ -66,9 +66,9 @@ def of_records(portal: Portal) -> Iterator[Finding]:
             )
 
 
-def _backup(last: datetime | None, now: datetime) -> Iterator[Finding]:
+def _backup(last: datetime | None, now: datetime) -> Iterator[Status]:
     if last is None:
-        yield Finding(
+        yield Status(
             "warning",
             "backup",
             "backup",
@@ -77,7 +77,7 @@ def _backup(last: datetime | None, now: datetime) -> Iterator[Finding]:
             "backup-late",
         )
     elif now - last > BACKUP_LATE:
-        yield Finding(
+        yield Status(
             "critical",
             "backup",
             "backup",
@@ -86,13 +86,13 @@ def _backup(last: datetime | None, now: datetime) -> Iterator[Finding]:
             "backup-late",
         )
     else:
-        yield Finding("ok", "backup", "backup", f"The last backup is {_minutes(now - last)} old.")
+        yield Status("ok", "backup", "backup", f"The last backup is {_minutes(now - last)} old.")
 
 
-def _vm(portal: Portal, vm: Vm) -> Iterator[Finding]:
+def _vm(portal: Portal, vm: Vm) -> Iterator[Status]:
     host = vm_health.host(vm)
     if not vm.reachable:
-        yield Finding(
+        yield Status(
             "critical",
             "vm",
             vm.name,
@@ -104,10 +104,10 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Finding]:
     good = True
     if gpus := vm_health.gpu_problem(vm):
         good = False
-        yield Finding("critical", "gpu", vm.name, gpus.message, _command(gpus, host), "gpu-problem")
+        yield Status("critical", "gpu", vm.name, gpus.message, _command(gpus, host), "gpu-problem")
     for problem in vm_health.of_vm(vm, portal.now()):
         good = False
-        yield Finding(
+        yield Status(
             "critical" if problem.grave else "warning",
             problem.kind,
             vm.name,
@@ -117,7 +117,7 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Finding]:
         )
     if vm.state is VmState.NEW:
         good = False
-        yield Finding(
+        yield Status(
             "warning",
             "vm",
             vm.name,
@@ -126,7 +126,7 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Finding]:
             "vm-new",
         )
     if good:
-        yield Finding("ok", "vm", vm.name, f"{vm.name} is healthy.")
+        yield Status("ok", "vm", vm.name, f"{vm.name} is healthy.")
 
 
 def _command(problem: Problem, host: str) -> str:

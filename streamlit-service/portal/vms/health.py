@@ -12,7 +12,7 @@ from portal.core.models import Vm
 
 LOW_DISK_GB = 10.0
 SKEW_S = 5.0
-SILENT = timedelta(minutes=5)
+REPORT_IS_OLD = timedelta(minutes=5)
 """A VM is asked every health_interval_s; an older word of its firewall counts for nothing."""
 NO_GATE = "no_gate"
 APPLY = "sudo portal-firewall apply"
@@ -77,7 +77,7 @@ def of_vm(vm: Vm, now: datetime) -> list[Problem]:
     """What was wrong when it was last asked; that it was not asked for long is wrong, too."""
     if vm.checked_at is None:
         return []
-    firewall = vm.firewall if now - vm.checked_at < SILENT else "unknown"
+    firewall = vm.firewall if now - vm.checked_at < REPORT_IS_OLD else "unknown"
     problems = [
         *_firewall(vm.name, firewall, prepare(vm)),
         *_rest(vm.name, disk=vm.disk_free_gb, skew=vm.clock_skew_s, synchronised=vm.synchronised),

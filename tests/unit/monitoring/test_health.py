@@ -19,7 +19,7 @@ GUIDE = ROOT / "docs" / "TROUBLESHOOTING.md"
 SECTIONS = set(re.findall(r'<a id="([^"]+)"></a>', GUIDE.read_text(encoding="utf-8")))
 
 
-def troubles(portal: Portal) -> dict[tuple[str, str], health.Finding]:
+def troubles(portal: Portal) -> dict[tuple[str, str], health.Status]:
     findings = {
         (finding.check, finding.subject): finding
         for finding in health.of_records(portal)

@@ -83,10 +83,10 @@ def test_a_firewall_that_nobody_speaks_for_any_more_is_no_good_one(
     engine.vm_report = VmReport("ok", 500, 1000, 0.0)
     observe_health(portal, vm_of(portal), engine)
     engine.failing["check"] = EngineError("vm_unreachable", "portal-gate does not answer.", "")
-    clock.forward(vm_health.SILENT.total_seconds() / 2)
+    clock.forward(vm_health.REPORT_IS_OLD.total_seconds() / 2)
     observe_health(portal, vm_of(portal), engine)
     assert vm_health.of_vm(vm_of(portal), portal.now()) == []
-    clock.forward(vm_health.SILENT.total_seconds())
+    clock.forward(vm_health.REPORT_IS_OLD.total_seconds())
     observe_health(portal, vm_of(portal), engine)
     [problem] = vm_health.of_vm(vm_of(portal), portal.now())
     assert (problem.kind, problem.grave) == ("firewall", True)
