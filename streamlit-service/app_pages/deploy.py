@@ -7,6 +7,7 @@ from portal import deployments, images
 from portal.core.catalog import Image
 from portal.core.errors import PortalError
 from portal.core.models import Order
+from portal.core.resources import Resources
 from portal.images import OfferedImage
 from portal.vms import gpus
 
@@ -100,7 +101,6 @@ def _choose(name: str) -> None:
 def _order(image: Image) -> None:
     portal, user = session.portal(), session.user()
     limits = gpus.order_limits(portal, user)
-    most = limits.most
     if limits.short:
         st.warning(
             f"**Your containers hold all the {limits.short} of your "
@@ -109,7 +109,24 @@ def _order(image: Image) -> None:
         )
         st.button("Deploy", type="primary", disabled=True, key="deploy", width="stretch")
         return
-    taken = {d.name for d in deployments.mine(portal, user)}
+    order = _form(image, limits.most)
+    try:
+        ahead = deployments.preview(portal, user, order)
+    except PortalError as error:
+        st.warning(f"**{error.message}** {error.hint}", icon=":material/info:")
+        st.button("Deploy", type="primary", disabled=True, key="deploy", width="stretch")
+        return
+    if ahead.vm is None:
+        st.info(wording.would_wait(ahead), icon=":material/hourglass_top:")
+    else:
+        st.info(wording.would_start(ahead, order), icon=":material/rocket_launch:")
+    label = "Deploy" if ahead.vm is not None else "Join the queue"
+    if st.button(label, type="primary", key="deploy", width="stretch"):
+        _deploy(order)
+
+
+def _form(image: Image, most: Resources) -> Order:
+    taken = {d.name for d in deployments.mine(session.portal(), session.user())}
     name = st.text_input(
         "Name",
         deployments.propose_name(image.name, taken),
@@ -133,22 +150,9 @@ def _order(image: Image) -> None:
                 "for terminals, file transfer and VS Code."
             ),
         )
-    order = Order(
+    return Order(
         image.name, name, gpus=count, memory_gb=memory, cpus=cpus, gpu_model=model, ssh=ssh
     )
-    try:
-        ahead = deployments.preview(portal, user, order)
-    except PortalError as error:
-        st.warning(f"**{error.message}** {error.hint}", icon=":material/info:")
-        st.button("Deploy", type="primary", disabled=True, key="deploy", width="stretch")
-        return
-    if ahead.vm is None:
-        st.info(wording.would_wait(ahead), icon=":material/hourglass_top:")
-    else:
-        st.info(wording.would_start(ahead, order), icon=":material/rocket_launch:")
-    label = "Deploy" if ahead.vm is not None else "Join the queue"
-    if st.button(label, type="primary", key="deploy", width="stretch"):
-        _deploy(order)
 
 
 def _gpus(allowed: int) -> tuple[int, str]:

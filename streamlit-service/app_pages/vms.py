@@ -125,9 +125,6 @@ def _of(part: float, whole: float | None) -> str:
 
 
 def _change(vms: list[Vm]) -> None:
-    people = quotas.everybody(session.portal(), session.user())
-    names: dict[int | str, str] = {user.id: user.display_name for user, _ in people}
-    subjects: dict[int | str, str] = {user.id: user.subject for user, _ in people}
     chosen = st.selectbox(
         "Change a VM", [vm.name for vm in vms], key="vm", index=None, placeholder="Choose a VM"
     )
@@ -135,48 +132,56 @@ def _change(vms: list[Vm]) -> None:
     if vm is None:
         return
     with st.container(border=True):
-        options: list[int | str] = [SHARED, *names, "pool"]
-        now = vm.owner_id or (SHARED if vm.pool == SHARED_POOL else "pool")
-        labels: dict[int | str, str] = {SHARED: SHARED, "pool": "A group's pool", **names}
-        whose = st.selectbox(
-            "For whom",
-            options,
-            index=options.index(now),
-            key=f"whose-{vm.name}",
-            format_func=labels.__getitem__,
-        )
-        pool = SHARED_POOL
-        if whose == "pool":
-            pool = st.text_input(
-                "Group",
-                "" if vm.pool == SHARED_POOL else vm.pool,
-                key=f"pool-{vm.name}",
-                help="Only members of the group with this name use the VM.",
-            )
+        owner, pool = _for_whom(vm)
         with st.container(horizontal=True):
             if st.button("Assign", key="assign", icon=":material/person_add:"):
                 frame.carry_out(
                     lambda: fleet.assign(
-                        session.portal(),
-                        session.user(),
-                        vm.name,
-                        owner=subjects.get(whose),
-                        pool=pool,
+                        session.portal(), session.user(), vm.name, owner=owner, pool=pool
                     )
                 )
-            if vm.state is VmState.ACTIVE and st.button(
-                "Drain",
-                key="drain",
-                icon=":material/do_not_disturb_on:",
-                help="No new containers; what runs goes on.",
-            ):
-                frame.carry_out(lambda: fleet.drain(session.portal(), session.user(), vm.name))
-            if vm.state is not VmState.ACTIVE and st.button(
-                "Activate", key="activate", icon=":material/play_circle:"
-            ):
-                frame.carry_out(lambda: fleet.activate(session.portal(), session.user(), vm.name))
-            if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
-                _confirm(vm.name)
+            _take_out_of_service(vm)
+
+
+def _for_whom(vm: Vm) -> tuple[str | None, str]:
+    """(the owner's subject, the pool) as chosen."""
+    people = {user.id: user for user, _ in quotas.everybody(session.portal(), session.user())}
+    names: dict[int | str, str] = {user.id: user.display_name for user in people.values()}
+    options: list[int | str] = [SHARED, *names, "pool"]
+    labels: dict[int | str, str] = {SHARED: SHARED, "pool": "A group's pool", **names}
+    whose = st.selectbox(
+        "For whom",
+        options,
+        index=options.index(vm.owner_id or (SHARED if vm.pool == SHARED_POOL else "pool")),
+        key=f"whose-{vm.name}",
+        format_func=labels.__getitem__,
+    )
+    pool = SHARED_POOL
+    if whose == "pool":
+        pool = st.text_input(
+            "Group",
+            "" if vm.pool == SHARED_POOL else vm.pool,
+            key=f"pool-{vm.name}",
+            help="Only members of the group with this name use the VM.",
+        )
+    return people[whose].subject if isinstance(whose, int) else None, pool
+
+
+def _take_out_of_service(vm: Vm) -> None:
+    portal, user = session.portal(), session.user()
+    if vm.state is VmState.ACTIVE and st.button(
+        "Drain",
+        key="drain",
+        icon=":material/do_not_disturb_on:",
+        help="No new containers; what runs goes on.",
+    ):
+        frame.carry_out(lambda: fleet.drain(portal, user, vm.name))
+    if vm.state is not VmState.ACTIVE and st.button(
+        "Activate", key="activate", icon=":material/play_circle:"
+    ):
+        frame.carry_out(lambda: fleet.activate(portal, user, vm.name))
+    if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
+        _confirm(vm.name)
 
 
 @st.dialog("Remove this VM from the fleet?")

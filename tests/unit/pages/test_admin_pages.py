@@ -41,7 +41,7 @@ def test_the_board_counts_and_names(
     ]
 
 
-def test_an_ill_vm_is_on_top_with_the_command(
+def test_an_unhealthy_vm_is_on_top_with_the_command(
     portal: Portal, ray: User, gpu_vm: Vm, page_of: Callable[[User, str], AppTest]
 ) -> None:
     vms.record_gpus(portal, gpu_vm, GpuReport(driver="535.1", problem="no_toolkit"))
