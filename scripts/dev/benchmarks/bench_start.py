@@ -110,7 +110,8 @@ def handover(stack: Stack, john: httpx2.Client, rounds: int) -> Row:
 def idle(stack: Stack, john: httpx2.Client, sizes: Sizes) -> Row:
     """What the portal's services use while containers run and nobody asks for anything.
 
-    In percent of one core, health checks included; what is in the containers does not count.
+    In percent of one core, of all processes in the portal's own containers, health checks included.
+    What is in people's containers does not count, nor what the engine does for its health checks.
     """
     with tidy(stack, john, memory_gb=20, cpus=20, deployments=20):
         names = (f"bench-idle-{number}" for number in range(sizes.idle_containers))
