@@ -8,6 +8,7 @@ from portal.core.models import User
 from portal.core.resources import AMOUNTS, UNLIMITED, Amount, Quota
 from portal.scheduling import quotas
 from portal.scheduling.quotas import Allowance, Rows
+from streamlit.delta_generator import DeltaGenerator
 
 from app_pages.parts import frame, session
 
@@ -89,14 +90,7 @@ def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
         quota = rows.get(who, Quota())
         columns = st.columns(len(AMOUNTS))
         values = {
-            amount.name: column.number_input(
-                _label(amount),
-                0,
-                None,
-                _whole(getattr(quota, amount.name)),
-                key=f"quota-{who}-{amount.name}",
-                placeholder="–",
-            )
+            amount.name: _limit(column, amount, getattr(quota, amount.name), f"quota-{who}")
             for column, amount in zip(columns, AMOUNTS, strict=True)
         }
         st.caption(
@@ -116,8 +110,20 @@ def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
                 )
 
 
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
+def _limit(column: DeltaGenerator, amount: Amount, value: float | None, key: str) -> float | None:
+    """A field for one amount: what has fractions keeps them."""
+    number = float if amount.minimum else int
+    limit: float | None = column.number_input(
+        _label(amount),
+        number(0),
+        None,
+        None if value is None else number(value),
+        step=number(1),
+        format="%g" if amount.minimum else "%d",
+        key=f"{key}-{amount.name}",
+        placeholder="–",
+    )
+    return limit
 
 
 page()

@@ -85,10 +85,10 @@ def _resources(amounts: Iterable[float]) -> Resources:
 class Quota:
     """The most that live and waiting deployments together may hold. None: no limit of its own."""
 
-    gpus: int | None = None
+    gpus: float | None = None
     memory_gb: float | None = None
     cpus: float | None = None
-    deployments: int | None = None
+    deployments: float | None = None
 
     def over(self, base: Resources) -> Resources:
         """These limits, and where there is none of its own the base's."""

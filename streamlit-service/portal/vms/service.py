@@ -219,14 +219,21 @@ def remove(portal: Portal, actor: Actor, name: str) -> None:
 
     Conflict while containers live on it; stopped ones lose their place there.
     """
-    permissions.administrator(actor)
-    with portal.database.reading() as tx:
-        vm = _known(tx, name)
-        live = [
-            deployment
-            for deployment in db.deployments.live(tx)
-            if deployment.vm is not None and deployment.vm.id == vm.id
-        ]
+
+    def columns(tx: Tx) -> VmColumns:
+        # In the transaction that removes it: an order that comes meanwhile finds it, or does not.
+        _check_unused(tx, name)
+        return {"state": VmState.REMOVED}
+
+    _change(portal, actor, name, "removed", columns, state=VmState.REMOVED)
+
+
+def _check_unused(tx: Tx, name: str) -> None:
+    live = [
+        deployment
+        for deployment in db.deployments.live(tx)
+        if deployment.vm is not None and deployment.vm.name == name
+    ]
     if live:
         names = ", ".join(
             f"{deployment.name} of {deployment.owner.display_name}" for deployment in live[:5]
@@ -236,7 +243,6 @@ def remove(portal: Portal, actor: Actor, name: str) -> None:
             f"{len(live)} of {name}'s containers are running: {names}.",
             "Drain it, and wait or stop them first.",
         )
-    _set_state(portal, actor, name, "removed", VmState.REMOVED)
 
 
 def _set_state(portal: Portal, actor: Actor, name: str, event: str, state: VmState) -> Vm:

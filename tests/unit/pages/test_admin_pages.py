@@ -105,6 +105,20 @@ def test_a_quota_is_set_and_cleared(
         assert db.quotas.get(tx, *who) is None
 
 
+def test_a_limit_that_is_not_touched_keeps_its_fraction(
+    portal: Portal, jane: User, ray: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    who = (quotas.USER, jane.subject)
+    quotas.set_quota(portal, ray, *who, Quota(memory_gb=1.5, cpus=0.5))
+    page = page_of(ray, "people")
+    page.selectbox(key="quota-for").set_value(who).run()
+    page.number_input(key=f"quota-{who}-gpus").set_value(7).run()
+    page.button(key="quota-save").click().run()
+    assert not page.exception
+    with portal.database.reading() as tx:
+        assert db.quotas.get(tx, *who) == Quota(gpus=7, memory_gb=1.5, cpus=0.5)
+
+
 def test_usage_is_drawn_and_totalled(
     portal: Portal,
     jane: User,

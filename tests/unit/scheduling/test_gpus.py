@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 from portal import db, deployments, users, vms
@@ -10,6 +11,7 @@ from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NoCapacity
 from portal.core.models import Deployment, GpuState, Order, State, User, Vm
 from portal.core.resources import Quota
+from portal.db import Tx
 from portal.scheduling import quotas
 from portal.vms import gpus
 from support.fakes import FakeClock, FakeEngine
@@ -186,6 +188,21 @@ def test_a_vm_that_became_somebody_elses_is_not_started_on_again(
     work_off(mine.id)
     with pytest.raises(NoCapacity, match="vm-02: has no GPU"):
         deployments.act(portal, jane, mine.id, "start")
+
+
+def test_an_order_that_comes_just_before_its_vm_is_removed_is_seen(
+    portal: Portal, jane: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = portal.database.transaction
+
+    def after_an_order() -> AbstractContextManager[Tx]:
+        monkeypatch.setattr(portal.database, "transaction", begin)
+        deployments.request(portal, jane, Order("ml-cpu", "late"))
+        return begin()
+
+    monkeypatch.setattr(portal.database, "transaction", after_an_order)
+    with pytest.raises(Conflict, match="late"):
+        vms.remove(portal, TEST, "vm-01")
 
 
 def test_a_vm_that_is_removed_while_somebody_waits_for_it_fails_the_wait_with_the_reason(
