@@ -35,6 +35,7 @@ def create_app() -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url="/api/docs",
         redoc_url=None,
+        redirect_slashes=False,  # it would redirect to whatever host the request names
         static_url="/api/docs-assets",
         lifespan=lifespan,
     )

@@ -48,7 +48,9 @@ def create_app() -> FastAPI:
         authenticator.check_proxy(request.headers)
 
     REGISTRY.register(metrics.Records(portal, lambda: bootstrap.revocation_ends(settings)))
-    app = FastAPI(title="Container Portal worker", openapi_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="Container Portal worker", openapi_url=None, redirect_slashes=False, lifespan=lifespan
+    )
     errors.install(app)
     app.add_middleware(RequestLog)
     app.include_router(_for_monitoring())

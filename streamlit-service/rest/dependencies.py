@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from auth import Authenticator
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
 from portal import users
 from portal.context import Portal
 from portal.core.errors import Forbidden
@@ -12,6 +12,7 @@ from portal.core.models import User
 from portal.users import permissions
 from worker_client import WorkerClient
 
+NUL = "\0"
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -51,6 +52,13 @@ def _administrator(user: Caller) -> User:
 
 
 Administrator = Annotated[User, Depends(_administrator)]
+
+
+def has_storable_address(request: Request) -> None:
+    """A database holds no NUL: nothing is named so."""
+    values = (request.url.path, *request.path_params.values(), *request.query_params.values())
+    if any(NUL in str(value) for value in values):
+        raise HTTPException(404)
 
 
 def _check_same_origin(request: Request, origin: str) -> None:

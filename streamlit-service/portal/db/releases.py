@@ -15,6 +15,8 @@ from portal.db.connection import Tx
 from portal.db.schema import deployments, releases, reports, vm_images
 
 READY, PULLING = "ready", "pulling"
+LAST_ID = 2**31 - 1
+"""PostgreSQL's integer."""
 
 
 def approved(tx: Tx) -> dict[str, Release]:
@@ -31,7 +33,9 @@ def all_releases(tx: Tx) -> list[Release]:
 
 
 def by_id(tx: Tx, release_id: int) -> Release | None:
-    """The release with this number."""
+    """The release with this number; numbers that no column holds name none."""
+    if not 0 < release_id <= LAST_ID:
+        return None
     row = tx.execute(sa.select(releases).where(releases.c.id == release_id)).first()
     return rows.release(row) if row is not None else None
 

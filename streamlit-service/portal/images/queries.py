@@ -11,6 +11,7 @@ from portal.context import Portal
 from portal.core.catalog import Image
 from portal.core.errors import NotFound
 from portal.core.models import Release, ReleaseState, User
+from portal.db import Tx
 from portal.images import launch_gate
 from portal.images.report import Report
 from portal.users import permissions
@@ -108,16 +109,28 @@ def current(portal: Portal) -> set[int]:
         return {release.id for release in db.releases.approved(tx).values()}
 
 
+def known(tx: Tx, release_id: int) -> Release:
+    """The release with this number. Raises NotFound."""
+    release = db.releases.by_id(tx, release_id)
+    if release is None:
+        raise _no_such()
+    return release
+
+
+def _no_such() -> NotFound:
+    return NotFound("no_such_release", "There is no such release.", "The Images page shows all.")
+
+
 def contents(portal: Portal, user: User, release_id: int) -> PackagesAndReport | None:
     """What is in a release; None when it was never scanned.
 
     NotFound for what the user may not see.
     """
     with portal.database.reading() as tx:
-        release = db.releases.by_id(tx, release_id)
+        release = known(tx, release_id)
+        if release.state not in SHOWN_TO_ALL and not permissions.is_curator(user):
+            raise _no_such()
         stored = db.releases.report_of(tx, release_id)
-    if release is None or (release.state not in SHOWN_TO_ALL and not permissions.is_curator(user)):
-        raise NotFound("no_such_release", "There is no such release.", "Look at the Images page.")
     if stored is None:
         return None
     packages, report = stored

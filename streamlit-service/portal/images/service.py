@@ -15,6 +15,7 @@ from portal.core.models import Actor, Deployment, Release, ReleaseState, User
 from portal.db.columns import ReleaseColumns
 from portal.db.connection import Tx, serialize_writers
 from portal.images import launch_gate
+from portal.images.queries import known
 from portal.images.report import Report
 from portal.users import permissions
 
@@ -165,7 +166,7 @@ def scanned(
     """
     who, now = permissions.curator(actor), portal.now()
     with portal.database.transaction() as tx:
-        release = _known(tx, release_id)
+        release = known(tx, release_id)
         _put_report(tx, release_id, dict(packages), report)
         db.audit.append(
             tx,
@@ -177,13 +178,13 @@ def scanned(
             refused=[finding.id for finding in report.refused],
             waived=len(report.accepted),
         )
-        return _known(tx, release_id)
+        return known(tx, release_id)
 
 
 def approve(portal: Portal, actor: Actor, release_id: int) -> Release:
     """Make a release the current one of its image; going back to a deprecated one is allowed."""
     with portal.database.reading() as tx:
-        current = _known(tx, release_id)
+        current = known(tx, release_id)
         latest = db.releases.approved(tx).get(current.image)
     who = permissions.curator(actor)
     if latest == current:
@@ -231,7 +232,7 @@ def _decide(
     who, now = permissions.curator(actor), portal.now()
     with portal.database.transaction() as tx:
         serialize_writers(tx)
-        release = _known(tx, release_id)
+        release = known(tx, release_id)
         if release.state not in DECIDED_FROM[after]:
             raise Conflict(
                 "not_now",
@@ -240,7 +241,7 @@ def _decide(
             )
         change: ReleaseColumns = {**columns, "state": after}
         db.releases.update(tx, release_id, **change)
-        decided = _known(tx, release_id)
+        decided = known(tx, release_id)
         if after is ReleaseState.APPROVED:
             launch_gate.check(portal.settings, decided, now)  # what could not start is not approved
         db.audit.append(
@@ -260,7 +261,7 @@ def who_runs(portal: Portal, actor: Actor, release_id: int) -> list[Deployment]:
     """Everybody's deployments of a release that are not removed, for curators."""
     permissions.curator(actor)
     with portal.database.reading() as tx:
-        return db.deployments.of_release(tx, release_id)
+        return db.deployments.of_release(tx, known(tx, release_id).id)
 
 
 def find(portal: Portal, image: str, version: str) -> Release:
@@ -274,13 +275,6 @@ def find(portal: Portal, image: str, version: str) -> Release:
     raise NotFound(
         "no_such_release", f"There is no release {version} of {image}.", f"Known: {known}."
     )
-
-
-def _known(tx: Tx, release_id: int) -> Release:
-    release = db.releases.by_id(tx, release_id)
-    if release is None:
-        raise NotFound("no_such_release", "There is no such release.", "Look at the Images page.")
-    return release
 
 
 def _reason(reason: str) -> str:

@@ -23,6 +23,8 @@ from portal.users import permissions
 Dimension = Literal["day", "image", "user", "group", "vm"]
 HOUR = 3600.0
 MAX_PERIOD = timedelta(days=366)
+USUAL_PERIOD = timedelta(days=30)
+FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -39,22 +41,27 @@ def report(
     portal: Portal,
     user: User,
     by: Sequence[Dimension],
-    since: datetime,
-    until: datetime,
+    since: datetime | None = None,
+    until: datetime | None = None,
     *,
     everybody: bool = False,
 ) -> list[Usage]:
     """Usage in a period, of the user, or of everybody for administrators. Days are UTC days.
+
+    The last 30 days by default.
 
     Raises Forbidden for everybody's usage without the role, Invalid for a period that is none.
     """
     if everybody:
         permissions.administrator(user)
     now = portal.now()
-    if not since < until or until - since > MAX_PERIOD:
+    until = until or now
+    since = since or max(until, FIRST + USUAL_PERIOD) - USUAL_PERIOD
+    if not (FIRST <= since < until <= LAST and until - since <= MAX_PERIOD):
         raise Invalid(
             "bad_period",
-            "The period must begin before it ends, and be at most a year.",
+            "The period must begin before it ends, be at most a year,"
+            f" and lie between {FIRST.year} and {LAST.year}.",
             "Choose another.",
         )
     with portal.database.reading() as tx:

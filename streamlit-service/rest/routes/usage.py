@@ -1,6 +1,5 @@
 """Usage: one's own, and everybody's for administrators."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -24,10 +23,7 @@ def read_usage(
     everybody: bool = False,
     form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
 ) -> list[UsageView] | Response:
-    end = until or datetime.now(UTC)
-    usages = usage.report(
-        portal, user, by, since or end - timedelta(days=30), end, everybody=everybody
-    )
+    usages = usage.report(portal, user, by, since, until, everybody=everybody)
     if form == "json":
         return [UsageView.of(by, row) for row in usages]
     return Response(

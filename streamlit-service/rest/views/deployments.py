@@ -8,13 +8,13 @@ from typing import Annotated
 from portal.core.models import Deployment, LayerProgress, ReleaseState, State
 from portal.core.settings import Settings
 from portal.deployments.addresses import ssh_command, urls
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from rest.views.base import Body
 
 
-class OrderBody(BaseModel):
+class OrderBody(Body):
     """What you ask for."""
-
-    model_config = ConfigDict(extra="forbid")
 
     image: Annotated[str, Field(max_length=200)]
     name: str | None = Field(

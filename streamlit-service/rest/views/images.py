@@ -7,7 +7,9 @@ from typing import Annotated
 
 from portal.core.models import Deployment, Release
 from portal.images import OfferedImage
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from rest.views.base import Body
 
 MB = 10**6
 
@@ -104,9 +106,7 @@ class RunView(BaseModel):
         )
 
 
-class ReasonBody(BaseModel):
+class ReasonBody(Body):
     """Why; the owners of containers read it."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[str, Field(max_length=500)] = ""

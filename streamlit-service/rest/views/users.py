@@ -10,7 +10,9 @@ from portal.core.models import User
 from portal.scheduling.quotas import MAX_LIMIT, Allowance
 from portal.users import ssh_keys
 from portal.users.usage import Usage
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from rest.views.base import Body
 
 
 class AllowanceView(BaseModel):
@@ -74,10 +76,8 @@ class UserView(AllowanceView):
         )
 
 
-class QuotaBody(BaseModel):
+class QuotaBody(Body):
     """Limits; what is left out is not limited by this row."""
-
-    model_config = ConfigDict(extra="forbid")
 
     gpus: Annotated[int | None, Field(ge=0, le=MAX_LIMIT)] = None
     memory_gb: Annotated[float | None, Field(ge=0, le=MAX_LIMIT, allow_inf_nan=False)] = None
@@ -130,10 +130,8 @@ class SshKeyView(BaseModel):
         ]
 
 
-class KeyBody(BaseModel):
+class KeyBody(Body):
     """A public key, as in a .pub file."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(max_length=60)] = ""
     key: Annotated[str, Field(max_length=4000)]

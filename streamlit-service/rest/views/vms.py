@@ -6,7 +6,9 @@ from datetime import datetime
 
 from portal.core.models import User, Vm
 from portal.vms.gpus import GpuStatus
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from rest.views.base import Body
 
 
 class VmView(BaseModel):
@@ -56,10 +58,8 @@ class FleetVmView(BaseModel):
         return cls(**values, engine=vm.engine_url, owner=owner.subject if owner else None)
 
 
-class AssignmentBody(BaseModel):
+class AssignmentBody(Body):
     """Whose a VM is: one user's, or a pool's."""
-
-    model_config = ConfigDict(extra="forbid")
 
     owner: str | None = Field(None, description="a user's subject; left out: the pool's")
     pool: str = "shared"

@@ -5,6 +5,7 @@ The certificate's part is test_auth's.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -49,13 +50,16 @@ def ask(portal: Portal, jane: User) -> Callable[..., Any]:
     ray = users.user_of(portal, RAY)
     with portal.database.transaction() as tx:
         db.users.update(tx, ray.id, role=Role.ADMIN)
-    app = FastAPI()
+    app = FastAPI(redirect_slashes=False)
     errors.install(app)
     rest.install(app, Services(portal, Door(), SilentWorker()))  # type: ignore[arg-type]
     client = TestClient(app)
 
-    def send(who: str, method: str, path: str, **more: Any) -> tuple[int, Any]:
-        answer = client.request(method, f"/api/v1{path}", headers={"X-Person": who}, **more)
+    def send(
+        who: str, method: str, path: str, headers: dict[str, str] | None = None, **more: Any
+    ) -> tuple[int, Any]:
+        sent = {"X-Person": who, **(headers or {})}
+        answer = client.request(method, f"/api/v1{path}", headers=sent, **more)
         is_json = "json" in answer.headers.get("content-type", "")
         return answer.status_code, answer.json() if is_json and answer.content else answer.text
 
@@ -157,7 +161,7 @@ def test_a_change_from_another_sites_page_is_refused(
 ) -> None:
     made = deployments.request(portal, jane, Order("ml-cpu", "mine"))
     app_headers = {"Origin": "https://evil.example", "X-Person": "jane"}
-    app = FastAPI()
+    app = FastAPI(redirect_slashes=False)
     errors.install(app)
     rest.install(app, Services(portal, Door(), None))  # type: ignore[arg-type]
     answer = TestClient(app).delete(f"/api/v1/deployments/{made.id}", headers=app_headers)
@@ -172,3 +176,52 @@ def test_a_log_that_cannot_be_read_is_a_problem_to_programs_and_a_sentence_to_wh
     assert (status, problem["code"]) == (502, "worker_silent")
     status, text = ask("jane", "GET", f"/deployments/{made.id}/logs?download=true")
     assert (status, text) == (502, "The log cannot be read now. Try again in a minute.\n")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/usage?until=0001-01-01T00:00:00Z",
+        "/usage?since=0001-01-01T00:00:00%2B14:00",
+        "/usage?until=9999-12-31T23:59:59-14:00",
+        "/usage?since=1999-12-31T23:59:59Z&until=2000-02-01T00:00:00Z",
+        "/usage?since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z",
+    ],
+)
+def test_a_period_that_is_none_is_refused_with_the_bounds(
+    ask: Callable[..., Any], path: str
+) -> None:
+    status, problem = ask("jane", "GET", path)
+    assert (status, problem["code"]) == (422, "bad_period")
+    assert "between 2000 and 2200" in problem["message"]
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**31, 2**63, 10**40])
+def test_a_number_that_no_release_has_names_none(ask: Callable[..., Any], number: int) -> None:
+    for end in ("packages", "report", "deployments"):
+        status, problem = ask("ray", "GET", f"/releases/{number}/{end}")
+        assert (status, problem["code"]) == (404, "no_such_release"), end
+
+
+@pytest.mark.parametrize(
+    "path", ["/me/", "/deployments/", "/deployments/%00", "/quotas/user?key=%00"]
+)
+def test_an_address_that_is_not_there_is_not_found_and_leads_nowhere_else(
+    ask: Callable[..., Any], path: str
+) -> None:
+    assert ask("ray", "GET", path)[0] in (404, 405)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+def test_text_that_no_database_holds_is_refused(ask: Callable[..., Any], text: str) -> None:
+    for method, path, body in (
+        ("POST", "/deployments", {"image": text}),
+        ("POST", "/deployments", {"image": "ml-cpu", "gpu_model": text}),
+        ("POST", "/ssh-keys", {"name": text, "key": "x"}),
+        ("PUT", "/vms/vm-01/assignment", {"pool": text}),
+    ):
+        sent = json.dumps(body).encode()
+        status, problem = ask(
+            "ray", method, path, content=sent, headers={"Content-Type": "application/json"}
+        )
+        assert (status, problem["code"]) == (422, "bad_request"), body
