@@ -24,7 +24,13 @@ _GPU_LINE = re.compile(r"GPU (\d+): .*\(UUID: (GPU-[^)]+)\)")
 _MIG_LINE = re.compile(r"\s+MIG (\S+)\s+Device\s+\d+: \(UUID: (MIG-[^)]+)\)")
 _MIG_MEMORY = re.compile(r"\.(\d+)gb")
 _CUDA = re.compile(r"Version *: *([\d.]+)")
-_BROKEN = re.compile(r"ERR!|Unknown Error|GPU is lost", re.IGNORECASE)
+_BROKEN = re.compile(r"ERR!|unknown error|is lost|requires reset", re.IGNORECASE)
+_NO_VALUE = re.compile(
+    r"\[(N/A|not (supported|available|found)|insufficient permissions"
+    r"|requested functionality has been deprecated)\]",
+    re.IGNORECASE,
+)
+"""In place of a value that a healthy GPU lacks; anything else in brackets is an error."""
 
 
 class Incomplete(Exception):
@@ -97,7 +103,7 @@ def _gpus(query: str) -> tuple[dict[str, tuple[SeenGpu, bool]], str | None]:
             continue
         index, uuid, model, total, used, busy, temperature, version, mig = values
         driver = version if number(version.split(".")[0]) is not None else driver
-        problem = "gpu_error" if _BROKEN.search(line) else None
+        problem = "gpu_error" if any(_is_error(value) for value in values[2:]) else None
         seen = SeenGpu(
             uuid,
             int(number(index) or 0),
@@ -111,6 +117,11 @@ def _gpus(query: str) -> tuple[dict[str, tuple[SeenGpu, bool]], str | None]:
         )
         gpus[uuid] = seen, mig == "Enabled"
     return gpus, driver
+
+
+def _is_error(value: str) -> bool:
+    bracketed = value.startswith("[") and value.endswith("]")
+    return bool(_BROKEN.search(value)) or (bracketed and not _NO_VALUE.fullmatch(value))
 
 
 def _with_instances(gpus: dict[str, tuple[SeenGpu, bool]], listing: str) -> list[SeenGpu]:

@@ -159,9 +159,22 @@ def test_a_gpu_that_is_lost_hides_no_other() -> None:
     assert [gpu.uuid for gpu in gpu_probe.parse(text, cdi_engine=False).gpus] == [A]
 
 
-def test_a_gpu_with_errors_is_unhealthy() -> None:
-    report = gpu_probe.parse(said(row(0, A, busy="[Unknown Error]")), cdi_engine=False)
-    assert report.gpus[0].problem == "gpu_error"
+@pytest.mark.parametrize(
+    "field",
+    ["[Unknown Error]", "[GPU requires reset]", "[GPU is lost]", "ERR!", "[Something new of 2027]"],
+)
+def test_a_gpu_with_errors_is_unhealthy(field: str) -> None:
+    for name in ("used", "busy", "temperature", "mig"):
+        report = gpu_probe.parse(said(row(0, A, **{name: field})), cdi_engine=False)
+        assert [gpu.problem for gpu in report.gpus] == ["gpu_error"], name
+
+
+@pytest.mark.parametrize(
+    "field", ["[N/A]", "N/A", "[Not Supported]", "[Insufficient Permissions]", "[Not Available]"]
+)
+def test_a_field_that_a_gpu_lacks_is_no_error(field: str) -> None:
+    (gpu,) = gpu_probe.parse(said(row(0, A, busy=field, mig=field)), cdi_engine=False).gpus
+    assert (gpu.problem, gpu.utilisation) == (None, None)
 
 
 @pytest.mark.parametrize(
