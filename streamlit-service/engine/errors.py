@@ -8,14 +8,32 @@ ASK = "Tell your administrator; nothing was left behind and your home folder is 
 
 # First match wins. The words are those of Docker Engine 20.10-28 and the distribution registry.
 _PULL = (
-    (("no space left",), "disk_full", "The VM's disk is full; the image could not be downloaded."),
+    (
+        ("no space left", "disk quota exceeded"),
+        "disk_full",
+        "The VM's disk is full; the image could not be downloaded.",
+    ),
+    # Before what registries say: the engine's own disk may deny permission, too.
+    (
+        (
+            "failed to register layer",
+            "failed to extract",
+            "processing tar",
+            "read-only file system",
+        ),
+        "unpack_failed",
+        "The VM could not unpack the image: {reason}.",
+    ),
     (
         (
             "unauthorized",
             "authentication required",
             "no basic auth",
             "incorrect username",
-            "denied",
+            "access denied",
+            "denied:",
+            "is denied",
+            "403 forbidden",
         ),
         "registry_refused",
         "The registry refused the portal's password.",
@@ -35,6 +53,8 @@ _PULL = (
             "x509",
             "eof",
             "unreachable",
+            "unexpected http status: 5",
+            "toomanyrequests",
         ),
         "registry_unreachable",
         "The VM cannot reach the registry.",
@@ -82,7 +102,8 @@ _RUN = (
 def pull_failed(text: str, reference: str) -> EngineError:
     """The failure of a pull, by what the engine said."""
     code, message = _match(_PULL, text, ("pull_failed", "The image could not be downloaded."))
-    return EngineError(code, message, ASK, cause=f"{reference}: {text}")
+    reason = text.strip().rstrip(".").rpartition(": ")[2][:120]
+    return EngineError(code, message.format(reason=reason), ASK, cause=f"{reference}: {text}")
 
 
 def pull_too_slow(limit_s: float, reference: str) -> EngineError:

@@ -95,6 +95,7 @@ CODES = {
     "no_reason": "A reason of 5 to 500 characters is needed.",
     "no_such_release": "There is no such release.",
     "not_now": "The release's state does not allow this.",
+    "unpack_failed": "The VM could not unpack an image.",
     "unknown_image": "The image is not in the catalogue, or has no approved release.",
     "version_taken": "The version was published before, with other content.",
     # Publishing.

@@ -20,6 +20,13 @@ from portal.core.models import LayerProgress
         ),
         ("dial tcp 10.0.0.9:5000: connect: connection refused", "registry_unreachable"),
         ("x509: certificate signed by unknown authority", "registry_unreachable"),
+        ("denied: requested access to the resource is denied", "registry_refused"),
+        ("pull access denied for x, repository does not exist", "registry_refused"),
+        ("received unexpected HTTP status: 503 Service Unavailable", "registry_unreachable"),
+        ("toomanyrequests: too many requests", "registry_unreachable"),
+        ("failed to register layer: processing tar file(1): no space left on device", "disk_full"),
+        ("failed to register layer: mkdir /var/lib/docker/x: permission denied", "unpack_failed"),
+        ("failed to extract layer sha256:aa: read-only file system", "unpack_failed"),
         ("something new", "pull_failed"),
     ],
 )
@@ -28,6 +35,12 @@ def test_what_a_pull_says_is_told_to_people(text: str, code: str) -> None:
     assert error.code == code
     assert text in error.cause
     assert text not in error.message
+
+
+def test_what_keeps_an_image_from_being_unpacked_is_in_the_engines_words() -> None:
+    text = "failed to register layer: mkdir /var/lib/docker/x: permission denied"
+    error = engine_errors.pull_failed(text, "registry:5000/x@sha256:aa")
+    assert error.message == "The VM could not unpack the image: permission denied."
 
 
 def test_layers_are_counted_in_bytes_of_the_download() -> None:
