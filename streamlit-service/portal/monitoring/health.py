@@ -90,21 +90,20 @@ def _backup(last: datetime | None, now: datetime) -> Iterator[Status]:
 
 
 def _vm(portal: Portal, vm: Vm) -> Iterator[Status]:
-    host = vm_health.host(vm)
     if not vm.reachable:
         yield Status(
             "critical",
             "vm",
             vm.name,
             f"{vm.name} cannot be reached: {vm.error or 'it was never seen'}",
-            f"ssh {host} systemctl status docker ssh",
+            f"{vm_health.ssh(vm)} systemctl status docker ssh",
             "vm-unreachable",
         )
         return
     good = True
     if gpus := vm_health.gpu_problem(vm):
         good = False
-        yield Status("critical", "gpu", vm.name, gpus.message, _command(gpus, host), "gpu-problem")
+        yield Status("critical", "gpu", vm.name, gpus.message, _command(gpus, vm), "gpu-problem")
     for problem in vm_health.of_vm(vm, portal.now()):
         good = False
         yield Status(
@@ -112,7 +111,7 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Status]:
             problem.kind,
             vm.name,
             problem.message,
-            _command(problem, host),
+            _command(problem, vm),
             f"vm-{problem.kind}",
         )
     if vm.state is VmState.NEW:
@@ -129,8 +128,8 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Status]:
         yield Status("ok", "vm", vm.name, f"{vm.name} is healthy.")
 
 
-def _command(problem: Problem, host: str) -> str:
-    return problem.hint if problem.from_portal else f"ssh {host} '{problem.hint}'"
+def _command(problem: Problem, vm: Vm) -> str:
+    return problem.hint if problem.from_portal else f"{vm_health.ssh(vm)} '{problem.hint}'"
 
 
 def _minutes(span: timedelta) -> str:

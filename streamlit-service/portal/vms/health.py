@@ -115,19 +115,27 @@ def report_of(vm: Vm, engine: Engine) -> VmReport | None:
 
 def prepare(vm: Vm) -> str:
     """The command that prepares this VM once more."""
-    where = host(vm)
-    return (
-        f"scripts/setup-vm.sh {where}"
-        if where == vm.name
-        else f"scripts/setup-vm.sh --name {vm.name} {where}"
-    )
+    where, client = host(vm), _client(vm)
+    before = "" if client == "ssh" else f'PORTAL_SSH="{client}" '
+    name = "" if where == vm.name else f"--name {vm.name} "
+    return f"{before}scripts/setup-vm.sh {name}{where}"
+
+
+def ssh(vm: Vm) -> str:
+    """The command that logs in to the VM, to be followed by one that runs there."""
+    return f"{_client(vm)} {host(vm)}"
+
+
+def _client(vm: Vm) -> str:
+    port = re.search(r":(\d+)$", vm.engine_url)
+    return f"ssh -p {port[1]}" if port and port[1] != "22" else "ssh"
 
 
 def host(vm: Vm) -> str:
     """The host of its engine's address; the VM's name where that is this machine's own socket."""
     if not vm.engine_url.startswith("ssh://"):
         return vm.name
-    return re.sub(r"^ssh://(?:[^@]*@)?|:\d+$", "", vm.engine_url)
+    return re.sub(r"^ssh://(?:[^@]*@)?|:\d+$", "", vm.engine_url).strip("[]")
 
 
 def reserves(reserved: str, ports: range) -> bool:

@@ -19,7 +19,7 @@ from portal.jobs.observe import observe_health
 from portal.vms import health as vm_health
 from support import gpu_world
 from support.fakes import FakeClock, FakeEngine
-from support.samples import TEST
+from support.samples import TEST, vm
 
 SAID = """== clock 1000
 == synchronised yes
@@ -100,7 +100,7 @@ def test_a_vm_whose_gate_was_taken_away_is_an_alarm(portal: Portal, engine: Fake
     observe_health(portal, vm_of(portal, "vm-02"), engine)
     [problem] = vm_health.of_vm(vm_of(portal, "vm-02"), portal.now())
     assert (problem.hint, problem.from_portal) == (
-        "scripts/setup-vm.sh --name vm-02 host.example",
+        'PORTAL_SSH="ssh -p 2222" scripts/setup-vm.sh --name vm-02 host.example',
         True,
     )
 
@@ -130,6 +130,30 @@ def remote(portal: Portal) -> None:
     """vm-02, reached over SSH and seen."""
     vms.add(portal, TEST, "vm-02", "ssh://portal@host.example:2222", "10.0.0.2")
     vms.record_probe(portal, vm_of(portal, "vm-02"), EngineInfo("28.0.0", 8, 32.0))
+
+
+@pytest.mark.parametrize(
+    ("engine_url", "login", "preparation"),
+    [
+        ("ssh://portal@gpu-1", "ssh gpu-1", "scripts/setup-vm.sh --name vm-02 gpu-1"),
+        ("ssh://portal@gpu-1:22", "ssh gpu-1", "scripts/setup-vm.sh --name vm-02 gpu-1"),
+        (
+            "ssh://portal@gpu-1:2222",
+            "ssh -p 2222 gpu-1",
+            'PORTAL_SSH="ssh -p 2222" scripts/setup-vm.sh --name vm-02 gpu-1',
+        ),
+        (
+            "ssh://portal@[fd00::5]:2222",
+            "ssh -p 2222 fd00::5",
+            'PORTAL_SSH="ssh -p 2222" scripts/setup-vm.sh --name vm-02 fd00::5',
+        ),
+        ("ssh://portal@[fd00::5]", "ssh fd00::5", "scripts/setup-vm.sh --name vm-02 fd00::5"),
+        ("ssh://vm-02", "ssh vm-02", "scripts/setup-vm.sh vm-02"),
+    ],
+)
+def test_commands_in_alarms_can_be_pasted(engine_url: str, login: str, preparation: str) -> None:
+    machine = replace(vm(2), name="vm-02", engine_url=engine_url)
+    assert (vm_health.ssh(machine), vm_health.prepare(machine)) == (login, preparation)
 
 
 def test_one_machine_is_not_added_twice(portal: Portal) -> None:
