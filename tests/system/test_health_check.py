@@ -9,10 +9,12 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import docker
+import pki
 import pytest
 from builds import ROOT
 from harness.people import wait_until
@@ -161,6 +163,19 @@ def test_something_that_is_no_certificate(
     code, report = check(production)
     assert code == 2
     assert any("holds no certificate" in finding["message"] for finding in report["findings"])
+
+
+def test_an_authority_that_expired_is_named_however_many_there_are(
+    production: Stack, changed: Callable[[str, bytes], None]
+) -> None:
+    good = (production.home / "secrets" / "client_ca").read_bytes()
+    expired = production.authority().person("EXPIRED", None, days=1, starts=timedelta(days=-9))
+    changed("client_ca", good + certificate(400) * 60 + pki.pem(expired.certificate))
+    code, report = check(production)
+    assert code == 2
+    bad = [each for each in report["findings"] if each["check"] == "certificate"]
+    [message] = [each["message"] for each in bad if each["state"] != "ok"]
+    assert re.search("EXPIRED.* expired on", message)
 
 
 def test_a_revocation_list_that_did_not_come(production: Stack) -> None:
