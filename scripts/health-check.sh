@@ -71,20 +71,26 @@ check_clock() {
 }
 
 # A certificate's last day: gone, or near.
-check_certificate() { # FILE WHAT
-    local end days
+check_certificate() { # FILE WHOSE [BUNDLE], where it is one of several, named by its subject
+    local text end whose=$2 left show="openssl x509 -in $1 -noout -text" now
     [ -s "$1" ] || { note critical certificate "$2" "$1 is missing or empty." "ls -l $1" certificates; return; }
-    if ! end=$(openssl x509 -noout -enddate -in "$1" 2>/dev/null); then
-        note critical certificate "$2" "$1 holds no certificate." "openssl x509 -in $1 -noout -text" certificates
+    if ! text=$(openssl x509 -noout -subject -nameopt RFC2253 -enddate -in "$1" 2>/dev/null); then
+        note critical certificate "$2" "${3:-$1} holds something that is no certificate." "openssl storeutl -noout -certs ${3:-$1}" certificates
         return
     fi
-    days=$((($(date -d "${end#notAfter=}" +%s) - $(date +%s)) / 86400))
-    if ! openssl x509 -noout -checkend 0 -in "$1" >/dev/null; then
-        note critical certificate "$2" "The certificate of $2 expired on ${end#notAfter=}." "openssl x509 -in $1 -noout -dates" certificates
-    elif [ $days -lt "$(setting PORTAL_CERTIFICATE_WARNING_DAYS 30)" ]; then
-        note warning certificate "$2" "The certificate of $2 expires in $days days." "openssl x509 -in $1 -noout -dates" certificates
+    if [ -n "${3:-}" ]; then
+        whose=${text%%$'\n'*} show="openssl storeutl -noout -text -certs $3"
+        whose=${whose#subject=}
+    fi
+    end=${text##*notAfter=}
+    printf -v now '%(%s)T' -1
+    left=$(($(date -d "$end" +%s) - now))
+    if [ $left -lt 0 ]; then
+        note critical certificate "$whose" "The certificate of $whose expired on $end." "$show" certificates
+    elif [ $((left / 86400)) -lt "$(setting PORTAL_CERTIFICATE_WARNING_DAYS 30)" ]; then
+        note warning certificate "$whose" "The certificate of $whose expires in $((left / 86400)) days." "$show" certificates
     else
-        note ok certificate "$2" "The certificate of $2 is good for $days days."
+        note ok certificate "$whose" "The certificate of $whose is good for $((left / 86400)) days."
     fi
 }
 
@@ -95,7 +101,7 @@ check_bundle() { # FILE WHOSE
     awk -v d="$folder" '/BEGIN CERT/ {n++} n {print > (d "/" n ".pem")}' "$1" 2>/dev/null
     for one in "$folder"/*.pem; do
         [ -s "$one" ] || { note critical certificate "$2" "$1 holds no certificate." "head $1" certificates; break; }
-        check_certificate "$one" "$(openssl x509 -noout -subject -nameopt RFC2253 -in "$one" 2>/dev/null | sed 's/^subject=//')"
+        check_certificate "$one" "$2" "$1"
     done
     rm -rf "$folder"
 }
