@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from portal import db, users
 from portal.context import Portal
@@ -18,6 +19,11 @@ from portal.scheduling import admission
 from portal.users import permissions
 from portal.users.permissions import SHARED_POOL
 
+ENGINE_BY_SSH = re.compile(
+    r"ssh://(?:[\w.-]+@)?(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
+    r"(?::\d{1,5})?",
+    re.ASCII,
+)
 VM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
 
 
@@ -76,12 +82,22 @@ def _check_names(name: str, engine_url: str) -> None:
             f"{name[:60]!r} is no host name.",
             "Use small letters, digits, dots, hyphens.",
         )
-    if not engine_url.startswith(("unix:///", "ssh://")):
+    if not _is_engine(engine_url):
         raise Invalid(
             "bad_engine",
-            "The engine must be unix:///path or ssh://user@host[:port].",
-            "See the guide.",
+            f"{engine_url[:80]!r} is neither unix:///path nor ssh://user@host[:port].",
+            "For example: ssh://portal@vm-07.",
         )
+
+
+def _is_engine(url: str) -> bool:
+    if url.startswith("unix:///"):
+        return url.isprintable() and " " not in url
+    try:
+        port = urlsplit(url).port  # ValueError above 65535
+    except ValueError:
+        return False
+    return bool(ENGINE_BY_SSH.fullmatch(url)) and port != 0
 
 
 def _place(vm: Vm) -> tuple[str, str, int | None, str]:
@@ -184,11 +200,17 @@ def _check_address(address: str) -> None:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         parsed = None
-    if parsed is None or parsed.is_unspecified or parsed.is_multicast:
+    if isinstance(parsed, ipaddress.IPv6Address):
+        raise Invalid(
+            "bad_address",
+            f"{address[:60]} is an IPv6 address; containers publish by IPv4 only.",
+            "Give the VM's internal IPv4 address.",
+        )
+    if parsed is None or parsed.is_unspecified or parsed.is_multicast or parsed.is_reserved:
         raise Invalid(
             "bad_address",
             f"{address[:60]!r} is not one address of a VM.",
-            "Give the VM's internal IP address; containers publish on it only.",
+            "Give the VM's internal IPv4 address; containers publish on it only.",
         )
 
 
