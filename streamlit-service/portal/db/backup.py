@@ -93,17 +93,18 @@ def verify(path: Path) -> Manifest:
 def restore(database: Database, path: Path, *, replace: bool = False) -> Manifest:
     """Fill an empty database from a backup, and bring it to the newest schema.
 
-    The backup is verified first, so that a broken one destroys nothing. Conflict: the database has
+    The backup is verified first, so that a broken one touches nothing. Conflict: the database has
     records, and `replace` was not given.
     """
-    if database.has_records():
-        if not replace:
-            raise Conflict(
-                "not_empty",
-                "The database has records; a restore would destroy them.",
-                "Back it up, stop the services, and say --replace.",
-            )
-        verify(path)
+    has_records = database.has_records()
+    if has_records and not replace:
+        raise Conflict(
+            "not_empty",
+            "The database has records; a restore would destroy them.",
+            "Back it up, stop the services, and say --replace.",
+        )
+    verify(path)
+    if has_records:
         database.erase()
     return _fill(database, path)
 

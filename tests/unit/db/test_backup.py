@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from portal import db, deployments
 from portal.context import Portal
 from portal.core.errors import Conflict, Invalid
@@ -127,6 +128,12 @@ def test_an_audit_trail_that_was_changed_is_found_when_the_backup_is_verified(
     db.backup.write(lived.database, path, clock())
     with pytest.raises(Invalid, match="broken at event 1"):
         db.backup.verify(path)
+    empty = tmp_path / "empty.db"
+    with closing(Database(f"sqlite:///{empty}")) as database:
+        with pytest.raises(Invalid, match="broken at event 1"):
+            db.backup.restore(database, path)
+        with database.reading() as tx:
+            assert sa.inspect(tx).get_table_names() == []
 
 
 def test_a_backup_of_an_older_schema_is_brought_to_the_newest(
