@@ -15,6 +15,8 @@ from portal.core.models import User
 from streamlit.navigation.page import StreamlitPage
 from worker_client import WorkerClient
 
+from app_pages.parts import wording
+
 
 @st.cache_resource
 def _wired() -> tuple[Portal, Authenticator, WorkerClient]:
@@ -71,5 +73,5 @@ def go_to(name: str) -> None:
 
 
 def zone() -> ZoneInfo:
-    """The viewer's time zone, as the browser says; UTC when it does not."""
-    return ZoneInfo(st.context.timezone or "UTC")
+    """The viewer's time zone, as the browser says; UTC when it does not, or names none."""
+    return wording.zone(st.context.timezone)

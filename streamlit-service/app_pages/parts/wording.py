@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from portal.core.models import Deployment, LayerProgress, Order, Release, State, StopReason
 from portal.core.resources import Resources
@@ -72,6 +72,14 @@ def ago(then: datetime, now: datetime) -> str:
     if seconds < 86_400:
         return f"{seconds // 3600:.0f} h ago"
     return f"{plural(int(seconds // 86_400), 'day')} ago"
+
+
+def zone(name: str | None) -> ZoneInfo:
+    """The time zone of this name; UTC where there is none, which times then show."""
+    try:
+        return ZoneInfo(name or "UTC")
+    except (OSError, ValueError, ZoneInfoNotFoundError):  # a folder's name, a path, unknown
+        return ZoneInfo("UTC")
 
 
 def absolute(then: datetime, zone: ZoneInfo) -> str:

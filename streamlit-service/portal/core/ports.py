@@ -1,7 +1,7 @@
 """Port arithmetic: a user's range of 100 ports, ten slots in it, three services in a slot.
 
 User n owns 10000+100n … 10099+100n. Slot k starts at base+10k: +0 Jupyter (8888), +1 TensorBoard
-(6006), +2 SSH (22, when enabled).
+(6006), +2 SSH (22, when enabled). Where browsers refuse one of these ports, all begin after it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,14 @@ class Service(enum.IntEnum):
         return {Service.JUPYTER: 8888, Service.TENSORBOARD: 6006, Service.SSH: 22}[self]
 
 
+_BAD_PORTS = """
+    1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113
+    115 117 119 123 135 137 139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554
+    556 563 587 601 636 989 990 993 995 1719 1720 1723 2049 3659 4045 4190 5060 5061 6000 6566 6665
+    6666 6667 6668 6669 6679 6697 10080
+"""
+BROWSERS_REFUSE = frozenset(map(int, _BAD_PORTS.split()))
+"""Ports that no page is fetched from, whatever answers there (Fetch standard, "bad port")."""
 THROUGH_GATEWAY = (Service.JUPYTER, Service.TENSORBOARD)
 
 
@@ -45,7 +53,10 @@ def port_of(range_index: int, slot: int, service: Service) -> int:
     """The port of a service in a slot. ValueError when the slot is outside 0 … 9."""
     if not 0 <= slot < SLOTS_PER_USER:
         raise ValueError(f"slot {slot} does not exist; there are {SLOTS_PER_USER}")
-    return range_of(range_index)[SLOT_SIZE * slot + service]
+    start = range_of(range_index)[SLOT_SIZE * slot]
+    while any(start + each in BROWSERS_REFUSE for each in Service):
+        start += 1
+    return start + service
 
 
 def slot_ports(range_index: int, slot: int, *, ssh: bool = False) -> dict[Service, int]:

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from portal.core.ports import BROWSERS_REFUSE
 from portal.core.registry_address import RegistryAddress
 
 HTTPS = 443
@@ -151,6 +152,12 @@ class Settings(BaseSettings):
     def _known_database(self) -> Settings:
         if not self.database_url.startswith(("sqlite:", "postgresql+psycopg:")):
             raise ValueError("PORTAL_DATABASE_URL must begin with sqlite: or postgresql+psycopg:")
+        return self
+
+    @model_validator(mode="after")
+    def _port_for_browsers(self) -> Settings:
+        if self.public_port in BROWSERS_REFUSE:
+            raise ValueError(f"PORTAL_PUBLIC_PORT: browsers refuse port {self.public_port}")
         return self
 
     @property

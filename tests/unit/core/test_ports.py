@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from portal.core import ports
+from portal.core.settings import Settings
 
 ranges = st.integers(0, ports.RANGES - 1)
 slots = st.integers(0, ports.SLOTS_PER_USER - 1)
@@ -30,6 +31,24 @@ def test_a_port_lies_in_its_users_range_and_leads_back_to_it(
 @given(st.lists(st.tuples(ranges, slots, services), unique=True, max_size=50))
 def test_different_places_never_share_a_port(places: list[tuple[int, int, ports.Service]]) -> None:
     assert len({ports.port_of(*place) for place in places}) == len(places)
+
+
+def test_no_port_of_any_slot_is_one_that_browsers_refuse() -> None:
+    everything = {
+        ports.port_of(index, slot, service)
+        for index in range(ports.RANGES)
+        for slot in range(ports.SLOTS_PER_USER)
+        for service in ports.Service
+    }
+    assert not everything & ports.BROWSERS_REFUSE
+    assert len(everything) == ports.RANGES * ports.SLOTS_PER_USER * len(ports.Service)
+    assert [ports.port_of(0, 8, service) for service in ports.Service] == [10081, 10082, 10083]
+
+
+@pytest.mark.parametrize("port", [22, 6000, 6667, 10080])
+def test_the_portal_itself_is_on_no_port_that_browsers_refuse(port: int) -> None:
+    with pytest.raises(ValueError, match=f"browsers refuse port {port}"):
+        Settings(public_port=port)
 
 
 @given(st.integers())

@@ -63,3 +63,12 @@ def test_log_lines_are_searched_and_lose_their_stamps_on_request() -> None:
     text = "2026-01-05T09:00:00Z Hello\n2026-01-05T09:00:01Z other\n"
     assert log_dialog.select(text, "hell", stamps=False) == ["Hello"]
     assert log_dialog.select(text, "", stamps=True) == text.splitlines()
+
+
+@pytest.mark.parametrize(
+    "name", [None, "", "Etc/Unknown", "America", "../etc/passwd", "/etc/localtime", "Ä", "a\0b"]
+)
+def test_a_browser_without_a_time_zone_gets_utc_and_sees_it(name: str | None) -> None:
+    then = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert wording.absolute(then, wording.zone(name)).endswith("12:00:00 UTC")
+    assert wording.absolute(then, wording.zone("Europe/Berlin")).endswith("13:00:00 CET")
