@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,6 +15,8 @@ from urllib.parse import unquote
 
 from cachetools import TTLCache
 from certificates.chain import verify_chain
+from certificates.names import MAX_COMMON_NAME, cac_name, is_plain
+from certificates.names import upn as as_upn
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
@@ -28,9 +29,6 @@ from portal.core.models import Identity
 from portal.core.settings import Settings
 
 UPN = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")  # Microsoft's userPrincipalName otherName
-CAC_NAME = re.compile(
-    r"(?P<last>[^.]+)\.(?P<first>[^.]+)(?:\.(?P<middle>[^.]+))?\.(?P<edipi>\d{10})"
-)
 CACHE_S = 30.0
 CACHE_SIZE = 4096
 HINT = (
@@ -126,17 +124,24 @@ def identity_of(certificate: x509.Certificate) -> Identity:
             "ambiguous_name", f"The certificate has {len(names)} common names instead of one.", HINT
         )
     common_name = str(names[0].value)
-    cac = CAC_NAME.fullmatch(common_name)
-    edipi = cac["edipi"] if cac else None
+    if not is_plain(common_name, MAX_COMMON_NAME):
+        raise NotAuthenticated(
+            "no_person",
+            f"The certificate's common name has {len(common_name)} characters, or some that are"
+            f" none of a name; {MAX_COMMON_NAME} are allowed.",
+            HINT,
+        )
+    cac = cac_name(common_name)
+    edipi = cac.edipi if cac else None
     upn = _upn(certificate)
     if edipi is None and upn is None:
         raise NotAuthenticated(
             "no_person", "The certificate names no person: no EDIPI and no UPN.", HINT
         )
     return Identity(
-        subject=f"edipi:{edipi}" if edipi else f"upn:{(upn or '').lower()}",
+        subject=f"edipi:{edipi}" if edipi else f"upn:{upn}",
         common_name=common_name,
-        display_name=_display(cac) if cac else common_name,
+        display_name=cac.display_name if cac else common_name,
         edipi=edipi,
         upn=upn,
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
@@ -158,12 +163,6 @@ def _ssh_key(certificate: x509.Certificate) -> str:
         return ""
 
 
-def _display(cac: re.Match[str]) -> str:
-    return " ".join(
-        part.capitalize() for part in (cac["first"], cac["middle"], cac["last"]) if part
-    )
-
-
 def _upn(certificate: x509.Certificate) -> str | None:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -171,6 +170,6 @@ def _upn(certificate: x509.Certificate) -> str | None:
         return None
     upns = [n for n in names.get_values_for_type(x509.OtherName) if n.type_id == UPN]
     try:
-        return asn1.decode_der(str, upns[0].value) if len(upns) == 1 else None
+        return as_upn(asn1.decode_der(str, upns[0].value)) if len(upns) == 1 else None
     except ValueError:  # another type than UTF8String, or damaged
         return None

@@ -109,7 +109,8 @@ class Authority:
             critical=False,
         )
         if upn is not None:
-            der = b"\x0c" + bytes([len(upn)]) + upn.encode()
+            text = upn.encode()
+            der = b"\x0c" + bytes([len(text)]) + text  # UTF8String (X.690, 8.23)
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([x509.OtherName(UPN, der)]), critical=False
             )

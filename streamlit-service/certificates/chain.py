@@ -60,6 +60,14 @@ def _leaf_policy(policies: frozenset[str]) -> ExtensionPolicy:
     def key_usage(_: Any, __: x509.Certificate, usage: x509.KeyUsage) -> None:
         if not usage.digital_signature:
             raise ValueError("key usage has no digitalSignature")
+        if usage.key_cert_sign or usage.crl_sign:
+            raise ValueError("key usage is an authority's")
+
+    def basic_constraints(
+        _: Any, __: x509.Certificate, constraints: x509.BasicConstraints | None
+    ) -> None:
+        if constraints is not None and constraints.ca:
+            raise ValueError("basic constraints are an authority's")
 
     def certificate_policies(
         _: Any, __: x509.Certificate, stated: x509.CertificatePolicies | None
@@ -70,7 +78,7 @@ def _leaf_policy(policies: frozenset[str]) -> ExtensionPolicy:
     return (
         ExtensionPolicy.webpki_defaults_ee()
         .may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
-        .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
+        .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, basic_constraints)
         .require_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, eku)
         .require_present(x509.KeyUsage, Criticality.AGNOSTIC, key_usage)
         .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, certificate_policies)

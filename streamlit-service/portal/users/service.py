@@ -21,11 +21,30 @@ def user_of(portal: Portal, identity: Identity) -> User:
     with portal.database.reading() as tx:
         user = db.users.by_subject(tx, identity.subject)
     user = user or _first_sign_in(portal, identity)
-    return (
-        user
-        if identity.ssh_key == user.certificate_key
-        else _new_card(portal, user, identity.ssh_key)
-    )
+    if identity.display_name != user.display_name:
+        user = _new_name(portal, user, identity.display_name)
+    if identity.ssh_key != user.certificate_key:
+        user = _new_card(portal, user, identity.ssh_key)
+    return user
+
+
+def _new_name(portal: Portal, user: User, name: str) -> User:
+    """Record what the person is called now: people marry, and cards are corrected."""
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        before = _reread(tx, user).display_name
+        if before != name:  # another request may have been faster
+            db.users.update(tx, user.id, display_name=name)
+            db.audit.append(
+                tx,
+                portal.now(),
+                user.subject,
+                "user.renamed",
+                f"user:{user.subject}",
+                before=before,
+                after=name,
+            )
+    return replace(user, display_name=name)
 
 
 def _new_card(portal: Portal, user: User, key: str) -> User:

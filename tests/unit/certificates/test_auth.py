@@ -149,3 +149,119 @@ def test_two_common_names_are_ambiguous(authority: pki.Authority) -> None:
     )
     with pytest.raises(NotAuthenticated, match="2 common names"):
         identity_of(built)
+
+
+@pytest.mark.parametrize(
+    ("name", "subject", "shown"),
+    [
+        ("DOE.JANE.1234567890", "edipi:1234567890", "Jane Doe"),
+        ("DOE.JOHN.Q.JR.9876543210", "edipi:9876543210", "John Q Doe Jr"),
+        ("DOE.JOHN.QUINCY.ADAM.III.9876543210", "edipi:9876543210", "John Quincy Adam Doe III"),
+        ("DOE.MARIA..9876543211", "edipi:9876543211", "Maria Doe"),
+        ("O'BRIEN-SMITH.ANN.9876543211", "edipi:9876543211", "Ann O'Brien-Smith"),
+        ("DOE.II.9876543211", "edipi:9876543211", "Ii Doe"),
+        ("SUKARNO.9876543211", "edipi:9876543211", "Sukarno"),
+        ("VAN DER BERG.J.A.B.C.D.9876543211", "edipi:9876543211", "J A B C D Van Der Berg"),
+    ],
+)
+def test_a_cac_has_any_number_of_name_parts(
+    authority: pki.Authority, name: str, subject: str, shown: str
+) -> None:
+    for upn in (None, f"{subject.removeprefix('edipi:')}@mil"):
+        identity = identity_of(authority.person(name, upn).certificate)
+        assert (identity.subject, identity.display_name) == (subject, shown)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DOE.JANE.Q.\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19\uff10",
+        "DOE.JANE.Q.\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669\u0660",
+        "..1234567890",
+        ".1234567890",
+        "DOE.JANE.Q.1234567890 ",
+        "DOE\u200b.JANE.1234567890",
+        "DOE.JANE\n.1234567890",
+    ],
+)
+def test_digits_and_letters_of_another_script_name_nobody(
+    authority: pki.Authority, name: str
+) -> None:
+    with pytest.raises(NotAuthenticated) as refused:
+        identity_of(authority.person(name, None).certificate)
+    assert refused.value.code == "no_person"
+
+
+@pytest.mark.parametrize(
+    "upn",
+    [
+        "",
+        " ",
+        "pent k@mil",
+        "pent-\u212a@mil",
+        "pent-k",
+        "1234567890",
+        "@mil",
+        "pent-k@",
+        "a@b@c",
+        "pent-k@mil\0",
+        "pent-k@mil\u200b",
+        "\uff50ent-k@mil",
+    ],
+)
+def test_a_upn_that_could_be_taken_for_another_names_nobody(
+    authority: pki.Authority, upn: str
+) -> None:
+    with pytest.raises(NotAuthenticated, match="names no person"):
+        identity_of(authority.person("Pent K", upn).certificate)
+    known = identity_of(authority.person("DOE.JANE.Q.1234567890", upn).certificate)
+    assert (known.subject, known.upn) == ("edipi:1234567890", None)
+
+
+@pytest.mark.parametrize("part", ["ca", "key_cert_sign", "crl_sign"])
+def test_an_authority_signs_in_nowhere(
+    authenticator: Authenticator, authority: pki.Authority, part: str
+) -> None:
+    """Not even one that its own authority made fit for it by mistake."""
+    jane = authority.person(*JANE)
+    usage = dict.fromkeys(
+        (
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
+    )
+    for wrong, accepted in ((False, True), (True, False)):
+        builder = x509.CertificateBuilder(
+            issuer_name=authority.issuing.certificate.subject,
+            subject_name=jane.certificate.subject,
+            public_key=jane.key.public_key(),
+            serial_number=x509.random_serial_number(),
+            not_valid_before=jane.certificate.not_valid_before_utc,
+            not_valid_after=jane.certificate.not_valid_after_utc,
+        )
+        for extension in jane.certificate.extensions:
+            value = extension.value
+            if isinstance(value, x509.KeyUsage):
+                value = x509.KeyUsage(
+                    digital_signature=True,
+                    key_cert_sign=wrong and part == "key_cert_sign",
+                    crl_sign=wrong and part == "crl_sign",
+                    **usage,
+                )
+            elif isinstance(value, x509.BasicConstraints):
+                continue
+            builder = builder.add_extension(value, extension.critical)
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=wrong and part == "ca", path_length=None), critical=True
+        )
+        made = headers(builder.sign(authority.issuing.key, hashes.SHA256()))
+        if accepted:
+            assert authenticator.authenticate(made).edipi == "1234567890"
+        else:
+            with pytest.raises(NotAuthenticated, match="not accepted"):
+                authenticator.authenticate(made)
