@@ -32,7 +32,8 @@ vm_check() {
     else
         echo "== firewall none"
     fi
-    echo "== disk $(df -P -k /var/lib/docker 2>/dev/null | awk 'NR == 2 {print $2, $4}')"
+    root=$(timeout 5 docker info --format '{{.DockerRootDir}}' 2>/dev/null)
+    echo "== disk $(df -P -k "${root:-/var/lib/docker}" 2>/dev/null | awk 'NR == 2 {print $2, $4}')"
     echo "== reserved $(cat /proc/sys/net/ipv4/ip_local_reserved_ports 2>/dev/null)"
 }
 

@@ -59,11 +59,33 @@ is_daemon_json() {
     fi
     [ "$(wanted_daemon_json)" = "$(jq --sort-keys . /etc/docker/daemon.json 2>/dev/null)" ] # however it is laid out
 }
+# What the engine refuses is put back: a Docker that ran before runs afterwards.
 make_daemon_json() {
-    wanted_daemon_json | write /etc/docker/daemon.json 0644 || return
-    systemctl is-active --quiet docker || return 0
-    systemctl reload docker # live-restore counts first: then the restart leaves containers running
-    systemctl restart docker
+    local before file=/etc/docker/daemon.json
+    before=$(mktemp)
+    if [ -e $file ]; then cp -p $file "$before"; else rm "$before"; fi
+    wanted_daemon_json | write $file 0644 || return
+    if ! valid_daemon_json; then put_back_daemon_json "$before"; return 1; fi
+    if systemctl is-active --quiet docker; then
+        systemctl reload docker # live-restore counts first: then the restart leaves containers running
+        if ! systemctl restart docker; then
+            journalctl --unit docker.service --lines 8 --no-pager >&2
+            put_back_daemon_json "$before"
+            systemctl reset-failed docker.service
+            systemctl start docker
+            return 1
+        fi
+    fi
+    rm -f "$before"
+}
+# Engine 23 and newer can say so without a restart.
+valid_daemon_json() {
+    have_commands dockerd && dockerd --help | grep -q -- --validate || return 0
+    quietly dockerd --validate --config-file /etc/docker/daemon.json
+}
+put_back_daemon_json() { # FILE, which is not there where there was none
+    if [ -e "$1" ]; then mv "$1" /etc/docker/daemon.json; else rm -f /etc/docker/daemon.json; fi
+    echo "Docker refuses these settings; its own are back." >&2
 }
 
 is_engine_running() {

@@ -176,6 +176,31 @@ def test_again_it_has_nothing_to_do(
     )
 
 
+def test_settings_that_docker_refuses_are_put_back_and_it_runs_on(
+    machines: Machines, debian_13: Machine
+) -> None:
+    """A flag of the unit and the same in daemon.json: dockerd does not start with both."""
+    unit = "/etc/systemd/system/docker.service.d/flags.conf"
+    flags = "/usr/sbin/dockerd -H fd:// --log-driver=journald"
+    debian_13.run(
+        f"mkdir -p $(dirname {unit})"
+        f" && printf '[Service]\\nExecStart=\\nExecStart={flags}\\n' > {unit}"
+        " && echo '{}' > /etc/docker/daemon.json && systemctl daemon-reload"
+        " && systemctl restart docker"
+    )
+    try:
+        done = machines.setup("--name", debian_13.name, debian_13.address)
+        assert done.returncode == 7, done.stdout
+        assert "Docker refuses these settings; its own are back." in done.stdout
+        assert (
+            debian_13.run("cat /etc/docker/daemon.json; systemctl is-active docker")
+            == "{}\nactive\n"
+        )
+    finally:
+        debian_13.run(f"rm {unit} && systemctl daemon-reload && systemctl restart docker")
+    set_up(machines, debian_13)
+
+
 def test_what_was_set_up_is_undone_and_docker_stays(machines: Machines, debian_13: Machine) -> None:
     set_up(machines, debian_13)
     output = set_up(machines, debian_13, "--remove")

@@ -51,7 +51,10 @@ class Database:
         """`password` goes into the URL, which then holds none where it is written down."""
         address = make_url(url) if password is None else make_url(url).set(password=password)
         self._engine = sa.create_engine(
-            address, pool_pre_ping=not url.startswith("sqlite"), **_options(url)
+            address,
+            pool_pre_ping=not url.startswith("sqlite"),
+            hide_parameters=True,  # an error names the statement, never a token or a key in it
+            **_options(url),
         )
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine)
