@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from portal import db
 from portal.context import Portal
+from portal.core.error_codes import CODES
 from portal.core.models import Gpu, GpuState, Release, State, Vm
 from portal.core.resources import GIB
 from portal.images import launch_gate
@@ -39,6 +40,9 @@ FAILURES = Counted(
     "Containers that did not start, by the code of the reason.",
     ["code"],
 )
+for failure_code in CODES:
+    # Zero from the start: the first failure after a restart is an increase that alerts see.
+    FAILURES.labels(failure_code)
 
 
 class Records(Collector):

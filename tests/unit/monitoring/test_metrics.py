@@ -6,10 +6,11 @@ from collections.abc import Callable
 from portal import db, deployments, vms
 from portal.context import Portal
 from portal.core.engine import GpuReport, SeenGpu, VmReport
+from portal.core.error_codes import CODES
 from portal.core.models import Deployment, Order, User
 from portal.jobs.reconciler import Reconciler
 from portal.monitoring import metrics
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from support.fakes import FakeClock, FakeEngine
 from support.paths import ROOT
 
@@ -90,3 +91,9 @@ def test_every_alert_leads_to_a_section_of_the_guide() -> None:
     )
     assert named
     assert [section for section in named if f'<a id="{section}">' not in guide] == []
+
+
+def test_every_failure_is_counted_from_zero_so_that_the_first_one_alerts() -> None:
+    shown = generate_latest(REGISTRY).decode()
+    for code in CODES:
+        assert f'portal_deployment_failures_total{{code="{code}"}}' in shown
