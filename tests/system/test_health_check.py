@@ -17,7 +17,7 @@ import docker
 import pki
 import pytest
 from builds import ROOT
-from harness.people import wait_until
+from harness.people import client, wait_until
 from harness.production_system import VM, containers
 from stack import Stack
 
@@ -143,6 +143,15 @@ def test_a_service_that_is_down(
         code, report = check(production)
     assert code == 2
     assert {(check_name, subject), ("services", service)} <= wrong(report)
+
+
+def test_programs_read_in_their_own_form_that_the_api_is_away(production: Stack) -> None:
+    with stopped(production, "api"), client(production, "jane") as jane:
+        answer = jane.get("/api/v1/me")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (503, "application/problem+json")
+    problem = answer.json()
+    assert problem["code"] == "portal_away"
+    assert problem["message"] and problem["hint"]
 
 
 def test_a_certificate_that_expires_soon(
