@@ -209,7 +209,7 @@ def test_the_command_line_names_a_publisher_where_somebody_else_must_approve(
     stack: Stack, ray: Person
 ) -> None:
     careful = {"PORTAL_APPROVAL_BY_ANOTHER": "true"}
-    with pytest.raises(StackError, match="Say who publishes"):
+    with pytest.raises(StackError, match="Give --publisher"):
         stack.publisher("image", "publish", "ml-cpu", settings=careful)
     output = stack.publisher(
         "image", "publish", "ml-cpu", "--publisher", "edipi:3456789012", settings=careful
