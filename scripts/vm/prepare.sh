@@ -67,7 +67,8 @@ make_daemon_json() {
     wanted_daemon_json | write $file 0644 || return
     if ! valid_daemon_json; then put_back_daemon_json "$before"; return 1; fi
     if systemctl is-active --quiet docker; then
-        systemctl reload docker # live-restore counts first: then the restart leaves containers running
+        systemctl reload docker                           # live-restore counts first: then a restart leaves containers running
+        systemctl reset-failed docker.service 2>/dev/null # systemd counts restarts, somebody's of a moment ago too
         if ! systemctl restart docker; then
             journalctl --unit docker.service --lines 8 --no-pager >&2
             put_back_daemon_json "$before"
