@@ -127,8 +127,8 @@ def identity_of(certificate: x509.Certificate) -> Identity:
     if not is_plain(common_name, MAX_COMMON_NAME):
         raise NotAuthenticated(
             "no_person",
-            f"The certificate's common name has {len(common_name)} characters, or some that are"
-            f" none of a name; {MAX_COMMON_NAME} are allowed.",
+            f"The certificate's common name is longer than {MAX_COMMON_NAME} characters, or holds"
+            " some that no name has.",
             HINT,
         )
     cac = cac_name(common_name)

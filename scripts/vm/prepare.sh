@@ -81,7 +81,7 @@ make_daemon_json() {
 }
 # Engine 23 and newer can say so without a restart.
 valid_daemon_json() {
-    have_commands dockerd && dockerd --help | grep -q -- --validate || return 0
+    have_commands dockerd && [[ $(dockerd --help 2>&1) == *--validate* ]] || return 0
     quietly dockerd --validate --config-file /etc/docker/daemon.json
 }
 put_back_daemon_json() { # FILE, which is not there where there was none

@@ -185,10 +185,9 @@ def _ask(release: Release, after: ReleaseState) -> None:
     count = len(images.who_runs(portal, user, release.id))
     if after is ReleaseState.WITHDRAWN:
         st.markdown(
-            f"**{release.image} {release.version}** can no longer be started by anybody."
-            f" This cannot be undone. {wording.plural(count, 'container')} of it"
-            f" {'is' if count == 1 else 'are'} marked, and the owners read your reason. What"
-            " runs is not stopped."
+            f"Nobody will be able to start **{release.image} {release.version}** any more, and this"
+            f" cannot be undone. {wording.plural(count, 'container')} of it will be marked, and the"
+            " owners will read your reason. What runs is not stopped."
         )
     else:
         st.markdown(

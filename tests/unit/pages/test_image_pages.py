@@ -74,7 +74,7 @@ def test_withdrawing_names_who_is_affected(
     page = page_of(mei, "images")
     assert column(page, "who", "Person") == ["Jane Q Doe"]
     page.button(key="withdraw").click().run()
-    assert "1 container of it is marked" in texts(page)
+    assert "1 container of it will be marked" in texts(page)
     # AppTest closes dialogs; a browser does this in test_registry_gate.py.
     images.withdraw(portal, mei, 1, "CVE-2026-1")
     assert "was withdrawn: CVE-2026-1.**" in texts(page_of(jane, "containers"))
