@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PROCESSES ?= 2
 export PYTHONPATH := scripts/dev:deployment/quickstart:streamlit-service
 
-.PHONY: help demo demo-down demo-clean test check lint screenshots bench share error-codes lock venv engine browser
+.PHONY: help demo demo-down demo-clean test check lint types screenshots bench share error-codes lock venv engine browser
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -23,21 +23,24 @@ demo-clean: ## Stop the demo and delete its data
 check: lint ## The quick part: linters, types, unit tests
 	@$(PY) -m pytest -n $(PROCESSES) tests/unit
 
-lint: venv ## Linters and types alone
+lint: venv types ## Linters and types alone
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check -q .
-	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo > .lint-imports.log || { cat .lint-imports.log; exit 1; }
 	@.venv/bin/shellcheck $$(git ls-files '*.sh' .ci/run)
 	@for f in $$(git ls-files '*Dockerfile*' | grep -v dockerignore); do .venv/bin/hadolint -c .hadolint.yaml $$f || exit 1; done
 
-test: lint engine browser ## Everything, on a bare machine too
+types: venv
+	@.venv/bin/mypy
+
+test: ## Everything, on a bare machine too
 	@mkdir -p .cache
+	@$(MAKE) --no-print-directory -j 2 lint browser
 	@$(PY) -m pytest -n $(PROCESSES) --cov --cov-report= tests/unit
 	@echo "Unit tests cover $$($(PY) -m coverage report --format=total) % of the source, branches included (.venv/bin/coverage report names files)."
 	@$(PY) -m pytest -n $(PROCESSES) --dist loadfile tests/component tests/system
 
-screenshots: engine browser venv ## Take the pictures of the guides anew
+screenshots: browser venv ## Take the pictures of the guides anew
 	@PORTAL_SCREENSHOTS=1 $(PY) -m pytest $$(grep -lE 'photograph\(' tests/system/test_*.py)
 
 bench: venv engine ## Speed, as ratios in one run (needs a running `make demo`)
@@ -66,5 +69,5 @@ venv:
 engine:
 	@scripts/dev/engine.sh up
 
-browser:
+browser: engine  # both may install packages
 	@scripts/dev/browser.sh

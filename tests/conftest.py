@@ -1,4 +1,4 @@
-"""How tests are spread over processes, long files first; at the end the longest test is named."""
+"""How tests are spread over processes, and in which order; at the end the longest test is named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ TOGETHER = {
     "test_real_gpus.py": "gpu",
 }
 """Files of which one process runs all, since they share what takes long to make."""
-LONGEST = (
+FIRST = (
+    "test_races.py",  # needs no image: meanwhile the other process publishes the first
     "production",
     "gpu",
     "test_isolation.py",
@@ -27,7 +28,7 @@ LONGEST = (
     "test_pages_for_everyone.py",
     "test_bench.py",
 )
-"""What begins first, so that no process is left with it at the end."""
+"""What begins first: what others wait for, then the longest, so that none is left at the end."""
 
 
 def scope_of(nodeid: str) -> str:
@@ -37,9 +38,9 @@ def scope_of(nodeid: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first; otherwise as they were."""
-    rank = {scope: place for place, scope in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(scope_of(item.nodeid), len(LONGEST)))
+    """Files in the order of FIRST; otherwise as they were."""
+    rank = {scope: place for place, scope in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(scope_of(item.nodeid), len(FIRST)))
 
 
 class ByPortal(LoadScopeScheduling):  # type: ignore[misc]  # it has no types

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from harness.fleet import TestVm
 from harness.people import Person, photograph, violations
-from playwright.sync_api import Page, expect
+from harness.real_system import fresh_browser, show_failed
+from playwright.sync_api import Browser, Page, expect
 from stack import Stack
 
 OpenBrowser = Callable[..., Page]
@@ -40,19 +41,36 @@ def test_deploy_and_my_containers_meet_wcag(
     assert {where: found for where, found in problems.items() if found} == {}
 
 
+@pytest.fixture(scope="module")
+def looks(stack: Stack, vm_a: TestVm, browser: Browser) -> Iterator[dict[str, Page]]:
+    """The administrator's page in each look, by name: one browser goes through all pages."""
+    pages = {
+        f"{scheme}-{size['width']}": fresh_browser(
+            browser, stack, "admin", color_scheme=scheme, viewport=size
+        ).new_page()
+        for scheme, size in LOOKS
+    }
+    yield pages
+    for page in pages.values():
+        page.context.close()
+
+
 @pytest.mark.parametrize("path", ["gpus", "usage", "vms", "users", "images", "keys"])
 def test_the_other_pages_meet_wcag_for_an_administrator(
-    stack: Stack, vm_a: TestVm, ray: Person, browser_of: OpenBrowser, path: str
+    stack: Stack, looks: dict[str, Page], ray: Person, path: str, request: pytest.FixtureRequest
 ) -> None:
     problems = {}
-    for scheme, size in LOOKS:
-        page = browser_of("admin", color_scheme=scheme, viewport=size)
-        page.goto(f"{stack.url}/{path}")
-        expect(page.get_by_role("heading", level=3).first).to_be_visible(timeout=30_000)
-        page.wait_for_load_state("networkidle")
-        photograph(page, f"{path}-{scheme}-{size['width']}")
-        problems[f"{path} {scheme} {size['width']}"] = violations(page)
-    assert {where: found for where, found in problems.items() if found} == {}
+    try:
+        for look, page in looks.items():
+            page.goto(f"{stack.url}/{path}")
+            expect(page.get_by_role("heading", level=3).first).to_be_visible(timeout=30_000)
+            page.wait_for_load_state("networkidle")
+            photograph(page, f"{path}-{look}")
+            problems[look] = violations(page)
+        assert {look: found for look, found in problems.items() if found} == {}
+    except BaseException:
+        show_failed(request.node.name, looks.values())
+        raise
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

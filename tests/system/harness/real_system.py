@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -217,34 +217,34 @@ def browser_of(
     contexts: list[BrowserContext] = []
 
     def open_browser(name: str, **options: Any) -> Page:
-        certificates: list[Any] = (
-            [
-                {
-                    "origin": f"https://{stack.host}:{port}",
-                    "certPath": stack.certs / f"{name}.crt",
-                    "keyPath": stack.certs / f"{name}.key",
-                }
-                for port in PORTS
-            ]
-            if name
-            else []
-        )
-        context = browser.new_context(
-            ignore_https_errors=True, client_certificates=certificates, **options
-        )
-        context.set_default_timeout(PAGE_MS)
-        contexts.append(context)
-        return context.new_page()
+        contexts.append(fresh_browser(browser, stack, name, **options))
+        return contexts[-1].new_page()
 
     yield open_browser
     if getattr(request.node, "failed", False):
-        for index, context in enumerate(contexts):
-            for number, page in enumerate(context.pages):
-                photograph(page, f"failed-{request.node.name}-{index}-{number}", wait=False)
-                print(f"---- page {index}-{number} of {request.node.name}: {page.url} ----")
-                print(page.locator("body").aria_snapshot())
+        show_failed(request.node.name, [page for each in contexts for page in each.pages])
     for context in contexts:
         context.close()
+
+
+def fresh_browser(browser: Browser, stack: Stack, name: str, **options: Any) -> BrowserContext:
+    """A browser of this person (of nobody, for "") that knows nothing yet."""
+    card = {"certPath": stack.certs / f"{name}.crt", "keyPath": stack.certs / f"{name}.key"}
+    origins = [f"https://{stack.host}:{port}" for port in PORTS] if name else []
+    certificates: list[Any] = [{"origin": origin, **card} for origin in origins]
+    context = browser.new_context(
+        ignore_https_errors=True, client_certificates=certificates, **options
+    )
+    context.set_default_timeout(PAGE_MS)
+    return context
+
+
+def show_failed(test: str, pages: Iterable[Page]) -> None:
+    """Photograph and print what the pages of a failed test show."""
+    for number, page in enumerate(pages):
+        photograph(page, f"failed-{test}-{number}", wait=False)
+        print(f"---- page {number} of {test}: {page.url} ----")
+        print(page.locator("body").aria_snapshot())
 
 
 @pytest.hookimpl(wrapper=True)
