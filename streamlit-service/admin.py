@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bootstrap
 import typer
-from cli import audit, backup, crl, health, images, quotas, users, vms
+from cli import audit, backup, crl, deployments, health, images, quotas, users, vms
 from cli.common import wired
 from portal.core.errors import PortalError
 
@@ -13,6 +13,7 @@ app = typer.Typer(
 )
 NOUNS = {
     "vm": vms.app,
+    "deployment": deployments.app,
     "image": images.app,
     "user": users.app,
     "quota": quotas.app,

@@ -84,6 +84,7 @@ def authenticator(config: Settings) -> Authenticator:
     lists = revocation.RevocationLists(
         config.crl_dir, client_authorities(config), config.revocation
     )
+    lists.follow()
     return Authenticator(config, lists)
 
 

@@ -17,7 +17,7 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from engine import errors as engine_errors
 from engine import gpu_probe, vm_probe
-from engine.container import create_arguments, ensure_network, running, status
+from engine.container import create_arguments, ensure_network, moment, running, status
 from engine.pull import PullError, layers_of
 from engine.ssh_tunnel import SshTunnel, TunnelError
 from portal.core.engine import (
@@ -38,6 +38,9 @@ from requests.exceptions import RequestException
 PULL_SILENCE_S = 120
 GPU_PROBE_S = 30.0  # nvidia-smi takes seconds where the driver is not kept loaded
 CHECK_S = 25.0
+PAUSED = "paused"
+RUNS = ("running", PAUSED)
+"""What an engine's list calls a container whose processes are there."""
 T = TypeVar("T")
 
 
@@ -58,6 +61,17 @@ class DockerEngine:
         """Version, CPUs and memory of the VM."""
         raw = self._call(lambda client: client.info())
         return EngineInfo(raw["ServerVersion"], raw["NCPU"], round(raw["MemTotal"] / GIB, 1))
+
+    def started_at(self) -> datetime | None:
+        """When the engine started: then it makes its default network, where it has one."""
+
+        def read(client: docker.DockerClient) -> datetime | None:
+            try:
+                return moment(client.api.inspect_network("bridge")["Created"])
+            except NotFound:
+                return None
+
+        return self._call(read)
 
     def gpus(self) -> GpuReport:
         """What portal-gate on the VM says.
@@ -202,8 +216,9 @@ class DockerEngine:
         def read(client: docker.DockerClient) -> list[ContainerStatus]:
             containers = []
             for listed in client.api.containers(all=True, filters={"label": label}):
-                if listed["State"] == "running":
-                    containers.append(running(listed["Id"], listed["Labels"]))
+                if listed["State"] in RUNS:
+                    paused = listed["State"] == PAUSED
+                    containers.append(running(listed["Id"], listed["Labels"], paused=paused))
                     continue
                 with suppress(NotFound):  # removed since
                     containers.append(status(client.containers.get(listed["Id"])))

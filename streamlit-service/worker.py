@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,7 +16,8 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from portal import db
 from portal.context import Portal
-from portal.core.errors import NotFound
+from portal.core.engine import Engine
+from portal.core.errors import NotFound, Unavailable
 from portal.deployments.container_spec import container_name
 from portal.jobs import verify_vm
 from portal.jobs.reconciler import Reconciler
@@ -23,6 +25,10 @@ from portal.monitoring import metrics
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from rest import errors
 from rest.request_log import RequestLog
+from rest.slow import Slow
+
+LOGS_PER_VM = 8
+"""Logs that are read at once: a VM that does not answer keeps no other's from being read."""
 
 
 def create_app() -> FastAPI:
@@ -53,18 +59,21 @@ def create_app() -> FastAPI:
     )
     errors.install(app)
     app.add_middleware(RequestLog)
-    app.include_router(_for_monitoring())
+    app.include_router(_for_monitoring(reconciler))
     app.include_router(
         _for_services(portal, reconciler, engines), dependencies=[Depends(from_service)]
     )
     return app
 
 
-def _for_monitoring() -> APIRouter:
+def _for_monitoring(reconciler: Reconciler) -> APIRouter:
     router = APIRouter()
 
     @router.get("/healthz")
-    def healthz() -> dict[str, str]:
+    async def healthz() -> dict[str, str]:
+        """Whether the loop goes round; of a standby, too."""
+        if not reconciler.turns:
+            raise Unavailable("worker_silent", "The worker's loop hangs.", "Restart the worker.")
         return {"status": "ok"}
 
     @router.get("/metrics")
@@ -75,6 +84,16 @@ def _for_monitoring() -> APIRouter:
     return router
 
 
+def _log(engine: Engine, name: str, tail: int, since: str) -> bytes:
+    if engine.inspect(name) is None:
+        raise NotFound(
+            "no_container",
+            "There is no log: the container does not exist on the VM.",
+            "Start it first.",
+        )
+    return engine.logs(name, tail=tail, since=since)
+
+
 def _for_services(portal: Portal, reconciler: Reconciler, engines: bootstrap.Engines) -> APIRouter:
     """What pages and the API ask of the worker; they have checked who asks."""
     router = APIRouter()
@@ -83,20 +102,17 @@ def _for_services(portal: Portal, reconciler: Reconciler, engines: bootstrap.Eng
     async def wake() -> None:
         reconciler.wake()
 
+    readers: defaultdict[int, Slow] = defaultdict(lambda: Slow(LOGS_PER_VM))
+
     @router.get("/logs/{deployment_id}")
-    def logs(deployment_id: str, tail: int = 200, since: str = "") -> Response:
+    async def logs(deployment_id: str, tail: int = 200, since: str = "") -> Response:
         with portal.database.reading() as tx:
             deployment = db.deployments.by_id(tx, deployment_id)
         if deployment is None or deployment.vm is None:
             raise NotFound("no_such_deployment", "There is no such container.")
         engine, name = engines(deployment.vm), container_name(deployment_id)
-        if engine.inspect(name) is None:
-            raise NotFound(
-                "no_container",
-                "There is no log: the container does not exist on the VM.",
-                "Start it first.",
-            )
-        return Response(engine.logs(name, tail=tail, since=since), media_type="text/plain")
+        lines = await readers[deployment.vm.id].run(_log, engine, name, tail, since)
+        return Response(lines, media_type="text/plain")
 
     @router.post("/vms/{name}/verify")
     def verification(name: str) -> StreamingResponse:

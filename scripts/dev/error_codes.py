@@ -9,6 +9,7 @@ from pathlib import Path
 from portal.core import errors
 from portal.core.error_codes import CODES
 from portal.core.resources import ORDERED
+from portal.db import troubles
 from portal.images.report import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +19,7 @@ FAMILIES = {
     "over_": [amount.name for amount in ORDERED],
     "refused_": [kind.value for kind in Kind],
     "bad_": [amount.name for amount in ORDERED],
+    "database_": list(troubles.SAY),
 }
 """Codes that are put together at run time, by their beginning."""
 ANY = 0
@@ -51,6 +53,8 @@ def _codes(node: ast.AST) -> list[tuple[str, int]]:
             kind = errors.Conflict
         if name == "Failure":
             kind = errors.NoCapacity
+        if name == "Trouble":
+            kind = errors.EngineError
         if isinstance(kind, type) and issubclass(kind, errors.PortalError) and node.args:
             return [(code, kind.status) for code in _texts(node.args[0])]
     if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in TABLES:

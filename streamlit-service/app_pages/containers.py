@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from datetime import datetime
 
 import streamlit as st
 from portal import deployments
 from portal.core.errors import PortalError
-from portal.core.models import Deployment, ReleaseState, State
+from portal.core.models import Deployment, ReleaseState, State, StopReason
 from portal.deployments import lifecycle
 from portal.deployments.addresses import ssh_command, urls
 from portal.images import launch_gate
@@ -73,19 +74,7 @@ def _card(d: Deployment) -> None:
         f"{verb} {wording.ago(since, now)}",
         help=wording.absolute(since, zone),
     )
-    if d.vm and d.unreachable:
-        st.warning(
-            f"{d.vm.name} cannot be reached just now, so this may be out of date. Nothing was"
-            " stopped. Administrators see this too.",
-            icon=":material/cloud_off:",
-        )
-    if d.state is State.RUNNING and (lost := gpus.lost_gpus(session.portal(), d)):
-        st.warning(
-            f"**{wording.plural(lost, 'GPU')} of this container cannot be used any more:** the VM"
-            " does not report it, or reports an error. Stop and start "
-            "it to get another; save your work first.",
-            icon=":material/memory:",
-        )
+    _warnings(d, now)
     _about_its_release(d)
     if d.state is State.WAITING:
         st.info(wording.queued(d), icon=":material/hourglass_top:")
@@ -98,11 +87,37 @@ def _card(d: Deployment) -> None:
             icon=":material/error:",
         )
     elif d.state is State.STOPPED:
-        st.markdown(f"{wording.why(d)} The home folder is kept.")
+        kept = "" if d.stop_reason is StopReason.VM_LOST else " The home folder is kept."
+        st.markdown(wording.why(d) + kept)
     elif d.state in lifecycle.WORK:
         st.progress(0.5, wording.STATE_WORDS[d.state][0] + " …")
     if d.ssh and d.state is State.RUNNING:
         _ssh(d)
+
+
+def _warnings(d: Deployment, now: datetime) -> None:
+    """What is not as it should be with its VM, its container or its GPUs."""
+    if d.vm and d.unreachable:
+        st.warning(
+            f"{d.vm.name} cannot be reached just now, so this may be out of date. Nothing was"
+            " stopped. Administrators see this too.",
+            icon=":material/cloud_off:",
+        )
+    if d.trouble:
+        st.warning(wording.trouble(d.trouble, now), icon=":material/sync_problem:")
+    if d.state is State.RUNNING and d.stop_reason is StopReason.VM_RESTARTED:
+        st.info(
+            f"{wording.why(d)} It was started again {wording.ago(d.started_at or now, now)};"
+            " what was only in memory is lost.",
+            icon=":material/restart_alt:",
+        )
+    if d.state is State.RUNNING and (lost := gpus.lost_gpus(session.portal(), d)):
+        st.warning(
+            f"**{wording.plural(lost, 'GPU')} of this container cannot be used any more:** the VM"
+            " does not report it, or reports an error. Stop and start "
+            "it to get another; save your work first.",
+            icon=":material/memory:",
+        )
 
 
 def _problem(d: Deployment) -> str:
@@ -194,7 +209,7 @@ def _buttons(d: Deployment) -> None:
                 on_click=_act,
                 args=(d.id, "start"),
             )
-    if d.state in (State.RUNNING, State.STOPPED, State.STARTING):
+    if d.state in (State.RUNNING, State.STOPPED, State.STARTING, State.FAILED):
         _logs_button(d)
     choices = [action for action in MENU if d.state in lifecycle.USER_ACTIONS[action][0]]
     if choices:

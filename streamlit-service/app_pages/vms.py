@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 import streamlit as st
-from portal.core.models import Vm, VmState
+from portal import deployments
+from portal.core.models import Deployment, State, Vm, VmState
 from portal.scheduling import quotas
 from portal.users.permissions import SHARED_POOL
 from portal.vms import health as vm_health
@@ -36,6 +37,7 @@ def page() -> None:
         return
     now = portal.now()
     _unhealthy(vms)
+    _stuck()
     rows = [_row(use) for use in sorted(uses, key=lambda use: (_well(use.vm, now), use.vm.name))]
     st.dataframe(rows, hide_index=True, width="stretch", key="vms")
     _change(vms)
@@ -181,6 +183,13 @@ def _take_out_of_service(vm: Vm) -> None:
         frame.carry_out(lambda: fleet.activate(portal, user, vm.name))
     if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
         _confirm(vm.name)
+    if not vm.reachable and st.button(
+        "Give up as lost …",
+        key="lost",
+        icon=":material/heart_broken:",
+        help="It will not come back: what is recorded on it ends.",
+    ):
+        _give_up_vm(vm.name)
 
 
 @st.dialog("Remove this VM from the fleet?")
@@ -191,6 +200,51 @@ def _confirm(name: str) -> None:
     )
     if st.button("Remove", type="primary", key="confirm-remove-vm"):
         frame.carry_out(lambda: fleet.remove(session.portal(), session.user(), name))
+
+
+@st.dialog("Give this VM up as lost?")
+def _give_up_vm(name: str) -> None:
+    st.markdown(
+        f"**{name}** does not answer. Give it up only if it will not come back:\n\n"
+        "- Its containers are recorded as stopped, and their owners read your reason.\n"
+        "- GPUs, memory and quotas are free again. Home folders on it are lost with its disk.\n"
+        "- Should it come back and be added again, what still runs there is removed first."
+    )
+    reason = st.text_input("Reason, for the owners", key="lost-reason")
+    if st.button("Give it up", type="primary", key="confirm-lost"):
+        frame.carry_out(
+            lambda: deployments.remove_lost_vm(session.portal(), session.user(), name, reason)
+        )
+
+
+def _stuck() -> None:
+    """What does not succeed, with the way out."""
+    now = session.portal().now()
+    for each in deployments.stuck(session.portal(), session.user()):
+        if each.trouble is None:
+            continue
+        with st.container(border=True, key=f"stuck-{each.id}"):
+            st.warning(
+                f"**{each.name}** of {each.owner.display_name},"
+                f" {wording.STATE_WORDS[each.state][0]}: {wording.trouble(each.trouble, now)}",
+                icon=":material/sync_problem:",
+            )
+            if each.state in (State.STOPPING, State.REMOVING) and st.button(
+                "Give up …", key=f"give-up-{each.id}", icon=":material/flag:"
+            ):
+                _give_up(each)
+
+
+@st.dialog("Give up on it?")
+def _give_up(d: Deployment) -> None:
+    st.markdown(
+        f"**{d.name}** of {d.owner.display_name} counts as ended, and its owner gets ports, memory"
+        " and quota back. Its GPUs stay reserved until the container is seen to be gone, or the VM"
+        " is removed."
+    )
+    reason = st.text_input("Reason, for the owner", key="give-up-reason")
+    if st.button("Give up", type="primary", key="confirm-give-up"):
+        frame.carry_out(lambda: deployments.give_up(session.portal(), session.user(), d.id, reason))
 
 
 page()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,8 @@ from cryptography.x509.oid import NameOID
 from portal.core.errors import NotAuthenticated
 
 REREAD_S = 5.0
+YIELD_EVERY = 500
+"""Entries of a list that are read in less than a millisecond."""
 SKEW = timedelta(minutes=5)
 """How far an authority's clock may be ahead of ours."""
 SUFFIXES = (".crl", ".pem")
@@ -78,8 +80,14 @@ class RevocationLists:
     def __init__(self, folder: Path, bundle: Sequence[Certificate], mode: str) -> None:
         self._folder, self._bundle, self._strict = folder, tuple(bundle), mode == STRICT
         self._guard = threading.Lock()
-        self._held, self._read_again_at = Held(), 0.0
-        self._state: tuple[object, ...] | None = None
+        self._files: dict[str, _File] = {}
+        self._held, self._read_again_at, self._followed = Held(), 0.0, False
+
+    def follow(self) -> None:
+        """Look at the folder from a thread of its own from now on: no request waits for a list."""
+        self._refresh()
+        self._followed = True
+        threading.Thread(target=self._follow, name="revocation", daemon=True).start()
 
     def check(self, certificate: Certificate) -> None:
         """Raise NotAuthenticated when it or an authority above is revoked, or that is unknown."""
@@ -103,13 +111,36 @@ class RevocationLists:
 
     def held(self) -> Held:
         """The lists as of now, or as of REREAD_S ago."""
+        if not self._followed and time.monotonic() >= self._read_again_at:
+            self._refresh()
+        return self._held
+
+    def _follow(self) -> None:
+        while True:
+            time.sleep(REREAD_S)
+            # Whatever is wrong with a folder or a list, the next look comes.
+            try:
+                self._refresh()
+            except Exception:
+                log.exception("revocation_lists_not_read")
+
+    def _refresh(self) -> None:
+        """Read the files that changed, and let all count at once."""
         with self._guard:
-            if time.monotonic() >= self._read_again_at:
-                state = _state(self._folder)
-                if state != self._state:
-                    self._held, self._state = load(self._folder, self._bundle), state
-                self._read_again_at = time.monotonic() + REREAD_S
-            return self._held
+            self._read_again_at = time.monotonic() + REREAD_S
+            try:
+                now = _entries(self._folder)
+            except OSError as error:  # what was revoked stays revoked
+                log.warning("revocation_folder_unreadable", cause=str(error))
+                return
+            files = {
+                name: known
+                if (known := self._files.get(name)) is not None and known.state == state
+                else _File(state, *_read(self._folder / name, self._bundle))
+                for name, state in now.items()
+            }
+            if files != self._files:
+                self._held, self._files = _together(files), files
 
     def _above(self, certificate: Certificate) -> list[Certificate]:
         """Its intermediates. A root revokes nothing of itself: taking it out of the bundle does."""
@@ -140,16 +171,36 @@ def by_authority(bundle: Sequence[Certificate], held: Held) -> dict[str, Revocat
 
 def load(folder: Path, bundle: Sequence[Certificate]) -> Held:
     """Every list of a folder. What is no list of these authorities is reported, never used."""
-    lists, unusable = [], []
-    for path in sorted(folder.glob("*")) if folder.is_dir() else []:
-        if path.suffix not in SUFFIXES:
-            continue
-        try:
-            lists.append(read(path.name, path.read_bytes(), bundle))
-        except (ValueError, OSError) as error:
-            unusable.append((path.name, str(error)))
-            log.warning("revocation_list_unusable", file=path.name, cause=str(error))
-    return Held(tuple(_newest(lists)), tuple(unusable))
+    try:
+        states = _entries(folder)
+    except OSError:
+        states = {}
+    return _together(
+        {name: _File(state, *_read(folder / name, bundle)) for name, state in states.items()}
+    )
+
+
+@dataclass(frozen=True)
+class _File:
+    """What a file held when it looked like `state`: a list, or why it is none."""
+
+    state: tuple[int, int, int]
+    crl: RevocationList | None
+    problem: str
+
+
+def _together(files: Mapping[str, _File]) -> Held:
+    lists = [file.crl for file in files.values() if file.crl]
+    unusable = tuple((name, file.problem) for name, file in files.items() if file.problem)
+    return Held(tuple(_newest(lists)), unusable)
+
+
+def _read(path: Path, bundle: Sequence[Certificate]) -> tuple[RevocationList | None, str]:
+    try:
+        return read(path.name, path.read_bytes(), bundle), ""
+    except (ValueError, OSError) as error:
+        log.warning("revocation_list_unusable", file=path.name, cause=str(error))
+        return None, str(error)
 
 
 def read(name: str, content: bytes, bundle: Sequence[Certificate]) -> RevocationList:
@@ -174,10 +225,20 @@ def read(name: str, content: bytes, bundle: Sequence[Certificate]) -> Revocation
         points=_names(scope.full_name) if scope else frozenset(),
         people=not (scope and scope.only_contains_ca_certs),
         authorities=not (scope and scope.only_contains_user_certs),
-        serials=frozenset(entry.serial_number for entry in crl),
+        serials=_serials(crl),
         this_update=crl.last_update_utc,
         next_update=crl.next_update_utc,
     )
+
+
+def _serials(crl: CertificateRevocationList) -> frozenset[int]:
+    """Of the revoked certificates; others get their turn while a long list is read."""
+    serials = set()
+    for number, entry in enumerate(crl):
+        serials.add(entry.serial_number)
+        if number % YIELD_EVERY == 0:
+            time.sleep(0)
+    return frozenset(serials)
 
 
 def _scope(crl: CertificateRevocationList) -> x509.IssuingDistributionPoint | None:
@@ -231,21 +292,22 @@ def _newest(lists: Iterable[RevocationList]) -> list[RevocationList]:
     return list(newest.values())
 
 
-def _state(folder: Path) -> tuple[object, ...]:
-    """What changes when a list comes, goes or becomes readable; links are followed."""
-    try:
-        with os.scandir(folder) as entries:
-            return tuple(sorted(_entry(entry) for entry in entries))
-    except OSError:
-        return ("unreadable",)
+def _entries(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Name → what changes when a list changes or becomes readable; links are followed.
+
+    Raises OSError where there is no folder, or none that can be read.
+    """
+    with os.scandir(folder) as entries:
+        found = {e.name: _state(e) for e in entries if Path(e.name).suffix in SUFFIXES}
+    return dict(sorted(found.items()))
 
 
-def _entry(entry: os.DirEntry[str]) -> tuple[str, int, int, int]:
+def _state(entry: os.DirEntry[str]) -> tuple[int, int, int]:
     try:
         status = entry.stat()
     except OSError:  # a link that leads nowhere: that one list is missing, not all
-        return (entry.name, 0, 0, 0)
-    return (entry.name, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+        return (0, 0, 0)
+    return (status.st_mtime_ns, status.st_ctime_ns, status.st_size)
 
 
 def _is_ca(certificate: Certificate) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from portal import db
 from portal.context import Portal
-from portal.core.errors import PortalError
+from portal.core.errors import DatabaseTrouble, PortalError
 
 from cli.common import HOUR_S, actor, wired
 
@@ -71,6 +71,9 @@ def _one(portal: Portal, folder: Path, keep: int) -> None:
     try:
         manifest = db.backup.write(portal.database, unverified, now)
         db.backup.verify(unverified)
+    except DatabaseTrouble:
+        unverified.unlink(missing_ok=True)
+        raise
     except PortalError:
         for old in folder.glob("*.broken"):
             old.unlink()

@@ -11,7 +11,7 @@ import bootstrap
 import typer
 from certificates import revocation
 from portal import db
-from portal.core.errors import PortalError
+from portal.core.errors import DatabaseTrouble, PortalError
 from portal.core.settings import Settings
 from portal.monitoring import health
 from portal.monitoring.health import Status
@@ -51,14 +51,16 @@ def _all(deploy: str | None) -> list[Status]:
     findings: list[Status] = []
     try:
         findings += health.of_records(bootstrap.portal(config))
-    except db.DatabaseError as error:
-        cause = str(getattr(error, "orig", error)).splitlines()[0]
+    except (db.DatabaseError, DatabaseTrouble) as error:
+        known = error if isinstance(error, DatabaseTrouble) else None
+        message = known.message if known else "The database cannot be used."
+        cause = known.cause if known else str(error).splitlines()[0]
         findings.append(
             Status(
                 "critical",
                 "database",
                 "database",
-                f"The database does not answer: {cause}",
+                f"{message} {cause}",
                 "docker compose ps postgres; docker compose logs postgres",
                 "database-away",
             )

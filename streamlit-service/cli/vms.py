@@ -6,7 +6,7 @@ from typing import Annotated
 
 import bootstrap
 import typer
-from portal import db, vms
+from portal import db, deployments, vms
 from portal.core.errors import Conflict
 from portal.core.models import VmState
 from portal.users.permissions import SHARED_POOL
@@ -117,8 +117,16 @@ def remove(
     if_there: Annotated[
         bool, typer.Option("--if-there", help="no error when there is no such VM")
     ] = False,
+    lost: Annotated[
+        bool, typer.Option("--lost", help="it will not come back: end what is recorded there")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="with --lost: why, for those whose work ends")] = "",
 ) -> None:
-    """Take a VM out of the fleet; refused while containers run on it."""
+    """Take a VM out of the fleet; refused while containers run on it, unless it is lost.
+
+    What was on a lost VM is stopped, and all that it held is free. Should the VM come back, add it
+    again: its containers are removed before it takes anything.
+    """
     with wired().database.reading() as tx:
         known = db.vms.by_name(tx, name)
         others = [vm.name for vm in db.vms.all_vms(tx) if vm_health.host(vm) == name]
@@ -129,6 +137,10 @@ def remove(
             f"Use that name: {others[0]}, or --name {others[0]} with setup-vm.sh.",
         )
     if known is None and if_there:
+        return
+    if lost:
+        ended = deployments.remove_lost_vm(wired(), actor(), name, reason)
+        typer.echo(f"VM {name} is given up. Containers that ended with it: {len(ended)}.")
         return
     vms.remove(wired(), actor(), name)
     typer.echo(f"VM {name} is no longer in the fleet. Its disk was not touched.")

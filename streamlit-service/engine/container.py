@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import docker
@@ -81,7 +82,7 @@ def _device_requests(spec: ContainerSpec) -> list[DeviceRequest]:
     return [DeviceRequest(device_ids=list(spec.gpus), capabilities=[["gpu"]])]
 
 
-def running(container_id: str, labels: dict[str, str]) -> ContainerStatus:
+def running(container_id: str, labels: dict[str, str], *, paused: bool) -> ContainerStatus:
     """State of a container that the engine's list says runs."""
     return ContainerStatus(
         id=container_id,
@@ -90,6 +91,7 @@ def running(container_id: str, labels: dict[str, str]) -> ContainerStatus:
         exit_code=None,
         out_of_memory=False,
         spec_digest=labels.get(LABEL_SPEC, ""),
+        paused=paused,
     )
 
 
@@ -103,4 +105,12 @@ def status(container: Container) -> ContainerStatus:
         exit_code=None if state["Running"] else state["ExitCode"],
         out_of_memory=bool(state["OOMKilled"]),
         spec_digest=str(container.labels.get(LABEL_SPEC, "")),
+        paused=bool(state["Paused"]),
+        started_at=moment(state["StartedAt"]),
     )
+
+
+def moment(text: str) -> datetime | None:
+    """A time as engines write it (RFC 3339, to the nanosecond); None for their year 1: never."""
+    at = datetime.fromisoformat(text)
+    return at if at.year > 1 else None

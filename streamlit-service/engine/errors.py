@@ -68,6 +68,11 @@ _RUN = (
         "A port is in use on the VM.",
     ),
     (
+        ("is already in use by container",),
+        "container_exists",
+        "The container is on the VM already.",
+    ),
+    (
         ("cannot assign requested address",),
         "bad_address",
         "The VM does not have the address it is registered with.",

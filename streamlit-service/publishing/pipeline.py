@@ -11,7 +11,7 @@ from typing import Any
 import docker
 from portal import images
 from portal.context import Portal
-from portal.core.errors import Conflict, EngineError, PortalError
+from portal.core.errors import Conflict, EngineError, NotFound
 from portal.core.models import Actor, Release
 from portal.images import Candidate
 from portal.images.report import Report
@@ -115,7 +115,7 @@ def _taken(portal: Portal, workspace: Workspace) -> bool:
     """Whether this version was published as another digest than what was built."""
     try:
         published = images.find(portal, workspace.image.name, workspace.version)
-    except PortalError:
+    except NotFound:
         return False
     return not _is(workspace, published.digest)
 

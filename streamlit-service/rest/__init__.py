@@ -6,13 +6,25 @@ Route functions only, their contract is the OpenAPI description.
 from fastapi import APIRouter, Depends, FastAPI
 
 from rest.dependencies import Services, has_storable_address
-from rest.routes import deployments, gpus, images, quotas, ssh_keys, usage, users, vms
+from rest.routes import (
+    deployments,
+    gpus,
+    images,
+    interventions,
+    quotas,
+    ssh_keys,
+    usage,
+    users,
+    vms,
+)
+
+NOUNS = (users, images, vms, gpus, deployments, interventions, ssh_keys, quotas, usage)
 
 
 def install(app: FastAPI, services: Services) -> None:
     """Serve /api/v1 with these services."""
     app.state.services = services
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(has_storable_address)])
-    for noun in (users, images, vms, gpus, deployments, ssh_keys, quotas, usage):
+    for noun in NOUNS:
         api.include_router(noun.router)
     app.include_router(api)

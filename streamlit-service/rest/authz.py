@@ -4,11 +4,14 @@ import asyncio
 import html
 from pathlib import Path
 
+import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
-from portal.core.errors import PortalError, Unavailable
+from portal.context import Portal
+from portal.core.errors import DatabaseTrouble, PortalError, Unavailable
 from portal.deployments import gateway
 
+from rest import slow
 from rest.dependencies import Services, Wired
 
 SILENT = Unavailable(
@@ -18,8 +21,10 @@ SILENT = Unavailable(
 )
 REFUSED_PAGE = (Path(__file__).parent / "refused.html").read_text(encoding="utf-8")
 
+log = structlog.get_logger()
 router = APIRouter(include_in_schema=False)
-_background: set[asyncio.Task[None]] = set()
+_touching: dict[str, asyncio.Task[None]] = {}
+"""Deployment id → the write of its last activity that is under way: one at a time."""
 
 
 @router.get("/authz")
@@ -32,14 +37,22 @@ async def authz(request: Request, services: Wired) -> Response:
         route = _route(request, services)
     except PortalError as error:
         return Response(status_code=403, headers={"X-Reason": error.code})
-    if route.touch:
-        task = asyncio.create_task(
-            asyncio.to_thread(gateway.touch, services.portal, route.deployment_id)
+    if route.touch and route.deployment_id not in _touching:
+        # The loop itself keeps only a weak reference.
+        _touching[route.deployment_id] = asyncio.create_task(
+            _touch(services.portal, route.deployment_id)
         )
-        _background.add(task)  # the loop keeps only a weak reference
-        task.add_done_callback(_background.discard)
     authorization = {"X-Authorization": f"token {route.token}"} if route.token else {}
     return Response(status_code=204, headers={"X-Upstream": route.upstream, **authorization})
+
+
+async def _touch(portal: Portal, deployment_id: str) -> None:
+    try:
+        await slow.TOUCHES.run(gateway.touch, portal, deployment_id)
+    except DatabaseTrouble as trouble:  # the next request tries again
+        log.warning("activity_not_noted", deployment=deployment_id, code=trouble.code)
+    finally:
+        _touching.pop(deployment_id, None)
 
 
 @router.get("/refused")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from portal import db, deployments, users, vms
 from portal.context import Portal
-from portal.core.models import Deployment, Order, User, Vm
+from portal.core.models import Deployment, Order, State, User, Vm
 from portal.core.settings import Settings
 from portal.db.connection import Database
 from portal.jobs.claim import Work
@@ -18,6 +18,8 @@ from sqlalchemy.engine import make_url
 from support.fakes import FakeClock, FakeEngine
 from support.gpu_world import report, see
 from support.samples import CATALOG, JANE, JOHN, TEST, approved
+
+AROUND_A_DOWNLOAD = (State.PULLING, State.STARTING)
 
 
 @pytest.fixture
@@ -75,13 +77,16 @@ def work_off(portal: Portal, engine: FakeEngine) -> Callable[[str], Deployment]:
     """Do what the worker would do for one deployment, and give back what came of it."""
 
     def run(deployment_id: str, ready: bool = True) -> Deployment:
-        work = Work.claim(portal, deployment_id)
-        if work:
-            converge(work, engine, lambda vm, port: ready, lambda release: None)
-        with portal.database.reading() as tx:
-            deployment = db.deployments.by_id(tx, deployment_id)
-        assert deployment
-        return deployment
+        while True:
+            work = Work.claim(portal, deployment_id)
+            if work:
+                converge(work, engine, lambda vm, port: ready, lambda release: None)
+            with portal.database.reading() as tx:
+                deployment = db.deployments.by_id(tx, deployment_id)
+            assert deployment
+            # Before and after a download the claim is given up.
+            if work is None or deployment.trouble or deployment.state not in AROUND_A_DOWNLOAD:
+                return deployment
 
     return run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from portal.core.models import Deployment, LayerProgress, Order, Release, State, StopReason
+from portal.core.models import Deployment, LayerProgress, Order, Release, State, StopReason, Trouble
 from portal.core.resources import Resources
 from portal.deployments import Preview
 from portal.images import Ready
@@ -38,6 +38,9 @@ STOP_WORDS = {
     StopReason.CONTAINER_GONE: (
         "The container vanished from the VM. Start makes it anew; the home folder is kept."
     ),
+    StopReason.VM_RESTARTED: "Its VM, or Docker on it, was restarted.",
+    StopReason.VM_LOST: "Its VM is lost, and an administrator gave it up.",
+    StopReason.NOT_WANTED: "It was started on the VM by hand, and stopped again. Start it here.",
 }
 
 
@@ -246,7 +249,16 @@ def ssh_config(name: str, command: str, module: str) -> str:
 
 def why(deployment: Deployment) -> str:
     """Why it is not running, when it stopped."""
-    return STOP_WORDS[deployment.stop_reason] if deployment.stop_reason else "It is stopped."
+    words = STOP_WORDS[deployment.stop_reason] if deployment.stop_reason else "It is stopped."
+    return f"{words} They say: “{deployment.stop_note}”" if deployment.stop_note else words
+
+
+def trouble(trouble: Trouble, now: datetime) -> str:
+    """What keeps it waiting, since when, and what to do."""
+    return (
+        f"**{trouble.message}** First seen {ago(trouble.since, now)}; the portal goes on trying."
+        f" {trouble.hint}"
+    )
 
 
 def with_command(problem: Problem) -> str:

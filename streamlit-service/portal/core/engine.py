@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from portal.core.models import LayerProgress
@@ -61,6 +62,10 @@ class ContainerStatus:
     out_of_memory: bool
     spec_digest: str = ""
     """Of the specification it was made from."""
+    paused: bool = False
+    """It runs and is frozen: nothing in it answers."""
+    started_at: datetime | None = None
+    """When it last started; None where the engine was not asked."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,9 @@ class Engine(Protocol):
 
     def info(self) -> EngineInfo:
         """Version and size of the machine; also the probe whether it answers."""
+
+    def started_at(self) -> datetime | None:
+        """When the engine itself started; None where it does not tell."""
 
     def gpus(self) -> GpuReport:
         """The VM's GPUs, driver and toolkit."""

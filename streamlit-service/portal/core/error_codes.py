@@ -48,8 +48,12 @@ CODES = {
     "not_running": "The container behind the port is not running.",
     "nothing_here": "Nothing is deployed on the port.",
     "silent": "The container behind the port does not answer.",
+    "given_up": "It could not be stopped, and an administrator gave up on it.",
+    "not_stuck": "Only a stop or removal that does not succeed can be given up.",
+    "paused": "The container is paused on its VM.",
     "wrong_state": "The container's state does not allow this.",
     # Starting a container.
+    "container_exists": "The container is on the VM already: a call before was still at work.",
     "disk_full": "The VM's disk is full.",
     "engine_refused": "The VM's engine refused for a reason of its own.",
     "ended_at_start": "The container ended while it started.",
@@ -147,9 +151,15 @@ CODES = {
     "private_key": "A private key was pasted.",
     "too_many_keys": "The user has as many keys as there may be.",
     "vm_exists": "There is another VM of this name.",
+    "vm_answers": "A VM that answers is not lost.",
     "vm_in_use": "Containers run on the VM.",
     "vm_twice": "The same machine is in the fleet under another name.",
     "weak_key": "An RSA key of fewer than 2048 bits.",
+    # The database.
+    "database_away": "The database does not answer.",
+    "database_busy": "The database is held by another writer for too long.",
+    "database_full": "The disk of the database is full.",
+    "database_read_only": "The database cannot be written.",
     # Backups.
     "broken_chain": "The backup's audit trail was changed.",
     "damaged": "The backup is damaged.",

@@ -72,5 +72,9 @@ class Unavailable(PortalError):
     status = 503
 
 
+class DatabaseTrouble(Unavailable):
+    """The database is busy, full, read-only or away. Nothing was written."""
+
+
 class LockLost(Exception):
     """The deployment was changed by someone else while it was worked on; drop the work."""

@@ -43,6 +43,12 @@ class StopReason(enum.StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     EXIT_CODE = "exit_code"
     CONTAINER_GONE = "container_gone"
+    VM_RESTARTED = "vm_restarted"
+    """Its VM, or the engine there, was restarted."""
+    VM_LOST = "vm_lost"
+    """Its VM was given up by an administrator."""
+    NOT_WANTED = "not_wanted"
+    """It was stopped, and somebody started it on the VM by hand."""
 
 
 class VmState(enum.StrEnum):
@@ -271,6 +277,16 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Trouble:
+    """What keeps a request from being done, and since when; the worker tries again and again."""
+
+    code: str
+    message: str
+    hint: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Deployment:
     """One container a user asked for, with everything the pages and the worker need.
 
@@ -293,10 +309,15 @@ class Deployment:
     jupyter_token: str = field(repr=False)
     restart_after_stop: bool
     stop_reason: StopReason | None
+    stop_note: str
+    """What its owner reads beside the reason; "" for nothing."""
     failure: Failure | None
+    trouble: Trouble | None
     progress: tuple[LayerProgress, ...]
     created_at: datetime
     updated_at: datetime
+    pending_since: datetime | None
+    """When its start was last asked for, or its turn in the queue came."""
     started_at: datetime | None
     stopped_at: datetime | None
     last_activity_at: datetime | None

@@ -93,6 +93,9 @@ class Settings(BaseSettings):
         12, gt=0, description="after a crash, work is taken up again after this"
     )
     observe_interval_s: float = Field(3, gt=0, le=20, description="between probes of every VM")
+    restart_after_vm_restart: bool = Field(
+        True, description="what ran starts again when its VM, or the engine there, was restarted"
+    )
 
     egress: Literal["open", "proxy", "none"] = Field(
         "open", description="where containers may go, as VMs are set up"

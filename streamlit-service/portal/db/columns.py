@@ -69,7 +69,10 @@ class ReleaseColumns(TypedDict, total=False):
 
 
 class DeploymentColumns(TypedDict, total=False):
-    """Of deployments; `failure`: the fields of Failure; `progress`: of each LayerProgress."""
+    """Of deployments; `failure` and `trouble`: their fields; `progress`: of each LayerProgress.
+
+    The time in `trouble` is written by ISO 8601.
+    """
 
     id: str
     name: str
@@ -87,10 +90,13 @@ class DeploymentColumns(TypedDict, total=False):
     jupyter_token: str
     restart_after_stop: bool
     stop_reason: StopReason | None
+    stop_note: str | None
     failure: dict[str, str] | None
+    trouble: dict[str, str] | None
     progress: list[dict[str, Any]] | None
     created_at: datetime
     updated_at: datetime
+    pending_since: datetime
     started_at: datetime
     stopped_at: datetime | None
     last_activity_at: datetime

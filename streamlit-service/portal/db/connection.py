@@ -14,13 +14,15 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Row, make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from portal.db import troubles
 from portal.db.schema import audit_events, audit_head
 
 Tx = Connection
 """An open transaction. Never held across a network call (invariant 5)."""
 
 
-BUSY_TIMEOUT_S = 15
+BUSY_TIMEOUT_S = 10
+"""A claim lasts longer (lock_ttl_s): who waits for the database does not lose it."""
 
 
 T = TypeVar("T")
@@ -89,9 +91,13 @@ class Database:
     def transaction(self) -> Iterator[Tx]:
         """A writing transaction: all or nothing, serialised with other writers.
 
-        Raises Taken when a unique index refuses a row.
+        Raises Taken when a unique index refuses a row, DatabaseTrouble when it cannot be written.
         """
-        with self._engine.connect() as connection, _immediate(connection).begin():
+        with (
+            _in_words(),
+            self._engine.connect() as connection,
+            _immediate(connection).begin(),
+        ):
             try:
                 yield connection
             except IntegrityError as error:
@@ -99,8 +105,11 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:
-        """A read of one moment, however many queries; it never waits for a writer."""
-        with self._engine.connect() as connection:
+        """A read of one moment, however many queries; it never waits for a writer.
+
+        Raises DatabaseTrouble when the database does not answer.
+        """
+        with _in_words(), self._engine.connect() as connection:
             if self._engine.dialect.name != "sqlite":
                 connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
@@ -108,6 +117,18 @@ class Database:
     def close(self) -> None:
         """Give back all connections."""
         self._engine.dispose()
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Troubles of the database as DatabaseTrouble."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        known = troubles.trouble(error)
+        if known is None:
+            raise
+        raise known from error
 
 
 def _taken(error: IntegrityError) -> Exception:

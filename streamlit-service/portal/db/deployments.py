@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Unpack
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from portal.db.connection import Tx, one_or_none
 from portal.db.leases import HELD
 from portal.db.schema import deployments, leases
 
+LONGEST_CLAIM = timedelta(minutes=1)
 _SELECT = rows.deployment_select()
 
 
@@ -71,6 +72,13 @@ def live(tx: Tx) -> list[Deployment]:
     return [rows.deployment(row) for row in tx.execute(query)]
 
 
+def troubled(tx: Tx, states: Collection[State]) -> list[Deployment]:
+    """Those in one of these states whose work does not succeed, the longest first."""
+    query = _SELECT.where(deployments.c.state.in_(states), deployments.c.trouble.is_not(None))
+    found = [rows.deployment(row) for row in tx.execute(query)]
+    return sorted(found, key=lambda each: each.trouble.since if each.trouble else each.updated_at)
+
+
 def homes(tx: Tx, owner_ids: Collection[int]) -> dict[int, frozenset[int]]:
     """VM ids on which users' containers have run, by user id: their home folders are there."""
     query = sa.select(deployments.c.owner_id, deployments.c.vm_id).where(
@@ -82,10 +90,10 @@ def homes(tx: Tx, owner_ids: Collection[int]) -> dict[int, frozenset[int]]:
     return {owner_id: frozenset(vm_ids) for owner_id, vm_ids in homes.items()}
 
 
-def workable(tx: Tx, states: Collection[State], now: datetime) -> list[tuple[str, int]]:
-    """(deployment id, VM id) of what is in one of these states and nobody holds, oldest first."""
+def workable(tx: Tx, states: Collection[State], now: datetime) -> list[tuple[str, int, State]]:
+    """(id, VM id, state) of what is in one of these states and nobody holds, oldest first."""
     query = (
-        sa.select(deployments.c.id, deployments.c.vm_id)
+        sa.select(deployments.c.id, deployments.c.vm_id, deployments.c.state)
         .where(
             deployments.c.state.in_(states),
             deployments.c.vm_id.is_not(None),
@@ -93,7 +101,7 @@ def workable(tx: Tx, states: Collection[State], now: datetime) -> list[tuple[str
         )
         .order_by(deployments.c.updated_at)
     )
-    return [(row.id, row.vm_id) for row in tx.execute(query)]
+    return [(row.id, row.vm_id, State(row.state)) for row in tx.execute(query)]
 
 
 def insert(tx: Tx, **values: Unpack[DeploymentColumns]) -> None:
@@ -129,5 +137,16 @@ def renew(tx: Tx, tokens: Collection[str], expires_at: datetime) -> None:
     tx.execute(held.values(lock_expires_at=expires_at))
 
 
+def unlock_all(tx: Tx) -> int:
+    """Drop every claim; whoever worked on one is refused at the next write. Returns how many."""
+    held = deployments.update().where(deployments.c.lock_token.is_not(None))
+    return tx.execute(held.values(lock_token=None, lock_expires_at=None)).rowcount
+
+
 def _unlocked(now: datetime) -> sa.ColumnElement[bool]:
-    return sa.or_(deployments.c.lock_token.is_(None), deployments.c.lock_expires_at < now)
+    """Held by nobody: no claim, an old one, or one from before a clock was set back."""
+    return sa.or_(
+        deployments.c.lock_token.is_(None),
+        deployments.c.lock_expires_at < now,
+        deployments.c.lock_expires_at > now + LONGEST_CLAIM,
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from portal.core.models import State
 from portal.db.connection import Tx
 from portal.db.schema import deployments, leases, users
 
@@ -16,6 +17,8 @@ PORT, GPU, COMPUTE = "port", "gpu", "compute"
 
 RUN = (GPU, COMPUTE)
 """Kinds that are held from reservation to stop; ports are kept until removal."""
+ALL_BUT_GPUS = (PORT, COMPUTE)
+"""Given back while a container may still run somewhere: its GPUs are nobody else's before."""
 
 
 HELD = sa.and_(leases.c.kind == COMPUTE, leases.c.released_at.is_(None))
@@ -76,6 +79,21 @@ def gpus(tx: Tx) -> dict[str, str]:
     return dict(
         tx.execute(query.where(leases.c.kind == GPU, leases.c.released_at.is_(None))).tuples().all()
     )
+
+
+def left_over(tx: Tx, vm_id: int) -> set[str]:
+    """Ids of deployments on a VM that are over and still hold GPUs: the container was not gone."""
+    query = (
+        sa.select(deployments.c.id)
+        .join(leases, leases.c.deployment_id == deployments.c.id)
+        .where(
+            leases.c.kind == GPU,
+            leases.c.released_at.is_(None),
+            deployments.c.vm_id == vm_id,
+            deployments.c.state.in_((State.STOPPED, State.FAILED, State.REMOVED)),
+        )
+    )
+    return {deployment_id for (deployment_id,) in tx.execute(query)}
 
 
 def slots(tx: Tx, owner_id: int) -> set[int]:

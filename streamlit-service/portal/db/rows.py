@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from portal.core.models import (
     SshKey,
     State,
     StopReason,
+    Trouble,
     User,
     Vm,
     VmState,
@@ -89,10 +91,13 @@ def deployment(row: Row[Any]) -> Deployment:
         jupyter_token=get["jupyter_token"],
         restart_after_stop=get["restart_after_stop"],
         stop_reason=StopReason(get["stop_reason"]) if get["stop_reason"] else None,
+        stop_note=get["stop_note"] or "",
         failure=Failure(**get["failure"]) if get["failure"] else None,
+        trouble=_trouble(get["trouble"]),
         progress=tuple(LayerProgress(**layer) for layer in get["progress"] or ()),
         created_at=get["created_at"],
         updated_at=get["updated_at"],
+        pending_since=get["pending_since"],
         started_at=get["started_at"],
         stopped_at=get["stopped_at"],
         last_activity_at=get["last_activity_at"],
@@ -101,6 +106,17 @@ def deployment(row: Row[Any]) -> Deployment:
         position=get["position"],
         impossible_since=get["impossible_since"],
     )
+
+
+def stored(trouble: Trouble) -> dict[str, str]:
+    """As the column holds it."""
+    return {**vars(trouble), "since": trouble.since.isoformat()}
+
+
+def _trouble(stored: dict[str, str] | None) -> Trouble | None:
+    if not stored:
+        return None
+    return Trouble(**{**stored, "since": datetime.fromisoformat(stored["since"])})  # type: ignore[arg-type]
 
 
 def _pick(row: Any, model: Any, prefix: str, **enums: Any) -> dict[str, Any]:

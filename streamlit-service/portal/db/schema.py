@@ -70,6 +70,22 @@ vms = sa.Table(
     sa.Column("ports_reserved", sa.Boolean),
 )
 
+blocked_ports = sa.Table(
+    "blocked_ports",
+    metadata,
+    sa.Column("vm_id", sa.Integer, sa.ForeignKey("vms.id"), primary_key=True),
+    sa.Column("port", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("since", UtcDateTime, nullable=False),
+)
+
+leaders = sa.Table(
+    "leaders",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("token", sa.Text, nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+)
+
 gpus = sa.Table(
     "gpus",
     metadata,
@@ -176,10 +192,13 @@ deployments = sa.Table(
     sa.Column("jupyter_token", sa.Text, nullable=False),
     sa.Column("restart_after_stop", sa.Boolean, nullable=False),
     sa.Column("stop_reason", sa.Text),
+    sa.Column("stop_note", sa.Text),
     sa.Column("failure", sa.JSON),
+    sa.Column("trouble", sa.JSON(none_as_null=True)),
     sa.Column("progress", sa.JSON),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Column("pending_since", UtcDateTime),
     sa.Column("started_at", UtcDateTime),
     sa.Column("stopped_at", UtcDateTime),
     sa.Column("last_activity_at", UtcDateTime),

@@ -38,7 +38,7 @@ def insert(
 ) -> None:
     """Add a VM, recorded as reachable until its first probe.
 
-    One that was removed comes back.
+    One that was removed comes back, and takes nothing before it was seen: something may run there.
     """
     values = {
         "engine_url": engine_url,
@@ -49,7 +49,8 @@ def insert(
         "reachable": True,
         "error": None,
     }
-    if tx.execute(vms.update().where(vms.c.name == name).values(**values)).rowcount == 0:
+    back = {**values, "reachable": False, "error": "It was not seen since it came back."}
+    if tx.execute(vms.update().where(vms.c.name == name).values(**back)).rowcount == 0:
         tx.execute(vms.insert().values(name=name, **values))
 
 

@@ -1,5 +1,12 @@
-"""Containers that people ask for: request them, act on them, open their ports."""
+"""Containers that people ask for: request them, act on them, open their ports, help with them."""
 
+from portal.deployments.intervention import (
+    everybody,
+    give_up,
+    remove_lost_vm,
+    stop,
+    stuck,
+)
 from portal.deployments.service import (
     Preview,
     act,
@@ -15,11 +22,16 @@ from portal.deployments.service import (
 __all__ = [
     "Preview",
     "act",
+    "everybody",
     "get",
+    "give_up",
     "latest",
     "mine",
     "preview",
     "propose_name",
+    "remove_lost_vm",
     "request",
+    "stop",
+    "stuck",
     "waiting",
 ]

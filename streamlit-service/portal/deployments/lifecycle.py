@@ -8,6 +8,9 @@ from portal.core.models import State
 WORK = frozenset({State.PENDING, State.PULLING, State.STARTING, State.STOPPING, State.REMOVING})
 """States in which the worker has something to do."""
 
+COMING_UP = frozenset({State.PENDING, State.PULLING, State.STARTING})
+"""States on the way to a notebook."""
+
 UNSETTLED = WORK | {State.WAITING}
 """States that will change without anybody asking."""
 
@@ -15,16 +18,29 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.WAITING: frozenset(
         {State.PENDING, State.STOPPED, State.REMOVING, State.REMOVED, State.FAILED}
     ),
-    State.PENDING: frozenset({State.PULLING, State.STOPPING, State.REMOVING, State.FAILED}),
-    State.PULLING: frozenset({State.STARTING, State.STOPPING, State.REMOVING, State.FAILED}),
-    State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.REMOVING, State.FAILED}),
-    State.RUNNING: frozenset({State.STOPPING, State.STOPPED, State.REMOVING, State.FAILED}),
+    State.PENDING: frozenset(
+        {State.PULLING, State.STOPPING, State.STOPPED, State.REMOVING, State.FAILED}
+    ),
+    State.PULLING: frozenset(
+        {State.STARTING, State.STOPPING, State.STOPPED, State.REMOVING, State.FAILED}
+    ),
+    State.STARTING: frozenset(
+        {State.RUNNING, State.STOPPING, State.STOPPED, State.REMOVING, State.FAILED}
+    ),
+    State.RUNNING: frozenset(
+        {State.PENDING, State.STOPPING, State.STOPPED, State.REMOVING, State.FAILED}
+    ),
     State.STOPPING: frozenset({State.STOPPED, State.PENDING, State.REMOVING, State.FAILED}),
-    State.STOPPED: frozenset({State.PENDING, State.WAITING, State.REMOVING, State.REMOVED}),
+    State.STOPPED: frozenset(
+        {State.PENDING, State.WAITING, State.STOPPING, State.REMOVING, State.REMOVED}
+    ),
     State.FAILED: frozenset({State.PENDING, State.WAITING, State.REMOVING, State.REMOVED}),
     State.REMOVING: frozenset({State.REMOVED}),
     State.REMOVED: frozenset(),
 }
+"""Running → pending: its VM was restarted. On the way up → stopped: its VM was given up. Stopped →
+stopping: somebody started it on the VM by hand.
+"""
 
 USER_ACTIONS: dict[str, tuple[frozenset[State], State]] = {
     "stop": (

@@ -27,10 +27,10 @@ from portal.core.models import (
 )
 from portal.db.columns import NOT_WAITING, UNLOCKED, DeploymentColumns
 from portal.db.connection import Tx
-from portal.deployments import lifecycle
+from portal.deployments import lifecycle, slots
 from portal.deployments.order import check_order
 from portal.images import launch_gate
-from portal.scheduling import admission, placement, quotas
+from portal.scheduling import admission, quotas
 from portal.scheduling.queue import Decision
 from portal.users import permissions
 
@@ -69,7 +69,8 @@ def _reserve(
     db.serialize_writers(tx)
     release = _check(portal, tx, user, order)
     decision = admission.evaluate(portal, tx, user, order)
-    slot = placement.choose_slot(db.leases.slots(tx, user.id))
+    placed = decision.placement
+    slot = slots.choose(tx, user, placed.vm if placed else None, now)
     columns, outcome = _outcome(decision, now)
     row: DeploymentColumns = {
         "id": deployment_id,
@@ -89,9 +90,9 @@ def _reserve(
         **columns,
     }
     db.deployments.insert(tx, **row)
-    _lease_ports(tx, user, deployment_id, slot, ssh=order.ssh, now=now)
-    if decision.placement:
-        admission.lease(tx, deployment_id, decision.placement, now)
+    slots.lease(tx, user, deployment_id, slot, ssh=order.ssh, now=now)
+    if placed:
+        admission.lease(tx, deployment_id, placed, now)
     details = vars(order) | {"release": release.reference, "slot": slot} | outcome
     _record(tx, user, deployment_id, columns["state"], now, details)
     return _get(tx, deployment_id)
@@ -101,7 +102,10 @@ def _outcome(decision: Decision, now: datetime) -> tuple[DeploymentColumns, dict
     """Start at once or join the queue: the columns, and what the audit event says of it."""
     placed = decision.placement
     if placed:
-        return admission.starting(placed), {"vm": placed.vm.name, "gpu_uuids": list(placed.gpus)}
+        return admission.starting(placed, now), {
+            "vm": placed.vm.name,
+            "gpu_uuids": list(placed.gpus),
+        }
     return admission.waiting(decision, now), {
         "position": decision.position,
         "waits_for": decision.waits_for,
@@ -142,13 +146,6 @@ def _approved(portal: Portal, tx: Tx, image: str) -> Release:
         )
     launch_gate.check(portal.settings, release, portal.now())
     return release
-
-
-def _lease_ports(
-    tx: Tx, user: User, deployment_id: str, slot: int, *, ssh: bool, now: datetime
-) -> None:
-    numbers = ports.slot_ports(user.range_index, slot, ssh=ssh).values()
-    db.leases.acquire(tx, db.leases.PORT, [str(port) for port in numbers], deployment_id, now)
 
 
 def mine(portal: Portal, user: User) -> list[Deployment]:
@@ -202,8 +199,10 @@ def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployme
         changes: DeploymentColumns = {
             "restart_after_stop": action == "restart",
             "failure": None,
+            "trouble": None,
             "progress": None,
             "stop_reason": StopReason.USER if action == "stop" else None,
+            "stop_note": None,
             "updated_at": now,
             **UNLOCKED,
             **NOT_WAITING,
@@ -226,8 +225,9 @@ def _start(
     decision = admission.evaluate(portal, tx, user, before.order, before.vm)
     columns, details = _outcome(decision, now)
     if before.slot is None:  # it failed, and gave its ports back too
-        slot = placement.choose_slot(db.leases.slots(tx, user.id))
-        _lease_ports(tx, user, before.id, slot, ssh=before.ssh, now=now)
+        placed = decision.placement
+        slot = slots.choose(tx, user, placed.vm if placed else None, now)
+        slots.lease(tx, user, before.id, slot, ssh=before.ssh, now=now)
         columns["slot"] = slot
     if decision.placement:
         admission.lease(tx, before.id, decision.placement, now)
@@ -287,11 +287,11 @@ def preview(portal: Portal, user: User, order: Order) -> Preview:
         if order.name in {d.name for d in db.deployments.of_user(tx, user.id)}:
             raise _name_taken(order.name)
         decision = admission.evaluate(portal, tx, user, order)
-        slot = placement.choose_slot(db.leases.slots(tx, user.id))
+        placed = decision.placement
+        slot = slots.choose(tx, user, placed.vm if placed else None, portal.now())
         homes = db.deployments.homes(tx, {user.id}).get(user.id, frozenset())
         names = {vm.id: vm.name for vm in db.vms.all_vms(tx)}
     port = ports.port_of(user.range_index, slot, ports.Service.JUPYTER)
-    placed = decision.placement
     if placed is None:
         return Preview(port, None, "", decision.position, decision.waits_for)
     others = [names[vm_id] for vm_id in homes if vm_id in names and vm_id != placed.vm.id]

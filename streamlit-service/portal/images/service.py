@@ -12,6 +12,7 @@ from portal import db
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NotFound
 from portal.core.models import Actor, Deployment, Release, ReleaseState, User
+from portal.core.reasons import check_reason
 from portal.db.columns import ReleaseColumns
 from portal.db.connection import Tx, serialize_writers
 from portal.images import launch_gate
@@ -214,12 +215,12 @@ def approve(portal: Portal, actor: Actor, release_id: int) -> Release:
 
 def deprecate(portal: Portal, actor: Actor, release_id: int, reason: str) -> Release:
     """No new containers of it; what exists may go on and start again."""
-    return _decide(portal, actor, release_id, ReleaseState.DEPRECATED, reason=_reason(reason))
+    return _decide(portal, actor, release_id, ReleaseState.DEPRECATED, reason=check_reason(reason))
 
 
 def withdraw(portal: Portal, actor: Actor, release_id: int, reason: str) -> Release:
     """It can no longer be started. What runs of it goes on, and its owners see why."""
-    return _decide(portal, actor, release_id, ReleaseState.WITHDRAWN, reason=_reason(reason))
+    return _decide(portal, actor, release_id, ReleaseState.WITHDRAWN, reason=check_reason(reason))
 
 
 def _decide(
@@ -275,14 +276,3 @@ def find(portal: Portal, image: str, version: str) -> Release:
     raise NotFound(
         "no_such_release", f"There is no release {version} of {image}.", f"Known: {known}."
     )
-
-
-def _reason(reason: str) -> str:
-    text = reason.strip()
-    if not 5 <= len(text) <= 500:
-        raise Invalid(
-            "no_reason",
-            "A reason of 5 to 500 characters is needed: the owners of containers read it.",
-            "For example: CVE-2026-1234 in OpenSSL; use 1.2.0.",
-        )
-    return text

@@ -12,9 +12,9 @@ import structlog
 from portal import db
 from portal.context import Portal
 from portal.core.errors import LockLost, PortalError
-from portal.core.models import Deployment, Failure, State, Vm
+from portal.core.models import Deployment, Failure, State, Trouble, Vm
 from portal.db.columns import UNLOCKED, DeploymentColumns
-from portal.deployments import lifecycle
+from portal.deployments import lifecycle, slots
 from portal.monitoring import metrics
 
 log = structlog.get_logger()
@@ -78,7 +78,12 @@ class Work:
         """
         lifecycle.check(self.deployment.state, after)
         now, deployment = self.portal.now(), self.deployment
-        changes: DeploymentColumns = {**columns, "state": after, "updated_at": now}
+        changes: DeploymentColumns = {
+            "trouble": None,
+            **columns,
+            "state": after,
+            "updated_at": now,
+        }
         if done:
             changes = {**changes, **UNLOCKED}
         details = {name: columns[name] for name in AUDITED if name in columns}
@@ -93,23 +98,60 @@ class Work:
         if release is None or release:
             self.portal.wake()
 
-    def fail(self, error: PortalError) -> None:
-        """Record the failure as its owner reads it, and give every lease back."""
+    def fail(self, error: PortalError, *, container_left: bool = False) -> None:
+        """Record the failure as its owner reads it, and give every lease back.
+
+        All but the GPUs while the container may still be there.
+        """
         metrics.FAILURES.labels(error.code).inc()
         failure = Failure(error.code, error.message, error.hint)
         self.move(
             State.FAILED,
             done=True,
-            release=None,
+            release=db.leases.ALL_BUT_GPUS if container_left else None,
             failure=vars(failure),
             slot=None,
             progress=None,
             gpu_uuids=None,
         )
 
-    def defer(self, seconds: float) -> None:
-        """Leave the intent as it is and try again after a while."""
-        self._write(lock_expires_at=self.portal.now() + timedelta(seconds=seconds))
+    def change_slot(self, port: int) -> bool:
+        """Something else holds this port on the VM: take the next slot. False without another.
+
+        Raises LockLost.
+        """
+        now, deployment = self.portal.now(), self.deployment
+        with self.portal.database.transaction() as tx:
+            db.blocked_ports.put(tx, self.vm.id, port, now)
+            db.leases.release(tx, deployment.id, now, (db.leases.PORT,))
+            slot = slots.choose(tx, deployment.owner, self.vm, now)
+            db.deployments.update_claimed(tx, deployment.id, self.token, slot=slot)
+            slots.lease(tx, deployment.owner, deployment.id, slot, ssh=deployment.ssh, now=now)
+            subject = f"deployment:{deployment.id}"
+            details = {"vm": self.vm.name, "port": port, "slot": slot}
+            db.audit.append(tx, now, "worker", "deployment.ports_changed", subject, **details)
+            self.deployment = db.deployments.by_id(tx, deployment.id) or deployment
+        log.warning("port_blocked", deployment=deployment.id, **details)
+        return slot != deployment.slot
+
+    def hold_back(self, error: PortalError, seconds: float) -> None:
+        """Leave the intent as it is, say what it waits for, and try again after a while."""
+        now, before = self.portal.now(), self.deployment.trouble
+        since = before.since if before else now
+        trouble = Trouble(error.code, error.message, error.hint, since)
+        self._write(
+            trouble=db.rows.stored(trouble), lock_expires_at=now + timedelta(seconds=seconds)
+        )
+
+    def troubled_for(self) -> timedelta:
+        """How long it could not be done."""
+        trouble = self.deployment.trouble
+        return self.portal.now() - trouble.since if trouble else timedelta()
+
+    def goes_on(self) -> None:
+        """What it waited for is there again. Raises LockLost."""
+        if self.deployment.trouble:
+            self.note(trouble=None)
 
     def still_held(self) -> bool:
         """Whether no new intent has taken the deployment over."""

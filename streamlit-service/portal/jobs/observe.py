@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection
+
 import structlog
 
 from portal import db, vms
 from portal.context import Portal
 from portal.core.engine import ContainerStatus, Engine, VmReport
 from portal.core.errors import EngineError
-from portal.core.models import Deployment, State, StopReason, Vm
+from portal.core.models import Deployment, State, Vm
 from portal.deployments.container_spec import network
+from portal.jobs.settle import settle
 from portal.vms import health as vm_health
 
 log = structlog.get_logger()
 
 UNWANTED = (State.FAILED, State.REMOVED)
+RETRY_ORPHAN_S = 60.0
+_tried: dict[str, float] = {}
+"""Container id → when its removal last failed (time.monotonic)."""
 
 
 def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
@@ -24,27 +31,64 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
     """
     with portal.database.reading() as tx:
         before = {deployment.id: deployment for deployment in db.deployments.on_vm(tx, vm.id)}
+        left_over = db.leases.left_over(tx, vm.id)
     try:
         info = engine.info()
         containers = {status.deployment_id: status for status in engine.containers()}
+        for deployment in before.values():
+            settle(portal, deployment, containers.get(deployment.id), engine)
     except EngineError as error:
         log.warning("vm_unreachable", vm=vm.name, code=error.code, cause=error.cause)
         vms.record_unreachable(portal, vm, error.message)
         return
-    for deployment in before.values():
-        if deployment.state is State.RUNNING:
-            _settle(portal, deployment, containers.get(deployment.id))
-    wanted = {each.id for each in before.values() if each.state not in UNWANTED}
-    for deployment_id, status in containers.items():
-        if deployment_id not in wanted and _is_orphan(portal, deployment_id):
-            log.warning("orphan_removed", vm=vm.name, deployment=deployment_id)
-            try:
-                engine.remove(status.id)
-            except EngineError as error:
-                log.warning("orphan_not_removed", vm=vm.name, cause=error.cause)
+    wanted = {each.id for each in before.values() if _wanted(each, containers.get(each.id))}
+    orphans = {
+        deployment_id: status
+        for deployment_id, status in containers.items()
+        if deployment_id not in wanted and _is_orphan(portal, vm, deployment_id)
+    }
+    stuck = {each for each, status in orphans.items() if not _remove_orphan(vm, engine, status)}
+    run = {each for each, status in containers.items() if status.running}
+    _give_back(portal, left_over - (run - (orphans.keys() - stuck)))
+    if stuck and not vm.reachable:
+        vms.record_unreachable(
+            portal,
+            vm,
+            f"It answers again, and a container that must not run there cannot be removed:"
+            f" {', '.join(sorted(stuck))}.",
+        )
+        return
     # Last: a VM that comes back gets new containers only once what was given up meanwhile, with its
     # GPUs, is gone.
     vms.record_probe(portal, vm, info)
+
+
+def _remove_orphan(vm: Vm, engine: Engine, status: ContainerStatus) -> bool:
+    """Remove a container that nobody wants. One that cannot be removed is left for a minute."""
+    now = time.monotonic()
+    if now - _tried.get(status.id, -RETRY_ORPHAN_S) < RETRY_ORPHAN_S:
+        return False
+    try:
+        engine.remove(status.id)
+    except EngineError as error:
+        _tried[status.id] = now
+        log.warning(
+            "orphan_not_removed", vm=vm.name, deployment=status.deployment_id, cause=error.cause
+        )
+        return False
+    _tried.pop(status.id, None)
+    log.warning("orphan_removed", vm=vm.name, deployment=status.deployment_id)
+    return True
+
+
+def _give_back(portal: Portal, gone: Collection[str]) -> None:
+    """GPUs that were held because their container might still run: it is seen to be gone."""
+    if not gone:
+        return
+    with portal.database.transaction() as tx:
+        for deployment_id in gone:
+            db.leases.release(tx, deployment_id, portal.now(), (db.leases.GPU,))
+    portal.wake()
 
 
 def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> None:
@@ -79,46 +123,22 @@ def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
         log.warning("networks_not_removed", vm=vm.name, code=error.code, cause=error.cause)
 
 
-def _settle(portal: Portal, seen: Deployment, status: ContainerStatus | None) -> None:
-    """Record why a deployment stopped that was running before and whose container is not."""
-    if status is not None and status.running:
-        return
-    reason = _reason(status)
-    now = portal.now()
-    with portal.database.transaction() as tx:
-        current = db.deployments.by_id(tx, seen.id)
-        if current is None or (current.state, current.updated_at) != (seen.state, seen.updated_at):
-            return  # it changed meanwhile; the next probe will see
-        db.deployments.update(
-            tx,
-            seen.id,
-            state=State.STOPPED,
-            stop_reason=reason,
-            stopped_at=now,
-            updated_at=now,
-            gpu_uuids=None,
-        )
-        db.leases.release(tx, seen.id, now, db.leases.RUN)
-        db.audit.append(
-            tx,
-            now,
-            "worker",
-            f"deployment.{State.STOPPED}",
-            f"deployment:{seen.id}",
-            stop_reason=reason,
-            exit_code=status.exit_code if status else None,
-        )
-    portal.wake()  # somebody may wait for what it held
+def _wanted(deployment: Deployment, status: ContainerStatus | None) -> bool:
+    """Whether its container may be here: of one that failed for its log, while it does not run."""
+    if deployment.state is State.FAILED:
+        return status is not None and not status.running
+    return deployment.state not in UNWANTED
 
 
-def _reason(status: ContainerStatus | None) -> StopReason:
-    if status is None:
-        return StopReason.CONTAINER_GONE
-    return StopReason.OUT_OF_MEMORY if status.out_of_memory else StopReason.EXIT_CODE
+def _is_orphan(portal: Portal, vm: Vm, deployment_id: str) -> bool:
+    """Whether nobody wants a container on this VM: rows come before containers.
 
-
-def _is_orphan(portal: Portal, deployment_id: str) -> bool:
-    """Whether a container has no live row: rows come before containers, so nobody wants it."""
+    A deployment that goes on at another VM has left this one's container behind.
+    """
     with portal.database.reading() as tx:
         deployment = db.deployments.by_id(tx, deployment_id)
-    return deployment is None or deployment.state in UNWANTED
+    return (
+        deployment is None
+        or deployment.state in UNWANTED
+        or (deployment.vm is not None and deployment.vm.id != vm.id)
+    )

@@ -6,20 +6,21 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import timedelta
-from typing import TypeVar
 
 import structlog
 
 from portal import db
 from portal.context import Portal
 from portal.core.engine import Engine
-from portal.core.errors import PortalError
+from portal.core.errors import DatabaseTrouble, PortalError
 from portal.core.models import State, Vm
 from portal.deployments import lifecycle
 from portal.jobs.claim import Work
 from portal.jobs.image_cache import sync_images
+from portal.jobs.lanes import Lane, Lanes
+from portal.jobs.leader import STANDBY_S, Leader
 from portal.jobs.observe import observe, observe_gpus, observe_health
 from portal.jobs.start_stop import IsReady, Verify, converge
 from portal.monitoring import metrics
@@ -27,12 +28,18 @@ from portal.scheduling import admission
 
 log = structlog.get_logger()
 
-THREADS = 64
-JOBS_PER_VM = 6  # a VM that hangs can hold this many threads, not all of them
 IDLE_POLL_S = 1.0
+STUCK_S = 40.0
+"""A loop that did not go round for so long hangs: a database that is busy refuses before."""
 TRIES = 3
-COMING_UP = (State.PENDING, State.PULLING, State.STARTING)
-T = TypeVar("T")
+LANES = {
+    State.PENDING: Lane.START,
+    State.PULLING: Lane.DOWNLOAD,
+    State.STARTING: Lane.START,
+    State.STOPPING: Lane.STOP,
+    State.REMOVING: Lane.STOP,
+}
+"""What kind of work a state asks for."""
 
 EngineFor = Callable[[Vm], Engine]
 Probe = Callable[[Portal, Vm, Engine], None]
@@ -55,18 +62,22 @@ class Reconciler:
         self.verify = verify
         self._woken = woken or threading.Event()
         self._stopping = threading.Event()
-        self._guard = threading.Lock()
-        self._busy: set[str] = set()
-        self._jobs_on: Counter[int] = Counter()
+        self._lanes = Lanes(self._done)
+        self._leader = Leader(portal)
+        self._turned_at = time.monotonic()
         self._held: set[Work] = set()
         self._unforeseen: Counter[str] = Counter()
         self._probed_at: dict[str, float] = {}
         self._downloads = threading.BoundedSemaphore(portal.settings.prepull_at_once)
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="job")
 
     def wake(self) -> None:
         """There is new intent: dispatch now."""
         self._woken.set()
+
+    @property
+    def turns(self) -> bool:
+        """Whether the loop went round a moment ago, as leader or standby."""
+        return time.monotonic() - self._turned_at < STUCK_S
 
     def stop(self) -> None:
         """End the loop; what is under way is taken up again at the next start."""
@@ -77,14 +88,22 @@ class Reconciler:
         """The loop. A failing pass (database away, say) is logged and tried again."""
         threading.Thread(target=self._renew_locks, name="renew", daemon=True).start()
         while not self._stopping.is_set():
-            self._woken.wait(IDLE_POLL_S)
+            self.turn()
+            self._woken.wait(IDLE_POLL_S if self._leader.leads else STANDBY_S)
             self._woken.clear()
-            # The loop must outlive any single failure; it is logged with its trace.
-            try:
+        self._leader.give_up()
+
+    def turn(self) -> None:
+        """One round: become or stay the leader, and start what is due. Never raises."""
+        # The loop must outlive any single failure; it is logged with its trace.
+        try:
+            if self._leader.renew():
                 self.dispatch()
-            except Exception:
-                log.exception("pass_failed")
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        except DatabaseTrouble as trouble:
+            log.warning("database_trouble", code=trouble.code, cause=trouble.cause)
+        except Exception:
+            log.exception("pass_failed")
+        self._turned_at = time.monotonic()
 
     def dispatch(self) -> list[Future[None]]:
         """Start every job and every probe that is due. Returns what was started."""
@@ -92,9 +111,7 @@ class Reconciler:
         with self._portal.database.reading() as tx:
             due = db.deployments.workable(tx, lifecycle.WORK, self._portal.now())
             vms = db.vms.all_vms(tx)
-        started = [
-            self._start(f"job:{key}", vm_id, JOBS_PER_VM, self._converge, key) for key, vm_id in due
-        ]
+        started = [self._work(deployment_id, vm_id, state) for deployment_id, vm_id, state in due]
         settings = self._portal.settings
         for vm in vms:
             started.append(
@@ -109,13 +126,27 @@ class Reconciler:
             )
         return [future for future in started if future]
 
+    def _work(self, deployment_id: str, vm_id: int, state: State) -> Future[None] | None:
+        """Start what a deployment's state asks for.
+
+        A stop does not wait for a start or a download that hangs: each has a key of its own.
+        """
+        lane = LANES[state]
+        return self._lanes.start(
+            lane, vm_id, f"{lane}:{deployment_id}", lambda: self._converge(deployment_id)
+        )
+
+    def _done(self, lane: Lane) -> None:
+        if lane is not Lane.PROBE:
+            self._woken.set()  # new intent for the same deployment may be waiting
+
     def _probe(self, key: str, vm: Vm, every_s: float, probe: Probe) -> Future[None] | None:
         """Start a probe of a VM if it is due; one that hangs does not pile up."""
         now = time.monotonic()
         if now - self._probed_at.get(key, -1e9) < every_s:
             return None
-        started = self._start(
-            key, vm.id, None, lambda vm: probe(self._portal, vm, self._engine_for(vm)), vm
+        started = self._lanes.start(
+            Lane.PROBE, vm.id, key, lambda: probe(self._portal, vm, self._engine_for(vm))
         )
         if started:
             self._probed_at[key] = now
@@ -137,31 +168,6 @@ class Reconciler:
         if started:
             log.info("queue_advanced", started=[deployment.id for deployment in started])
 
-    def _start(
-        self, key: str, vm_id: int, limit: int | None, task: Callable[[T], None], argument: T
-    ) -> Future[None] | None:
-        with self._guard:
-            if key in self._busy or (limit is not None and self._jobs_on[vm_id] >= limit):
-                return None
-            self._busy.add(key)
-            self._jobs_on[vm_id] += limit is not None
-        return self._pool.submit(self._run, key, vm_id, task, argument, counted=limit is not None)
-
-    def _run(
-        self, key: str, vm_id: int, task: Callable[[T], None], argument: T, *, counted: bool
-    ) -> None:
-        # A job must not take its thread's bookkeeping with it; logged with its trace.
-        try:
-            task(argument)
-        except Exception:
-            log.exception("job_failed", job=key)
-        finally:
-            with self._guard:
-                self._busy.discard(key)
-                self._jobs_on[vm_id] -= counted
-            if counted:
-                self._woken.set()  # new intent for the same deployment may be waiting
-
     def _converge(self, deployment_id: str) -> None:
         work = Work.claim(self._portal, deployment_id)
         if work is None:
@@ -170,6 +176,8 @@ class Reconciler:
         try:
             converge(work, self._engine_for(work.vm), self.is_ready, self.verify)
             self._unforeseen.pop(deployment_id, None)
+        except DatabaseTrouble as trouble:
+            log.warning("database_trouble", deployment=deployment_id, code=trouble.code)
         except Exception as error:
             self._give_up_in_time(work, error)
             raise
@@ -182,7 +190,10 @@ class Reconciler:
         But not for ever.
         """
         self._unforeseen[work.deployment.id] += 1
-        if self._unforeseen[work.deployment.id] >= TRIES and work.deployment.state in COMING_UP:
+        if (
+            self._unforeseen[work.deployment.id] >= TRIES
+            and work.deployment.state in lifecycle.COMING_UP
+        ):
             log.error("given_up", deployment=work.deployment.id, cause=repr(error))
             work.fail(
                 PortalError(

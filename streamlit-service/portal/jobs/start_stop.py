@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 
 import structlog
 
 from portal import db
 from portal.core import ports
 from portal.core.engine import Engine
-from portal.core.errors import EngineError, LockLost, PortalError
+from portal.core.errors import DatabaseTrouble, EngineError, LockLost, PortalError, VmUnreachable
 from portal.core.models import Deployment, LayerProgress, Release, State, StopReason, Vm
 from portal.deployments.container_spec import container_name, spec_for
 from portal.images import launch_gate
 from portal.jobs.claim import Work
+from portal.jobs.lanes import Turns
 from portal.monitoring import metrics
 
 log = structlog.get_logger()
@@ -25,7 +28,14 @@ PROGRESS_EVERY_S = 0.3
 READY_POLL_S = 0.03
 INSPECT_EVERY_S = 1.0
 RETRY_AFTER_S = 4.0
+LOG_SAYS_WHY = ("ended_at_start", "notebook_silent", "out_of_memory")
+"""After these the container stays, stopped, for its log: until the next start, or removal."""
+START_PATIENCE = timedelta(minutes=5)
+"""For a VM that does not answer while a container starts: by then a reboot is over."""
 LOG_LINES_ON_FAILURE = 20
+
+TURNS = Turns()
+"""Who acts on the container of a deployment; by its id, in this process."""
 
 IsReady = Callable[[Vm, int], bool]
 """Whether the notebook answers at the VM's port; quick, never raises."""
@@ -51,47 +61,85 @@ def converge(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> N
 
 
 def bring_up(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> None:
-    """Pending → pulling → starting → running; on an error everything is undone."""
-    asked_at = work.deployment.updated_at if work.deployment.state is State.PENDING else None
+    """Pending → pulling → starting → running; on an error everything is undone.
+
+    Where something is to be downloaded, the claim is given up before it and after it: downloads
+    have threads of their own. A VM that does not answer is waited for.
+    """
     try:
         launch_gate.check(work.portal.settings, work.deployment.release, work.portal.now())
         verify(work.deployment.release)
-        if work.deployment.state is State.PENDING:
-            work.move(State.PULLING)
         if work.deployment.state is State.PULLING:
-            _ensure_image(work, engine)
-            work.move(State.STARTING, progress=None)
-        container_id = _ensure_container(work, engine)
-        _wait_until_ready(work, engine, container_id, is_ready)
-        _outwait_old_authorization(work)
-        now = work.portal.now()
-        work.move(
-            State.RUNNING,
-            done=True,
-            started_at=now,
-            stopped_at=None,
-            last_activity_at=now,
-        )
-        if asked_at is not None:  # not one that a worker before this one began
-            metrics.START.observe((now - asked_at).total_seconds())
+            _download(work, engine)
+            work.move(State.STARTING, done=True, progress=None)
+            work.portal.wake()
+            return
+        if work.deployment.state is State.PENDING:
+            there = engine.has_image(work.deployment.release.reference)
+            work.move(State.PULLING, done=not there)
+            if not there:
+                work.portal.wake()
+                return
+            work.move(State.STARTING)
+        with TURNS.of(work.deployment.id):
+            _start(work, engine, is_ready)
     except LockLost:
         _discard_unless_wanted(work, engine)
         raise
+    except VmUnreachable as error:
+        if work.troubled_for() > START_PATIENCE:
+            _fail(work, engine, error)
+        else:
+            _hold_back(work, error)
+    except DatabaseTrouble:  # nobody's container failed: it is taken up again
+        raise
     except PortalError as error:
-        log.warning(
-            "deployment_failed", deployment=work.deployment.id, code=error.code, cause=error.cause
-        )
-        # What stays behind on a lost VM is removed when it is seen again.
-        with suppress(EngineError):
-            engine.remove(container_name(work.deployment.id))
-        work.fail(error)
+        _fail(work, engine, error)
+
+
+def _start(work: Work, engine: Engine, is_ready: IsReady) -> None:
+    """From an image on the VM to a notebook that answers."""
+    work.renew()  # somebody may have had the turn before
+    container_id = _ensure_container(work, engine)
+    work.goes_on()
+    _wait_until_ready(work, engine, container_id, is_ready)
+    _outwait_old_authorization(work)
+    now, since = work.portal.now(), work.deployment.pending_since
+    work.move(
+        State.RUNNING,
+        done=True,
+        started_at=now,
+        stopped_at=None,
+        last_activity_at=now,
+    )
+    if since is not None:
+        metrics.START.observe((now - since).total_seconds())
+
+
+def _fail(work: Work, engine: Engine, error: PortalError) -> None:
+    """Undo what was begun, and say why."""
+    log.warning(
+        "deployment_failed", deployment=work.deployment.id, code=error.code, cause=error.cause
+    )
+    with TURNS.of(work.deployment.id):
+        work.renew()
+        left, name = False, container_name(work.deployment.id)
+        try:
+            if error.code in LOG_SAYS_WHY:
+                engine.stop(name, grace_s=0)
+            else:
+                engine.remove(name)
+        except EngineError:  # it is removed when the VM is seen again
+            left = True
+        work.fail(error, container_left=left)
 
 
 def bring_down(work: Work, engine: Engine) -> None:
     """Stopping → stopped, or → pending when a restart was asked for."""
     engine.stop(container_name(work.deployment.id), STOP_GRACE_S)
     if work.deployment.restart_after_stop:
-        work.move(State.PENDING, done=True, restart_after_stop=False)
+        now = work.portal.now()
+        work.move(State.PENDING, done=True, restart_after_stop=False, pending_since=now)
         work.portal.wake()
     else:
         reason = work.deployment.stop_reason or StopReason.USER
@@ -114,15 +162,20 @@ def remove(work: Work, engine: Engine) -> None:
 def _patiently(work: Work, engine: Engine, recipe: Callable[[Work, Engine], None]) -> None:
     """Keep a stop or removal as intent until the VM answers: never forgotten, never half done."""
     try:
-        recipe(work, engine)
+        with TURNS.of(work.deployment.id):
+            recipe(work, engine)
     except EngineError as error:
-        log.warning("retrying", deployment=work.deployment.id, code=error.code, cause=error.cause)
-        work.defer(RETRY_AFTER_S)
+        _hold_back(work, error)
 
 
-def _ensure_image(work: Work, engine: Engine) -> None:
+def _hold_back(work: Work, error: PortalError) -> None:
+    log.warning("retrying", deployment=work.deployment.id, code=error.code, cause=error.cause)
+    work.hold_back(error, RETRY_AFTER_S)
+
+
+def _download(work: Work, engine: Engine) -> None:
     reference = work.deployment.release.reference
-    if engine.has_image(reference):
+    if engine.has_image(reference):  # somebody else's download brought it
         return
     written = 0.0
 
@@ -140,6 +193,23 @@ def _ensure_image(work: Work, engine: Engine) -> None:
 
 
 def _ensure_container(work: Work, engine: Engine) -> str:
+    """The container, started: on other ports of its owner's where something else holds these.
+
+    An engine may still be at work on the call of a worker that died: then it is there now.
+    """
+    existed = False
+    while True:
+        try:
+            return _make_container(work, engine)
+        except EngineError as error:
+            if error.code == "container_exists" and not existed:
+                existed = True
+                continue
+            if error.code != "port_taken" or not work.change_slot(_port_of(work, error)):
+                raise
+
+
+def _make_container(work: Work, engine: Engine) -> str:
     name = container_name(work.deployment.id)
     spec = spec_for(work.deployment, work.portal.settings)
     existing = engine.inspect(name)
@@ -150,6 +220,13 @@ def _ensure_container(work: Work, engine: Engine) -> str:
     container_id = existing.id if existing else engine.create(spec)
     engine.start(container_id)
     return container_id
+
+
+def _port_of(work: Work, error: EngineError) -> int:
+    """The port that the engine could not have; its words name it."""
+    own = ports.range_of(work.deployment.owner.range_index)
+    named = (int(port) for port in re.findall(r":(\d{5})\b", error.cause))
+    return next((port for port in named if port in own), _jupyter_port(work.deployment))
 
 
 def _wait_until_ready(work: Work, engine: Engine, container_id: str, is_ready: IsReady) -> None:

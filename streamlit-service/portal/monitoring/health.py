@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from portal import db
 from portal.context import Portal
-from portal.core.models import Vm, VmState
+from portal.core.models import Deployment, State, Vm, VmState
+from portal.deployments import intervention, slots
 from portal.images import launch_gate
 from portal.vms import health as vm_health
 from portal.vms.health import Problem
@@ -16,6 +17,7 @@ from portal.vms.health import Problem
 PROBES_ENDED = timedelta(seconds=60)
 """A worker that probed no VM for so long does not probe any more."""
 BACKUP_LATE = timedelta(hours=50)
+STUCK_AFTER, STUCK_LONG = timedelta(minutes=1), timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ def of_records(portal: Portal) -> Iterator[Status]:
     with portal.database.reading() as tx:
         vms, approved = db.vms.all_vms(tx), db.releases.approved(tx)
         backups = db.audit.last(tx, "database.backed_up")
+        troubled = intervention.troubled(tx)
+        in_use = db.blocked_ports.since(tx, now - slots.BLOCKED_FOR)
     yield Status("ok", "database", "database", "The database answers.")
     yield from _backup(backups, now)
     if not vms:
@@ -54,6 +58,11 @@ def of_records(portal: Portal) -> Iterator[Status]:
         )
     for vm in vms:
         yield from _vm(portal, vm)
+        for port, since in in_use.get(vm.id, {}).items():
+            yield _in_use(vm, port, now - since)
+    for deployment in troubled:
+        if deployment.trouble and now - deployment.trouble.since > STUCK_AFTER:
+            yield _stuck(deployment, now - deployment.trouble.since)
     for release in approved.values():
         if problem := launch_gate.problem(portal.settings, release, now):
             yield Status(
@@ -126,6 +135,33 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Status]:
         )
     if good:
         yield Status("ok", "vm", vm.name, f"{vm.name} is healthy.")
+
+
+def _in_use(vm: Vm, port: int, ago: timedelta) -> Status:
+    return Status(
+        "warning",
+        "port",
+        f"{vm.name}:{port}",
+        f"Port {port} of {vm.name} was in use by something else {_minutes(ago)} ago; its owner got"
+        " another.",
+        f"{vm_health.ssh(vm)} sudo ss -ltnp 'sport = :{port}'",
+        "port-in-use",
+    )
+
+
+def _stuck(deployment: Deployment, span: timedelta) -> Status:
+    assert deployment.trouble is not None
+    ends = deployment.state in (State.STOPPING, State.REMOVING)
+    command = f"{'give-up' if ends else 'stop'} {deployment.id} --reason '…'"
+    return Status(
+        "critical" if span > STUCK_LONG else "warning",
+        "deployment",
+        deployment.id,
+        f"{deployment.name} of {deployment.owner.display_name} is {deployment.state}, without"
+        f" success for {_minutes(span)}: {deployment.trouble.message}",
+        f"docker compose exec api python3 admin.py deployment {command}",
+        "deployment-stuck",
+    )
 
 
 def _command(problem: Problem, vm: Vm) -> str:

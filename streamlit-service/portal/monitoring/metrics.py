@@ -19,6 +19,7 @@ from portal.context import Portal
 from portal.core.error_codes import CODES
 from portal.core.models import Gpu, GpuState, Release, State, Vm
 from portal.core.resources import GIB
+from portal.deployments import intervention
 from portal.images import launch_gate
 from portal.vms import health as vm_health
 
@@ -63,6 +64,7 @@ class Records(Collector):
             live, waiting = db.deployments.live(tx), db.deployments.waiting(tx)
             releases = db.releases.all_releases(tx)
             backed_up = db.audit.last(tx, "database.backed_up")
+            troubled = intervention.troubled(tx)
         names = {vm_id: vm.name for vm_id, vm in vms.items()}
         yield _gauge(
             "portal_vms",
@@ -80,6 +82,12 @@ class Records(Collector):
         states[State.WAITING.value,] = len(waiting)
         yield _gauge(
             "portal_deployments", "Live and waiting deployments by state.", ["state"], states
+        )
+        yield _gauge(
+            "portal_stuck_deployments",
+            "Deployments whose start, stop or removal does not succeed, or that are paused.",
+            ["state", "code"],
+            Counter((each.state.value, each.trouble.code) for each in troubled if each.trouble),
         )
         yield _busy(gpus, names, leased)
         yield from _health(vms.values(), self._portal.now())

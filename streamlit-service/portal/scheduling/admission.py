@@ -157,12 +157,13 @@ def blocked(portal: Portal, tx: Tx) -> list[tuple[Deployment, Conflict]]:
     return blocked
 
 
-def starting(placed: Placement) -> DeploymentColumns:
+def starting(placed: Placement, now: datetime) -> DeploymentColumns:
     """The columns of a deployment that starts where it was placed."""
     return {
         "state": State.PENDING,
         "vm_id": placed.vm.id,
         "gpu_uuids": list(placed.gpus),
+        "pending_since": now,
         **NOT_WAITING,
     }
 
@@ -186,7 +187,7 @@ def lease(tx: Tx, deployment_id: str, placed: Placement, now: datetime) -> None:
 
 def _start(tx: Tx, waiter: Deployment, placed: Placement, now: datetime) -> None:
     lease(tx, waiter.id, placed, now)
-    columns: DeploymentColumns = {**starting(placed), "updated_at": now}
+    columns: DeploymentColumns = {**starting(placed, now), "updated_at": now}
     db.deployments.update(tx, waiter.id, **columns)
     db.audit.append(
         tx,

@@ -1,7 +1,18 @@
 """User VMs: add, assign, drain and remove them, and record what they report."""
 
 from portal.vms.reports import record_gpus, record_health, record_probe, record_unreachable
-from portal.vms.service import VmUse, activate, add, assign, drain, eligible, fleet, remove, set_up
+from portal.vms.service import (
+    VmUse,
+    activate,
+    add,
+    assign,
+    drain,
+    eligible,
+    fleet,
+    remove,
+    remove_lost,
+    set_up,
+)
 
 __all__ = [
     "VmUse",
@@ -16,5 +27,6 @@ __all__ = [
     "record_probe",
     "record_unreachable",
     "remove",
+    "remove_lost",
     "set_up",
 ]

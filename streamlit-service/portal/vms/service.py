@@ -250,6 +250,28 @@ def remove(portal: Portal, actor: Actor, name: str) -> None:
     _change(portal, actor, name, "removed", columns, state=VmState.REMOVED)
 
 
+def remove_lost(
+    portal: Portal, actor: Actor, name: str, reason: str, end: Callable[[Tx, Vm], None]
+) -> None:
+    """Take a VM out of the fleet that will not come back.
+
+    `end` ends what is recorded there, in the same transaction. Conflict while the VM answers.
+    """
+
+    def columns(tx: Tx) -> VmColumns:
+        vm = _known(tx, name)
+        if vm.reachable:
+            raise Conflict(
+                "vm_answers",
+                f"{name} answers, so it is not lost.",
+                "Drain it, wait or stop what runs there, and remove it.",
+            )
+        end(tx, vm)
+        return {"state": VmState.REMOVED}
+
+    _change(portal, actor, name, "lost", columns, reason=reason)
+
+
 def _check_unused(tx: Tx, name: str) -> None:
     live = [
         deployment

@@ -14,6 +14,7 @@ from portal.core.models import Deployment, Order, State
 from portal.deployments import lifecycle
 from worker_client import MAX_TAIL
 
+from rest import slow
 from rest.dependencies import Caller, Product, Services, Wired
 from rest.views.deployments import DeploymentView, OrderBody
 
@@ -73,7 +74,7 @@ def events(deployment_id: str, portal: Product, user: Caller) -> StreamingRespon
 
 
 @router.get("/{deployment_id}/logs", response_class=StreamingResponse, response_model=None)
-def logs(
+async def logs(
     deployment_id: str,
     services: Wired,
     user: Caller,
@@ -82,8 +83,8 @@ def logs(
     download: bool = False,
 ) -> Response:
     try:
-        deployment = deployments.get(services.portal, user, deployment_id)
-        first = services.worker.logs(deployment.id, tail=tail)
+        deployment = await slow.EVENTS.run(deployments.get, services.portal, user, deployment_id)
+        first = await slow.LOGS.run(services.worker.logs, deployment.id, tail=tail)
     except PortalError as error:  # before the first byte
         if not download:
             raise
@@ -114,11 +115,11 @@ async def _follow_log(
                 text.rsplit(b"\n", 2)[-2 if text.endswith(b"\n") else -1].split(b" ", 1)[0].decode()
             )
         await asyncio.sleep(LOG_POLL_S)
-        latest = await asyncio.to_thread(deployments.latest, services.portal, deployment)
+        latest = await slow.EVENTS.run(deployments.latest, services.portal, deployment)
         if latest is None or (latest.state in ENDED and not text):
             return
         try:
-            text = await asyncio.to_thread(
+            text = await slow.LOGS.run(
                 services.worker.logs, deployment.id, tail=MAX_TAIL, since=stamp
             )
         except PortalError:
@@ -141,7 +142,7 @@ async def _follow(portal: Portal, first: Deployment) -> AsyncIterator[str]:
             return
         await asyncio.sleep(EVENT_POLL_S)
         quiet += EVENT_POLL_S
-        latest = await asyncio.to_thread(deployments.latest, portal, latest)
+        latest = await slow.EVENTS.run(deployments.latest, portal, latest)
 
 
 def _event(portal: Portal, deployment: Deployment) -> str:

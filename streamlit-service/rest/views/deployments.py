@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from portal.core.models import Deployment, LayerProgress, ReleaseState, State
+from portal.core.models import Deployment, LayerProgress, ReleaseState, State, Trouble
 from portal.core.settings import Settings
 from portal.deployments.addresses import ssh_command, urls
 from pydantic import BaseModel, Field
@@ -35,6 +35,19 @@ class ErrorView(BaseModel):
     hint: str
 
 
+class TroubleView(BaseModel):
+    """What keeps a request from being done; it is tried again and again."""
+
+    code: str
+    message: str
+    hint: str
+    since: datetime
+
+    @classmethod
+    def of(cls, trouble: Trouble | None) -> TroubleView | None:
+        return cls(**vars(trouble)) if trouble else None
+
+
 class DeploymentView(BaseModel):
     """A deployment. Times are UTC."""
 
@@ -57,7 +70,9 @@ class DeploymentView(BaseModel):
     ssh: str = Field(description="the command to connect with; empty without SSH")
     withdrawn: str = Field(description="why its release was withdrawn; empty when it was not")
     stop_reason: str | None
+    stop_note: str = Field(description="what an administrator said of it; empty for nothing")
     error: ErrorView | None
+    trouble: TroubleView | None
     progress: list[LayerProgress]
     created_at: datetime
     updated_at: datetime
@@ -87,6 +102,8 @@ class DeploymentView(BaseModel):
             ssh=ssh_command(d),
             withdrawn=withdrawn(d),
             stop_reason=d.stop_reason,
+            stop_note=d.stop_note,
+            trouble=TroubleView.of(d.trouble),
             error=ErrorView(**vars(d.failure)) if d.failure else None,
             progress=list(d.progress),
             created_at=d.created_at,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -262,3 +264,65 @@ def test_the_folder_is_not_read_for_every_request(
     assert refused(strict, jane) == ""
     (folder / "people.crl").unlink()
     assert refused(strict, jane) == ""  # within REREAD_S
+
+
+def test_only_the_list_that_changed_is_read_again(
+    soft: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names: list[str] = []
+    read = revocation.read
+
+    def noted(name: str, *rest: object) -> revocation.RevocationList:
+        names.append(name)
+        return read(name, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(revocation, "read", noted)
+    put(authority.revocation_list(), "people.crl")
+    put(a_list(authority, signed_by="root"), "root.crl")
+    assert refused(soft, jane) == ""
+    put(authority.revocation_list(jane), "people.crl")
+    assert refused(soft, jane) == "revoked"
+    assert names == ["people.crl", "root.crl", "people.crl"]
+
+
+def test_no_request_waits_while_a_list_is_read(
+    soft: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put(authority.revocation_list(jane))
+    monkeypatch.setattr(revocation, "REREAD_S", 0.01)
+    soft.follow()
+    read, reading, go_on = revocation.read, threading.Event(), threading.Event()
+
+    def slow(*arguments: object) -> revocation.RevocationList:
+        reading.set()
+        go_on.wait(10)
+        return read(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(revocation, "read", slow)
+    (soft._folder / "people.crl").write_bytes(authority.revocation_list())
+    assert reading.wait(10)
+    assert refused(soft, jane) == "revoked"  # by the list that counts still
+    go_on.set()
+    while refused(soft, jane):
+        time.sleep(0.01)  # the limit is the test's
+
+
+def test_what_was_revoked_stays_so_when_the_folder_cannot_be_read(
+    soft: RevocationLists,
+    put: Callable[..., None],
+    folder: Path,
+    authority: pki.Authority,
+    jane: x509.Certificate,
+) -> None:
+    put(authority.revocation_list(jane))
+    assert refused(soft, jane) == "revoked"
+    folder.rename(folder.with_name("away"))
+    assert refused(soft, jane) == "revoked"

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from engine import errors as engine_errors
 from portal.core.engine import (
     LABEL_DEPLOYMENT,
     ContainerSpec,
@@ -44,6 +45,8 @@ class Box:
     running: bool = False
     exit_code: int = 0
     out_of_memory: bool = False
+    paused: bool = False
+    started_at: datetime | None = None
 
 
 @dataclass
@@ -59,6 +62,9 @@ class FakeEngine:
     report: GpuReport = field(default_factory=GpuReport)
     vm_report: VmReport | None = None
     networks: set[str] = field(default_factory=set)
+    engine_start: datetime | None = None
+    ports_in_use: set[int] = field(default_factory=set)
+    """Held by something else on the VM."""
     pulled: list[str] = field(default_factory=list)
 
     def _enter(self, method: str) -> None:
@@ -68,6 +74,10 @@ class FakeEngine:
     def info(self) -> EngineInfo:
         self._enter("info")
         return EngineInfo("28.0.0", 8, 32.0)
+
+    def started_at(self) -> datetime | None:
+        self._enter("started_at")
+        return self.engine_start
 
     def gpus(self) -> GpuReport:
         self._enter("gpus")
@@ -107,7 +117,13 @@ class FakeEngine:
 
     def start(self, container_id: str) -> None:
         self._enter("start")
-        self._find(container_id).running = True
+        box = self._find(container_id)
+        for address, port in box.spec.publish.values():
+            if port in self.ports_in_use:
+                raise engine_errors.refused(
+                    f"Bind for {address}:{port} failed: port is already allocated", "vm"
+                )
+        box.running = True
 
     def stop(self, container_id: str, grace_s: int) -> None:
         self._enter("stop")
@@ -150,4 +166,6 @@ def _status(box: Box) -> ContainerStatus:
         code,
         box.out_of_memory,
         box.spec.digest,
+        box.paused,
+        box.started_at,
     )

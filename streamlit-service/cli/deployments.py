@@ -1,0 +1,52 @@
+"""`admin.py deployment …`: help with anybody's deployment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from portal import deployments
+
+from cli.common import actor, print_json, wired
+
+app = typer.Typer(no_args_is_help=True, help="Everybody's deployments.")
+
+Reason = Annotated[str, typer.Option(help="why, in a sentence that its owner reads")]
+
+
+@app.command("list")
+def list_all() -> None:
+    """What holds something or waits, as JSON, the oldest first; `trouble`: what it waits for."""
+    print_json(
+        [
+            {
+                "id": each.id,
+                "owner": each.owner.subject,
+                "name": each.name,
+                "image": each.release.image,
+                "vm": each.vm.name if each.vm else None,
+                "state": each.state,
+                "since": each.updated_at,
+                "gpus": list(each.gpu_uuids),
+                "trouble": vars(each.trouble) if each.trouble else None,
+            }
+            for each in deployments.everybody(wired(), actor())
+        ]
+    )
+
+
+@app.command("stop")
+def stop(deployment_id: str, reason: Reason) -> None:
+    """Stop it; its owner reads the reason and may start it again."""
+    stopped = deployments.stop(wired(), actor(), deployment_id, reason)
+    typer.echo(f"{stopped.name} of {stopped.owner.display_name} is {stopped.state}.")
+
+
+@app.command("give-up")
+def give_up(deployment_id: str, reason: Reason) -> None:
+    """End a stop or removal that does not succeed.
+
+    Its GPUs stay reserved until its container is seen to be gone, or its VM is removed.
+    """
+    ended = deployments.give_up(wired(), actor(), deployment_id, reason)
+    typer.echo(f"{ended.name} of {ended.owner.display_name} is {ended.state}.")

@@ -1,0 +1,17 @@
+"""Why something of somebody's is ended, in words that they read."""
+
+from __future__ import annotations
+
+from portal.core.errors import Invalid
+
+
+def check_reason(reason: str) -> str:
+    """The reason on one line. Raises Invalid without one, or with a whole story."""
+    text = " ".join(reason.split())
+    if not 5 <= len(text) <= 500:
+        raise Invalid(
+            "no_reason",
+            "A reason of 5 to 500 characters is needed: the owners of containers read it.",
+            "For example: CVE-2026-1234 in OpenSSL; use 1.2.0.",
+        )
+    return text

@@ -1,0 +1,36 @@
+"""The row that says which worker acts: held for a moment, renewed while it lives."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from portal.db.connection import Tx
+from portal.db.schema import leaders
+
+WORKER = "worker"
+
+
+def free(tx: Tx, token: str, now: datetime, ttl: timedelta) -> bool:
+    """Whether this token's holder leads, or nobody does.
+
+    What would last longer than anybody may hold it is from before a clock was set back.
+    """
+    row = tx.execute(sa.select(leaders).where(leaders.c.name == WORKER)).one_or_none()
+    return row is None or row.token == token or not now <= row.expires_at <= now + ttl
+
+
+def take(tx: Tx, token: str, now: datetime, ttl: timedelta) -> bool:
+    """Become or stay the leader; False while another is. Taken when somebody was faster."""
+    if not free(tx, token, now, ttl):
+        return False
+    values = {"name": WORKER, "token": token, "expires_at": now + ttl}
+    if tx.execute(leaders.update().where(leaders.c.name == WORKER).values(**values)).rowcount == 0:
+        tx.execute(leaders.insert().values(**values))
+    return True
+
+
+def give_up(tx: Tx, token: str) -> None:
+    """Let another lead at once; no-op for one that does not lead."""
+    tx.execute(leaders.delete().where(leaders.c.name == WORKER, leaders.c.token == token))

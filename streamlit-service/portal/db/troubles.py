@@ -1,0 +1,73 @@
+"""What a database fails with, as people can understand it: busy, full, read-only or away."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import sqlalchemy as sa
+
+from portal.core.errors import DatabaseTrouble
+
+_BUSY, _FULL, _READ_ONLY, _AWAY = "busy", "full", "read_only", "away"
+_STATES = {"53100": _FULL, "25006": _READ_ONLY, "55P03": _BUSY, "40001": _BUSY, "40P01": _BUSY}
+"""PostgreSQL's SQLSTATE (appendix A of its manual)."""
+_WORDS = {
+    "is locked": _BUSY,
+    "disk is full": _FULL,
+    "readonly database": _READ_ONLY,
+    "unable to open": _AWAY,
+    "disk i/o error": _AWAY,
+}
+"""SQLite's words (sqlite.org/rescode.html)."""
+SAY = {
+    _BUSY: (
+        "The portal's database is busy.",
+        "Nothing was changed. Try again in a minute.",
+    ),
+    _FULL: (
+        "The disk of the portal's database is full.",
+        "Nothing was changed. What runs goes on; administrators must make room.",
+    ),
+    _READ_ONLY: (
+        "The portal's database cannot be written.",
+        "Nothing was changed. What runs goes on; administrators must make it writable.",
+    ),
+    _AWAY: (
+        "The portal's database does not answer.",
+        "Nothing was changed. What runs goes on; try again in a minute.",
+    ),
+}
+
+
+_DATABASES_OWN = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError)
+"""What is not the statement's fault (PEP 249)."""
+
+
+def trouble(error: sa.exc.SQLAlchemyError) -> DatabaseTrouble | None:
+    """The trouble behind an error; None for one that is the portal's own mistake."""
+    kind = _kind(error)
+    if kind is None:
+        return None
+    message, hint = SAY[kind]
+    cause = next(iter(str(getattr(error, "orig", None) or error).strip().splitlines()), "")
+    return DatabaseTrouble(f"database_{kind}", message, hint, cause)
+
+
+def _kind(error: sa.exc.SQLAlchemyError) -> str | None:
+    if isinstance(error, sa.exc.TimeoutError):  # no connection of the pool became free
+        return _BUSY
+    if not isinstance(
+        error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.InternalError
+    ):
+        return None
+    state = getattr(error.orig, "sqlstate", None)
+    if isinstance(error.orig, sqlite3.Error):
+        return _by_words(str(error.orig).lower())
+    if state is None:  # PostgreSQL never answered
+        return _AWAY
+    away = state.startswith(("08", "57P"))  # connection; shut down, crashed, not up yet
+    return _STATES.get(state, _AWAY if away else None)
+
+
+def _by_words(words: str) -> str | None:
+    return next((kind for sign, kind in _WORDS.items() if sign in words), None)

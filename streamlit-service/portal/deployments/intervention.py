@@ -1,0 +1,154 @@
+"""What administrators do to somebody's deployment: stop it, give up on it, end all of a lost VM."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+from portal import db, vms
+from portal.context import Portal
+from portal.core.errors import Conflict
+from portal.core.models import Actor, Deployment, Failure, State, StopReason, Vm
+from portal.core.reasons import check_reason
+from portal.db import Tx
+from portal.db.columns import NOT_WAITING, UNLOCKED, DeploymentColumns
+from portal.deployments import lifecycle
+from portal.users import permissions
+
+SETTLED = (State.STOPPED, State.FAILED, State.REMOVED)
+
+
+def stop(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> Deployment:
+    """Stop anybody's deployment; its owner reads the reason. Conflict when it cannot be stopped."""
+    who, note = permissions.administrator(actor), check_reason(reason)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        before = _known(tx, deployment_id)
+        after = lifecycle.intent("stop", before.state)
+        columns: DeploymentColumns = {
+            "restart_after_stop": False,
+            "stop_reason": StopReason.ADMIN,
+            "stop_note": note,
+            "stopped_at": portal.now() if after is State.STOPPED else before.stopped_at,
+            **NOT_WAITING,
+        }
+        _change(portal, tx, who, before, after, {"request": "stop", "reason": note}, **columns)
+        stopped = _known(tx, deployment_id)
+    portal.wake()
+    return stopped
+
+
+def give_up(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> Deployment:
+    """End a stop or removal that does not succeed: its owner gets back all but the GPUs.
+
+    Those are held until its container is seen to be gone, or its VM is removed. Conflict while
+    nothing keeps it from succeeding.
+    """
+    who, note = permissions.administrator(actor), check_reason(reason)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        before = _known(tx, deployment_id)
+        if before.state not in (State.STOPPING, State.REMOVING) or before.trouble is None:
+            raise Conflict(
+                "not_stuck",
+                f"{before.name} of {before.owner.display_name} is not stuck: it is {before.state}.",
+                "Stop or remove it, and give up only on what does not succeed.",
+            )
+        removed = before.state is State.REMOVING
+        after = State.REMOVED if removed else State.FAILED
+        failure = Failure(
+            "given_up",
+            f"It could not be stopped, and an administrator gave up on it: {note}",
+            "What ran in it may still run for a while. Start it, or remove it.",
+        )
+        columns: DeploymentColumns = {"slot": None, "gpu_uuids": None, "restart_after_stop": False}
+        if not removed:
+            columns["failure"] = vars(failure)
+        _change(portal, tx, who, before, after, {"request": "give up", "reason": note}, **columns)
+        db.leases.release(tx, before.id, portal.now(), db.leases.ALL_BUT_GPUS)
+        ended = db.deployments.by_id(tx, deployment_id) or before
+    portal.wake()
+    return ended
+
+
+def remove_lost_vm(portal: Portal, actor: Actor, name: str, reason: str) -> list[Deployment]:
+    """Take a VM that will not come back out of the fleet; what was on it is stopped, and returned.
+
+    Everything it held is free again. Should the VM come back, its containers are removed before it
+    takes anything.
+    """
+    who, note, ended = permissions.administrator(actor), check_reason(reason), []
+
+    def end(tx: Tx, vm: Vm) -> None:
+        details = {"vm": vm.name, "reason": note, "stop_reason": StopReason.VM_LOST}
+        for before in db.deployments.on_vm(tx, vm.id):
+            if before.state is State.WAITING or before.state in SETTLED:
+                continue
+            removed = before.state is State.REMOVING
+            columns: DeploymentColumns = {
+                "gpu_uuids": None,
+                "restart_after_stop": False,
+                "progress": None,
+                "stopped_at": portal.now(),
+                "stop_reason": StopReason.VM_LOST,
+                "stop_note": note,
+            }
+            if removed:
+                columns["slot"] = None
+            after = State.REMOVED if removed else State.STOPPED
+            _change(portal, tx, who, before, after, details, **columns)
+            db.leases.release(tx, before.id, portal.now(), None if removed else db.leases.RUN)
+            ended.append(before)
+        for deployment_id in db.leases.left_over(tx, vm.id):
+            db.leases.release(tx, deployment_id, portal.now(), (db.leases.GPU,))
+
+    vms.remove_lost(portal, actor, name, note, end)
+    return ended
+
+
+def everybody(portal: Portal, actor: Actor) -> list[Deployment]:
+    """Every deployment that holds something or waits, for administrators; the oldest first."""
+    permissions.administrator(actor)
+    with portal.database.reading() as tx:
+        return [*db.deployments.live(tx), *db.deployments.waiting(tx)]
+
+
+def troubled(tx: Tx) -> list[Deployment]:
+    """Those whose start, stop or removal does not succeed, or that are paused; longest first."""
+    return db.deployments.troubled(tx, lifecycle.WORK | {State.RUNNING})
+
+
+def stuck(portal: Portal, actor: Actor) -> list[Deployment]:
+    """As troubled(), for administrators."""
+    permissions.administrator(actor)
+    with portal.database.reading() as tx:
+        return troubled(tx)
+
+
+def _known(tx: Tx, deployment_id: str) -> Deployment:
+    deployment = db.deployments.by_id(tx, deployment_id)
+    if deployment is None or deployment.state is State.REMOVED:
+        raise permissions.no_such_deployment()
+    return deployment
+
+
+def _change(
+    portal: Portal,
+    tx: Tx,
+    who: str,
+    before: Deployment,
+    after: State,
+    details: dict[str, Any],
+    **columns: Unpack[DeploymentColumns],
+) -> None:
+    """Change the state, with its audit event; whoever works on it drops it."""
+    lifecycle.check(before.state, after)
+    now = portal.now()
+    changes: DeploymentColumns = {
+        "trouble": None,
+        **columns,
+        **UNLOCKED,
+        "state": after,
+        "updated_at": now,
+    }
+    db.deployments.update(tx, before.id, **changes)
+    db.audit.append(tx, now, who, f"deployment.{after}", f"deployment:{before.id}", **details)

@@ -1,0 +1,36 @@
+"""Slots of a user's port range: the lowest free one, its ports leased, another where one fails."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from portal import db
+from portal.core import ports
+from portal.core.errors import NoCapacity
+from portal.core.models import User, Vm
+from portal.db import Tx
+from portal.scheduling import placement
+
+BLOCKED_FOR = timedelta(hours=1)
+"""How long a port that was found in use on a VM is not tried there."""
+
+
+def choose(tx: Tx, user: User, vm: Vm | None, now: datetime) -> int:
+    """The lowest free slot; those with a port in use on the VM last. NoCapacity without one."""
+    taken = db.leases.slots(tx, user.id)
+    in_use = db.blocked_ports.since(tx, now - BLOCKED_FOR).get(vm.id, {}) if vm else {}
+    blocked = {
+        slot
+        for slot in range(ports.SLOTS_PER_USER)
+        if in_use.keys() & set(ports.slot_ports(user.range_index, slot, ssh=True).values())
+    }
+    try:
+        return placement.choose_slot(taken | blocked)
+    except NoCapacity:
+        return placement.choose_slot(taken)
+
+
+def lease(tx: Tx, user: User, deployment_id: str, slot: int, *, ssh: bool, now: datetime) -> None:
+    """Lease the ports of a slot. Taken when somebody else was faster."""
+    numbers = ports.slot_ports(user.range_index, slot, ssh=ssh).values()
+    db.leases.acquire(tx, db.leases.PORT, [str(port) for port in numbers], deployment_id, now)

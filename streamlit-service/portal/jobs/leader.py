@@ -1,0 +1,72 @@
+"""Which worker acts: of those that run at the same database one, and at its end another at once."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import timedelta
+
+import structlog
+
+from portal import db
+from portal.context import Portal
+from portal.core.errors import DatabaseTrouble
+
+log = structlog.get_logger()
+
+RENEW_S = 1.0
+TTL = timedelta(seconds=2.5)
+"""A worker that died is followed within this and STANDBY_S."""
+STANDBY_S = 0.5
+
+
+class Leader:
+    """Whether this process leads. For one thread."""
+
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+        self._token = secrets.token_hex(8)
+        self._renewed_at = float("-inf")
+        self.leads = False
+
+    def renew(self) -> bool:
+        """Become or stay the leader if nobody else is.
+
+        A new leader drops the claims of the one before, whose writes are refused from then on.
+        """
+        if self.leads and time.monotonic() - self._renewed_at < RENEW_S:
+            return True
+        asked_at, led = time.monotonic(), self.leads
+        self.leads = False  # until it is written
+        self.leads = self._take(first=not led)
+        self._renewed_at = asked_at
+        if led and not self.leads:
+            log.warning("leads_no_more")
+        return self.leads
+
+    def _take(self, *, first: bool) -> bool:
+        with self._portal.database.reading() as tx:  # a standby holds up no writer
+            if not db.leaders.free(tx, self._token, self._portal.now(), TTL):
+                return False
+        try:
+            with self._portal.database.transaction() as tx:
+                db.serialize_writers(tx)
+                if not db.leaders.take(tx, self._token, self._portal.now(), TTL):
+                    return False
+                dropped = db.deployments.unlock_all(tx) if first else 0
+        except db.Taken:
+            return False
+        if first:
+            log.info("leads", claims_dropped=dropped)
+        return True
+
+    def give_up(self) -> None:
+        """At an orderly end: the next one need not wait. Never raises."""
+        if not self.leads:
+            return
+        self.leads = False
+        try:
+            with self._portal.database.transaction() as tx:
+                db.leaders.give_up(tx, self._token)
+        except (db.DatabaseError, DatabaseTrouble) as error:
+            log.warning("leadership_not_given_up", cause=type(error).__name__)

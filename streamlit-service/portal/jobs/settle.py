@@ -1,0 +1,125 @@
+"""What a look at a VM means for a deployment: ended, to start again, paused, or unwanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Unpack
+
+from portal import db
+from portal.context import Portal
+from portal.core.engine import ContainerStatus, Engine
+from portal.core.models import Deployment, State, StopReason, Trouble
+from portal.db import Tx
+from portal.db.columns import UNLOCKED, DeploymentColumns
+from portal.images import launch_gate
+
+PAUSED = "paused"
+
+
+def settle(
+    portal: Portal, deployment: Deployment, status: ContainerStatus | None, engine: Engine
+) -> None:
+    """Record what differs between a deployment and its container. Raises EngineError."""
+    runs = status is not None and status.running
+    if deployment.state is State.RUNNING and not runs:
+        _ended(portal, deployment, status, engine)
+    elif deployment.state is State.RUNNING and status is not None:
+        _note_pause(portal, deployment, paused=status.paused)
+    elif deployment.state is State.STOPPED and runs:
+        _stop_again(portal, deployment)
+
+
+def _ended(
+    portal: Portal, deployment: Deployment, status: ContainerStatus | None, engine: Engine
+) -> None:
+    """Record why it ended. What a restart of its VM ended starts again, with all that it holds."""
+    now, reason = portal.now(), _reason(status, engine)
+    code = status.exit_code if status else None
+    columns: DeploymentColumns = {"stop_reason": reason, "stop_note": None}
+    if reason is StopReason.VM_RESTARTED and _may_start_again(portal, deployment):
+        columns |= {"state": State.PENDING, "pending_since": now, **UNLOCKED}
+    else:
+        columns |= {"state": State.STOPPED, "stopped_at": now, "gpu_uuids": None}
+    with _unchanged(portal, deployment) as tx:
+        if tx is None:
+            return
+        _change(portal, tx, deployment, {"stop_reason": reason, "exit_code": code}, **columns)
+        if columns["state"] is State.STOPPED:
+            db.leases.release(tx, deployment.id, now, db.leases.RUN)
+    portal.wake()  # it is to start, or somebody may wait for what it held
+
+
+def _reason(status: ContainerStatus | None, engine: Engine) -> StopReason:
+    if status is None:
+        return StopReason.CONTAINER_GONE
+    if status.out_of_memory:
+        return StopReason.OUT_OF_MEMORY
+    engine_start = engine.started_at()
+    if engine_start and status.started_at and status.started_at < engine_start:
+        return StopReason.VM_RESTARTED
+    return StopReason.EXIT_CODE
+
+
+def _may_start_again(portal: Portal, deployment: Deployment) -> bool:
+    if not portal.settings.restart_after_vm_restart:
+        return False
+    return not launch_gate.problem(portal.settings, deployment.release, portal.now())
+
+
+def _note_pause(portal: Portal, deployment: Deployment, *, paused: bool) -> None:
+    noted = deployment.trouble is not None and deployment.trouble.code == PAUSED
+    if paused == noted:
+        return
+    trouble = Trouble(
+        "paused",
+        "Its container is paused on the VM: nothing in it answers.",
+        "Restart it, or ask your administrator to have it unpaused.",
+        portal.now(),
+    )
+    with _unchanged(portal, deployment) as tx:
+        if tx is not None:
+            db.deployments.update(
+                tx, deployment.id, trouble=db.rows.stored(trouble) if paused else None
+            )
+
+
+def _stop_again(portal: Portal, deployment: Deployment) -> None:
+    """Somebody started it on the VM: it runs with what it does not hold any more."""
+    columns: DeploymentColumns = {
+        "state": State.STOPPING,
+        "stop_reason": StopReason.NOT_WANTED,
+        "stop_note": None,
+        **UNLOCKED,
+    }
+    with _unchanged(portal, deployment) as tx:
+        if tx is not None:
+            _change(portal, tx, deployment, {"stop_reason": StopReason.NOT_WANTED}, **columns)
+    portal.wake()
+
+
+@contextmanager
+def _unchanged(portal: Portal, seen: Deployment) -> Iterator[Tx | None]:
+    """A transaction, while the deployment is as it was seen; else None: the next look will see."""
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        current = db.deployments.by_id(tx, seen.id)
+        same = current is not None and (current.state, current.updated_at) == (
+            seen.state,
+            seen.updated_at,
+        )
+        yield tx if same else None
+
+
+def _change(
+    portal: Portal,
+    tx: Tx,
+    deployment: Deployment,
+    details: dict[str, Any],
+    **columns: Unpack[DeploymentColumns],
+) -> None:
+    now = portal.now()
+    changes: DeploymentColumns = {"trouble": None, **columns, "updated_at": now}
+    db.deployments.update(tx, deployment.id, **changes)
+    action, subject = f"deployment.{columns['state']}", f"deployment:{deployment.id}"
+    db.audit.append(tx, now, "worker", action, subject, **details)

@@ -1,0 +1,165 @@
+"""There is always a way out: a VM that is lost, a stop that does not succeed, an order to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from portal import db, deployments, vms
+from portal.context import Portal
+from portal.core.errors import Conflict, EngineError, Forbidden, Invalid, VmUnreachable
+from portal.core.models import Deployment, Order, State, StopReason, User, Vm
+from portal.jobs.observe import observe
+from support.fakes import FakeEngine
+from support.samples import TEST
+
+WorkOff = Callable[..., Deployment]
+REASON = "The machine burnt down."
+
+
+def recorded(portal: Portal) -> Vm:
+    with portal.database.reading() as tx:
+        vm = db.vms.by_name(tx, "vm-01")
+    assert vm
+    return vm
+
+
+def lose(portal: Portal, engine: FakeEngine) -> None:
+    engine.failing["info"] = VmUnreachable("vm_unreachable", "The VM vm-01 does not answer.")
+    observe(portal, recorded(portal), engine)
+
+
+def held(portal: Portal) -> list[str]:
+    with portal.database.reading() as tx:
+        return sorted(f"{row['kind']}:{row['deployment_id']}" for row in db.leases.live(tx))
+
+
+@pytest.mark.parametrize("asked", ["", "stop", "restart"])
+def test_what_was_on_a_lost_vm_is_stopped_and_all_it_held_is_free(
+    portal: Portal, jane: User, engine: FakeEngine, gpu_vm: Vm, work_off: WorkOff, asked: str
+) -> None:
+    made = work_off(deployments.request(portal, jane, Order("ml-cpu", "gpu", gpus=1)).id)
+    if asked:
+        deployments.act(portal, jane, made.id, asked)
+    lose(portal, engine)
+    assert [each.id for each in deployments.remove_lost_vm(portal, TEST, "vm-01", REASON)] == [
+        made.id
+    ]
+    seen = deployments.get(portal, jane, made.id)
+    assert (seen.state, seen.stop_reason, seen.stop_note) == (
+        State.STOPPED,
+        StopReason.VM_LOST,
+        REASON,
+    )
+    assert {each.partition(":")[0] for each in held(portal)} == {"port"}
+    with portal.database.reading() as tx:
+        last = db.audit.events(tx, f"deployment:{made.id}")[-1]
+        assert db.vms.all_vms(tx) == []
+    assert (last.action, last.actor) == ("deployment.stopped", TEST.subject)
+
+
+def test_a_removal_on_a_lost_vm_is_done(
+    portal: Portal, jane: User, engine: FakeEngine, running: Deployment
+) -> None:
+    deployments.act(portal, jane, running.id, "remove")
+    lose(portal, engine)
+    deployments.remove_lost_vm(portal, TEST, "vm-01", REASON)
+    assert (deployments.mine(portal, jane), held(portal)) == ([], [])
+
+
+def test_what_was_on_a_lost_vm_starts_on_another(
+    portal: Portal, jane: User, engine: FakeEngine, running: Deployment, work_off: WorkOff
+) -> None:
+    lose(portal, engine)
+    vms.add(portal, TEST, "vm-02", "ssh://portal@vm-02", "10.0.0.2")
+    deployments.remove_lost_vm(portal, TEST, "vm-01", REASON)
+    deployments.act(portal, jane, running.id, "start")
+    again = deployments.get(portal, jane, running.id)
+    assert again.vm and again.vm.name == "vm-02"
+
+
+def test_a_vm_that_was_lost_and_comes_back_is_cleaned_before_it_takes_anything(
+    portal: Portal, jane: User, engine: FakeEngine, running: Deployment, work_off: WorkOff
+) -> None:
+    lose(portal, engine)
+    deployments.remove_lost_vm(portal, TEST, "vm-01", REASON)
+    deployments.act(portal, jane, running.id, "remove")
+    engine.failing.clear()
+    vms.add(portal, TEST, "vm-01", "unix:///var/run/docker.sock", "10.0.0.1")
+    assert not recorded(portal).reachable
+    observe(portal, recorded(portal), engine)
+    assert (recorded(portal).reachable, engine.boxes) == (True, {})
+
+
+def test_a_vm_that_answers_is_not_lost(portal: Portal, jane: User, running: Deployment) -> None:
+    with pytest.raises(Conflict) as refused:
+        deployments.remove_lost_vm(portal, TEST, "vm-01", REASON)
+    assert refused.value.code == "vm_answers"
+    assert deployments.get(portal, jane, running.id).state is State.RUNNING
+
+
+def test_only_administrators_end_other_peoples_work_and_only_with_a_reason(
+    portal: Portal, jane: User, john: User, engine: FakeEngine, running: Deployment
+) -> None:
+    lose(portal, engine)
+    for end in (
+        lambda who, why: deployments.stop(portal, who, running.id, why),
+        lambda who, why: deployments.give_up(portal, who, running.id, why),
+        lambda who, why: deployments.remove_lost_vm(portal, who, "vm-01", why),
+    ):
+        with pytest.raises(Forbidden):
+            end(john, REASON)
+        with pytest.raises(Invalid):
+            end(TEST, "  \n ")
+    assert deployments.get(portal, jane, running.id).state is State.RUNNING
+
+
+def test_an_administrator_stops_somebodys_container_and_the_owner_reads_why(
+    portal: Portal, jane: User, running: Deployment, work_off: WorkOff
+) -> None:
+    deployments.stop(portal, TEST, running.id, "The GPU is needed\n for a demonstration.")
+    seen = work_off(running.id)
+    assert (seen.state, seen.stop_reason, seen.stop_note) == (
+        State.STOPPED,
+        StopReason.ADMIN,
+        "The GPU is needed for a demonstration.",
+    )
+    deployments.act(portal, jane, running.id, "start")
+    again = deployments.get(portal, jane, running.id)
+    assert (again.stop_reason, again.stop_note) == (None, "")
+
+
+def test_a_stop_that_does_not_succeed_is_told_and_can_be_given_up(
+    portal: Portal, jane: User, engine: FakeEngine, gpu_vm: Vm, work_off: WorkOff
+) -> None:
+    made = work_off(deployments.request(portal, jane, Order("ml-cpu", "gpu", gpus=1)).id)
+    deployments.act(portal, jane, made.id, "stop")
+    with pytest.raises(Conflict) as refused:
+        deployments.give_up(portal, TEST, made.id, REASON)
+    assert refused.value.code == "not_stuck"
+    for step in ("stop", "remove"):
+        engine.failing[step] = EngineError("engine_refused", "The engine cannot kill it.")
+    stuck = work_off(made.id)
+    assert stuck.trouble and stuck.trouble.message == "The engine cannot kill it."
+    assert [each.id for each in deployments.stuck(portal, TEST)] == [made.id]
+    deployments.give_up(portal, TEST, made.id, REASON)
+    seen = deployments.get(portal, jane, made.id)
+    assert (seen.state, seen.failure and seen.failure.code) == (State.FAILED, "given_up")
+    assert held(portal) == [f"gpu:{made.id}"]  # its process may still use it
+    observe(portal, recorded(portal), engine)
+    assert held(portal) == [f"gpu:{made.id}"]
+    engine.failing.clear()
+    engine.boxes.clear()  # the VM was rebooted
+    observe(portal, recorded(portal), engine)
+    assert held(portal) == []
+
+
+def test_a_removal_that_does_not_succeed_can_be_given_up(
+    portal: Portal, jane: User, engine: FakeEngine, running: Deployment, work_off: WorkOff
+) -> None:
+    engine.failing["remove"] = EngineError("engine_refused", "The engine cannot kill it.")
+    deployments.act(portal, jane, running.id, "remove")
+    work_off(running.id)
+    deployments.give_up(portal, TEST, running.id, REASON)
+    assert deployments.mine(portal, jane) == []
+    assert held(portal) == []
