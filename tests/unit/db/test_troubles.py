@@ -49,7 +49,7 @@ def test_one_whose_disk_is_full_says_so_and_keeps_what_was_there(
     portal: Portal, jane: User
 ) -> None:
     with portal.database.reading() as tx:
-        pages = tx.exec_driver_sql("PRAGMA page_count").scalar()
+        pages = int(tx.exec_driver_sql("PRAGMA page_count").scalar_one())
     with pytest.raises(DatabaseTrouble) as full:
         fill(portal, pages)
     assert full.value.code == "database_full"
