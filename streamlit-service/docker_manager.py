@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import docker
@@ -21,6 +21,7 @@ from engine.container import create_arguments, ensure_network, moment, running, 
 from engine.pull import PullError, layers_of
 from engine.ssh_tunnel import SshTunnel, TunnelError
 from portal.core.engine import (
+    LABEL_DEPLOYMENT,
     LABEL_PORTAL,
     ContainerSpec,
     ContainerStatus,
@@ -38,6 +39,8 @@ from requests.exceptions import RequestException
 PULL_SILENCE_S = 120
 GPU_PROBE_S = 30.0  # nvidia-smi takes seconds where the driver is not kept loaded
 CHECK_S = 25.0
+NO_QUOTA = "no quota support"
+"""Docker's words where the disk is not XFS with project quotas (pquota)."""
 PAUSED = "paused"
 RUNS = ("running", PAUSED)
 """What an engine's list calls a container whose processes are there."""
@@ -53,14 +56,17 @@ class DockerEngine:
         self._tunnel = (
             SshTunnel(vm.engine_url, settings) if vm.engine_url.startswith("ssh://") else None
         )
+        self._label = f"{LABEL_PORTAL}={settings.public_origin}"
         self._lock = threading.Lock()
+        self._bounds = True  # until the engine says that its disk cannot limit a volume
         self._networks = threading.Lock()
         self._clients: dict[int, tuple[str, docker.DockerClient]] = {}
 
     def info(self) -> EngineInfo:
         """Version, CPUs and memory of the VM."""
         raw = self._call(lambda client: client.info())
-        return EngineInfo(raw["ServerVersion"], raw["NCPU"], round(raw["MemTotal"] / GIB, 1))
+        memory_gb = round(raw["MemTotal"] / GIB, 1)
+        return EngineInfo(raw["ServerVersion"], raw["NCPU"], memory_gb, moment(raw["SystemTime"]))
 
     def started_at(self) -> datetime | None:
         """When the engine started: then it makes its default network, where it has one."""
@@ -70,6 +76,25 @@ class DockerEngine:
                 return moment(client.api.inspect_network("bridge")["Created"])
             except NotFound:
                 return None
+
+        return self._call(read)
+
+    def out_of_memory(self, since: datetime, until: datetime) -> dict[str, datetime]:
+        """From the engine's events: its containers' state says it only once they have ended."""
+
+        def read(client: docker.DockerClient) -> dict[str, datetime]:
+            events = client.api.events(
+                since=int(since.timestamp()),  # docker-py knows whole seconds
+                until=int(until.timestamp()),
+                filters={"type": "container", "event": "oom", "label": self._label},
+                decode=True,
+            )
+            killed = {}
+            for event in events:  # ends, since `until` is over
+                at = datetime.fromtimestamp(event["timeNano"] / 1e9, UTC)
+                if at > since:
+                    killed[str(event["Actor"]["Attributes"].get(LABEL_DEPLOYMENT, ""))] = at
+            return killed
 
         return self._call(read)
 
@@ -172,11 +197,16 @@ class DockerEngine:
             # Two containers of one user, started at once, want the same network.
             with self._networks:
                 ensure_network(client, spec, self._settings.public_origin)
-            return str(
-                client.containers.create(
-                    **create_arguments(spec) | {"image": self._named(spec.image)}
-                ).id
-            )
+            named = {"image": self._named(spec.image)}
+            if self._bounds:
+                try:
+                    arguments = create_arguments(spec, bounded=True) | named
+                    return str(client.containers.create(**arguments).id)
+                except APIError as error:
+                    if NO_QUOTA not in str(error.explanation):
+                        raise
+                    self._bounds = False
+            return str(client.containers.create(**create_arguments(spec) | named).id)
 
         return self._call(create)
 
@@ -211,11 +241,10 @@ class DockerEngine:
 
     def containers(self) -> list[ContainerStatus]:
         """List this portal's containers on the VM: one call, and one more for each that ended."""
-        label = f"{LABEL_PORTAL}={self._settings.public_origin}"
 
         def read(client: docker.DockerClient) -> list[ContainerStatus]:
             containers = []
-            for listed in client.api.containers(all=True, filters={"label": label}):
+            for listed in client.api.containers(all=True, filters={"label": self._label}):
                 if listed["State"] in RUNS:
                     paused = listed["State"] == PAUSED
                     containers.append(running(listed["Id"], listed["Labels"], paused=paused))
@@ -245,10 +274,9 @@ class DockerEngine:
 
     def prune_networks(self, keep: Collection[str]) -> None:
         """An engine refuses to remove a network that is in use; that is no error here."""
-        label = f"{LABEL_PORTAL}={self._settings.public_origin}"
 
         def prune(client: docker.DockerClient) -> None:
-            for network in client.networks.list(filters={"label": label}):
+            for network in client.networks.list(filters={"label": self._label}):
                 if network.name not in keep:
                     with suppress(APIError):
                         network.remove()

@@ -104,7 +104,7 @@ def _warnings(d: Deployment, now: datetime) -> None:
             icon=":material/cloud_off:",
         )
     if d.trouble:
-        st.warning(wording.trouble(d.trouble, now), icon=":material/sync_problem:")
+        st.warning(wording.trouble(d, now), icon=":material/sync_problem:")
     if d.state is State.RUNNING and d.stop_reason is StopReason.VM_RESTARTED:
         st.info(
             f"{wording.why(d)} It was started again {wording.ago(d.started_at or now, now)};"

@@ -226,7 +226,7 @@ def _stuck() -> None:
         with st.container(border=True, key=f"stuck-{each.id}"):
             st.warning(
                 f"**{each.name}** of {each.owner.display_name},"
-                f" {wording.STATE_WORDS[each.state][0]}: {wording.trouble(each.trouble, now)}",
+                f" {wording.STATE_WORDS[each.state][0]}: {wording.trouble(each, now)}",
                 icon=":material/sync_problem:",
             )
             if each.state in (State.STOPPING, State.REMOVING) and st.button(

@@ -7,7 +7,7 @@ from typing import Any
 
 import docker
 from docker.models.containers import Container
-from docker.types import DeviceRequest, Mount
+from docker.types import DeviceRequest, DriverConfig, Mount
 from portal.core.engine import (
     LABEL_DEPLOYMENT,
     LABEL_PORTAL,
@@ -17,8 +17,11 @@ from portal.core.engine import (
 )
 
 
-def create_arguments(spec: ContainerSpec) -> dict[str, Any]:
-    """The whole hardening of a container in one place."""
+def create_arguments(spec: ContainerSpec, *, bounded: bool = False) -> dict[str, Any]:
+    """The whole hardening of a container in one place.
+
+    `bounded`: the engine's disk can limit a volume.
+    """
     return {
         "image": spec.image,
         "name": spec.name,
@@ -29,7 +32,8 @@ def create_arguments(spec: ContainerSpec) -> dict[str, Any]:
         "mounts": [
             Mount(target=path, source=name, type="volume", labels=_whose(spec))
             for name, path in spec.volumes.items()
-        ],
+        ]
+        + [_scratch(path, size if bounded else 0) for path, size in spec.scratch.items()],
         "tmpfs": dict(spec.tmpfs),
         "mem_limit": spec.memory_bytes,
         "memswap_limit": spec.memory_bytes,  # equal: no swap on top
@@ -47,6 +51,12 @@ def create_arguments(spec: ContainerSpec) -> dict[str, Any]:
             type="json-file", config={"max-size": "10m", "max-file": "3"}
         ),
     }
+
+
+def _scratch(path: str, size: int) -> Mount:
+    """A volume without a name: the engine removes it with the container."""
+    limit = DriverConfig("local", {"size": str(size)}) if size else None
+    return Mount(target=path, source=None, type="volume", driver_config=limit)
 
 
 def _whose(spec: ContainerSpec) -> dict[str, str]:

@@ -24,7 +24,7 @@ from engine.container import create_arguments
 from portal.core.engine import ContainerSpec
 from portal.core.errors import PortalError
 from portal.core.resources import GIB
-from portal.deployments.container_spec import HOME, TMPFS, environment
+from portal.deployments.container_spec import HOME, TMP, environment
 from pydantic import BaseModel
 
 from publishing.workspace import Refused, Workspace
@@ -33,6 +33,8 @@ READY_S = 120
 CHECK_S = "300"
 POLL_S = 0.3
 SERVER, NOTEBOOK = "/opt/venv/bin/python", "/usr/local/bin/notebook-python"
+PYTHON = ("python", "pip")
+TOOLS = ("git", "gcc", "g++", "make", "curl", "less", "vim", "nano", "tmux", "rsync", "unzip")
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 NO_GPU = "not tested: the build engine has no GPU"
 
@@ -122,7 +124,8 @@ def _spec(name: str, image: str, token: str, keys: str) -> ContainerSpec:
         environment=environment(token, gpus=False, ssh_keys=keys),
         publish={},
         volumes={name: HOME},
-        tmpfs={"/tmp": TMPFS},
+        tmpfs={},
+        scratch={TMP: 10 * GIB},
         memory_bytes=4 * GIB,
         shm_bytes=GIB,
         cpus=2,
@@ -150,7 +153,8 @@ def _answers(probe: Probe) -> str:
 
 def _tensorboard(probe: Probe) -> str:
     probe.until(
-        "import urllib.request as u; u.urlopen('http://127.0.0.1:6006/', timeout=2).read()",
+        "import urllib.request as u; assert b'<title>TensorBoard</title>' in"
+        " u.urlopen('http://127.0.0.1:6006/', timeout=60).read()",
         "TensorBoard does not answer",
     )
     return "answers on 6006"
@@ -278,6 +282,20 @@ def _ssh(probe: Probe) -> str:
     return "the owner's key opens it, another is refused"
 
 
+def _shell(probe: Probe) -> str:
+    """A login shell has the tools and the notebooks' Python; what is compiled in /tmp runs."""
+    found = probe.run("bash", "-lc", f"command -v python pip {' '.join(TOOLS)}").split()
+    if found[:2] != [f"{probe.run('sh', '-c', 'echo $NOTEBOOK_ENV')}/bin/{n}" for n in PYTHON]:
+        raise Refused("test_failed", f"A login shell has {found[:2]}.", "Fix profile.sh.")
+    probe.run(
+        "bash",
+        "-c",
+        "cd /tmp && echo 'int two(void) { return 2; }' > two.c && gcc -shared -o two.so two.c &&"
+        " python -c 'import ctypes; assert ctypes.CDLL(\"/tmp/two.so\").two() == 2'",
+    )
+    return f"{len(found)} tools; what is compiled in /tmp runs"
+
+
 def _hardening(probe: Probe) -> str:
     probe.run(
         "sh",
@@ -332,6 +350,7 @@ CHECKS: dict[str, Callable[[Probe], str]] = {
     "TensorBoard": _tensorboard,
     "versions": _versions,
     "notebook": _notebook,
+    "shell": _shell,
     "SSH": _ssh,
     "hardening": _hardening,
 }

@@ -43,6 +43,16 @@ c.ServerApp.port = 8888
 c.ServerApp.port_retries = 0
 c.ServerApp.open_browser = False
 c.ServerApp.allow_remote_access = True
-c.ServerApp.root_dir = "/home/scientist"
-c.ServerApp.preferred_dir = "/home/scientist/work"
+HOME, WORK = "/home/scientist", "/home/scientist/work"
+# A home that cannot be used (a dangling link, no right to it) must not keep the server from
+# starting.
+c.ServerApp.root_dir = HOME if os.access(HOME, os.R_OK | os.X_OK) else "/tmp"
+if os.access(WORK, os.R_OK | os.X_OK):
+    c.FileContentsManager.preferred_dir = "work"
+# Extensions of JupyterLab that people install, without what these run on the server.
+c.LabApp.extra_labextensions_path = [
+    f"{os.environ.get('NOTEBOOK_ENV', '')}/share/jupyter/labextensions"
+]
+# Of other interfaces than JupyterLab's, and of language servers, which are not there.
+c.ServerApp.jpserver_extensions = {"jupyter_lsp": False, "notebook_shim": False}
 c.ServerApp.quit_button = False  # stopping belongs to the portal, which records it

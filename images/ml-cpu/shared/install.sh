@@ -21,12 +21,29 @@ rm -f "$site/_image.pth"
 for one in /opt/kernel/bin/python "$python" /opt/venv/bin/python; do "$one" -c 'import site; print("\n".join(site.getsitepackages()))'; done |
     awk '!seen[$0]++' > "$site/_image.pth"
 
+# The environment in a home folder, ready to be copied at the first start. Without pip of its own, which would take
+# seconds: the image's is seen through the .pth file. It sees the user site, which is its own folder (PYTHONUSERBASE),
+# so that `pip install --user` is found, too.
+/opt/kernel/bin/python -m venv --without-pip --symlinks --system-site-packages "$NOTEBOOK_ENV"
+mv "$NOTEBOOK_ENV" /opt/notebook-env
+version=$(/opt/kernel/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+echo "$version" > /opt/notebook-env/version
+cp "$site/_image.pth" "/opt/notebook-env/lib/python$version/site-packages/"
+# pip under every name that people type; the image's own would try to write to the image.
+for name in pip pip3 "pip$version"; do
+    printf '#!/bin/sh\nexec "%s/bin/python" -m pip "$@"\n' "$NOTEBOOK_ENV" > "/opt/notebook-env/bin/$name"
+    chmod 0755 "/opt/notebook-env/bin/$name"
+done
+chown -R 1000:1000 /opt/notebook-env
+sed "s|@NOTEBOOK_ENV@|$NOTEBOOK_ENV|" "$here/profile.sh" > /etc/profile.d/notebook.sh
+
 install -D -m 0644 "$here/kernel.json" /opt/venv/share/jupyter/kernels/python3/kernel.json
 install -D -m 0644 "$here/kernel-image.json" /opt/venv/share/jupyter/kernels/python3-image/kernel.json
 install -D -m 0644 "$here/overrides.json" /opt/venv/share/jupyter/lab/settings/overrides.json
 install -D -m 0644 "$here/jupyter_server_config.py" /etc/jupyter/jupyter_server_config.py
 install -m 0755 "$here/start.sh" /usr/local/bin/start-notebook
 install -m 0755 "$here/serve-ssh.sh" /usr/local/bin/serve-ssh
+install -m 0644 "$here/on-demand.py" /usr/local/bin/tensorboard-on-demand
 # shellcheck disable=SC2016  # for that script's shell
 printf '#!/bin/sh\nexec "$NOTEBOOK_ENV/bin/python" "$@"\n' > /usr/local/bin/notebook-python
 chmod 0755 /usr/local/bin/notebook-python

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from portal.core.models import Deployment, LayerProgress, Order, Release, State, StopReason, Trouble
+from portal.core.models import Deployment, LayerProgress, Order, Release, State, StopReason
 from portal.core.resources import Resources
 from portal.deployments import Preview
 from portal.images import Ready
@@ -253,12 +253,14 @@ def why(deployment: Deployment) -> str:
     return f"{words} They say: “{deployment.stop_note}”" if deployment.stop_note else words
 
 
-def trouble(trouble: Trouble, now: datetime) -> str:
-    """What keeps it waiting, since when, and what to do."""
-    return (
-        f"**{trouble.message}** First seen {ago(trouble.since, now)}; the portal goes on trying."
-        f" {trouble.hint}"
-    )
+def trouble(deployment: Deployment, now: datetime) -> str:
+    """What keeps it waiting or went wrong in it, since when, and what to do; "" for nothing."""
+    trouble = deployment.trouble
+    if trouble is None:
+        return ""
+    when = ago(trouble.since, now)
+    tries = "" if deployment.state is State.RUNNING else "; the portal goes on trying"
+    return f"**{trouble.message}** First seen {when}{tries}. {trouble.hint}"
 
 
 def with_command(problem: Problem) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -32,6 +32,7 @@ class ContainerSpec:
     volumes: Mapping[str, str]
     """Volume name → path in the container."""
     tmpfs: Mapping[str, str]
+    """Path → mount options: in memory."""
     memory_bytes: int
     shm_bytes: int
     cpus: float
@@ -44,6 +45,8 @@ class ContainerSpec:
     network: str = ""
     """Created if missing; its bridge is named `bridge`, by which the VM's firewall knows it."""
     bridge: str = ""
+    scratch: Mapping[str, int] = field(default_factory=dict)
+    """Path → bytes: on disk, gone with the container; bounded where the VM's disk can bound it."""
 
     @property
     def digest(self) -> str:
@@ -75,6 +78,8 @@ class EngineInfo:
     version: str
     cpus: int
     memory_gb: float
+    at: datetime | None = None
+    """Its clock's time; events are asked for by it."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,12 @@ class Engine(Protocol):
 
     def started_at(self) -> datetime | None:
         """When the engine itself started; None where it does not tell."""
+
+    def out_of_memory(self, since: datetime, until: datetime) -> dict[str, datetime]:
+        """Deployment id → when something in its container was last killed for lack of memory.
+
+        By the engine's clock, later than `since`; it forgets at a restart.
+        """
 
     def gpus(self) -> GpuReport:
         """The VM's GPUs, driver and toolkit."""

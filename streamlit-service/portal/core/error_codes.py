@@ -50,6 +50,7 @@ CODES = {
     "silent": "The container behind the port does not answer.",
     "given_up": "It could not be stopped, and an administrator gave up on it.",
     "not_stuck": "Only a stop or removal that does not succeed can be given up.",
+    "killed_for_memory": "Something in a running container was killed for lack of memory.",
     "paused": "The container is paused on its VM.",
     "wrong_state": "The container's state does not allow this.",
     # Starting a container.

@@ -278,7 +278,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What keeps a request from being done, and since when; the worker tries again and again."""
+    """What keeps a request from being done, and since when; the worker tries again and again.
+
+    Or what happened inside a container that runs.
+    """
 
     code: str
     message: str

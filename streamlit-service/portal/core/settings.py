@@ -150,6 +150,9 @@ class Settings(BaseSettings):
     max_memory_gb: float = Field(32, gt=0)
     max_cpus: float = Field(16, gt=0)
     container_pids: int = Field(2048, ge=64)
+    scratch_gb: float = Field(
+        50, gt=0, description="for /tmp of one container, where a VM's disk can bound it"
+    )
 
     @model_validator(mode="after")
     def _known_database(self) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 
 from portal.core import ports
@@ -18,7 +19,23 @@ from portal.core.resources import GIB
 from portal.core.settings import Settings
 
 HOME = "/home/scientist"
-TMPFS = "rw,nosuid,nodev,size=1g,mode=1777"
+TMP = "/tmp"
+TMPFS = "rw,exec,nosuid,nodev,size=1g,mode=1777"
+"""For containers that only try something: temporary files of people's are on disk."""
+THREADS = (
+    "OMP_NUM_THREADS",  # PyTorch, scikit-learn, XGBoost: what is built on OpenMP
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "NUMBA_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",  # tokenizers
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "LOKY_MAX_CPU_COUNT",  # joblib
+    "PYTHON_CPU_COUNT",  # os.cpu_count() from Python 3.13
+)
 SHM_SHARE = 0.25  # of the memory limit; PyTorch's data loaders need more than Docker's 64 MB
 
 
@@ -67,6 +84,11 @@ def proxy_environment(settings: Settings) -> dict[str, str]:
     return local | dict.fromkeys(names, f"http://{settings.egress_proxy}")
 
 
+def threads_environment(cpus: float) -> dict[str, str]:
+    """Variables that keep libraries from starting a thread for each CPU of the whole VM."""
+    return dict.fromkeys(THREADS, str(max(1, math.ceil(cpus))))
+
+
 def ssh_keys(owner: User) -> str:
     """Keys that may open the container by SSH: the owner's card and the keys they added."""
     return "\n".join(
@@ -91,6 +113,7 @@ def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
             LABEL_GPUS: ",".join(deployment.gpu_uuids),
         },
         environment=proxy_environment(settings)
+        | threads_environment(deployment.cpus)
         | environment(
             deployment.jupyter_token,
             gpus=bool(deployment.gpu_uuids),
@@ -100,7 +123,8 @@ def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
             s.container_port: (deployment.vm.address, number) for s, number in numbers.items()
         },
         volumes={home_volume(deployment.owner): HOME},
-        tmpfs={"/tmp": TMPFS},
+        tmpfs={},
+        scratch={TMP: int(settings.scratch_gb * GIB)},
         memory_bytes=memory,
         shm_bytes=max(int(memory * SHM_SHARE), 64 * 2**20),
         cpus=deployment.cpus,

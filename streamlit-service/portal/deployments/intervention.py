@@ -114,7 +114,8 @@ def everybody(portal: Portal, actor: Actor) -> list[Deployment]:
 
 def troubled(tx: Tx) -> list[Deployment]:
     """Those whose start, stop or removal does not succeed, or that are paused; longest first."""
-    return db.deployments.troubled(tx, lifecycle.WORK | {State.RUNNING})
+    found = db.deployments.troubled(tx, lifecycle.WORK | {State.RUNNING})
+    return [each for each in found if each.trouble and each.trouble.code != "killed_for_memory"]
 
 
 def stuck(portal: Portal, actor: Actor) -> list[Deployment]:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from datetime import datetime, timedelta
 
 import structlog
 
 from portal import db, vms
 from portal.context import Portal
-from portal.core.engine import ContainerStatus, Engine, VmReport
+from portal.core.engine import ContainerStatus, Engine, EngineInfo, VmReport
 from portal.core.errors import EngineError
 from portal.core.models import Deployment, State, Vm
 from portal.deployments.container_spec import network
-from portal.jobs.settle import settle
+from portal.jobs.settle import Seen, settle
 from portal.vms import health as vm_health
 
 log = structlog.get_logger()
 
 UNWANTED = (State.FAILED, State.REMOVED)
 RETRY_ORPHAN_S = 60.0
+FIRST_LOOK_BACK = timedelta(minutes=1)
+_heard_until: dict[int, datetime] = {}
+"""VM id → until when its engine's events were read, by its own clock."""
 _tried: dict[str, float] = {}
 """Container id → when its removal last failed (time.monotonic)."""
 
@@ -35,8 +39,10 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
     try:
         info = engine.info()
         containers = {status.deployment_id: status for status in engine.containers()}
+        killed = _killed_for_memory(vm, info, engine)
         for deployment in before.values():
-            settle(portal, deployment, containers.get(deployment.id), engine)
+            seen = Seen(containers.get(deployment.id), killed.get(deployment.id))
+            settle(portal, deployment, seen, engine)
     except EngineError as error:
         log.warning("vm_unreachable", vm=vm.name, code=error.code, cause=error.cause)
         vms.record_unreachable(portal, vm, error.message)
@@ -61,6 +67,15 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
     # Last: a VM that comes back gets new containers only once what was given up meanwhile, with its
     # GPUs, is gone.
     vms.record_probe(portal, vm, info)
+
+
+def _killed_for_memory(vm: Vm, info: EngineInfo, engine: Engine) -> dict[str, datetime]:
+    """Deployment id → when something in it was killed since the last look."""
+    if info.at is None:
+        return {}
+    killed = engine.out_of_memory(_heard_until.get(vm.id, info.at - FIRST_LOOK_BACK), info.at)
+    _heard_until[vm.id] = info.at
+    return killed
 
 
 def _remove_orphan(vm: Vm, engine: Engine, status: ContainerStatus) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Unpack
 
 from portal import db
@@ -14,18 +16,26 @@ from portal.db import Tx
 from portal.db.columns import UNLOCKED, DeploymentColumns
 from portal.images import launch_gate
 
-PAUSED = "paused"
+PAUSED, KILLED = "paused", "killed_for_memory"
+KILLED_BY_SIGNAL = 137
 
 
-def settle(
-    portal: Portal, deployment: Deployment, status: ContainerStatus | None, engine: Engine
-) -> None:
+@dataclass(frozen=True)
+class Seen:
+    """What a look saw of a deployment: its container, and when something in it was killed."""
+
+    status: ContainerStatus | None
+    killed_at: datetime | None = None
+
+
+def settle(portal: Portal, deployment: Deployment, seen: Seen, engine: Engine) -> None:
     """Record what differs between a deployment and its container. Raises EngineError."""
+    status = seen.status
     runs = status is not None and status.running
     if deployment.state is State.RUNNING and not runs:
         _ended(portal, deployment, status, engine)
     elif deployment.state is State.RUNNING and status is not None:
-        _note_pause(portal, deployment, paused=status.paused)
+        _note(portal, deployment, status, seen.killed_at)
     elif deployment.state is State.STOPPED and runs:
         _stop_again(portal, deployment)
 
@@ -53,7 +63,8 @@ def _ended(
 def _reason(status: ContainerStatus | None, engine: Engine) -> StopReason:
     if status is None:
         return StopReason.CONTAINER_GONE
-    if status.out_of_memory:
+    # The engine's mark stays when a kernel was killed and the server lived on: its end has another.
+    if status.out_of_memory and status.exit_code == KILLED_BY_SIGNAL:
         return StopReason.OUT_OF_MEMORY
     engine_start = engine.started_at()
     if engine_start and status.started_at and status.started_at < engine_start:
@@ -67,21 +78,34 @@ def _may_start_again(portal: Portal, deployment: Deployment) -> bool:
     return not launch_gate.problem(portal.settings, deployment.release, portal.now())
 
 
-def _note_pause(portal: Portal, deployment: Deployment, *, paused: bool) -> None:
-    noted = deployment.trouble is not None and deployment.trouble.code == PAUSED
-    if paused == noted:
+def _note(
+    portal: Portal, deployment: Deployment, status: ContainerStatus, killed_at: datetime | None
+) -> None:
+    """Tell its owner what is wrong inside while it runs; a pause until it is over."""
+    noted = deployment.trouble.code if deployment.trouble else ""
+    if status.paused and noted != PAUSED:
+        trouble: Trouble | None = Trouble(
+            "paused",
+            "Its container is paused on the VM: nothing in it answers.",
+            "Restart it, or ask your administrator to have it unpaused.",
+            portal.now(),
+        )
+    elif killed_at is not None:
+        trouble = Trouble(
+            "killed_for_memory",
+            f"Something in it used up its {deployment.memory_gb:g} GB and was ended: a notebook's"
+            " kernel, most likely.",
+            "Files are safe. Use less at a time, or deploy it anew with more memory.",
+            killed_at,
+        )
+    elif noted == PAUSED and not status.paused:
+        trouble = None
+    else:
         return
-    trouble = Trouble(
-        "paused",
-        "Its container is paused on the VM: nothing in it answers.",
-        "Restart it, or ask your administrator to have it unpaused.",
-        portal.now(),
-    )
     with _unchanged(portal, deployment) as tx:
         if tx is not None:
-            db.deployments.update(
-                tx, deployment.id, trouble=db.rows.stored(trouble) if paused else None
-            )
+            stored = db.rows.stored(trouble) if trouble else None
+            db.deployments.update(tx, deployment.id, trouble=stored)
 
 
 def _stop_again(portal: Portal, deployment: Deployment) -> None:

@@ -14,7 +14,7 @@ from portal.core.engine import LABEL_PORTAL, ContainerSpec, Engine
 from portal.core.errors import EngineError, PortalError
 from portal.core.models import Gpu, GpuState, Release, Vm, VmState
 from portal.core.resources import GIB
-from portal.deployments.container_spec import HOME, TMPFS, environment, network
+from portal.deployments.container_spec import HOME, TMP, TMPFS, environment, network
 from portal.images import launch_gate
 from portal.jobs.start_stop import IsReady, Verify
 from portal.vms import health as vm_health
@@ -173,7 +173,7 @@ def _spec(portal: Portal, vm: Vm, release: Release, gpu: Gpu | None) -> Containe
         environment=environment(secrets.token_urlsafe(24), gpus=gpu is not None),
         publish={JUPYTER: (vm.address, PORT)},
         volumes={},
-        tmpfs={"/tmp": TMPFS, HOME: f"{TMPFS},uid=1000"},
+        tmpfs={TMP: TMPFS, HOME: f"{TMPFS},uid=1000"},
         memory_bytes=MEMORY_BYTES,
         shm_bytes=64 * 2**20,
         cpus=1,

@@ -46,7 +46,7 @@ def test_locks_are_pinned_by_hash_and_name_no_index(image: Image) -> None:
     for lock in (ROOT / image.name).glob("requirements*.txt"):
         text = lock.read_text()
         assert "--hash=sha256:" in text
-        assert "http" not in re.sub(r"\bhttp(core|x|tools)\b", "", text)
+        assert "://" not in text
         assert (ROOT / image.name / lock.name.replace(".txt", ".in")).exists()
 
 

@@ -112,6 +112,27 @@ def test_a_paused_container_is_told_until_it_goes_on(
     assert deployments.get(portal, jane, running.id).trouble is None
 
 
+def test_a_kernel_that_was_killed_for_memory_is_told_while_the_server_runs(
+    portal: Portal, jane: User, engine: FakeEngine, clock: FakeClock, running: Deployment
+) -> None:
+    engine.at = clock()
+    look(portal, engine)
+    assert deployments.get(portal, jane, running.id).trouble is None
+    clock.forward(1)
+    engine.killed[running.id] = clock()
+    clock.forward(2)
+    engine.at = clock()
+    look(portal, engine)
+    told = deployments.get(portal, jane, running.id)
+    assert (told.state, told.trouble and told.trouble.code) == (State.RUNNING, "killed_for_memory")
+    assert deployments.stuck(portal, TEST) == []  # nobody has to help
+    box = box_of(engine, running)
+    box.running, box.exit_code, box.out_of_memory = False, 0, True
+    look(portal, engine)
+    ended = deployments.get(portal, jane, running.id)
+    assert (ended.stop_reason, ended.trouble) == (StopReason.EXIT_CODE, None)
+
+
 def test_what_was_stopped_and_started_by_hand_is_stopped_again(
     portal: Portal, jane: User, engine: FakeEngine, running: Deployment, work_off: WorkOff
 ) -> None:

@@ -63,6 +63,8 @@ class FakeEngine:
     vm_report: VmReport | None = None
     networks: set[str] = field(default_factory=set)
     engine_start: datetime | None = None
+    at: datetime | None = None
+    killed: dict[str, datetime] = field(default_factory=dict)
     ports_in_use: set[int] = field(default_factory=set)
     """Held by something else on the VM."""
     pulled: list[str] = field(default_factory=list)
@@ -73,7 +75,11 @@ class FakeEngine:
 
     def info(self) -> EngineInfo:
         self._enter("info")
-        return EngineInfo("28.0.0", 8, 32.0)
+        return EngineInfo("28.0.0", 8, 32.0, self.at)
+
+    def out_of_memory(self, since: datetime, until: datetime) -> dict[str, datetime]:
+        self._enter("out_of_memory")
+        return {key: at for key, at in self.killed.items() if since < at <= until}
 
     def started_at(self) -> datetime | None:
         self._enter("started_at")
