@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import docker
 import httpx2
 import pytest
+from harness.fleet import TestVm
 from harness.people import Person, client, somebody, wait_until
-from harness.production_system import containers
+from harness.production_system import VM, containers
 from stack import Stack
 
 SERVICES = ("api", "ui", "worker", "proxy", "registry", "postgres", "backup")
+LARGE, LARGE_FILE = 200 * 2**20, "/home/scientist/large"
+CUT_AFTER_S = 4.0
+"""A reload of nginx once ended everything after three seconds."""
 TO_0003 = """
 ALTER TABLE vms DROP COLUMN firewall, DROP COLUMN disk_free_gb, DROP COLUMN clock_skew_s,
   DROP COLUMN checked_at, DROP COLUMN synchronised, DROP COLUMN ports_reserved;
+ALTER TABLE deployments DROP COLUMN trouble, DROP COLUMN pending_since, DROP COLUMN stop_note;
+DROP TABLE blocked_ports, leaders;
 DROP INDEX leases_by_resource, leases_by_start, audit_by_action, deployments_by_release;
 UPDATE alembic_version SET version_num = '0003';
 """
@@ -141,18 +149,47 @@ def test_one_replica_is_enough(production: Stack, jane: Person) -> None:
     assert answers == [httpx2.codes.OK] * 6
 
 
-def all_replicas_asked(system: Stack) -> bool:
-    """Whether nginx has read every replica's address, and the workers that had not are gone.
-
-    Those end what they were at after some seconds, also what the next test has begun.
-    """
+def all_replicas_asked(system: Stack, apis: int = 2) -> bool:
+    """Whether nginx has read every replica's address."""
     [proxy] = containers(system, "proxy")
     upstreams = system.compose(
         "exec", "-T", "proxy", "cat", "/run/nginx/upstreams.conf", capture=True
     )
     processes = " ".join(" ".join(row) for row in proxy.top()["Processes"])
-    reloading = any(sign in processes for sign in ("nginx -t", "nginx -s", "shutting down"))
-    return not reloading and all(upstreams.count(f":{port} ") == 2 for port in (8000, 8501))
+    reloading = any(sign in processes for sign in ("nginx -t", "nginx -s"))
+    return not reloading and (upstreams.count(":8000 "), upstreams.count(":8501 ")) == (apis, 2)
+
+
+def test_a_replica_that_comes_and_goes_ends_nobodys_download(
+    production: Stack, jane: Person
+) -> None:
+    made = runs(jane)
+    url = f"{made['urls']['jupyter']}files/large"
+    production_vm(production).run(
+        *("docker", "exec", f"portal-{made['id']}", "truncate", "-s", str(LARGE), LARGE_FILE)
+    )
+    with jane.http.stream("GET", url, timeout=60) as download:
+        pieces = download.iter_raw(2**16)
+        got = len(next(pieces))
+        try:
+            for apis in (3, 2):
+                production.compose(
+                    *("up", "-d", "--no-deps", "--no-recreate", f"--scale=api={apis}", "api"),
+                    capture=True,
+                )
+                wait_until(partial(all_replicas_asked, production, apis), "nginx asks them")
+            reloaded = time.monotonic()
+            wait_until(lambda: time.monotonic() - reloaded > CUT_AFTER_S, "it would have been cut")
+            got += sum(len(piece) for piece in pieces)
+        finally:
+            production.compose("up", "-d", "--no-deps", "--scale=api=2", "api", capture=True)
+    assert got == LARGE
+
+
+def production_vm(production: Stack) -> TestVm:
+    """The production portal's VM."""
+    name = f"{production.project}-{VM}"
+    return TestVm(VM, docker.from_env().containers.get(name))
 
 
 def test_an_upgrade_leaves_containers_running(production: Stack, jane: Person) -> None:

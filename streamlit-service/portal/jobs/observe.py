@@ -24,6 +24,9 @@ RETRY_ORPHAN_S = 60.0
 FIRST_LOOK_BACK = timedelta(minutes=1)
 _heard_until: dict[int, datetime] = {}
 """VM id → until when its engine's events were read, by its own clock."""
+READINGS_EVERY_S = 15.0
+_read_at: dict[int, float] = {}
+"""VM id → when readings of its GPUs were last written (time.monotonic)."""
 _tried: dict[str, float] = {}
 """Container id → when its removal last failed (time.monotonic)."""
 
@@ -113,7 +116,11 @@ def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> None:
     except EngineError as error:
         log.warning("gpus_not_probed", vm=vm.name, code=error.code, cause=error.cause)
         return
-    vms.record_gpus(portal, vm, report)
+    now = time.monotonic()
+    due = now - _read_at.get(vm.id, -READINGS_EVERY_S) >= READINGS_EVERY_S
+    if due:
+        _read_at[vm.id] = now
+    vms.record_gpus(portal, vm, report, readings=due)
 
 
 def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:

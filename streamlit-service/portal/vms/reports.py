@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from portal import db
 from portal.context import Portal
@@ -12,10 +12,18 @@ from portal.db import Tx
 from portal.db.columns import VmColumns
 from portal.vms import health as vm_health
 
+SEEN_EVERY = timedelta(seconds=15)
+
 
 def record_probe(portal: Portal, vm: Vm, info: EngineInfo) -> None:
-    """Record a probe that was answered; coming back is audited."""
+    """Record a probe that was answered; coming back is audited.
+
+    One that says nothing new is written every SEEN_EVERY only.
+    """
     now = portal.now()
+    same = vm.reachable and (vm.cpus, vm.memory_gb) == (info.cpus, info.memory_gb)
+    if same and vm.last_seen_at and timedelta() <= now - vm.last_seen_at < SEEN_EVERY:
+        return
     with portal.database.transaction() as tx:
         db.vms.update(
             tx,
@@ -64,11 +72,14 @@ def record_health(portal: Portal, vm: Vm, report: VmReport) -> None:
             )
 
 
-def record_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
+def record_gpus(portal: Portal, vm: Vm, report: GpuReport, *, readings: bool = True) -> None:
     """Record a probe of a VM's GPUs.
 
-    What comes, goes or becomes unhealthy is audited; readings are not.
+    What comes, goes or becomes unhealthy is audited; readings are not. Without `readings` nothing
+    is written for them alone.
     """
+    if not readings and not _is_news(portal, vm, report):
+        return
     now = portal.now()
     facts: VmColumns = {
         "driver": report.driver,
@@ -111,6 +122,20 @@ def record_gpus(portal: Portal, vm: Vm, report: GpuReport) -> None:
         _missing(tx, vm, recorded, now)
     if changed:
         portal.wake()  # somebody may wait for what came
+
+
+def _is_news(portal: Portal, vm: Vm, report: GpuReport) -> bool:
+    """Whether it says more than other readings."""
+    if (vm.driver, vm.cuda, vm.gpu_access, vm.gpu_problem) != (
+        report.driver,
+        report.cuda,
+        report.access,
+        report.problem,
+    ):
+        return True
+    with portal.database.reading() as tx:
+        known = {(gpu.uuid, gpu.problem) for gpu in db.gpus.of_vm(tx, vm.id).values()}
+    return known != {(seen.uuid, seen.problem) for seen in report.gpus}
 
 
 def _missing(tx: Tx, vm: Vm, gone: dict[str, Gpu], now: datetime) -> None:
