@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Unpack
 
@@ -45,14 +45,6 @@ def of_release(tx: Tx, release_id: int) -> list[Deployment]:
         deployments.c.release_id == release_id, deployments.c.state != State.REMOVED
     )
     return [rows.deployment(row) for row in tx.execute(query.order_by(deployments.c.created_at))]
-
-
-def at_port(tx: Tx, port: int) -> Deployment | None:
-    """Who holds a port now."""
-    query = _SELECT.join(leases, leases.c.deployment_id == deployments.c.id).where(
-        leases.c.kind == "port", leases.c.resource == str(port), leases.c.released_at.is_(None)
-    )
-    return one_or_none(tx, query, rows.deployment)
 
 
 def waiting(tx: Tx) -> list[Deployment]:
@@ -131,15 +123,22 @@ def update_claimed(
         raise LockLost(deployment_id)
 
 
-def renew(tx: Tx, tokens: Collection[str], expires_at: datetime) -> None:
-    """Let all claims with these tokens last longer, in one statement."""
-    held = deployments.update().where(deployments.c.lock_token.in_(tokens))
+def renew(tx: Tx, tokens: Mapping[str, str], expires_at: datetime) -> None:
+    """Let all these claims (deployment id → token) last longer, in one statement."""
+    held = deployments.update().where(
+        deployments.c.id.in_(tokens), deployments.c.lock_token.in_(tokens.values())
+    )
     tx.execute(held.values(lock_expires_at=expires_at))
 
 
-def unlock_all(tx: Tx) -> int:
-    """Drop every claim; whoever worked on one is refused at the next write. Returns how many."""
-    held = deployments.update().where(deployments.c.lock_token.is_not(None))
+def unlock_all(tx: Tx, states: Collection[State]) -> int:
+    """Drop every claim in these states; who worked on one is refused at the next write.
+
+    Returns how many.
+    """
+    held = deployments.update().where(
+        deployments.c.state.in_(states), deployments.c.lock_token.is_not(None)
+    )
     return tx.execute(held.values(lock_token=None, lock_expires_at=None)).rowcount
 
 

@@ -9,7 +9,7 @@ from portal import db
 from portal.context import Portal
 from portal.core import ports
 from portal.core.errors import Conflict, Forbidden, NotFound
-from portal.core.models import Deployment, Identity, State
+from portal.core.models import Identity, State
 
 TOUCH_EVERY = timedelta(seconds=30)
 
@@ -32,42 +32,44 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
     deployed there, Conflict when it is not running.
     """
     with portal.database.reading() as tx:
-        user = db.users.by_subject(tx, identity.subject)
-        deployment = db.deployments.at_port(tx, port)
-    if user is None or ports.range_index_of(port) != user.range_index:
+        asked = db.routes.asked(tx, identity.subject, port)
+    if asked is None or ports.range_index_of(port) != asked.range_index:
         raise Forbidden(
             "not_yours",
             "This port belongs to somebody else.",
             "Open your containers from the portal's own page.",
         )
-    if deployment is None or deployment.owner.id != user.id or deployment.slot is None:
+    holder = asked.holder
+    if holder is None or holder.owner_id != asked.user_id or holder.slot is None:
         raise NotFound(
             "nothing_here",
             "Nothing is deployed on this port.",
             "Deploy an image, or open your containers from the portal.",
         )
-    if deployment.state is not State.RUNNING or deployment.vm is None:
+    if holder.state is not State.RUNNING or holder.address is None:
         raise Conflict(
-            "not_running", _why_not_running(deployment), "Go to My containers in the portal."
+            "not_running", _why_not_running(holder), "Go to My containers in the portal."
         )
-    services = {
-        number: service
-        for service, number in ports.slot_ports(user.range_index, deployment.slot).items()
-    }
-    service = services.get(port)
+    service = _service(asked.range_index, holder.slot, port)
     if service is None:
         raise NotFound(
             "not_for_browsers",
-            f"{deployment.name} takes SSH on this port, not a browser.",
+            f"{holder.name} takes SSH on this port, not a browser.",
             "My containers in the portal shows the command to connect with.",
         )
-    last = deployment.last_activity_at
+    last = holder.last_activity_at
     return Route(
-        upstream=f"{deployment.vm.address}:{port}",
-        token=deployment.jupyter_token if service is ports.Service.JUPYTER else "",
-        deployment_id=deployment.id,
+        upstream=f"{holder.address}:{port}",
+        token=holder.token if service is ports.Service.JUPYTER else "",
+        deployment_id=holder.id,
         touch=last is None or portal.now() - last > TOUCH_EVERY,
     )
+
+
+def _service(range_index: int, slot: int, port: int) -> ports.Service | None:
+    """Of those behind the gateway."""
+    numbers = ports.slot_ports(range_index, slot)
+    return next((service for service, number in numbers.items() if number == port), None)
 
 
 def touch(portal: Portal, deployment_id: str) -> None:
@@ -76,12 +78,12 @@ def touch(portal: Portal, deployment_id: str) -> None:
         db.deployments.update(tx, deployment_id, last_activity_at=portal.now())
 
 
-def _why_not_running(deployment: Deployment) -> str:
-    name = deployment.name
-    if deployment.state is State.FAILED and deployment.failure:
-        return f"{name} failed: {deployment.failure.message}"
-    if deployment.state is State.STOPPED:
+def _why_not_running(holder: db.routes.Holder) -> str:
+    name = holder.name
+    if holder.state is State.FAILED and holder.failure:
+        return f"{name} failed: {holder.failure}"
+    if holder.state is State.STOPPED:
         return f"{name} is stopped. Its home folder is kept; start it to go on."
-    if deployment.state is State.WAITING:
-        return f"{name} is number {deployment.position} in the queue; it starts automatically."
-    return f"{name} is {deployment.state}; it is not answering yet."
+    if holder.state is State.WAITING:
+        return f"{name} is number {holder.position} in the queue; it starts automatically."
+    return f"{name} is {holder.state}; it is not answering yet."

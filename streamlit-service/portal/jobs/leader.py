@@ -11,6 +11,7 @@ import structlog
 from portal import db
 from portal.context import Portal
 from portal.core.errors import DatabaseTrouble
+from portal.deployments import lifecycle
 
 log = structlog.get_logger()
 
@@ -53,7 +54,7 @@ class Leader:
                 db.serialize_writers(tx)
                 if not db.leaders.take(tx, self._token, self._portal.now(), TTL):
                     return False
-                dropped = db.deployments.unlock_all(tx) if first else 0
+                dropped = db.deployments.unlock_all(tx, lifecycle.WORK) if first else 0
         except db.Taken:
             return False
         if first:

@@ -209,7 +209,7 @@ class Reconciler:
         """One heartbeat for everything that is worked on; a lost claim shows at its next write."""
         ttl = timedelta(seconds=self._portal.settings.lock_ttl_s)
         while not self._stopping.wait(ttl.total_seconds() / 3):
-            tokens = [work.token for work in self._held.copy()]
+            tokens = {work.deployment.id: work.token for work in self._held.copy()}
             try:
                 if tokens:
                     with self._portal.database.transaction() as tx:

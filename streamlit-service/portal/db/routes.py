@@ -1,0 +1,90 @@
+"""What the gateway asks at every request: one narrow query, whatever else the records hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from portal.core.models import State
+from portal.db.connection import Tx
+from portal.db.leases import PORT
+from portal.db.schema import deployments, leases, users, vms
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The deployment that holds a port, as far as the gateway needs it."""
+
+    id: str
+    name: str
+    state: State
+    owner_id: int
+    slot: int | None
+    address: str | None
+    """Of its VM."""
+    token: str
+    last_activity_at: datetime | None
+    failure: str
+    """Why it failed; "" when it did not."""
+    position: int | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who asks, and who holds the port."""
+
+    user_id: int
+    range_index: int
+    holder: Holder | None
+
+
+_HELD = sa.and_(
+    leases.c.kind == PORT,
+    leases.c.resource == sa.bindparam("port"),
+    leases.c.released_at.is_(None),
+)
+_QUERY = (
+    sa.select(
+        users.c.id.label("user_id"),
+        users.c.range_index,
+        deployments.c.id,
+        deployments.c.name,
+        deployments.c.state,
+        deployments.c.owner_id,
+        deployments.c.slot,
+        vms.c.address,
+        deployments.c.jupyter_token,
+        deployments.c.last_activity_at,
+        deployments.c.failure,
+        deployments.c.position,
+    )
+    .select_from(users)
+    .outerjoin(leases, _HELD)
+    .outerjoin(deployments, deployments.c.id == leases.c.deployment_id)
+    .outerjoin(vms, vms.c.id == deployments.c.vm_id)
+    .where(users.c.subject == sa.bindparam("subject"))
+)
+
+
+def asked(tx: Tx, subject: str, port: int) -> Asked | None:
+    """None for somebody who never signed in."""
+    row = tx.execute(_QUERY, {"subject": subject, "port": str(port)}).first()
+    if row is None:
+        return None
+    if row.id is None:
+        return Asked(row.user_id, row.range_index, None)
+    holder = Holder(
+        row.id,
+        row.name,
+        State(row.state),
+        row.owner_id,
+        row.slot,
+        row.address,
+        row.jupyter_token,
+        row.last_activity_at,
+        (row.failure or {}).get("message", ""),
+        row.position,
+    )
+    return Asked(row.user_id, row.range_index, holder)
