@@ -32,6 +32,7 @@ CODES = {
     "just_taken": "Somebody else was faster.",
     "name_taken": "The user has a container of this name.",
     "no_gpu": "None of the user's VMs has a GPU.",
+    "no_range": "All port ranges are given out.",
     "no_port": "All ten places of the user's port range are in use.",
     "no_room": "None of the user's VMs could ever run this.",
     "no_vm": "There is no VM that the user may use.",

@@ -29,10 +29,15 @@ def all_users(tx: Tx) -> list[User]:
     return [rows.user(row) for row in tx.execute(sa.select(users).order_by(users.c.id))]
 
 
+def next_range(tx: Tx) -> int:
+    """The index of the range that the next user gets."""
+    highest = tx.execute(sa.select(sa.func.max(users.c.range_index))).scalar()
+    return 0 if highest is None else int(highest) + 1
+
+
 def insert(tx: Tx, subject: str, display_name: str, role: str, now: datetime) -> User:
     """Create the user with the next port range. Call within a writing transaction."""
-    highest = tx.execute(sa.select(sa.func.max(users.c.range_index))).scalar()
-    index = 0 if highest is None else highest + 1
+    index = next_range(tx)
     tx.execute(
         users.insert().values(
             subject=subject, display_name=display_name, role=role, range_index=index, created_at=now

@@ -2,7 +2,7 @@
 
 Decides, records nothing.
 
-Filter (state, access, GPUs, memory, CPUs, driver), then score (the user's home first, then pack),
+Filter (state, access, GPUs, memory, CPUs, driver), then score (the user's home first, then GPUs packed, other work spread),
 then an explanation. GPUs of one deployment are always of one model.
 """
 
@@ -210,9 +210,13 @@ def pick(
 
 
 def _score(capacity: VmCapacity, model: str | None, homes: Collection[int]) -> tuple[Any, ...]:
-    """Smaller is better: the home, then GPUs packed, CPU work off GPU machines, memory packed."""
-    left_over = len(capacity.free[model]) if model else sum(capacity.working.values())
-    return capacity.vm.id not in homes, left_over, capacity.free_memory_gb, capacity.vm.name
+    """Smaller is better: the home, then GPUs packed, CPU work off GPU machines and spread."""
+    elsewhere, vm = capacity.vm.id not in homes, capacity.vm
+    if model:
+        return elsewhere, len(capacity.free[model]), capacity.free_memory_gb, vm.name
+    # Containers share a VM's CPUs: what nobody uses elsewhere is lost.
+    share = capacity.free_memory_gb / vm.memory_gb if vm.memory_gb else 1.0
+    return elsewhere, sum(capacity.working.values()), -share, vm.name
 
 
 def _why(need: Need, capacity: VmCapacity, homes: Collection[int]) -> str:
@@ -220,7 +224,7 @@ def _why(need: Need, capacity: VmCapacity, homes: Collection[int]) -> str:
         return "your home folder is there"
     if need.gpus:
         return "it fits with the fewest GPUs left over"
-    return "it fits with the least memory left over"
+    return "it has the most room now"
 
 
 def refusal(need: Need, capacities: Sequence[VmCapacity]) -> NoCapacity:

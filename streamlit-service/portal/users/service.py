@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from portal import db
 from portal.context import Portal
-from portal.core.errors import Conflict, Invalid, NotFound
+from portal.core import ports
+from portal.core.errors import Conflict, Invalid, NoCapacity, NotFound
 from portal.core.models import Actor, Identity, Role, SshKey, User
 from portal.db.connection import Tx
 from portal.users import permissions, ssh_keys
@@ -176,6 +177,12 @@ def _first_sign_in(portal: Portal, identity: Identity) -> User:
         existing = db.users.by_subject(tx, identity.subject)  # another request may have been faster
         if existing:
             return existing
+        if db.users.next_range(tx) >= ports.RANGES:
+            raise NoCapacity(
+                "no_range",
+                f"The portal is full: all {ports.RANGES} port ranges are given out.",
+                f"Tell {portal.settings.help_contact}: another portal is needed for more people.",
+            )
         user = db.users.insert(tx, identity.subject, identity.display_name, role, now)
         db.audit.append(
             tx,

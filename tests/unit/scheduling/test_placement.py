@@ -100,3 +100,13 @@ def test_gpus_that_are_ill_or_gone_are_not_handed_out() -> None:
     cards = [gpu(1, 0, state=GpuState.UNHEALTHY), gpu(1, 1, state=GpuState.MISSING), gpu(1, 2)]
     placed = placement.place(one_gb(gpus=1), [placement.capacity_of(vm(1), cards, (), 0)])
     assert placed and placed.gpus == ("GPU-1-2",)
+
+
+def test_work_without_gpus_is_spread_since_containers_share_a_vms_cpus() -> None:
+    held = {1: 0.0, 2: 0.0}
+    for _ in range(10):
+        vms = [capacity(number, gpus=0, held_gb=gb) for number, gb in held.items()]
+        placed = placement.place(Need(memory_gb=0.5, cpus=1), vms)
+        assert placed is not None
+        held[placed.vm.id] += 0.5
+    assert held == {1: 2.5, 2: 2.5}
