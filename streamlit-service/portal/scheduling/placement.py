@@ -2,7 +2,8 @@
 
 Decides, records nothing.
 
-Filter (state, access, GPUs, memory, CPUs, driver), then score (the user's home first, then GPUs packed, other work spread),
+Filter (state, access, GPUs, memory, CPUs, driver), then score (the home first, GPUs packed, CPU work
+spread),
 then an explanation. GPUs of one deployment are always of one model.
 """
 
