@@ -2,9 +2,8 @@
 
 Decides, records nothing.
 
-Filter (state, access, GPUs, memory, CPUs, driver), then score (the home first, GPUs packed, CPU work
-spread),
-then an explanation. GPUs of one deployment are always of one model.
+Filter (state, access, GPUs, memory, CPUs, driver), then score (the home first, GPUs packed, other
+work spread), then an explanation. GPUs of one deployment are always of one model.
 """
 
 from __future__ import annotations
