@@ -25,6 +25,8 @@ deployment=$bundle/../deployment
 . "$bundle/vm/steps.sh"
 # shellcheck source=vm/env.sh
 . "$bundle/vm/env.sh"
+# shellcheck source=vm/host_keys.sh
+. "$bundle/vm/host_keys.sh"
 # shellcheck source=vm/prepare.sh
 . "$bundle/vm/prepare.sh"
 # shellcheck source=vm/unprepare.sh
@@ -205,27 +207,6 @@ hand_over() {
     tar -C "$folder" --owner=0 --group=0 -cf - . | remote "$command ${dry_run:+--dry-run} ${remove:+--remove}" || result=$?
     [ $result -ne 255 ] || die host "The connection to $host broke." "Run this again: it goes on where it was."
     return $result
-}
-
-# Its host key, learned over a connection that was verified: the worker believes no other.
-trust_host_key() {
-    local key file=$PORTAL_SECRETS/ssh_known_hosts
-    # With FIPS there is no ED25519.
-    # shellcheck disable=SC2016  # expanded on the VM
-    key=$(remote 'cd /etc/ssh; for k in ed25519 ecdsa rsa; do [ ! -r ssh_host_${k}_key.pub ] || exec cat ssh_host_${k}_key.pub; done' | cut -d' ' -f1,2)
-    [ -n "$key" ] || die step "No host key of $host was found in /etc/ssh." "ssh-keygen -A on it makes them."
-    grep -qxF "$host $key" "$file" && return
-    local others
-    others=$(grep -v "^$host " "$file" || true)
-    printf '%s\n' ${others:+"$others"} "$host $key" >"$file" # the same file: containers have it mounted
-    say doing "the worker knows the VM's host key"
-}
-
-forget_host_key() {
-    local left file=$PORTAL_SECRETS/ssh_known_hosts
-    left=$(grep -v "^$host " "$file" 2>/dev/null || true)
-    [ ! -w "$file" ] || printf '%s' "${left:+$left
-}" >"$file"
 }
 
 register() {

@@ -89,3 +89,29 @@ def test_settings_that_would_break_a_vm_are_refused_at_once(
         **{"PORTAL_GATEWAYS": "10.0.0.5", **settings},
     )
     assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+
+
+KEYS = (
+    '. scripts/vm/steps.sh; . scripts/vm/host_keys.sh; say() { :; }; remote() { echo "$KEY"; };'
+    " host=$1; PORTAL_SECRETS=$2; trust_host_key"
+)
+
+
+def test_host_keys_are_kept_for_exactly_their_host(tmp_path: Path) -> None:
+    known = tmp_path / "ssh_known_hosts"
+    for host, key in (("gpu-1", "ed A"), ("gpu.1", "ed B"), ("gpu-1", "ed C"), ("gpu.1", "ed B")):
+        done = bash(KEYS, host, str(tmp_path), KEY=key)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(known.read_text().splitlines()) == ["gpu-1 ed C", "gpu.1 ed B"]
+    done = bash(KEYS.replace("trust_host_key", "forget_host_key"), "gpu.1", str(tmp_path), KEY="")
+    assert (done.returncode, known.read_text()) == (0, "gpu-1 ed C\n")
+
+
+def test_two_that_are_set_up_at_once_keep_both_keys(tmp_path: Path) -> None:
+    (tmp_path / "ssh_known_hosts").write_text("old ed A\n")
+    many = "".join(f"( host=vm-{n}; KEY='ed {n}'; trust_host_key ) & " for n in range(12))
+    script = KEYS.replace("trust_host_key", f"{many} wait; host=old; KEY='ed B'; trust_host_key")
+    done = bash(script, "", str(tmp_path), KEY="")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = (tmp_path / "ssh_known_hosts").read_text().splitlines()
+    assert sorted(lines) == sorted([*(f"vm-{n} ed {n}" for n in range(12)), "old ed B"])

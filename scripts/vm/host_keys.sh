@@ -1,0 +1,49 @@
+# shellcheck shell=bash
+# The host keys of the VMs that the worker believes: $PORTAL_SECRETS/ssh_known_hosts. Sourced by setup-vm.sh, whose
+# variables and functions it uses.
+# shellcheck disable=SC2154
+
+# Its host key, learned over a connection that was verified: the worker believes no other.
+trust_host_key() {
+    local key file=$PORTAL_SECRETS/ssh_known_hosts
+    # With FIPS there is no ED25519.
+    # shellcheck disable=SC2016  # expanded on the VM
+    key=$(remote 'cd /etc/ssh; for k in ed25519 ecdsa rsa; do [ ! -r ssh_host_${k}_key.pub ] || exec cat ssh_host_${k}_key.pub; done' | cut -d' ' -f1,2)
+    [ -n "$key" ] || die step "No host key of $host was found in /etc/ssh." "ssh-keygen -A on it makes them."
+    lock_host_keys "$file"
+    if ! grep -qxF "$host $key" "$file"; then
+        # Appended where it can be: who reads meanwhile sees all others.
+        if other_host_keys "$file" | cmp -s - "$file"; then
+            printf '%s\n' "$host $key" >>"$file"
+        else
+            put_host_keys "$file" "$(other_host_keys "$file")" "$host $key"
+        fi
+        say doing "the worker knows the VM's host key"
+    fi
+    unlock_host_keys
+}
+
+forget_host_key() {
+    local file=$PORTAL_SECRETS/ssh_known_hosts
+    [ -w "$file" ] || return 0
+    lock_host_keys "$file"
+    put_host_keys "$file" "$(other_host_keys "$file")"
+    unlock_host_keys
+}
+
+# Two of this script at once must not lose each other's keys (flock(1); where there is none, one at a time).
+lock_host_keys() {
+    exec 9<>"$1"
+    ! have_commands flock || flock 9
+}
+unlock_host_keys() { exec 9>&-; }
+
+# Lines of exactly this host are left out: a dot in its name is a dot.
+other_host_keys() { awk -v host="$host" '$1 != host' "$1"; }
+
+# The same file: containers have it mounted.
+put_host_keys() { # file, lines …
+    local file=$1
+    shift
+    { for one in "$@"; do [ -z "$one" ] || printf '%s\n' "$one"; done; } >"$file"
+}
