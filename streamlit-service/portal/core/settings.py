@@ -54,12 +54,8 @@ class Settings(BaseSettings):
     )
     crl_dir: Path = Field(Path("/etc/portal/crls"), description="revocation lists: *.crl, *.pem")
     crl_urls: str = Field("", description="where admin.py crl fetch gets them, separated by spaces")
-    admins: str = Field(
-        "", description="EDIPIs or UPNs that become administrators at first sign-in"
-    )
-    curators: str = Field(
-        "", description="EDIPIs or UPNs that become image curators at first sign-in"
-    )
+    admins: str = Field("", description="EDIPIs or UPNs of administrators, while they are listed")
+    curators: str = Field("", description="EDIPIs or UPNs of image curators, while they are listed")
     proxy_secret_file: Path = Path("/run/secrets/proxy_secret")
 
     # Worker.

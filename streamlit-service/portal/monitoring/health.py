@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from portal import db
+from portal import db, users
 from portal.context import Portal
 from portal.core.models import Deployment, State, Vm, VmState
 from portal.deployments import intervention, slots
@@ -39,6 +39,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         vms, approved = db.vms.all_vms(tx), db.releases.approved(tx)
         backups = db.audit.last(tx, "database.backed_up")
         troubled = intervention.troubled(tx)
+        unlisted = users.roles_from_lists(portal, tx)
         in_use = db.blocked_ports.since(tx, now - slots.BLOCKED_FOR)
     yield Status("ok", "database", "database", "The database answers.")
     yield from _backup(backups, now)
@@ -60,6 +61,16 @@ def of_records(portal: Portal) -> Iterator[Status]:
         yield from _vm(portal, vm)
         for port, since in in_use.get(vm.id, {}).items():
             yield _in_use(vm, port, now - since)
+    for user in unlisted:
+        yield Status(
+            "warning",
+            "role",
+            user.subject,
+            f"{user.display_name} is {user.role} since a first sign-in, and PORTAL_ADMINS and"
+            " PORTAL_CURATORS do not name them.",
+            f"docker compose exec api python3 admin.py user role {user.subject} user",
+            "role-unlisted",
+        )
     for deployment in troubled:
         if deployment.trouble and now - deployment.trouble.since > STUCK_AFTER:
             yield _stuck(deployment, now - deployment.trouble.since)

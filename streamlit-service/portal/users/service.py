@@ -14,11 +14,15 @@ from portal.db.connection import Tx
 from portal.users import permissions, ssh_keys
 
 MAX_KEYS = 10
+_RANK = (Role.USER, Role.CURATOR, Role.ADMIN)
 GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,59}")
 
 
 def user_of(portal: Portal, identity: Identity) -> User:
-    """The user that this identity is; the first sign-in creates it and records so."""
+    """The user that this identity is; the first sign-in creates it and records so.
+
+    The role is what the settings list or an administrator gave, whichever may more.
+    """
     with portal.database.reading() as tx:
         user = db.users.by_subject(tx, identity.subject)
     user = user or _first_sign_in(portal, identity)
@@ -26,7 +30,15 @@ def user_of(portal: Portal, identity: Identity) -> User:
         user = _new_name(portal, user, identity.display_name)
     if identity.ssh_key != user.certificate_key:
         user = _new_card(portal, user, identity.ssh_key)
-    return user
+    return replace(user, role=max(user.role, _listed(portal, identity), key=_RANK.index))
+
+
+def _listed(portal: Portal, identity: Identity) -> Role:
+    """The role by the settings: it counts while they list somebody, and no longer."""
+    keys = {key.lower() for key in (identity.edipi, identity.upn) if key}
+    if keys & portal.settings.admin_keys:
+        return Role.ADMIN
+    return Role.CURATOR if keys & portal.settings.curator_keys else Role.USER
 
 
 def _new_name(portal: Portal, user: User, name: str) -> User:
@@ -168,9 +180,6 @@ def _put_keys(
 
 
 def _first_sign_in(portal: Portal, identity: Identity) -> User:
-    keys = {key.lower() for key in (identity.edipi, identity.upn) if key}
-    role = Role.CURATOR if keys & portal.settings.curator_keys else Role.USER
-    role = Role.ADMIN if keys & portal.settings.admin_keys else role
     now = portal.now()
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)  # two first sign-ins must not be given the same ports
@@ -183,7 +192,7 @@ def _first_sign_in(portal: Portal, identity: Identity) -> User:
                 f"The portal is full: all {ports.RANGES} port ranges are given out.",
                 f"Tell {portal.settings.help_contact}: another portal is needed for more people.",
             )
-        user = db.users.insert(tx, identity.subject, identity.display_name, role, now)
+        user = db.users.insert(tx, identity.subject, identity.display_name, Role.USER, now)
         db.audit.append(
             tx,
             now,
@@ -191,7 +200,23 @@ def _first_sign_in(portal: Portal, identity: Identity) -> User:
             "user.created",
             f"user:{identity.subject}",
             name=identity.display_name,
-            role=role,
+            role=_listed(portal, identity),
             range_index=user.range_index,
         )
     return user
+
+
+def roles_from_lists(portal: Portal, tx: Tx) -> list[User]:
+    """Users whose role was once taken over from a list in the settings that no longer names them.
+
+    Nobody gave it to them in the portal, and nobody takes it away by changing the list.
+    """
+    left = []
+    for user in db.users.all_users(tx):
+        listed = portal.settings.admin_keys | portal.settings.curator_keys
+        if user.role is Role.USER or user.subject.partition(":")[2] in listed:
+            continue
+        events = db.audit.events(tx, f"user:{user.subject}")
+        if not any(event.action == "user.role" for event in events):
+            left.append(user)
+    return left

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from portal import db, users
 from portal.context import Portal
 from portal.core import ports
 from portal.core.errors import NoCapacity
-from portal.core.models import User
+from portal.core.models import Role, User
 from portal.db.schema import users as users_table
-from support.samples import JANE, JOHN, identity
+from support.samples import JANE, JOHN, TEST, identity
 
 
 def test_a_new_name_on_the_card_arrives_once(portal: Portal, jane: User) -> None:
@@ -34,3 +36,34 @@ def test_whoever_comes_after_the_last_port_range_reads_why(portal: Portal, jane:
         users.user_of(portal, JOHN)
     assert full.value.code == "no_range"
     assert users.user_of(portal, JANE).id == jane.id  # nobody else notices
+
+
+def with_admins(portal: Portal, admins: str) -> Portal:
+    settings = portal.settings.model_copy(update={"admins": admins})
+    return replace(portal, settings=settings)
+
+
+def test_a_role_by_the_list_counts_while_the_list_names_somebody(portal: Portal) -> None:
+    listed = with_admins(portal, "1234567890")
+    assert users.user_of(listed, JANE).role is Role.ADMIN
+    assert users.user_of(portal, JANE).role is Role.USER
+    assert users.user_of(listed, JANE).role is Role.ADMIN
+
+
+def test_a_role_given_in_the_portal_stays_whatever_the_list_says(
+    portal: Portal, jane: User
+) -> None:
+    users.set_role(portal, TEST, jane.subject, Role.CURATOR)
+    assert users.user_of(with_admins(portal, "1234567890"), JANE).role is Role.ADMIN
+    assert users.user_of(portal, JANE).role is Role.CURATOR
+
+
+def test_a_role_that_was_once_taken_over_from_the_list_is_named(portal: Portal, jane: User) -> None:
+    with portal.database.transaction() as tx:
+        db.users.update(tx, jane.id, role=Role.ADMIN)  # as earlier versions did
+    with portal.database.reading() as tx:
+        assert [user.id for user in users.roles_from_lists(portal, tx)] == [jane.id]
+        assert users.roles_from_lists(with_admins(portal, "1234567890"), tx) == []
+    users.set_role(portal, TEST, jane.subject, Role.ADMIN)
+    with portal.database.reading() as tx:
+        assert users.roles_from_lists(portal, tx) == []
