@@ -1,0 +1,90 @@
+"""What pages say when something does not succeed, and the ways out that they offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from portal import db, deployments, vms
+from portal.context import Portal
+from portal.core.errors import EngineError
+from portal.core.models import Deployment, State, StopReason, User
+from portal.jobs.observe import observe
+from streamlit.testing.v1 import AppTest
+from support.apptest import texts
+from support.fakes import FakeClock, FakeEngine
+
+WorkOff = Callable[..., Deployment]
+PageOf = Callable[[User, str], AppTest]
+REASON = "The machine burnt down."
+
+
+def test_a_vm_is_given_up_with_a_reason_that_the_owner_reads(
+    portal: Portal, jane: User, ray: User, running: Deployment, page_of: PageOf
+) -> None:
+    with portal.database.reading() as tx:
+        [vm] = db.vms.all_vms(tx)
+    page = page_of(ray, "vms")
+    page.selectbox(key="vm").select("vm-01").run()
+    assert "lost" not in {button.key for button in page.button}  # it answers
+    vms.record_unreachable(portal, vm, "SSH refused.")
+    page = page_of(ray, "vms")
+    page.selectbox(key="vm").select("vm-01").run()
+    page.button(key="lost").click().run()
+    assert not page.exception
+    assert "Its containers are recorded as stopped" in texts(page)
+    deployments.remove_lost_vm(portal, ray, "vm-01", REASON)  # as its button does
+    seen = deployments.get(portal, jane, running.id)
+    assert (seen.state, seen.stop_reason) == (State.STOPPED, StopReason.VM_LOST)
+    shown = texts(page_of(jane, "containers"))
+    assert REASON in shown and "The home folder is kept" not in shown
+
+
+def test_a_stop_that_does_not_succeed_is_shown_to_both_and_given_up(
+    portal: Portal,
+    jane: User,
+    ray: User,
+    engine: FakeEngine,
+    clock: FakeClock,
+    running: Deployment,
+    work_off: WorkOff,
+    page_of: PageOf,
+) -> None:
+    engine.failing["stop"] = EngineError("engine_refused", "The engine cannot kill it.", "Ask.")
+    deployments.act(portal, jane, running.id, "stop")
+    work_off(running.id)
+    clock.forward(300)
+    said = "The engine cannot kill it.** First seen 5 min ago; the portal goes on trying."
+    assert said in texts(page_of(jane, "containers"))
+    page = page_of(ray, "vms")
+    assert said in texts(page)
+    page.button(key=f"give-up-{running.id}").click().run()
+    assert not page.exception
+    assert "counts as ended" in texts(page)
+    deployments.give_up(portal, ray, running.id, REASON)  # as its button does
+    assert REASON in texts(page_of(jane, "containers"))
+
+
+def test_a_restart_of_the_vm_and_a_kernel_that_was_killed_are_told(
+    portal: Portal,
+    jane: User,
+    engine: FakeEngine,
+    clock: FakeClock,
+    running: Deployment,
+    work_off: WorkOff,
+    page_of: PageOf,
+) -> None:
+    [box] = engine.boxes.values()
+    box.running, box.exit_code, box.started_at = False, 255, clock()
+    clock.forward(60)
+    engine.engine_start = clock()
+    with portal.database.reading() as tx:
+        [vm] = db.vms.all_vms(tx)
+    observe(portal, vm, engine)
+    work_off(running.id)
+    clock.forward(1)
+    engine.killed[running.id] = engine.at = clock()
+    observe(portal, vm, engine)
+    shown = texts(page_of(jane, "containers"))
+    assert "Its VM, or Docker on it, was restarted. It was started again" in shown
+    assert "used up its 2 GB and was ended" in shown
+    assert "goes on trying" not in shown
