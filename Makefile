@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PROCESSES ?= 2
 export PYTHONPATH := scripts/dev:deployment/quickstart:streamlit-service
 
-.PHONY: help demo demo-down demo-clean test check lint types screenshots bench share error-codes lock venv engine browser
+.PHONY: help demo demo-down demo-clean test check lint types faults screenshots bench share error-codes lock venv engine browser
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -39,6 +39,9 @@ test: ## Everything, on a bare machine too
 	@$(PY) -m pytest -n $(PROCESSES) --cov --cov-report= tests/unit
 	@echo "Unit tests cover $$($(PY) -m coverage report --format=total) % of the source, branches included (.venv/bin/coverage report names files)."
 	@$(PY) -m pytest -n $(PROCESSES) --dist loadfile tests/component tests/system
+
+faults: venv engine ## Every fault: the worker killed at each step, VMs that restart, vanish, freeze
+	@PORTAL_FAULTS=all $(PY) -m pytest -v tests/unit/jobs/test_crash_points.py tests/system/test_faults.py
 
 screenshots: browser venv ## Take the pictures of the guides anew
 	@PORTAL_SCREENSHOTS=1 $(PY) -m pytest $$(grep -lE 'photograph\(' tests/system/test_*.py)
