@@ -21,7 +21,7 @@ cd /etc/portal-nginx
 # is there. A name that does not resolve right now leaves nginx to say so.
 servers() {
     found=$(getent ahostsv4 "$1" | awk '{print $1}' | sort -u)
-    for address in ${found:-$1}; do echo "    server $address:$2 max_fails=1 fail_timeout=5s;"; done
+    for address in ${found:-$1}; do echo "    server $address:$2 max_fails=1 fail_timeout=1s;"; done
 }
 upstreams() {
     printf 'upstream api {\n%s\n    keepalive 32;\n}\n' "$(servers api 8000)"

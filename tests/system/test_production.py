@@ -173,17 +173,20 @@ def test_a_replica_that_comes_and_goes_ends_nobodys_download(
         got = len(next(pieces))
         try:
             for apis in (3, 2):
-                production.compose(
-                    *("up", "-d", "--no-deps", "--no-recreate", f"--scale=api={apis}", "api"),
-                    capture=True,
-                )
-                wait_until(partial(all_replicas_asked, production, apis), "nginx asks them")
+                scale(production, apis)
             reloaded = time.monotonic()
             wait_until(lambda: time.monotonic() - reloaded > CUT_AFTER_S, "it would have been cut")
             got += sum(len(piece) for piece in pieces)
         finally:
-            production.compose("up", "-d", "--no-deps", "--scale=api=2", "api", capture=True)
+            scale(production, 2)
     assert got == LARGE
+
+
+def scale(production: Stack, apis: int) -> None:
+    """So many replicas of the API, those that stay untouched; returns when nginx asks them."""
+    options = ("--no-deps", "--no-recreate", f"--scale=api={apis}")
+    production.compose("up", "-d", *options, "api", capture=True)
+    wait_until(partial(all_replicas_asked, production, apis), "nginx asks them")
 
 
 def production_vm(production: Stack) -> TestVm:
