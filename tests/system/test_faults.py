@@ -127,7 +127,7 @@ def test_a_port_that_something_else_holds_is_left_for_another(
     stack: Stack, vm_a: TestVm, jane: Person
 ) -> None:
     where = f'Listen => 1, ReuseAddr => 1, LocalAddr => "{vm_a.address}", LocalPort => 10000'
-    listen = f"IO::Socket::INET->new({where}) or die; sleep 600"
+    listen = f"my $held = IO::Socket::INET->new({where}) or die; sleep 600"
     script = f"perl -MIO::Socket::INET -e '{listen}' >/dev/null 2>&1 & echo $!"
     pid = vm_a.run("sh", "-c", script).strip()
     try:
