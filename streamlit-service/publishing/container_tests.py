@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import docker
@@ -18,7 +16,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from docker.models.containers import Container
 from docker.types import DeviceRequest
 from engine.container import create_arguments
 from portal.core.engine import ContainerSpec
@@ -27,12 +24,10 @@ from portal.core.resources import GIB
 from portal.deployments.container_spec import HOME, TMP, environment
 from pydantic import BaseModel
 
+from publishing.probe import Probe
 from publishing.workspace import Refused, Workspace
 
-READY_S = 120
-CHECK_S = "300"
-POLL_S = 0.3
-SERVER, NOTEBOOK = "/opt/venv/bin/python", "/usr/local/bin/notebook-python"
+NOTEBOOK = "/usr/local/bin/notebook-python"
 PYTHON = ("python", "pip")
 TOOLS = ("git", "gcc", "g++", "make", "curl", "less", "vim", "nano", "tmux", "rsync", "unzip")
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
@@ -46,48 +41,6 @@ class Tests(BaseModel):
     passed: dict[str, str]
     seen: dict[str, str]
     """The packages of the card, as notebooks see them: a base may have other copies of them."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A running container under test."""
-
-    workspace: Workspace
-    container: Container
-    token: str
-    key: str
-
-    def run(self, *command: str) -> str:
-        """Run a command in it as its user. Raises Refused with what it said."""
-        code, raw = self.container.exec_run(["timeout", CHECK_S, *command])
-        output = bytes(raw).decode(errors="replace").strip()  # type: ignore[arg-type]
-        if code:
-            raise Refused(
-                "test_failed",
-                f"{' '.join(command)[:120]} ended with {code}: {output[-1500:]}",
-                "Fix the image.",
-            )
-        return output
-
-    def python(self, code: str, interpreter: str = SERVER) -> str:
-        """Run Python code in it."""
-        return self.run(interpreter, "-c", code)
-
-    def until(self, code: str, what: str) -> str:
-        """Repeat a check until it passes. Raises Refused after READY_S."""
-        deadline = time.monotonic() + READY_S
-        while True:
-            try:
-                return self.python(code)
-            except (Refused, docker.errors.APIError) as error:
-                self.container.reload()
-                if time.monotonic() < deadline and self.container.status == "running":
-                    time.sleep(POLL_S)
-                    continue
-                log = self.container.logs(tail=25).decode(errors="replace")
-                raise Refused(
-                    "test_failed", f"{what}: {error}\nThe container's log:\n{log}", "Fix it."
-                ) from error
 
 
 def run(workspace: Workspace) -> Tests:

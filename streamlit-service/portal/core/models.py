@@ -46,7 +46,6 @@ class StopReason(enum.StrEnum):
     VM_RESTARTED = "vm_restarted"
     """Its VM, or the engine there, was restarted."""
     VM_LOST = "vm_lost"
-    """Its VM was given up by an administrator."""
     NOT_WANTED = "not_wanted"
     """It was stopped, and somebody started it on the VM by hand."""
 
@@ -278,10 +277,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What keeps a request from being done, and since when; the worker tries again and again.
-
-    Or what happened inside a container that runs.
-    """
+    """What keeps a request from being done, or went wrong inside while it runs, and since when."""
 
     code: str
     message: str
