@@ -116,8 +116,8 @@ class RevocationLists:
         return self._held
 
     def _follow(self) -> None:
-        while True:
-            time.sleep(REREAD_S)
+        never = threading.Event()
+        while not never.wait(REREAD_S):
             # Whatever is wrong with a folder or a list, the next look comes.
             try:
                 self._refresh()
