@@ -25,7 +25,7 @@ site=$NOTEBOOK_ENV/lib/python$version/site-packages
 make_environment() {
     new=$NOTEBOOK_ENV.new.$(hostname)
     rm -rf "$new"
-    cp -R /opt/notebook-env "$new"
+    cp -R /opt/notebook-env "$new" || { rm -rf "$new"; return 1; } # a full disk
     # A broken one, or one of another Python, is put aside, not deleted: its packages were somebody's work.
     [ ! -e "$NOTEBOOK_ENV" ] || mv -T "$NOTEBOOK_ENV" "$NOTEBOOK_ENV.old.$(date +%Y%m%d-%H%M%S)"
     mv -T "$new" "$NOTEBOOK_ENV" 2>/dev/null || rm -rf "$new" # another container of this user was faster

@@ -25,6 +25,7 @@ YIELD_EVERY = 500
 """Entries of a list that are read in less than a millisecond."""
 SKEW = timedelta(minutes=5)
 """How far an authority's clock may be ahead of ours."""
+FUTURE = "it is from the future"
 SUFFIXES = (".crl", ".pem")
 OFF, SOFT, STRICT = "off", "soft", "strict"
 log = structlog.get_logger()
@@ -135,7 +136,9 @@ class RevocationLists:
                 return
             files = {
                 name: known
-                if (known := self._files.get(name)) is not None and known.state == state
+                if (known := self._files.get(name)) is not None
+                and known.state == state
+                and known.problem != FUTURE
                 else _File(state, *_read(self._folder / name, self._bundle))
                 for name, state in now.items()
             }
@@ -215,7 +218,7 @@ def read(name: str, content: bytes, bundle: Sequence[Certificate]) -> Revocation
         raise ValueError(f"no accepted authority signed it; it names {crl.issuer.rfc4514_string()}")
     scope = _scope(crl)
     if crl.last_update_utc > datetime.now(UTC) + SKEW:
-        raise ValueError("it is from the future")
+        raise ValueError(FUTURE)
     if crl.next_update_utc is None:
         raise ValueError("it does not say until when it counts")
     return RevocationList(

@@ -12,7 +12,7 @@ import os
 import sys
 
 PORT, BEHIND = 6006, 6016
-HEAD_BYTES, HEAD_S, POLL_S = 64 * 1024, 10, 0.2
+HEAD_BYTES, HEAD_S, READY_S, POLL_S = 64 * 1024, 10, 60, 0.2
 COMMAND = (
     *("/opt/venv/bin/tensorboard", "--logdir", os.environ["TENSORBOARD_LOGDIR"]),
     *("--host", "127.0.0.1", "--port", str(BEHIND), "--reload_interval", "5"),
@@ -85,7 +85,7 @@ async def serve(board, reader, writer):
                 writer.write(WAIT)
                 await writer.drain()
                 return
-        await board.ready()
+        await asyncio.wait_for(board.ready(), READY_S)
         there, back = await asyncio.open_connection("127.0.0.1", BEHIND)
         back.write(head)
         await asyncio.gather(copy(reader, back), copy(there, writer))

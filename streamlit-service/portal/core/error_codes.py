@@ -49,6 +49,7 @@ CODES = {
     "not_running": "The container behind the port is not running.",
     "nothing_here": "Nothing is deployed on the port.",
     "silent": "The container behind the port does not answer.",
+    "container_left": "The deployment's last container may still use its GPUs.",
     "given_up": "It could not be stopped, and an administrator gave up on it.",
     "not_stuck": "Only a stop or removal that does not succeed can be given up.",
     "killed_for_memory": "Something in a running container was killed for lack of memory.",

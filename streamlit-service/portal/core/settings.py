@@ -85,7 +85,9 @@ class Settings(BaseSettings):
     engine_timeout_s: int = Field(10, gt=0, description="deadline of one engine call")
     pull_timeout_s: float = Field(1800, gt=0, description="deadline of a whole pull")
     ready_timeout_s: float = Field(90, gt=0, description="until Jupyter must answer after start")
-    lock_ttl_s: float = Field(12, gt=0, description="a claim lasts so long without being renewed")
+    lock_ttl_s: float = Field(
+        12, gt=10, le=50, description="a claim lasts so long without being renewed"
+    )
     observe_interval_s: float = Field(3, gt=0, le=20, description="between probes of every VM")
     restart_after_vm_restart: bool = Field(
         True, description="what ran starts again when its VM, or the engine there, was restarted"

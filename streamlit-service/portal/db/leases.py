@@ -81,10 +81,10 @@ def gpus(tx: Tx) -> dict[str, str]:
     )
 
 
-def left_over(tx: Tx, vm_id: int) -> set[str]:
-    """Ids of deployments on a VM that are over and still hold GPUs: the container was not gone."""
+def left_over(tx: Tx, vm_id: int) -> dict[str, set[str]]:
+    """Deployment id → GPUs that it holds though it is over: its container was not gone."""
     query = (
-        sa.select(deployments.c.id)
+        sa.select(deployments.c.id, leases.c.resource)
         .join(leases, leases.c.deployment_id == deployments.c.id)
         .where(
             leases.c.kind == GPU,
@@ -92,6 +92,40 @@ def left_over(tx: Tx, vm_id: int) -> set[str]:
             deployments.c.vm_id == vm_id,
             deployments.c.state.in_((State.STOPPED, State.FAILED, State.REMOVED)),
         )
+    )
+    held: dict[str, set[str]] = {}
+    for deployment_id, uuid in tx.execute(query):
+        held.setdefault(deployment_id, set()).add(uuid)
+    return held
+
+
+def release_gpus(tx: Tx, deployment_id: str, uuids: Collection[str], now: datetime) -> None:
+    """Give these back, and no others that it has leased since."""
+    query = leases.update().where(
+        leases.c.deployment_id == deployment_id,
+        leases.c.kind == GPU,
+        leases.c.resource.in_(uuids),
+        leases.c.released_at.is_(None),
+    )
+    tx.execute(query.values(released_at=now))
+
+
+def holds(tx: Tx, deployment_id: str, kind: str) -> bool:
+    """Whether a deployment holds anything of a kind."""
+    query = sa.select(leases.c.id).where(
+        leases.c.deployment_id == deployment_id,
+        leases.c.kind == kind,
+        leases.c.released_at.is_(None),
+    )
+    return tx.execute(query.limit(1)).first() is not None
+
+
+def holders(tx: Tx, vm_id: int) -> set[str]:
+    """Ids of deployments that hold a share of a VM: their containers may run there."""
+    query = (
+        sa.select(deployments.c.id)
+        .join(leases, leases.c.deployment_id == deployments.c.id)
+        .where(HELD, deployments.c.vm_id == vm_id)
     )
     return {deployment_id for (deployment_id,) in tx.execute(query)}
 

@@ -9,8 +9,19 @@ import sqlalchemy as sa
 from portal.core.errors import DatabaseTrouble
 
 _BUSY, _FULL, _READ_ONLY, _AWAY = "busy", "full", "read_only", "away"
-_STATES = {"53100": _FULL, "25006": _READ_ONLY, "55P03": _BUSY, "40001": _BUSY, "40P01": _BUSY}
-"""PostgreSQL's SQLSTATE (appendix A of its manual)."""
+_STATES = {
+    "53100": _FULL,
+    "53": _BUSY,  # out of memory, of connections
+    "25006": _READ_ONLY,
+    "55P03": _BUSY,
+    "40001": _BUSY,
+    "40P01": _BUSY,
+    "57014": _BUSY,  # a statement that took too long
+    "08": _AWAY,  # the connection
+    "57P": _AWAY,  # shut down, crashed, not up yet
+    "58": _AWAY,  # its disk
+}
+"""PostgreSQL's SQLSTATE (appendix A of its manual), or how it begins; the first counts."""
 _WORDS = {
     "is locked": _BUSY,
     "disk is full": _FULL,
@@ -34,7 +45,7 @@ SAY = {
     ),
     _AWAY: (
         "The portal's database does not answer.",
-        "Nothing was changed. What runs goes on; try again in a minute.",
+        "What runs goes on. Look whether it was done, and try again in a minute.",
     ),
 }
 
@@ -56,17 +67,14 @@ def trouble(error: sa.exc.SQLAlchemyError) -> DatabaseTrouble | None:
 def _kind(error: sa.exc.SQLAlchemyError) -> str | None:
     if isinstance(error, sa.exc.TimeoutError):  # no connection of the pool became free
         return _BUSY
-    if not isinstance(
-        error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.InternalError
-    ):
+    if not isinstance(error, _DATABASES_OWN):
         return None
     state = getattr(error.orig, "sqlstate", None)
     if isinstance(error.orig, sqlite3.Error):
         return _by_words(str(error.orig).lower())
     if state is None:  # PostgreSQL never answered
         return _AWAY
-    away = state.startswith(("08", "57P"))  # connection; shut down, crashed, not up yet
-    return _STATES.get(state, _AWAY if away else None)
+    return next((kind for begin, kind in _STATES.items() if state.startswith(begin)), None)
 
 
 def _by_words(words: str) -> str | None:

@@ -58,7 +58,7 @@ def give_up(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> De
         failure = Failure(
             "given_up",
             f"It could not be stopped, and an administrator gave up on it: {note}",
-            "What ran in it may still run for a while. Start it, or remove it.",
+            "What ran in it may still run for a while. Start it again later, or remove it.",
         )
         columns: DeploymentColumns = {"slot": None, "gpu_uuids": None, "restart_after_stop": False}
         if not removed:
@@ -97,7 +97,7 @@ def remove_lost_vm(portal: Portal, actor: Actor, name: str, reason: str) -> list
             after = State.REMOVED if removed else State.STOPPED
             _change(portal, tx, who, before, after, details, **columns)
             db.leases.release(tx, before.id, portal.now(), None if removed else db.leases.RUN)
-            ended.append(before)
+            ended.append(db.deployments.by_id(tx, before.id) or before)
         for deployment_id in db.leases.left_over(tx, vm.id):
             db.leases.release(tx, deployment_id, portal.now(), (db.leases.GPU,))
 

@@ -221,6 +221,13 @@ def _start(
 ) -> tuple[DeploymentColumns, dict[str, Any]]:
     """Start a stopped deployment, which gave up its leases, on the VM that has its home."""
     launch_gate.check(portal.settings, before.release, now)
+    if db.leases.holds(tx, before.id, db.leases.GPU):
+        raise Conflict(
+            "container_left",
+            f"The last container of {before.name} is not gone from its VM yet, and may still use"
+            " its GPUs.",
+            f"Try again in some minutes; if it stays, tell {portal.settings.help_contact}.",
+        )
     quotas.check(portal, tx, user, before.order, new=False)
     decision = admission.evaluate(portal, tx, user, before.order, before.vm)
     columns, details = _outcome(decision, now)

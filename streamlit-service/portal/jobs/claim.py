@@ -88,6 +88,7 @@ class Work:
             changes = {**changes, **UNLOCKED}
         details = {name: columns[name] for name in AUDITED if name in columns}
         with self.portal.database.transaction() as tx:
+            db.serialize_writers(tx)  # before the row, as whoever else changes it does
             db.deployments.update_claimed(tx, deployment.id, self.token, **changes)
             if release is None or release:
                 db.leases.release(tx, deployment.id, now, release)
@@ -122,6 +123,7 @@ class Work:
         """
         now, deployment = self.portal.now(), self.deployment
         with self.portal.database.transaction() as tx:
+            db.serialize_writers(tx)
             db.blocked_ports.put(tx, self.vm.id, port, now)
             db.leases.release(tx, deployment.id, now, (db.leases.PORT,))
             slot = slots.choose(tx, deployment.owner, self.vm, now)
@@ -138,7 +140,7 @@ class Work:
         """Leave the intent as it is, say what it waits for, and try again after a while."""
         now, before = self.portal.now(), self.deployment.trouble
         since = before.since if before else now
-        trouble = Trouble(error.code, error.message, error.hint, since)
+        trouble = Trouble(error.code, error.message, "Administrators see this too.", since)
         self._write(
             trouble=db.rows.stored(trouble), lock_expires_at=now + timedelta(seconds=seconds)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -58,12 +58,16 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
     }
     stuck = {each for each, status in orphans.items() if not _remove_orphan(vm, engine, status)}
     run = {each for each, status in containers.items() if status.running}
-    _give_back(portal, left_over - (run - (orphans.keys() - stuck)))
+    still = run - (orphans.keys() - stuck)
+    _give_back(portal, vm, {each: left_over[each] for each in left_over.keys() - still})
+    if not vm.reachable:
+        with portal.database.reading() as tx:
+            stuck |= still - orphans.keys() - db.leases.holders(tx, vm.id)
     if stuck and not vm.reachable:
         vms.record_unreachable(
             portal,
             vm,
-            f"It answers again, and a container that must not run there cannot be removed:"
+            f"It answers again, and containers that must not run there are not gone yet:"
             f" {', '.join(sorted(stuck))}.",
         )
         return
@@ -76,7 +80,13 @@ def _killed_for_memory(vm: Vm, info: EngineInfo, engine: Engine) -> dict[str, da
     """Deployment id → when something in it was killed since the last look."""
     if info.at is None:
         return {}
-    killed = engine.out_of_memory(_heard_until.get(vm.id, info.at - FIRST_LOOK_BACK), info.at)
+    # The VM's clock may have been set back since.
+    since = min(_heard_until.get(vm.id, info.at - FIRST_LOOK_BACK), info.at)
+    try:
+        killed = engine.out_of_memory(since, info.at)
+    except EngineError as error:  # no reason to take the VM for lost
+        log.warning("events_not_read", vm=vm.name, code=error.code, cause=error.cause)
+        return {}
     _heard_until[vm.id] = info.at
     return killed
 
@@ -99,13 +109,18 @@ def _remove_orphan(vm: Vm, engine: Engine, status: ContainerStatus) -> bool:
     return True
 
 
-def _give_back(portal: Portal, gone: Collection[str]) -> None:
-    """GPUs that were held because their container might still run: it is seen to be gone."""
+def _give_back(portal: Portal, vm: Vm, gone: Mapping[str, Collection[str]]) -> None:
+    """GPUs that were held because their container might still run: it is seen to be gone.
+
+    Only those of before the look, of what is over still: it may have been started meanwhile.
+    """
     if not gone:
         return
     with portal.database.transaction() as tx:
-        for deployment_id in gone:
-            db.leases.release(tx, deployment_id, portal.now(), (db.leases.GPU,))
+        db.serialize_writers(tx)
+        over = db.leases.left_over(tx, vm.id)
+        for deployment_id in gone.keys() & over.keys():
+            db.leases.release_gpus(tx, deployment_id, gone[deployment_id], portal.now())
     portal.wake()
 
 

@@ -22,7 +22,7 @@ from portal.jobs.image_cache import sync_images
 from portal.jobs.lanes import Lane, Lanes
 from portal.jobs.leader import STANDBY_S, Leader
 from portal.jobs.observe import observe, observe_gpus, observe_health
-from portal.jobs.start_stop import IsReady, Verify, converge
+from portal.jobs.start_stop import RETRY_AFTER_S, IsReady, Verify, converge
 from portal.monitoring import metrics
 from portal.scheduling import admission
 
@@ -189,21 +189,22 @@ class Reconciler:
 
         But not for ever.
         """
-        self._unforeseen[work.deployment.id] += 1
-        if (
-            self._unforeseen[work.deployment.id] >= TRIES
-            and work.deployment.state in lifecycle.COMING_UP
-        ):
-            log.error("given_up", deployment=work.deployment.id, cause=repr(error))
-            work.fail(
-                PortalError(
-                    "internal",
-                    "The portal could not start this container.",
-                    f"Tell your administrators: the worker's log says why ({work.deployment.id}).",
-                    cause=repr(error),
-                )
-            )
-            self._unforeseen.pop(work.deployment.id, None)
+        deployment = work.deployment
+        self._unforeseen[deployment.id] += 1
+        if self._unforeseen[deployment.id] < TRIES:
+            return
+        log.error("given_up", deployment=deployment.id, cause=repr(error))
+        unforeseen = PortalError(
+            "internal",
+            "The portal could not do this.",
+            f"Tell your administrators: the worker's log says why ({deployment.id}).",
+            cause=repr(error),
+        )
+        if deployment.state in lifecycle.COMING_UP:
+            work.fail(unforeseen, container_left=True)
+            self._unforeseen.pop(deployment.id, None)
+        else:
+            work.hold_back(unforeseen, RETRY_AFTER_S)
 
     def _renew_locks(self) -> None:
         """One heartbeat for everything that is worked on; a lost claim shows at its next write."""

@@ -109,16 +109,15 @@ def _note(
 
 
 def _stop_again(portal: Portal, deployment: Deployment) -> None:
-    """Somebody started it on the VM: it runs with what it does not hold any more."""
-    columns: DeploymentColumns = {
-        "state": State.STOPPING,
-        "stop_reason": StopReason.NOT_WANTED,
-        "stop_note": None,
-        **UNLOCKED,
-    }
+    """Somebody started it on the VM, or the VM was lost and is back: it holds nothing any more."""
+    lost = deployment.stop_reason is StopReason.VM_LOST
+    reason = StopReason.VM_LOST if lost else StopReason.NOT_WANTED
+    columns: DeploymentColumns = {"state": State.STOPPING, "stop_reason": reason, **UNLOCKED}
+    if not lost:
+        columns["stop_note"] = None
     with _unchanged(portal, deployment) as tx:
         if tx is not None:
-            _change(portal, tx, deployment, {"stop_reason": StopReason.NOT_WANTED}, **columns)
+            _change(portal, tx, deployment, {"stop_reason": reason}, **columns)
     portal.wake()
 
 

@@ -163,6 +163,7 @@ def _patiently(work: Work, engine: Engine, recipe: Callable[[Work, Engine], None
     """Keep a stop or removal as intent until the VM answers: never forgotten, never half done."""
     try:
         with TURNS.of(work.deployment.id):
+            work.renew()  # somebody may have had the turn before
             recipe(work, engine)
     except EngineError as error:
         _hold_back(work, error)

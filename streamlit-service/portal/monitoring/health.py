@@ -67,7 +67,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
             "role",
             user.subject,
             f"{user.display_name} is {user.role} since a first sign-in, and PORTAL_ADMINS and"
-            " PORTAL_CURATORS do not name them.",
+            f" PORTAL_CURATORS do not name {user.subject} (a UPN of theirs is not known here).",
             f"docker compose exec api python3 admin.py user role {user.subject} user",
             "role-unlisted",
         )

@@ -64,6 +64,7 @@ def _new_card(portal: Portal, user: User, key: str) -> User:
     """Record another card: its key replaces the old one in containers started from now on."""
     shown = ssh_keys.fingerprint(key) if key else ""
     with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
         db.users.update(tx, user.id, certificate_key=key)
         db.audit.append(
             tx,
@@ -115,6 +116,7 @@ def set_role(portal: Portal, actor: Actor, subject: str, role: Role) -> None:
     """Change what a user is. Raises NotFound for somebody who never signed in."""
     who = permissions.administrator(actor)
     with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
         user = known(tx, subject)
         db.users.update(tx, user.id, role=role)
         db.audit.append(

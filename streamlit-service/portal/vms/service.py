@@ -245,6 +245,8 @@ def remove(portal: Portal, actor: Actor, name: str) -> None:
     def columns(tx: Tx) -> VmColumns:
         # In the transaction that removes it: an order that comes meanwhile finds it, or does not.
         _check_unused(tx, name)
+        for deployment_id in db.leases.left_over(tx, _known(tx, name).id):
+            db.leases.release(tx, deployment_id, portal.now(), (db.leases.GPU,))
         return {"state": VmState.REMOVED}
 
     _change(portal, actor, name, "removed", columns, state=VmState.REMOVED)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import pytest
 from portal import db, deployments, vms
 from portal.context import Portal
+from portal.core.engine import ContainerStatus
 from portal.core.errors import Conflict, EngineError, Forbidden, Invalid, VmUnreachable
 from portal.core.models import Deployment, Order, State, StopReason, User, Vm
 from portal.jobs.observe import observe
-from support.fakes import FakeEngine
+from portal.jobs.reconciler import TRIES, Reconciler
+from support.fakes import FakeClock, FakeEngine
 from support.samples import TEST
 
 WorkOff = Callable[..., Deployment]
@@ -163,3 +165,90 @@ def test_a_removal_that_does_not_succeed_can_be_given_up(
     deployments.give_up(portal, TEST, running.id, REASON)
     assert deployments.mine(portal, jane) == []
     assert held(portal) == []
+
+
+def test_what_still_runs_on_a_vm_that_comes_back_is_stopped_before_it_takes_anything(
+    portal: Portal, jane: User, engine: FakeEngine, gpu_vm: Vm, work_off: WorkOff
+) -> None:
+    made = work_off(deployments.request(portal, jane, Order("ml-cpu", "gpu", gpus=1)).id)
+    lose(portal, engine)
+    deployments.remove_lost_vm(portal, TEST, "vm-01", REASON)
+    engine.failing.clear()
+    vms.add(portal, TEST, "vm-01", "unix:///var/run/docker.sock", "10.0.0.1")
+    observe(portal, recorded(portal), engine)
+    assert not recorded(portal).reachable
+    assert made.id in (recorded(portal).error or "")
+    stopped = work_off(made.id)
+    observe(portal, recorded(portal), engine)
+    assert (recorded(portal).reachable, stopped.state) == (True, State.STOPPED)
+    assert (stopped.stop_reason, stopped.stop_note) == (StopReason.VM_LOST, REASON)
+
+
+@pytest.fixture
+def left(
+    portal: Portal, jane: User, engine: FakeEngine, gpu_vm: Vm, work_off: WorkOff
+) -> Deployment:
+    """A deployment that failed, and whose container could not be removed."""
+    for step in ("start", "remove"):
+        engine.failing[step] = EngineError("engine_refused", "It refuses.")
+    made = work_off(deployments.request(portal, jane, Order("ml-cpu", "gpu", gpus=1)).id)
+    engine.failing.clear()
+    assert held(portal) == [f"gpu:{made.id}"]
+    return made
+
+
+def test_what_may_still_use_its_gpus_does_not_start_again_before_it_is_gone(
+    portal: Portal, jane: User, engine: FakeEngine, left: Deployment, work_off: WorkOff
+) -> None:
+    with pytest.raises(Conflict) as refused:
+        deployments.act(portal, jane, left.id, "start")
+    assert refused.value.code == "container_left"
+    observe(portal, recorded(portal), engine)
+    deployments.act(portal, jane, left.id, "start")
+    assert work_off(left.id).state is State.RUNNING
+
+
+def test_a_look_gives_back_only_what_was_held_before_it(
+    portal: Portal,
+    jane: User,
+    engine: FakeEngine,
+    left: Deployment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another look is faster, and its owner starts it again, while this one is under way."""
+    containers = engine.containers
+
+    def slow() -> list[ContainerStatus]:
+        monkeypatch.setattr(engine, "containers", containers)
+        observe(portal, recorded(portal), engine)
+        deployments.act(portal, jane, left.id, "start")
+        return []
+
+    monkeypatch.setattr(engine, "containers", slow)
+    observe(portal, recorded(portal), engine)
+    assert f"gpu:{left.id}" in held(portal)
+
+
+def test_a_vm_that_is_removed_holds_no_gpus(portal: Portal, left: Deployment) -> None:
+    vms.remove(portal, TEST, "vm-01")
+    assert held(portal) == []
+
+
+def test_a_stop_that_fails_in_a_way_that_nobody_foresaw_can_be_given_up(
+    portal: Portal, jane: User, running: Deployment, clock: FakeClock
+) -> None:
+    deployments.act(portal, jane, running.id, "stop")
+
+    class Broken(FakeEngine):
+        def stop(self, container_id: str, grace_s: int) -> None:
+            raise KeyError("Id")
+
+    broken = Broken()
+    worker = Reconciler(portal, lambda vm: broken, lambda vm, port: True, lambda release: None)
+    for _ in range(TRIES):
+        for job in worker.dispatch():
+            job.result(10)
+        clock.forward(portal.settings.lock_ttl_s + 1)
+    assert [each.id for each in deployments.stuck(portal, TEST)] == [running.id]
+    deployments.give_up(portal, TEST, running.id, REASON)
+    assert deployments.get(portal, jane, running.id).state is State.FAILED
