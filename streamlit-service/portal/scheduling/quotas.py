@@ -205,7 +205,7 @@ def everybody(portal: Portal, actor: Actor) -> list[tuple[User, Allowance]]:
         default = rows.get((DEFAULT, ""))
         return [
             (
-                user,
+                users.shown(portal, user),
                 Allowance(
                     YOU,
                     limits_of(portal.settings, default, rows.get((USER, user.subject))),

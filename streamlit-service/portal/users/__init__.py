@@ -8,6 +8,7 @@ from portal.users.service import (
     roles_from_lists,
     set_group,
     set_role,
+    shown,
     user_of,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "roles_from_lists",
     "set_group",
     "set_role",
+    "shown",
     "user_of",
 ]

@@ -30,12 +30,21 @@ def user_of(portal: Portal, identity: Identity) -> User:
         user = _new_name(portal, user, identity.display_name)
     if identity.ssh_key != user.certificate_key:
         user = _new_card(portal, user, identity.ssh_key)
-    return replace(user, role=max(user.role, _listed(portal, identity), key=_RANK.index))
+    return _at_least(user, _listed(portal, identity.edipi, identity.upn))
 
 
-def _listed(portal: Portal, identity: Identity) -> Role:
+def shown(portal: Portal, user: User) -> User:
+    """With the role that the lists in the settings give, as far as the subject alone tells."""
+    return _at_least(user, _listed(portal, user.subject.partition(":")[2]))
+
+
+def _at_least(user: User, role: Role) -> User:
+    return replace(user, role=max(user.role, role, key=_RANK.index))
+
+
+def _listed(portal: Portal, *names: str | None) -> Role:
     """The role by the settings: it counts while they list somebody, and no longer."""
-    keys = {key.lower() for key in (identity.edipi, identity.upn) if key}
+    keys = {name.lower() for name in names if name}
     if keys & portal.settings.admin_keys:
         return Role.ADMIN
     return Role.CURATOR if keys & portal.settings.curator_keys else Role.USER
@@ -202,7 +211,7 @@ def _first_sign_in(portal: Portal, identity: Identity) -> User:
             "user.created",
             f"user:{identity.subject}",
             name=identity.display_name,
-            role=_listed(portal, identity),
+            role=_listed(portal, identity.edipi, identity.upn),
             range_index=user.range_index,
         )
     return user

@@ -11,6 +11,7 @@ from portal.core import ports
 from portal.core.errors import NoCapacity
 from portal.core.models import Role, User
 from portal.db.schema import users as users_table
+from portal.scheduling import quotas
 from support.samples import JANE, JOHN, TEST, identity
 
 
@@ -48,6 +49,8 @@ def test_a_role_by_the_list_counts_while_the_list_names_somebody(portal: Portal)
     assert users.user_of(listed, JANE).role is Role.ADMIN
     assert users.user_of(portal, JANE).role is Role.USER
     assert users.user_of(listed, JANE).role is Role.ADMIN
+    [(shown, _)] = quotas.everybody(listed, TEST)
+    assert shown.role is Role.ADMIN
 
 
 def test_a_role_given_in_the_portal_stays_whatever_the_list_says(
