@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from portal import db, images
+from portal import db, images, users
 from portal.context import Portal
 from portal.core.errors import Conflict, PortalError
 from portal.core.models import Actor, Release, ReleaseState
@@ -37,7 +37,8 @@ def _publisher(portal: Portal, subject: str) -> Actor:
     if not portal.settings.approval_by_another and not subject:
         return actor()
     with portal.database.reading() as tx:
-        user = db.users.by_subject(tx, subject)
+        known = db.users.by_subject(tx, subject)
+    user = users.shown(portal, known) if known else None
     if user is None or not permissions.is_curator(user):
         problem = (
             f"{subject} is not known as an image curator."
