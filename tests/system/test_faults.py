@@ -123,38 +123,42 @@ def test_a_kernel_that_needs_too_much_memory_is_told_while_the_server_runs(
     assert answers(jane, told)
 
 
-def test_a_port_that_something_else_holds_is_left_for_another(
-    stack: Stack, vm_a: TestVm, jane: Person
-) -> None:
-    where = f'Listen => 1, ReuseAddr => 1, LocalAddr => "{vm_a.address}", LocalPort => 10000'
-    listen = f"my $held = IO::Socket::INET->new({where}) or die; sleep 600"
-    script = f"perl -MIO::Socket::INET -e '{listen}' >/dev/null 2>&1 & echo $!"
-    pid = vm_a.run("sh", "-c", script).strip()
-    try:
-        made = jane.settled(jane.deploy("elsewhere")["id"])
-        assert made["state"] == "running", made
-        assert made["urls"]["jupyter"] == f"https://{stack.host}:10010/"
-        health = json.loads(stack.admin("health"))
-        [port] = [finding for finding in health if finding["check"] == "port"]
-        assert port["subject"] == "vm-a:10000"
-    finally:
-        vm_a.run("kill", pid)
-
-
 @pytest.fixture
-def doomed(fleet: Fleet, stack: Stack, john: Person) -> Iterator[TestVm]:
-    """A VM of John's own."""
-    vm = fleet.add("vm-doomed")
-    place = ("--engine", vm.engine_url, "--address", vm.address, "--owner", "edipi:2345678901")
-    stack.admin("vm", "add", "vm-doomed", *place)
-    yield vm
+def johns(fleet: Fleet, stack: Stack, john: Person) -> Iterator[Callable[[str], TestVm]]:
+    """A VM of John's own, by this name."""
+    names: list[str] = []
+
+    def add(name: str) -> TestVm:
+        names.append(name)
+        vm = fleet.add(name)
+        place = ("--engine", vm.engine_url, "--address", vm.address, "--owner", "edipi:2345678901")
+        stack.admin("vm", "add", name, *place)
+        return vm
+
+    yield add
     john.remove_all()
-    stack.admin("vm", "remove", "vm-doomed", "--if-there")
+    for name in names:
+        stack.admin("vm", "remove", name, "--if-there")
+
+
+def test_a_port_that_something_else_holds_is_left_for_another(
+    stack: Stack, john: Person, johns: Callable[[str], TestVm]
+) -> None:
+    vm = johns("vm-port")
+    where = f'Listen => 1, ReuseAddr => 1, LocalAddr => "{vm.address}", LocalPort => 10100'
+    listen = f"my $held = IO::Socket::INET->new({where}) or die; sleep 600"
+    vm.run("sh", "-c", f"perl -MIO::Socket::INET -e '{listen}' >/dev/null 2>&1 &")
+    made = john.settled(john.deploy("elsewhere")["id"])
+    assert made["state"] == "running", made
+    assert made["urls"]["jupyter"] == f"https://{stack.host}:10110/"
+    health = json.loads(stack.admin("health"))
+    assert [each["subject"] for each in health if each["check"] == "port"] == ["vm-port:10100"]
 
 
 def test_a_vm_that_is_lost_gives_everything_back_and_is_cleaned_when_it_returns(
-    stack: Stack, vm_a: TestVm, doomed: TestVm, john: Person
+    stack: Stack, vm_a: TestVm, john: Person, johns: Callable[[str], TestVm]
 ) -> None:
+    doomed = johns("vm-doomed")
     made = john.settled(john.deploy("there")["id"])
     assert (made["state"], made["vm"]) == ("running", "vm-doomed")
     doomed.container.kill()
