@@ -24,6 +24,13 @@ def free(tx: Tx, token: str, now: datetime, ttl: timedelta) -> bool:
     return row is None or row.token == token or not now <= row.expires_at <= now + longest
 
 
+def holder(tx: Tx) -> str | None:
+    """The token of who leads, or led last."""
+    query = sa.select(leaders.c.token).where(leaders.c.name == WORKER)
+    token: str | None = tx.execute(query).scalar()
+    return token
+
+
 def take(tx: Tx, token: str, now: datetime, ttl: timedelta) -> bool:
     """Become or stay the leader; False while another is. Taken when somebody was faster."""
     if not free(tx, token, now, ttl):

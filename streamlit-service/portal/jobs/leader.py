@@ -39,26 +39,27 @@ class Leader:
             return True
         asked_at, led = time.monotonic(), self.leads
         self.leads = False  # until it is written
-        self.leads = self._take(first=not led)
+        self.leads = self._take()
         self._renewed_at = asked_at
         if led and not self.leads:
             log.warning("leads_no_more")
         return self.leads
 
-    def _take(self, *, first: bool) -> bool:
+    def _take(self) -> bool:
         with self._portal.database.reading() as tx:  # a standby holds up no writer
             if not db.leaders.free(tx, self._token, self._portal.now(), TTL):
                 return False
         try:
             with self._portal.database.transaction() as tx:
-                db.serialize_writers(tx)
+                before = db.leaders.holder(tx)
                 if not db.leaders.take(tx, self._token, self._portal.now(), TTL):
                     return False
-                dropped = db.deployments.unlock_all(tx, lifecycle.WORK) if first else 0
+                if before == self._token:  # its own claims go on, however late it is
+                    return True
+                dropped = db.deployments.unlock_all(tx, lifecycle.WORK)
         except db.Taken:
             return False
-        if first:
-            log.info("leads", claims_dropped=dropped)
+        log.info("leads", claims_dropped=dropped)
         return True
 
     def give_up(self) -> None:

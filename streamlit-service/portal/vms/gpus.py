@@ -118,19 +118,28 @@ def overview(portal: Portal, user: User) -> list[GpuStatus]:
         )
     }
     statuses = [
-        _status(shown[gpu.vm_id], gpu, live.get(holders.get(gpu.uuid, "")), user)
+        _status(
+            shown[gpu.vm_id],
+            gpu,
+            live.get(holders.get(gpu.uuid, "")),
+            user,
+            leased=gpu.uuid in holders,
+        )
         for gpu in gpus
         if gpu.vm_id in shown
     ]
     return sorted(statuses, key=lambda each: (each.vm.name, each.gpu.index, each.gpu.uuid))
 
 
-def _status(vm: Vm, gpu: Gpu, deployment: Deployment | None, user: User) -> GpuStatus:
+def _status(
+    vm: Vm, gpu: Gpu, deployment: Deployment | None, user: User, *, leased: bool
+) -> GpuStatus:
+    """Leased without a live deployment: by one that is over, whose container is not gone yet."""
     mine = deployment is not None and deployment.owner.id == user.id
     may_know = mine or user.role is Role.ADMIN
     if gpu.state is not GpuState.OK or not vm.reachable:
         hold = Hold.OUT_OF_ORDER
-    elif deployment is None:
+    elif not leased:
         hold = Hold.FREE
     else:
         hold = Hold.YOURS if mine else Hold.TAKEN

@@ -12,6 +12,7 @@ from portal.core.errors import Conflict, EngineError, Forbidden, Invalid, VmUnre
 from portal.core.models import Deployment, Order, State, StopReason, User, Vm
 from portal.jobs.observe import observe
 from portal.jobs.reconciler import TRIES, Reconciler
+from portal.vms import gpus
 from support.fakes import FakeClock, FakeEngine
 from support.samples import TEST
 
@@ -227,6 +228,15 @@ def test_a_look_gives_back_only_what_was_held_before_it(
     monkeypatch.setattr(engine, "containers", slow)
     observe(portal, recorded(portal), engine)
     assert f"gpu:{left.id}" in held(portal)
+
+
+def test_what_is_not_given_back_yet_is_not_shown_as_free(
+    portal: Portal, jane: User, engine: FakeEngine, left: Deployment
+) -> None:
+    holds = sorted(each.hold for each in gpus.overview(portal, jane))
+    assert holds == [gpus.Hold.FREE, gpus.Hold.TAKEN]
+    observe(portal, recorded(portal), engine)
+    assert {each.hold for each in gpus.overview(portal, jane)} == {gpus.Hold.FREE}
 
 
 def test_a_vm_that_is_removed_holds_no_gpus(portal: Portal, left: Deployment) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from portal import db, deployments
 from portal.context import Portal
-from portal.core.errors import LockLost
+from portal.core.errors import DatabaseTrouble, LockLost
 from portal.core.models import Order, State, User
 from portal.jobs import leader
 from portal.jobs.claim import Work
@@ -63,6 +63,27 @@ def test_a_leader_that_was_slow_goes_on_when_nobody_followed(
     assert held
     assert first.renew()
     held.renew()  # its claims go on, too
+
+
+def test_a_leader_that_could_not_write_for_a_while_keeps_its_claims(
+    portal: Portal, jane: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Leader(portal)
+    first.renew()
+    made = deployments.request(portal, jane, Order("ml-cpu", "first"))
+    held = Work.claim(portal, made.id)
+    assert held
+
+    def busy(*_: object) -> bool:
+        raise DatabaseTrouble("database_busy", "It is busy.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(db.leaders, "take", busy)
+        with pytest.raises(DatabaseTrouble):
+            first.renew()
+    assert not first.leads
+    assert first.renew()
+    held.renew()
 
 
 @pytest.mark.parametrize("jump_s", [3600, -3600])
