@@ -6,12 +6,11 @@ a read-only root, and limits on memory, CPU and processes.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 import docker
@@ -19,10 +18,10 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from engine import errors as engine_errors
 from engine import gpu_probe, vm_probe
 from engine.container import create_arguments, ensure_network, moment, running, status
+from engine.events import killed_for_memory
 from engine.pull import PullError, layers_of
 from engine.ssh_tunnel import SshTunnel, TunnelError
 from portal.core.engine import (
-    LABEL_DEPLOYMENT,
     LABEL_PORTAL,
     ContainerSpec,
     ContainerStatus,
@@ -82,25 +81,10 @@ class DockerEngine:
 
     def out_of_memory(self, since: datetime, until: datetime) -> dict[str, datetime]:
         """From the engine's events: its containers' state says it only once they have ended."""
-
-        def read(client: docker.DockerClient) -> dict[str, datetime]:
-            wanted = {"type": ["container"], "event": ["oom"], "label": [self._label]}
-            span = {"since": f"{since.timestamp():.6f}", "until": f"{until.timestamp():.6f}"}
-            # docker-py's own call has no deadline, and cuts times to whole seconds.
-            answer = client.api.get(
-                f"{client.api.base_url}/events",
-                params={**span, "filters": json.dumps(wanted)},
-                timeout=self._settings.engine_timeout_s,
-            )
-            answer.raise_for_status()
-            killed = {}
-            for event in map(json.loads, answer.text.splitlines()):
-                at = datetime.fromtimestamp(event["timeNano"] / 1e9, UTC)
-                if at > since:
-                    killed[str(event["Actor"]["Attributes"].get(LABEL_DEPLOYMENT, ""))] = at
-            return killed
-
-        return self._call(read)
+        timeout_s = self._settings.engine_timeout_s
+        return self._call(
+            lambda client: killed_for_memory(client, self._label, since, until, timeout_s)
+        )
 
     def gpus(self) -> GpuReport:
         """What portal-gate on the VM says.

@@ -78,7 +78,7 @@ def _card(d: Deployment) -> None:
     _about_its_release(d)
     if d.state is State.WAITING:
         st.info(wording.queued(d), icon=":material/hourglass_top:")
-    elif d.state in (State.PENDING, State.PULLING, State.STARTING):
+    elif d.state in lifecycle.COMING_UP:
         _progress(d)
     elif d.failure:
         st.error(

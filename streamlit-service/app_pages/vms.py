@@ -6,7 +6,8 @@ from datetime import datetime
 
 import streamlit as st
 from portal import deployments
-from portal.core.models import Deployment, State, Vm, VmState
+from portal.core.models import Deployment, Vm, VmState
+from portal.deployments import lifecycle
 from portal.scheduling import quotas
 from portal.users.permissions import SHARED_POOL
 from portal.vms import health as vm_health
@@ -229,7 +230,7 @@ def _stuck() -> None:
                 f" {wording.STATE_WORDS[each.state][0]}: {wording.trouble(each, now)}",
                 icon=":material/sync_problem:",
             )
-            if each.state in (State.STOPPING, State.REMOVING) and st.button(
+            if each.state in lifecycle.ENDING and st.button(
                 "Give up …", key=f"give-up-{each.id}", icon=":material/flag:"
             ):
                 _give_up(each)

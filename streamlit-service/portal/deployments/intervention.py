@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
-
 from portal import db, vms
 from portal.context import Portal
 from portal.core.errors import Conflict
 from portal.core.models import Actor, Deployment, Failure, State, StopReason, Vm
 from portal.core.reasons import check_reason
 from portal.db import Tx
-from portal.db.columns import NOT_WAITING, UNLOCKED, DeploymentColumns
+from portal.db.columns import NOT_WAITING, DeploymentColumns
 from portal.deployments import lifecycle
+from portal.deployments.transition import change
 from portal.users import permissions
 
 SETTLED = (State.STOPPED, State.FAILED, State.REMOVED)
@@ -31,7 +30,8 @@ def stop(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> Deplo
             "stopped_at": portal.now() if after is State.STOPPED else before.stopped_at,
             **NOT_WAITING,
         }
-        _change(portal, tx, who, before, after, {"request": "stop", "reason": note}, **columns)
+        details = {"request": "stop", "reason": note}
+        change(tx, portal.now(), who, before, after, details, **columns)
         stopped = _known(tx, deployment_id)
     portal.wake()
     return stopped
@@ -47,7 +47,7 @@ def give_up(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> De
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         before = _known(tx, deployment_id)
-        if before.state not in (State.STOPPING, State.REMOVING) or before.trouble is None:
+        if before.state not in lifecycle.ENDING or before.trouble is None:
             raise Conflict(
                 "not_stuck",
                 f"{before.name} of {before.owner.display_name} is not stuck: it is {before.state}.",
@@ -63,7 +63,8 @@ def give_up(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> De
         columns: DeploymentColumns = {"slot": None, "gpu_uuids": None, "restart_after_stop": False}
         if not removed:
             columns["failure"] = vars(failure)
-        _change(portal, tx, who, before, after, {"request": "give up", "reason": note}, **columns)
+        details = {"request": "give up", "reason": note}
+        change(tx, portal.now(), who, before, after, details, **columns)
         db.leases.release(tx, before.id, portal.now(), db.leases.ALL_BUT_GPUS)
         ended = db.deployments.by_id(tx, deployment_id) or before
     portal.wake()
@@ -95,7 +96,7 @@ def remove_lost_vm(portal: Portal, actor: Actor, name: str, reason: str) -> list
             if removed:
                 columns["slot"] = None
             after = State.REMOVED if removed else State.STOPPED
-            _change(portal, tx, who, before, after, details, **columns)
+            change(tx, portal.now(), who, before, after, details, **columns)
             db.leases.release(tx, before.id, portal.now(), None if removed else db.leases.RUN)
             ended.append(db.deployments.by_id(tx, before.id) or before)
         for deployment_id in db.leases.left_over(tx, vm.id):
@@ -130,26 +131,3 @@ def _known(tx: Tx, deployment_id: str) -> Deployment:
     if deployment is None or deployment.state is State.REMOVED:
         raise permissions.no_such_deployment()
     return deployment
-
-
-def _change(
-    portal: Portal,
-    tx: Tx,
-    who: str,
-    before: Deployment,
-    after: State,
-    details: dict[str, Any],
-    **columns: Unpack[DeploymentColumns],
-) -> None:
-    """Change the state, with its audit event; whoever works on it drops it."""
-    lifecycle.check(before.state, after)
-    now = portal.now()
-    changes: DeploymentColumns = {
-        "trouble": None,
-        **columns,
-        **UNLOCKED,
-        "state": after,
-        "updated_at": now,
-    }
-    db.deployments.update(tx, before.id, **changes)
-    db.audit.append(tx, now, who, f"deployment.{after}", f"deployment:{before.id}", **details)

@@ -11,6 +11,9 @@ WORK = frozenset({State.PENDING, State.PULLING, State.STARTING, State.STOPPING, 
 COMING_UP = frozenset({State.PENDING, State.PULLING, State.STARTING})
 """States on the way to a notebook."""
 
+ENDING = frozenset({State.STOPPING, State.REMOVING})
+"""States on the way to no container."""
+
 UNSETTLED = WORK | {State.WAITING}
 """States that will change without anybody asking."""
 

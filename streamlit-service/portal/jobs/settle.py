@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Unpack
 
 from portal import db
 from portal.context import Portal
 from portal.core.engine import ContainerStatus, Engine
 from portal.core.models import Deployment, State, StopReason, Trouble
 from portal.db import Tx
-from portal.db.columns import UNLOCKED, DeploymentColumns
+from portal.db.columns import DeploymentColumns
+from portal.deployments.transition import change
 from portal.images import launch_gate
 
-PAUSED, KILLED = "paused", "killed_for_memory"
+WORKER = "worker"
+PAUSED = "paused"
 KILLED_BY_SIGNAL = 137
 
 
@@ -48,14 +49,17 @@ def _ended(
     code = status.exit_code if status else None
     columns: DeploymentColumns = {"stop_reason": reason, "stop_note": None}
     if reason is StopReason.VM_RESTARTED and _may_start_again(portal, deployment):
-        columns |= {"state": State.PENDING, "pending_since": now, **UNLOCKED}
+        after = State.PENDING
+        columns["pending_since"] = now
     else:
-        columns |= {"state": State.STOPPED, "stopped_at": now, "gpu_uuids": None}
+        after = State.STOPPED
+        columns |= {"stopped_at": now, "gpu_uuids": None}
     with _unchanged(portal, deployment) as tx:
         if tx is None:
             return
-        _change(portal, tx, deployment, {"stop_reason": reason, "exit_code": code}, **columns)
-        if columns["state"] is State.STOPPED:
+        details = {"stop_reason": reason, "exit_code": code}
+        change(tx, now, WORKER, deployment, after, details, **columns)
+        if after is State.STOPPED:
             db.leases.release(tx, deployment.id, now, db.leases.RUN)
     portal.wake()  # it is to start, or somebody may wait for what it held
 
@@ -112,12 +116,13 @@ def _stop_again(portal: Portal, deployment: Deployment) -> None:
     """Somebody started it on the VM, or the VM was lost and is back: it holds nothing any more."""
     lost = deployment.stop_reason is StopReason.VM_LOST
     reason = StopReason.VM_LOST if lost else StopReason.NOT_WANTED
-    columns: DeploymentColumns = {"state": State.STOPPING, "stop_reason": reason, **UNLOCKED}
+    columns: DeploymentColumns = {"stop_reason": reason}
     if not lost:
         columns["stop_note"] = None
     with _unchanged(portal, deployment) as tx:
         if tx is not None:
-            _change(portal, tx, deployment, {"stop_reason": reason}, **columns)
+            details = {"stop_reason": reason}
+            change(tx, portal.now(), WORKER, deployment, State.STOPPING, details, **columns)
     portal.wake()
 
 
@@ -132,17 +137,3 @@ def _unchanged(portal: Portal, seen: Deployment) -> Iterator[Tx | None]:
             seen.updated_at,
         )
         yield tx if same else None
-
-
-def _change(
-    portal: Portal,
-    tx: Tx,
-    deployment: Deployment,
-    details: dict[str, Any],
-    **columns: Unpack[DeploymentColumns],
-) -> None:
-    now = portal.now()
-    changes: DeploymentColumns = {"trouble": None, **columns, "updated_at": now}
-    db.deployments.update(tx, deployment.id, **changes)
-    action, subject = f"deployment.{columns['state']}", f"deployment:{deployment.id}"
-    db.audit.append(tx, now, "worker", action, subject, **details)

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from portal import db, users
 from portal.context import Portal
-from portal.core.models import Deployment, State, Vm, VmState
-from portal.deployments import intervention, slots
+from portal.core.models import Deployment, Vm, VmState
+from portal.deployments import intervention, lifecycle, slots
 from portal.images import launch_gate
 from portal.vms import health as vm_health
 from portal.vms.health import Problem
@@ -162,7 +162,7 @@ def _in_use(vm: Vm, port: int, ago: timedelta) -> Status:
 
 def _stuck(deployment: Deployment, span: timedelta) -> Status:
     assert deployment.trouble is not None
-    ends = deployment.state in (State.STOPPING, State.REMOVING)
+    ends = deployment.state in lifecycle.ENDING
     command = f"{'give-up' if ends else 'stop'} {deployment.id} --reason '…'"
     return Status(
         "critical" if span > STUCK_LONG else "warning",

@@ -1,0 +1,34 @@
+"""A change of a deployment's state by somebody without its claim, with the audit event."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Unpack
+
+from portal import db
+from portal.core.models import Deployment, State
+from portal.db import Tx
+from portal.db.columns import UNLOCKED, DeploymentColumns
+from portal.deployments import lifecycle
+
+
+def change(
+    tx: Tx,
+    now: datetime,
+    who: str,
+    before: Deployment,
+    after: State,
+    details: dict[str, Any],
+    **columns: Unpack[DeploymentColumns],
+) -> None:
+    """Whoever works on it drops it at the next write. Conflict when the state may not follow."""
+    lifecycle.check(before.state, after)
+    changes: DeploymentColumns = {
+        "trouble": None,
+        **columns,
+        **UNLOCKED,
+        "state": after,
+        "updated_at": now,
+    }
+    db.deployments.update(tx, before.id, **changes)
+    db.audit.append(tx, now, who, f"deployment.{after}", f"deployment:{before.id}", **details)
