@@ -9,7 +9,7 @@ from ahead import build_ahead
 from rows import Row, Sizes, row, timed
 from stack import Stack
 
-BUDGET_MB = 900
+BUDGET_MB = 1300
 # Runs in the worker's container: its own settings, the real registry, the real cosign.
 MEASURE = """
 import json, time, bootstrap
@@ -65,4 +65,4 @@ def _gate(stack: Stack, calls: int) -> Row:
 def _size(stack: Stack) -> Row:
     releases = json.loads(stack.admin("image", "list"))
     size = next(each["size_bytes"] for each in releases if each["image"] == "ml-cpu")
-    return Row("ml-cpu on disk / its budget", size / 1e6, BUDGET_MB, "< 900 MB", "MB")
+    return Row("ml-cpu on disk / its budget", size / 1e6, BUDGET_MB, "<= 1", "MB")
