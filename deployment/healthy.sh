@@ -1,7 +1,7 @@
 #!/bin/bash
 # A health check that costs next to nothing while all is well:
 #
-#   healthy.sh tcp PORT | http PORT PATH | run COMMAND …
+#   healthy.sh tcp PORT | http PORT PATH | run COMMAND …      (nginx listens on PORTAL_BIND; the others everywhere)
 #
 # Docker runs a check every second until it passes, so that a service counts as soon as it answers. From then on the
 # check first holds for a while and then asks: one shell that sleeps instead of a new process every second. (Docker's
@@ -18,7 +18,7 @@ rm -f "$mark"
 
 case $1 in
 run) "${@:2}" || exit 1 ;;
-tcp) exec 3<>"/dev/tcp/127.0.0.1/$2" || exit 1 ;;
+tcp) exec 3<>"/dev/tcp/${PORTAL_BIND:-127.0.0.1}/$2" || exit 1 ;;
 http)
     exec 3<>"/dev/tcp/127.0.0.1/$2" || exit 1
     printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$3" >&3

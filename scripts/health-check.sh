@@ -143,7 +143,18 @@ check_services() {
     done <<<"$there"
 }
 
+# Ports that the kernel lends to outgoing connections: one that is lent when nginx starts keeps it from starting.
+check_port_range() {
+    local first last low high
+    IFS=- read -r first last <<<"$(setting PORTAL_USER_PORTS 10000-10299)"
+    read -r low high </proc/sys/net/ipv4/ip_local_port_range || return 0
+    [ "$first" -le "$high" ] && [ "${last:-$first}" -ge "$low" ] || return 0
+    [ -z "$(cat /proc/sys/net/ipv4/ip_local_reserved_ports)" ] || return 0
+    note warning proxy "$first-$last" "This machine lends ports $low-$high to outgoing connections; some are users' ports, and nginx may not start." "sysctl -w net.ipv4.ip_local_reserved_ports=$first-$last" port-range
+}
+
 check_proxy() {
+    check_port_range
     local host port bind
     host=$(setting PORTAL_PUBLIC_HOST localhost) port=$(setting PORTAL_PUBLIC_PORT 8443) bind=$(setting PORTAL_BIND 127.0.0.1)
     [ "$bind" != 0.0.0.0 ] || bind=127.0.0.1

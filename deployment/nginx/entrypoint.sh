@@ -1,59 +1,101 @@
-#!/bin/sh
-# Writes nginx's configuration from the settings and the secret, checks it, and becomes nginx. Beside it, a loop
-# follows the addresses of api and ui: nginx itself asks for a name only when it starts.
+#!/bin/bash
+# Writes nginx's configuration from the settings and the secret, and becomes nginx. Beside it, a loop follows the
+# addresses of api and ui, which names.sh writes.
 set -eu
 
-# Every listener and connection is a file; dash, the shell here, has ulimit -n.
-# shellcheck disable=SC3045
-ulimit -n "$(ulimit -Hn)"
-: "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_USER_PORTS:=10000-10299}"
+# What only root may do: ports below 1024. Nothing else is kept.
+if [ "$(id -u)" = 0 ]; then
+    chmod a+w /dev/stdout /dev/stderr # root's pipes, which nginx opens by name
+    exec setpriv --reuid 10002 --regid 10002 --clear-groups --inh-caps=-all,+net_bind_service \
+        --ambient-caps=-all,+net_bind_service "$0"
+fi
+
+: "${PORTAL_BIND:=127.0.0.1}" "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_USER_PORTS:=10000-10299}"
+if ! [[ $PORTAL_PUBLIC_PORT-$PORTAL_USER_PORTS =~ ^[0-9]{1,5}-[0-9]{1,5}-[0-9]{1,5}$ ]]; then
+    echo "PORTAL_PUBLIC_PORT is a port, PORTAL_USER_PORTS are two, as 10000-10299: not '$PORTAL_PUBLIC_PORT' and" \
+        "'$PORTAL_USER_PORTS'. Change them in .env; then: docker compose up -d" >&2
+    exit 1
+fi
 PROXY_SECRET=$(cat /run/secrets/proxy_secret)
-CONNECTIONS=$((${PORTAL_USER_PORTS#*-} - ${PORTAL_USER_PORTS%-*} + 8192))
 WORKERS=$(nproc)
 [ "$WORKERS" -le 16 ] || WORKERS=16
-export PORTAL_PUBLIC_PORT PORTAL_USER_PORTS PROXY_SECRET CONNECTIONS WORKERS
-
+# nginx compares each port of its configuration with all before it: 55,500 would take it 5 s to read, 10,000 a fifth of
+# a second. So each nginx has at most so many, and further ones of their own listen beside the first.
+readonly PORTS_EACH=10000
+ulimit -n "$(ulimit -Hn)" # every listener and connection is a file
 umask 077
-mkdir -p /run/nginx
 cd /etc/portal-nginx
 
-# upstream NAME PORT: all replicas there are now. With a certificate always to the same page, so that its session
-# is there. A name that does not resolve right now leaves nginx to say so.
-servers() {
-    found=$(getent ahostsv4 "$1" | awk '{print $1}' | sort -u)
-    for address in ${found:-$1}; do echo "    server $address:$2 max_fails=1 fail_timeout=1s;"; done
+# One nginx: its folder, its ports.
+configure() {
+    export PORTAL_BIND PORTAL_PUBLIC_PORT PROXY_SECRET WORKERS RUN=$1 PORTS=$2-$3 CONNECTIONS=$(($3 - $2 + 8192))
+    mkdir -p "$RUN"
+    # The names are for envsubst, which leaves nginx's own variables alone.
+    # shellcheck disable=SC2016
+    envsubst '$PORTAL_BIND $PORTS $CONNECTIONS $WORKERS $RUN' <nginx.conf.template >"$RUN/nginx.conf"
 }
+
+# Of api or ui: all replicas there are now. Where none is known yet, nginx says that the portal is away.
+servers() {
+    local address known=
+    while read -r address; do
+        known=1
+        echo "    server $address:$2 max_fails=1 fail_timeout=1s;"
+    done 2>/dev/null <"/run/names/$1" || true
+    [ -n "$known" ] || echo "    server unix:/run/nginx/nobody.sock;"
+}
+# With a certificate always to the same page, so that its session is there.
 upstreams() {
     printf 'upstream api {\n%s\n    keepalive 32;\n}\n' "$(servers api 8000)"
     # shellcheck disable=SC2016  # nginx's variable
     printf 'upstream ui {\n    hash $ssl_client_fingerprint consistent;\n%s\n    keepalive 32;\n}\n' "$(servers ui 8501)"
 }
+reload() {
+    local one
+    for one in "${nginxes[@]}"; do nginx -t -q -c "$one/nginx.conf" || return 1; done
+    for one in "${nginxes[@]}"; do nginx -s reload -c "$one/nginx.conf" || return 1; done
+}
 follow() {
-    seen=
-    while sleep 2; do
-        # One small process while nothing changes.
-        names=$(exec getent ahostsv4 api ui) || true
-        [ "$names" != "$seen" ] || continue
-        now=$(upstreams)
-        case $now in *"server api:"* | *"server ui:"*) continue ;; esac # a name does not resolve right now
-        if [ "$now" = "$(cat upstreams.conf)" ]; then
-            seen=$names
-            continue
-        fi
+    local seen now
+    now=$(cat upstreams.conf)
+    while sleep 1; do
+        seen=$now now=$(upstreams)
+        [ "$now" != "$seen" ] || continue
         # Whatever fails, the loop goes on, with the file that nginx has read: then it is tried again.
         cp upstreams.conf upstreams.old || continue
-        printf '%s\n' "$now" > upstreams.conf || true # half of it: nginx -t says no
-        if ! nginx -t -q -c /run/nginx/nginx.conf || ! nginx -s reload -c /run/nginx/nginx.conf; then
+        printf '%s\n' "$now" >upstreams.conf || true # half of it: nginx -t says no
+        if ! reload; then
             mv upstreams.old upstreams.conf || true
+            now=$seen
         fi
     done
 }
 
-# shellcheck disable=SC2016  # the names are for envsubst, which leaves nginx's own variables alone
-envsubst '$PORTAL_PUBLIC_PORT $PORTAL_USER_PORTS $CONNECTIONS $WORKERS' < nginx.conf.template > /run/nginx/nginx.conf
+nginxes=()
+last=${PORTAL_USER_PORTS#*-}
+count=$(((last - ${PORTAL_USER_PORTS%-*}) / PORTS_EACH + 1))
+WORKERS=$((WORKERS < 2 * count ? (WORKERS < 2 ? WORKERS : 2) : WORKERS / count)) # together as many as one would have
+for ((first = ${PORTAL_USER_PORTS%-*}; first <= last; first += PORTS_EACH)); do
+    end=$((first + PORTS_EACH - 1))
+    nginxes+=("/run/nginx/$first")
+    configure "/run/nginx/$first" "$first" "$((end < last ? end : last))"
+done
 # shellcheck disable=SC2016
-envsubst '$PROXY_SECRET' < identity.conf.template > /run/nginx/identity.conf
-upstreams > /run/nginx/upstreams.conf
-nginx -t -q -c /run/nginx/nginx.conf
+envsubst '$PORTAL_BIND $PORTAL_PUBLIC_PORT' <portal.conf.template >"${nginxes[0]}/portal.conf"
+# shellcheck disable=SC2016
+envsubst '$PROXY_SECRET' <identity.conf.template >/run/nginx/identity.conf
+upstreams >/run/nginx/upstreams.conf
 (cd /run/nginx && follow) &
-exec nginx -c /run/nginx/nginx.conf -g 'daemon off;'
+
+if [ "${#nginxes[@]}" = 1 ]; then exec nginx -c "${nginxes[0]}/nginx.conf" -g 'daemon off;'; fi
+# Several: when one ends, all do, and Docker starts them again.
+started=()
+trap 'kill -TERM "${started[@]}"' TERM INT
+trap 'kill -QUIT "${started[@]}"' QUIT
+for one in "${nginxes[@]}"; do
+    nginx -c "$one/nginx.conf" -g 'daemon off;' &
+    started+=($!)
+done
+wait -n "${started[@]}" || true
+kill -TERM "${started[@]}" 2>/dev/null || true
+wait "${started[@]}"

@@ -68,6 +68,12 @@ def docker(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+def has_no_host_network() -> bool:
+    """Whether "host" is not this machine's own network: Docker Desktop, rootless Docker."""
+    about = docker("info", "--format", "{{.OperatingSystem}} {{.SecurityOptions}}")
+    return "Docker Desktop" in about or "name=rootless" in about
+
+
 def ensure_images(*bases: str) -> None:
     """Images to build on: there, pulled, or stand-ins."""
     command = [str(ROOT / "scripts" / "dev" / "engine.sh"), "base", *bases]

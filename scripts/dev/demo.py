@@ -23,7 +23,10 @@ FIRST_MINUTES = 4
 
 def demo_stack() -> Stack:
     """The demo's fixed interface: localhost:8443, ports from 10000, .demo/."""
-    return Stack(home=ROOT / ".demo", project="container-portal")
+    files: tuple[str, ...] = ("docker-compose.yml",)
+    if builds.has_no_host_network():
+        files += ("docker-compose.published.yml",)
+    return Stack(home=ROOT / ".demo", project="container-portal", files=files)
 
 
 class Progress:
@@ -47,7 +50,7 @@ def up() -> None:
         builds.build_services(say)
         if stack.make_secrets():
             say("Made a demo CA and certificates for Jane, John, Mei and an administrator.")
-        say("Starting proxy, api, ui, worker and registry (about 20 s: Docker opens 300 ports) ...")
+        say("Starting proxy, api, ui, worker and registry ...")
         stack.up()
         layers.wait(lambda: say("Still building ml-cpu's layers ..."))
     say("Publishing ml-cpu: build, tests, scan, push, signature; then approving it (a minute) ...")
@@ -117,7 +120,7 @@ def down() -> None:
 
 
 def _stop(stack: Stack, say: Progress, *, homes: bool) -> None:
-    say("Stopping the portal (about 20 s: Docker closes 300 ports) ...")
+    say("Stopping the portal ...")
     stack.down()
     stack.remove_what_users_had(homes=homes, say=say)
 

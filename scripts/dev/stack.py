@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from demo_secrets import DemoSecrets
 
 COMPOSE_CHATTER = re.compile(r"^( Container | Network | Volume |time=)")
-PORT_TAKEN = re.compile(r"listen tcp4? [\d.]+:(\d+): bind|Bind for [\d.]+:(\d+) failed")
+PORT_TAKEN = re.compile(
+    r"listen tcp4? [\d.]+:(\d+): bind|Bind for [\d.]+:(\d+) failed|bind\(\) to [\d.]+:(\d+) failed"
+)
 
 
 @dataclass
@@ -135,11 +137,13 @@ class Stack:
                 "up", "-d", "--wait", "--wait-timeout", "120", "--quiet-pull", capture=True
             )
         except StackError as error:
-            taken = PORT_TAKEN.search(str(error))
+            logs = self.compose("logs", "--no-color", "--tail", "20", "proxy", capture=True)
+            taken = PORT_TAKEN.search(f"{error}{logs}")
             if taken is None:
                 raise
             self.down()
-            what = f"Port {taken[1] or taken[2]} on {self.bind} is in use by another program"
+            port = taken[1] or taken[2] or taken[3]
+            what = f"Port {port} on {self.bind} is in use by another program"
             raise StackError(
                 f"{what}. End it (ss -ltnp shows it) and try again. The portal was stopped."
             ) from error
@@ -165,10 +169,15 @@ class Stack:
                 docker(kind, "rm", name)
 
     def addresses(self, *services: str) -> list[str]:
-        """Where services are on the portal's network now."""
+        """From where services reach the portal's network, and are reached on it, now."""
         network = f'{{{{(index .NetworkSettings.Networks "{self.project}_portal").IPAddress}}}}'
-        names = [f"{self.project}-{service}-1" for service in services]
-        return docker("inspect", "--format", network, *names).split()
+        return [
+            # nginx is on the host's own network.
+            self.gateway
+            if service == "proxy"
+            else docker("inspect", "--format", network, f"{self.project}-{service}-1")
+            for service in services
+        ]
 
     def variables(self) -> dict[str, str]:
         """The environment with the settings of this stack, for compose and the scripts."""

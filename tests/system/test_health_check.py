@@ -230,7 +230,7 @@ def test_a_vm_that_was_not_verified(production: Stack) -> None:
 
 
 def test_a_compose_file_that_cannot_be_read(production: Stack) -> None:
-    code, report = check(production, PORTAL_USER_PORTS="not ports")
+    code, report = check(production, PORTAL_REGISTRY_PORT="no port")
     assert code == 2
     assert ("services", "compose") in wrong(report)
 

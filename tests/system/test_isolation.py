@@ -72,9 +72,7 @@ class Site:
     def targets(self) -> dict[str, list[tuple[str, int]]]:
         """What the columns of the table mean: one door of each closes the cell for good."""
         inner = self.inner()
-        [api], [worker], [proxy] = (
-            self.stack.addresses(name) for name in ("api", "worker", "proxy")
-        )
+        api, worker = self.stack.addresses("api", "worker")
         return {
             "A's notebook and TensorBoard": [
                 (self.first.address, 10000),
@@ -84,7 +82,7 @@ class Site:
             "A's SSH": [(self.first.address, 10002)],
             "the VM's SSH": [(self.first.address, 22)],
             "the VM's engine": [(self.first.address, 2375), (self.first.address, 2376)],
-            "the portal": [(proxy, 8443), (api, 8000), (worker, 9000)],
+            "the portal": [(api, 8000), (worker, 9000)],
             "the database": [(self.database, 5432)],
         }
 

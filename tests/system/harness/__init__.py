@@ -3,4 +3,3 @@
 from pathlib import Path
 
 HARNESS = Path(__file__).parent
-FEW_PORTS = str(HARNESS / "few-ports.yml")

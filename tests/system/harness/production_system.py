@@ -11,7 +11,7 @@ from builds import ROOT
 from docker.models.containers import Container
 from stack import Stack
 
-from harness import FEW_PORTS, published
+from harness import published
 from harness.fleet import Fleet, build_image
 from harness.real_system import clear
 
@@ -33,7 +33,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         subnet="172.30.97",
         environment="production",
         settings={"PORTAL_PREPULL": "false"},
-        files=("docker-compose.yml", "docker-compose.prod.yml", FEW_PORTS),
+        files=("docker-compose.yml", "docker-compose.prod.yml"),
     )
     clear(system)
     builds.build_services(say)

@@ -17,7 +17,7 @@ from builds import ROOT
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from stack import Stack
 
-from harness import FEW_PORTS, HARNESS, published
+from harness import HARNESS, published
 from harness import fleet as fleets
 from harness.fleet import Fleet, TestVm
 from harness.machines import Machines
@@ -64,7 +64,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             "PORTAL_PREPULL": "false",
             "PORTAL_SIGNATURE_TTL_S": "1",
         },
-        files=("docker-compose.yml", FEW_PORTS),
     )
     if not kept:
         clear(system)

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Writes where the replicas of api and ui are, one address a line, to /run/names/api and /run/names/ui, whenever that
+# changes. Runs on the portal's network, where Docker knows; nginx reads it on the host's.
+set -eu
+cd /run/names
+
+look() { # look NAME: Docker knows no name whose containers are all stopped; then what was known stays
+    found=$(getent ahostsv4 "$1" | awk '{print $1}' | sort -u)
+    [ -n "$found" ] || return 0
+    printf '%s\n' "$found" >"$1.new"
+    if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
+}
+
+seen=
+while :; do
+    names=$(exec getent ahostsv4 api ui) || true # one small process while nothing changes
+    if [ -n "$names" ] && [ "$names" != "$seen" ]; then
+        look api
+        look ui
+        seen=$names
+    fi
+    sleep 2
+done
