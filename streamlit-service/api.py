@@ -1,7 +1,4 @@
-"""ASGI entry: /authz for nginx, REST v1, /healthz.
-
-Its own process, so pages never delay the gateway.
-"""
+"""ASGI entry: REST v1, /healthz."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import rest
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from portal import db
-from rest import authz, errors
+from rest import errors
 from rest.dependencies import Services
 from rest.request_log import RequestLog
 
@@ -44,7 +41,6 @@ def create_app() -> FastAPI:
     rest.install(
         app, Services(portal, bootstrap.authenticator(settings), bootstrap.worker_client(settings))
     )
-    app.include_router(authz.router)
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:

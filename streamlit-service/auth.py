@@ -14,9 +14,10 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from cachetools import TTLCache
-from certificates.chain import verify_chain
+from certificates.chain import certification_paths
 from certificates.names import MAX_COMMON_NAME, cac_name, is_plain
 from certificates.names import upn as as_upn
+from certificates.revocation import Card
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
@@ -39,14 +40,14 @@ HINT = (
 class Revocation(Protocol):
     """Decides whether a certificate is revoked; revocation.RevocationLists implements it."""
 
-    def check(self, certificate: x509.Certificate) -> None:
-        """Raise NotAuthenticated when the certificate is revoked or cannot be known to be good."""
+    def check(self, card: Card) -> None:
+        """Raise NotAuthenticated when the card is revoked or cannot be known to be good."""
 
 
 class NoRevocation:
     """No revocation source is configured; SECURITY.md says what that means."""
 
-    def check(self, certificate: x509.Certificate) -> None:
+    def check(self, card: Card) -> None:
         """Accept."""
 
 
@@ -61,9 +62,7 @@ class Authenticator:
         self._bundle = x509.load_pem_x509_certificates(settings.client_ca_file.read_bytes())
         self._policies = settings.policy_oids
         self._revocation = revocation or NoRevocation()
-        self._cache: TTLCache[bytes, tuple[Identity, x509.Certificate]] = TTLCache(
-            CACHE_SIZE, CACHE_S
-        )
+        self._cache: TTLCache[bytes, tuple[Identity, Card]] = TTLCache(CACHE_SIZE, CACHE_S)
         self._guard = threading.Lock()
 
     def authenticate(self, headers: Mapping[str, str]) -> Identity:
@@ -81,8 +80,8 @@ class Authenticator:
             cached = self._verify(escaped)
             with self._guard:
                 self._cache[key] = cached
-        identity, certificate = cached
-        self._revocation.check(certificate)  # each time: a new list counts at once
+        identity, card = cached
+        self._revocation.check(card)  # each time: a new list counts at once
         return identity
 
     def check_proxy(self, headers: Mapping[str, str]) -> None:
@@ -95,7 +94,7 @@ class Authenticator:
                 "Open the portal at its public address.",
             )
 
-    def _verify(self, escaped: str) -> tuple[Identity, x509.Certificate]:
+    def _verify(self, escaped: str) -> tuple[Identity, Card]:
         try:
             certificate = x509.load_pem_x509_certificate(unquote(escaped).encode())
         except ValueError as error:
@@ -103,7 +102,8 @@ class Authenticator:
                 "bad_certificate", "The certificate cannot be read.", HINT, str(error)
             ) from error
         try:
-            verify_chain(certificate, self._bundle, self._policies, datetime.now(UTC))
+            now = datetime.now(UTC)
+            paths = certification_paths(certificate, self._bundle, self._policies, now)
         except (verification.VerificationError, ValueError) as error:
             raise NotAuthenticated(
                 "certificate_refused",
@@ -113,7 +113,7 @@ class Authenticator:
                 "not the e-mail or signature one.",
                 cause=str(error),
             ) from error
-        return identity_of(certificate), certificate
+        return identity_of(certificate), Card(paths)
 
 
 def identity_of(certificate: x509.Certificate) -> Identity:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Writes nginx's configuration from the settings and the secret, and becomes nginx. Beside it, a loop follows the
-# addresses of api and ui, which names.sh writes.
+# addresses of authz, api and ui, which names.sh writes.
 set -eu
 
 # What only root may do: ports below 1024. Nothing else is kept.
@@ -35,7 +35,7 @@ configure() {
     envsubst '$PORTAL_BIND $PORTS $CONNECTIONS $WORKERS $RUN' <nginx.conf.template >"$RUN/nginx.conf"
 }
 
-# Of api or ui: all replicas there are now. Where none is known yet, nginx says that the portal is away.
+# Of a service: all replicas there are now. Where none is known yet, nginx says that the portal is away.
 servers() {
     local address known=
     while read -r address; do
@@ -46,6 +46,7 @@ servers() {
 }
 # With a certificate always to the same page, so that its session is there.
 upstreams() {
+    printf 'upstream authz {\n%s\n    keepalive 32;\n}\n' "$(servers authz 8000)"
     printf 'upstream api {\n%s\n    keepalive 32;\n}\n' "$(servers api 8000)"
     # shellcheck disable=SC2016  # nginx's variable
     printf 'upstream ui {\n    hash $ssl_client_fingerprint consistent;\n%s\n    keepalive 32;\n}\n' "$(servers ui 8501)"

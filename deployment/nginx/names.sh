@@ -1,6 +1,5 @@
 #!/bin/sh
-# Writes where the replicas of api and ui are, one address a line, to /run/names/api and /run/names/ui, whenever that
-# changes. Runs on the portal's network, where Docker knows; nginx reads it on the host's.
+# Writes where the replicas of authz, api and ui are, one address a line, to /run/names/authz … whenever that changes.
 set -eu
 cd /run/names
 
@@ -13,10 +12,9 @@ look() { # look NAME: Docker knows no name whose containers are all stopped; the
 
 seen=
 while :; do
-    names=$(exec getent ahostsv4 api ui) || true # one small process while nothing changes
+    names=$(exec getent ahostsv4 authz api ui) || true # one small process while nothing changes
     if [ -n "$names" ] && [ "$names" != "$seen" ]; then
-        look api
-        look ui
+        for name in authz api ui; do look $name; done
         seen=$names
     fi
     sleep 2

@@ -50,7 +50,7 @@ def up() -> None:
         builds.build_services(say)
         if stack.make_secrets():
             say("Made a demo CA and certificates for Jane, John, Mei and an administrator.")
-        say("Starting proxy, api, ui, worker and registry ...")
+        say("Starting proxy, authz, api, ui, worker and registry ...")
         stack.up()
         layers.wait(lambda: say("Still building ml-cpu's layers ..."))
     say("Publishing ml-cpu: build, tests, scan, push, signature; then approving it (a minute) ...")

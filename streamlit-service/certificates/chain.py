@@ -11,33 +11,60 @@ from datetime import datetime
 from typing import Any
 
 from cryptography import x509
+from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store
 
 MAX_CHAIN_DEPTH = 5
 
 
-def verify_chain(
+MAX_PATHS = 8
+"""One is the rule; several where an authority was certified more than once."""
+CertificationPath = tuple[x509.Certificate, ...]
+"""A certification path (RFC 5280, section 6): the leaf first, the root last."""
+
+
+def certification_paths(
     leaf: x509.Certificate,
     bundle: Sequence[x509.Certificate],
     policies: frozenset[str],
     at: datetime,
-) -> None:
-    """Verify validity, signatures, basic constraints, key usage, EKU and, if given, a policy OID.
+) -> tuple[CertificationPath, ...]:
+    """Every path on which a leaf is good: validity, signatures, constraints, usages, a policy.
 
-    `bundle` holds roots (self-issued) and intermediates. Raises VerificationError or ValueError.
+    `bundle` holds roots (self-issued) and intermediates. Raises VerificationError or ValueError
+    where there is none.
     """
     roots = [c for c in bundle if c.subject == c.issuer]
+    verifier = _verifier(roots, policies, at)
     intermediates = [c for c in bundle if c.subject != c.issuer]
-    verifier = (
+    paths = [tuple(verifier.verify(leaf, intermediates).chain)]
+    # The verifier ends at the first: each authority on a path is left out in turn.
+    left_out = [frozenset([ca]) for ca in paths[0][1:-1]]
+    while left_out and len(paths) < MAX_PATHS:
+        without = left_out.pop()
+        try:
+            rest = [ca for ca in intermediates if ca not in without]
+            path = tuple(verifier.verify(leaf, rest).chain)
+        except verification.VerificationError:
+            continue
+        if path not in paths:
+            paths.append(path)
+            left_out += [without | {ca} for ca in path[1:-1]]
+    return tuple(paths)
+
+
+def _verifier(
+    roots: Sequence[x509.Certificate], policies: frozenset[str], at: datetime
+) -> verification.ClientVerifier:
+    return (
         PolicyBuilder()
-        .store(Store(roots))
+        .store(Store(list(roots)))
         .time(at)
         .max_chain_depth(MAX_CHAIN_DEPTH)
         .extension_policies(ca_policy=_ca_policy(), ee_policy=_leaf_policy(policies))
         .build_client_verifier()
     )
-    verifier.verify(leaf, intermediates)
 
 
 def _ca_policy() -> ExtensionPolicy:

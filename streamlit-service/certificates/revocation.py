@@ -12,13 +12,17 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import structlog
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import Certificate, CertificateRevocationList, ExtensionNotFound
 from cryptography.x509.oid import NameOID
 from portal.core.errors import NotAuthenticated
+
+from certificates.chain import CertificationPath
 
 REREAD_S = 5.0
 YIELD_EVERY = 500
@@ -26,6 +30,7 @@ YIELD_EVERY = 500
 SKEW = timedelta(minutes=5)
 """How far an authority's clock may be ahead of ours."""
 FUTURE = "it is from the future"
+EPOCH, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 SUFFIXES = (".crl", ".pem")
 OFF, SOFT, STRICT = "off", "soft", "strict"
 log = structlog.get_logger()
@@ -37,8 +42,8 @@ class RevocationList:
 
     file: str
     issuer: x509.Name
-    signer: bytes | None
-    """Key identifier of the authority's key that signed it."""
+    signer: bytes
+    """The public key that it is signed with."""
     points: frozenset[str]
     """Only certificates that name one of these distribution points; empty: all."""
     people: bool
@@ -47,14 +52,11 @@ class RevocationList:
     this_update: datetime
     next_update: datetime
 
-    def covers(self, certificate: Certificate) -> bool:
+    def covers(self, certificate: Certificate, authority: Certificate) -> bool:
         """RFC 5280, 6.3.3 (b) and (f): same issuer, key, distribution point and kind."""
-        if certificate.issuer != self.issuer or not (
-            self.authorities if _is_ca(certificate) else self.people
-        ):
+        if certificate.issuer != self.issuer or _key(authority) != self.signer:
             return False
-        key = _issuer_key(certificate)
-        if key and self.signer and key != self.signer:
+        if not (self.authorities if _is_ca(certificate) else self.people):
             return False
         return not self.points or bool(self.points & _points(certificate))
 
@@ -66,10 +68,19 @@ class Held:
     lists: tuple[RevocationList, ...] = ()
     unusable: tuple[tuple[str, str], ...] = ()
 
-    def covering(self, certificate: Certificate) -> list[RevocationList]:
-        """The lists that speak for a certificate, the newest first."""
-        covering = [crl for crl in self.lists if crl.covers(certificate)]
+    def covering(self, certificate: Certificate, authority: Certificate) -> list[RevocationList]:
+        """The lists that speak for a certificate of an authority, the newest first."""
+        covering = [crl for crl in self.lists if crl.covers(certificate, authority)]
         return sorted(covering, key=lambda crl: crl.this_update, reverse=True)
+
+
+@dataclass(eq=False)
+class Card:
+    """A certificate that was verified, on each of its certification paths (chain.py)."""
+
+    paths: tuple[CertificationPath, ...]
+    known_good: tuple[Held, datetime] | None = None
+    """With these lists, until then, it was found good: not asked again at every request."""
 
 
 class RevocationLists:
@@ -90,17 +101,29 @@ class RevocationLists:
         self._followed = True
         threading.Thread(target=self._follow, name="revocation", daemon=True).start()
 
-    def check(self, certificate: Certificate) -> None:
-        """Raise NotAuthenticated when it or an authority above is revoked, or that is unknown."""
+    def check(self, card: Card) -> None:
+        """Raise NotAuthenticated when the card is revoked, or that is unknown.
+
+        Good is a card with one path on which neither it nor an authority is revoked.
+        """
         held, now = self.held(), datetime.now(UTC)
-        for member in (certificate, *self._above(certificate)):
-            if any(member.serial_number in crl.serials for crl in held.covering(member)):
-                raise NotAuthenticated(
-                    "revoked",
-                    "Your certificate was revoked by its authority.",
-                    "Use your newest card, or ask the office that issues cards.",
-                )
-        if self._strict and not any(crl.next_update > now for crl in held.covering(certificate)):
+        if card.known_good and card.known_good[0] is held and now < card.known_good[1]:
+            return
+        good = [path for path in card.paths if not _revoked(path, held)]
+        if not good:
+            raise NotAuthenticated(
+                "revoked",
+                "Your certificate was revoked by its authority.",
+                "Use your newest card, or ask the office that issues cards.",
+            )
+        until = max(
+            (crl.next_update for path in good for crl in held.covering(path[0], path[1])),
+            default=EPOCH,
+        )
+        if not self._strict:
+            until = END
+        elif until <= now:
+            certificate = good[0][0]
             raise NotAuthenticated(
                 "revocation_unknown",
                 "It cannot be known whether your certificate was revoked: its authority's list is"
@@ -109,6 +132,7 @@ class RevocationLists:
                 " revocation lists.",
                 cause=certificate.issuer.rfc4514_string(),
             )
+        card.known_good = (held, until)
 
     def held(self) -> Held:
         """The lists as of now, or as of REREAD_S ago."""
@@ -145,18 +169,14 @@ class RevocationLists:
             if files != self._files:
                 self._held, self._files = _together(files), files
 
-    def _above(self, certificate: Certificate) -> list[Certificate]:
-        """Its intermediates. A root revokes nothing of itself: taking it out of the bundle does."""
-        issuers: list[Certificate] = []
-        names = {certificate.issuer}
-        while new := [
-            ca
-            for ca in self._bundle
-            if ca.subject in names and ca.issuer != ca.subject and ca not in issuers
-        ]:
-            issuers += new
-            names = {ca.issuer for ca in new}
-        return issuers
+
+def _revoked(path: CertificationPath, held: Held) -> bool:
+    """A root revokes nothing of itself: taking it out of the bundle does."""
+    return any(
+        member.serial_number in crl.serials
+        for member, authority in pairwise(path)
+        for crl in held.covering(member, authority)
+    )
 
 
 def by_authority(bundle: Sequence[Certificate], held: Held) -> dict[str, RevocationList | None]:
@@ -224,7 +244,7 @@ def read(name: str, content: bytes, bundle: Sequence[Certificate]) -> Revocation
     return RevocationList(
         file=name,
         issuer=crl.issuer,
-        signer=_own_key(signer),
+        signer=_key(signer),
         points=_names(scope.full_name) if scope else frozenset(),
         people=not (scope and scope.only_contains_ca_certs),
         authorities=not (scope and scope.only_contains_user_certs),
@@ -320,20 +340,8 @@ def _is_ca(certificate: Certificate) -> bool:
         return False
 
 
-def _issuer_key(certificate: Certificate) -> bytes | None:
-    try:
-        return certificate.extensions.get_extension_for_class(
-            x509.AuthorityKeyIdentifier
-        ).value.key_identifier
-    except ExtensionNotFound:
-        return None
-
-
-def _own_key(ca: Certificate) -> bytes | None:
-    try:
-        return ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except ExtensionNotFound:
-        return None
+def _key(authority: Certificate) -> bytes:
+    return authority.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _points(certificate: Certificate) -> frozenset[str]:

@@ -11,15 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+import sqlalchemy as sa
 from databases import postgresql
 from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.engine import GpuReport, SeenGpu
-from portal.core.errors import PortalError
+from portal.core.errors import Forbidden, PortalError
 from portal.core.models import Order, State
 from portal.core.resources import Quota
 from portal.core.settings import Settings
 from portal.db.connection import Database
+from portal.deployments import gateway
 from portal.scheduling import admission, quotas
 from support.samples import CATALOG, TEST, approved, identity
 
@@ -205,3 +207,25 @@ def test_who_waits_is_served_once_however_many_look(portal: Portal) -> None:
             deployment_id for served in pool.map(serve, range(16)) for deployment_id in served
         ]
     assert started == [waiting.id]
+
+
+def test_who_may_open_a_port_is_answered_again_after_the_database_ended_every_connection(
+    portal: Portal,
+) -> None:
+    """The question that nginx waits for has a connection of its own, kept open."""
+    asks = identity("5550000001")
+    users.user_of(portal, asks)
+
+    def answer() -> str:
+        with pytest.raises(Forbidden) as refused:
+            gateway.route(portal, asks, 65400)
+        return refused.value.code
+
+    assert answer() == "not_yours"
+    with portal.database.transaction() as tx:
+        if tx.dialect.name == "postgresql":
+            others = "pid <> pg_backend_pid() AND datname = current_database()"
+            tx.execute(
+                sa.text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+            )
+    assert answer() == "not_yours"

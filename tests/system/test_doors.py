@@ -171,7 +171,7 @@ def test_forged_identity_headers_change_nothing(
 
 @pytest.mark.parametrize(
     ("service", "path"),
-    [("api:8000", "/api/v1/me"), ("api:8000", "/authz"), ("worker:9000", "/logs/x")],
+    [("api:8000", "/api/v1/me"), ("authz:8000", "/authz"), ("worker:9000", "/logs/x")],
 )
 def test_the_services_believe_nobody_who_comes_past_the_gateway(
     stack: Stack, vm_a: TestVm, service: str, path: str

@@ -18,7 +18,7 @@ from harness.production_system import VM, containers
 from stack import Stack
 
 AS_GATEWAY = ("exec", "-T", "--user", "10002", "proxy")
-SERVICES = ("api", "ui", "worker", "proxy", "names", "registry", "postgres", "backup")
+SERVICES = ("authz", "api", "ui", "worker", "proxy", "names", "registry", "postgres", "backup")
 LARGE, LARGE_FILE = 200 * 2**20, "/home/scientist/large"
 CUT_AFTER_S = 4.0
 """A reload of nginx once ended everything after three seconds."""
@@ -55,7 +55,7 @@ def notebook_answers(system: Stack, jane: Person) -> bool:
 @pytest.mark.parametrize("service", SERVICES)
 def test_services_have_no_rights_that_they_do_not_need(production: Stack, service: str) -> None:
     replicas = containers(production, service)
-    assert len(replicas) == (2 if service in ("api", "ui") else 1)
+    assert len(replicas) == (2 if service in ("authz", "api", "ui") else 1)
     for replica in replicas:
         host = replica.attrs["HostConfig"]
         assert host["ReadonlyRootfs"], service
@@ -87,6 +87,7 @@ def test_the_main_job_on_postgresql(production: Stack, jane: Person) -> None:
 @pytest.mark.parametrize(
     ("service", "signal"),
     [
+        ("authz", "TERM"),
         ("api", "TERM"),
         ("ui", "TERM"),
         ("worker", "KILL"),
@@ -194,7 +195,7 @@ def production_vm(production: Stack) -> TestVm:
 
 def test_an_upgrade_leaves_containers_running(production: Stack, jane: Person) -> None:
     made = runs(jane)
-    production.compose("stop", "proxy", "api", "ui", "worker", "backup", capture=True)
+    production.compose("stop", "proxy", "authz", "api", "ui", "worker", "backup", capture=True)
     production.compose(
         "exec",
         "-T",
@@ -224,7 +225,7 @@ def test_everything_lost_and_restored(production: Stack, jane: Person, tmp_path:
     )
     assert "restoring it was tried and works" in output
     name = next(word for word in output.split() if word.startswith("/backups/"))
-    production.compose("stop", "proxy", "api", "ui", "worker", "backup", capture=True)
+    production.compose("stop", "proxy", "authz", "api", "ui", "worker", "backup", capture=True)
     production.compose("rm", "-sfv", "postgres", "init", capture=True)
     docker.from_env().volumes.get(f"{production.project}_postgres").remove()
     production.compose("up", "-d", "--wait", "postgres", capture=True)

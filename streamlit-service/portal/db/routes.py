@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from portal.core.models import State
-from portal.db.connection import Tx
+from portal.db.connection import Database
 from portal.db.leases import PORT
 from portal.db.schema import deployments, leases, users, vms
 
@@ -68,9 +68,9 @@ _QUERY = (
 )
 
 
-def asked(tx: Tx, subject: str, port: int) -> Asked | None:
+def asked(database: Database, subject: str, port: int) -> Asked | None:
     """None for somebody who never signed in."""
-    row = tx.execute(_QUERY, {"subject": subject, "port": str(port)}).first()
+    row = database.first(_QUERY, {"subject": subject, "port": str(port)})
     if row is None:
         return None
     if row.id is None:

@@ -31,8 +31,7 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
     Forbidden when the port is not in the identity's own range, NotFound when nothing was
     deployed there, Conflict when it is not running.
     """
-    with portal.database.reading() as tx:
-        asked = db.routes.asked(tx, identity.subject, port)
+    asked = db.routes.asked(portal.database, identity.subject, port)
     if asked is None or ports.range_index_of(port) != asked.range_index:
         raise Forbidden(
             "not_yours",

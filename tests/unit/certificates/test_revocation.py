@@ -13,7 +13,8 @@ import pki
 import pytest
 from auth import Authenticator
 from certificates import revocation
-from certificates.revocation import RevocationLists
+from certificates.chain import certification_paths
+from certificates.revocation import Card, RevocationLists
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from portal.core.errors import NotAuthenticated
@@ -88,9 +89,10 @@ def scope(**limits: object) -> tuple[x509.IssuingDistributionPoint, bool]:
 
 
 def refused(lists: RevocationLists, certificate: x509.Certificate) -> str:
-    """The reason, or "" when it is let in."""
+    """The reason, or "" when it is let in, by the authorities that the lists know."""
+    paths = certification_paths(certificate, lists._bundle, frozenset(), datetime.now(UTC))
     try:
-        lists.check(certificate)
+        lists.check(Card(paths))
     except NotAuthenticated as reason:
         return reason.code
     return ""

@@ -13,6 +13,7 @@ EDGES = {"auth", "bootstrap", "portal", "rest", "app_pages", "cli", "worker_clie
 MAY_IMPORT = {
     "app": EDGES,
     "api": EDGES,
+    "authz": EDGES,
     "worker": EDGES,
     "admin": EDGES,
     "bootstrap": {
@@ -47,7 +48,7 @@ def test_a_top_level_file_imports_only_what_its_place_allows(name: str) -> None:
 
 
 def test_only_the_worker_loads_the_engines_client() -> None:
-    loaded = "import sys, api, admin, app_pages.parts.session as _; print(*sys.modules)"
+    loaded = "import sys, api, authz, admin, app_pages.parts.session as _; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", loaded], cwd=SERVICE, capture_output=True, text=True, check=True
     )

@@ -1,0 +1,43 @@
+"""ASGI entry: what nginx asks at every request on a user's port (/authz, /refused), /healthz.
+
+Its own process: neither pages nor the API can slow the gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import bootstrap
+from portal import db
+from rest.gate import Gate
+from rest.request_log import RequestLog
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+
+def create_app() -> Starlette:
+    """The application. Run with `uvicorn --factory authz:create_app`."""
+    bootstrap.configure_logging()
+    settings = bootstrap.settings()
+    portal = bootstrap.portal(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        portal.database.close()
+
+    def healthz(_: Request) -> Response:
+        with portal.database.reading() as tx:
+            db.ping(tx)
+        return JSONResponse({"status": "ok"})
+
+    gate = Gate(portal, bootstrap.authenticator(settings))
+    return Starlette(
+        routes=[*gate.routes, Route("/healthz", healthz)],
+        middleware=[Middleware(RequestLog)],
+        lifespan=lifespan,
+    )

@@ -1,0 +1,98 @@
+"""What nginx asks: may this certificate open this port (/authz), and why not (/refused)."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from pathlib import Path
+
+import structlog
+from auth import Authenticator
+from portal.context import Portal
+from portal.core.errors import DatabaseTrouble, PortalError, Unavailable
+from portal.deployments import gateway
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from rest import slow
+
+SILENT = Unavailable(
+    "silent",
+    "Your container does not answer just now.",
+    "Reload in a moment. If it stays so, its log in the portal says why.",
+)
+REFUSED_PAGE = (Path(__file__).parent / "refused.html").read_text(encoding="utf-8")
+
+log = structlog.get_logger()
+
+
+class Gate:
+    """The routes over one portal."""
+
+    def __init__(self, portal: Portal, authenticator: Authenticator) -> None:
+        self._portal = portal
+        self._authenticator = authenticator
+        self._touching: dict[str, asyncio.Task[None]] = {}
+        """Deployment id → the write of its last activity that is under way: one at a time."""
+        self.routes = [
+            Route("/authz", self),
+            Route("/refused", self._refused),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """/authz: 204 with the route, or 403. Asked for every request on a user's port.
+
+        ASGI as it comes, and in the event loop on purpose: one indexed query, no other waiting.
+        """
+        await self._decide(Headers(scope=scope))(scope, receive, send)
+
+    def _decide(self, headers: Headers) -> Response:
+        try:
+            route = self._route(headers)
+        except PortalError as error:
+            return Response(status_code=403, headers={"X-Reason": error.code})
+        if route.touch and route.deployment_id not in self._touching:
+            # The loop itself keeps only a weak reference.
+            self._touching[route.deployment_id] = asyncio.create_task(
+                self._touch(route.deployment_id)
+            )
+        authorization = {"X-Authorization": f"token {route.token}"} if route.token else {}
+        return Response(status_code=204, headers={"X-Upstream": route.upstream, **authorization})
+
+    async def _touch(self, deployment_id: str) -> None:
+        try:
+            await slow.TOUCHES.run(gateway.touch, self._portal, deployment_id)
+        except DatabaseTrouble as trouble:  # the next request tries again
+            log.warning("activity_not_noted", deployment=deployment_id, code=trouble.code)
+        finally:
+            self._touching.pop(deployment_id, None)
+
+    async def _refused(self, request: Request) -> Response:
+        """The page behind a refusal: the same decision again, in words."""
+        try:
+            self._route(request.headers)
+        except PortalError as error:
+            return self._page(error)
+        return self._page(SILENT)
+
+    def _route(self, headers: Headers) -> gateway.Route:
+        identity = self._authenticator.authenticate(headers)
+        port = headers.get("X-Gateway-Port", "")
+        return gateway.route(self._portal, identity, int(port) if port.isdecimal() else 0)
+
+    def _page(self, error: PortalError) -> HTMLResponse:
+        settings = self._portal.settings
+        words = {
+            "message": error.message,
+            "hint": error.hint,
+            "code": error.code,
+            "portal": settings.public_origin,
+            "contact": settings.help_contact,
+        }
+        page = REFUSED_PAGE
+        for key, text in words.items():
+            page = page.replace("{{" + key + "}}", html.escape(text))
+        return HTMLResponse(page, error.status, headers={"Cache-Control": "no-store"})

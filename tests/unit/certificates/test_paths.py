@@ -1,0 +1,82 @@
+"""An authority that has more than one certificate: only the card's own paths count."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pki
+import pytest
+from certificates.chain import certification_paths
+from certificates.revocation import STRICT, Card, RevocationLists
+from cryptography import x509
+from portal.core.errors import NotAuthenticated
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def old() -> pki.Authority:
+    return pki.Authority("Example")
+
+
+def recertified(old: pki.Authority, *, same_key: bool) -> pki.Authority:
+    """The authority once more under its name, by the same root, with its old key or a new one."""
+    new = pki.Authority("Example")
+    key = old.issuing.key if same_key else new.issuing.key
+    builder = pki._builder(
+        old.issuing.certificate.subject, old.root.certificate.subject, key, 365, -timedelta(days=1)
+    )
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(pki._key_usage(sign=False, ca=True), critical=True)
+    new.root, new.issuing = old.root, pki._sign(builder, key, old.root)
+    return new
+
+
+def refused(folder: Path, old: pki.Authority, new: pki.Authority, jane: x509.Certificate) -> str:
+    """Why Jane stays out, with strict lists, the old authority's certificate revoked; or ""."""
+    (folder / "old.crl").write_bytes(old.revocation_list())
+    (folder / "new.crl").write_bytes(new.revocation_list())
+    by_root = pki.Authority("Example")
+    by_root.issuing = old.root
+    (folder / "root.crl").write_bytes(by_root.revocation_list(old.issuing.certificate))
+    bundle = [old.root.certificate, old.issuing.certificate, new.issuing.certificate]
+    paths = certification_paths(jane, bundle, frozenset(), NOW)
+    try:
+        RevocationLists(folder, bundle, STRICT).check(Card(paths))
+    except NotAuthenticated as reason:
+        return reason.code
+    return ""
+
+
+def test_a_card_of_the_new_key_is_good_and_one_of_the_old_is_not(
+    tmp_path: Path, old: pki.Authority
+) -> None:
+    new = recertified(old, same_key=False)
+    jane = new.person("DOE.JANE.Q.1234567890", None).certificate
+    john = old.person("ROE.JOHN.Q.2345678901", None).certificate
+    assert refused(tmp_path, old, new, jane) == ""
+    assert refused(tmp_path, old, new, john) == "revoked"
+
+
+def test_a_key_that_was_certified_again_is_good_by_its_new_certificate(
+    tmp_path: Path, old: pki.Authority
+) -> None:
+    new = recertified(old, same_key=True)
+    jane = old.person("DOE.JANE.Q.1234567890", None).certificate
+    bundle = [old.root.certificate, old.issuing.certificate, new.issuing.certificate]
+    for authorities in (bundle, [bundle[0], bundle[2], bundle[1]]):
+        assert len(certification_paths(jane, authorities, frozenset(), NOW)) == 2
+    assert refused(tmp_path, old, new, jane) == ""
+
+
+def test_a_list_of_the_old_key_says_nothing_of_the_new_ones_cards(
+    tmp_path: Path, old: pki.Authority
+) -> None:
+    new = recertified(old, same_key=False)
+    jane = new.person("DOE.JANE.Q.1234567890", None).certificate
+    (tmp_path / "old.crl").write_bytes(old.revocation_list(jane))
+    bundle = [old.root.certificate, old.issuing.certificate, new.issuing.certificate]
+    card = Card(certification_paths(jane, bundle, frozenset(), NOW))
+    with pytest.raises(NotAuthenticated, match="cannot be known"):
+        RevocationLists(tmp_path, bundle, STRICT).check(card)
