@@ -146,7 +146,7 @@ check_services() {
 # Ports that the kernel lends to outgoing connections: one that is lent when nginx starts keeps it from starting.
 check_port_range() {
     local first last low high
-    IFS=- read -r first last <<<"$(setting PORTAL_USER_PORTS 10000-10299)"
+    IFS=- read -r first last <<<"$(setting PORTAL_USER_PORTS 10000-10999)"
     read -r low high </proc/sys/net/ipv4/ip_local_port_range || return 0
     [ "$first" -le "$high" ] && [ "${last:-$first}" -ge "$low" ] || return 0
     [ -z "$(cat /proc/sys/net/ipv4/ip_local_reserved_ports)" ] || return 0

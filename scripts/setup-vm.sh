@@ -76,7 +76,7 @@ is_network() { [[ $1 =~ ^[0-9]{1,3}(\.[0-9]{1,3}){3}(/([0-9]|[12][0-9]|3[0-2]))?
 defaults() {
     : "${PORTAL_GATEWAYS:=}" "${PORTAL_SSH_NETWORKS:=}" "${PORTAL_ADMIN_NETWORKS:=}" "${PORTAL_EGRESS:=open}"
     : "${PORTAL_EGRESS_PROXY:=}" "${PORTAL_EGRESS_ALLOW:=}" "${PORTAL_EGRESS_DENY:=}" "${PORTAL_EGRESS_DNS:=}"
-    : "${PORTAL_CONTAINER_SUBNETS:=10.213.0.0/16}" "${PORTAL_USER_PORTS:=10000-10299}"
+    : "${PORTAL_CONTAINER_SUBNETS:=10.213.0.0/16}" "${PORTAL_USER_PORTS:=10000-10999}"
     : "${PORTAL_REGISTRY_HOST:=127.0.0.1:5443}" "${PORTAL_VM_MIN_DISK_GB:=20}"
     : "${PORTAL_DOCKER_REPOSITORY:=https://download.docker.com/linux/rhel/docker-ce.repo}" "${PORTAL_NVIDIA_REPOSITORY:=}" "${PORTAL_MIN_DRIVER:=}"
     : "${PORTAL_SECRETS:=./secrets}"

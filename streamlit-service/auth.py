@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ExtensionNotFound, ObjectIdentifier, verification
 from cryptography.x509.oid import NameOID
 from portal.core.errors import NotAuthenticated
-from portal.core.models import Identity
+from portal.core.models import Certificate, Identity
 from portal.core.settings import Settings
 
 UPN = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")  # Microsoft's userPrincipalName otherName
@@ -83,6 +83,21 @@ class Authenticator:
         identity, card = cached
         self._revocation.check(card)  # each time: a new list counts at once
         return identity
+
+    def is_revoked(self, card: Certificate) -> bool:
+        """Whether a certificate that signed in before is known to be revoked now."""
+        if not card.pem:
+            return False
+        certificate = x509.load_pem_x509_certificate(card.pem.encode())
+        try:
+            now = datetime.now(UTC)
+            paths = certification_paths(certificate, self._bundle, self._policies, now)
+            self._revocation.check(Card(paths))
+        except NotAuthenticated as error:
+            return error.code == "revoked"
+        except (verification.VerificationError, ValueError):
+            return True  # its authority is no longer accepted
+        return False
 
     def check_proxy(self, headers: Mapping[str, str]) -> None:
         """Raise NotAuthenticated unless the request came through nginx."""
@@ -147,6 +162,7 @@ def identity_of(certificate: x509.Certificate) -> Identity:
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
         not_after=certificate.not_valid_after_utc,
         ssh_key=_ssh_key(certificate),
+        pem=certificate.public_bytes(Encoding.PEM).decode(),
     )
 
 

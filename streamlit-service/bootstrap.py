@@ -17,7 +17,7 @@ from cryptography import x509
 from portal.context import Portal
 from portal.core import catalog
 from portal.core.engine import Engine
-from portal.core.models import Vm
+from portal.core.models import Certificate, Vm
 from portal.core.settings import Settings
 from portal.db.connection import Database
 from registry.client import Registry
@@ -61,7 +61,11 @@ def configure_logging() -> None:
     )
 
 
-def portal(config: Settings, wake: Callable[[], None] | None = None) -> Portal:
+def portal(
+    config: Settings,
+    wake: Callable[[], None] | None = None,
+    is_revoked: Callable[[Certificate], bool] = lambda _: False,
+) -> Portal:
     """The product over the real database; waking goes to the worker process unless given."""
     return Portal(
         settings=config,
@@ -69,6 +73,7 @@ def portal(config: Settings, wake: Callable[[], None] | None = None) -> Portal:
         catalog=catalog.load(config.images_dir),
         now=lambda: datetime.now(UTC),
         wake=wake or worker_client(config).wake,
+        is_revoked=is_revoked,
     )
 
 

@@ -36,10 +36,10 @@ def create_app() -> FastAPI:
     bootstrap.configure_logging()
     settings = bootstrap.settings()
     woken = threading.Event()
-    portal = bootstrap.portal(settings, wake=woken.set)
+    authenticator = bootstrap.authenticator(settings)
+    portal = bootstrap.portal(settings, wake=woken.set, is_revoked=authenticator.is_revoked)
     engines = bootstrap.Engines(settings)
     reconciler = bootstrap.reconciler(portal, engines, woken)
-    authenticator = bootstrap.authenticator(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -10,9 +10,9 @@ if [ "$(id -u)" = 0 ]; then
         --ambient-caps=-all,+net_bind_service "$0"
 fi
 
-: "${PORTAL_BIND:=127.0.0.1}" "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_USER_PORTS:=10000-10299}"
+: "${PORTAL_BIND:=127.0.0.1}" "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_USER_PORTS:=10000-10999}"
 if ! [[ $PORTAL_PUBLIC_PORT-$PORTAL_USER_PORTS =~ ^[0-9]{1,5}-[0-9]{1,5}-[0-9]{1,5}$ ]]; then
-    echo "PORTAL_PUBLIC_PORT is a port, PORTAL_USER_PORTS are two, as 10000-10299: not '$PORTAL_PUBLIC_PORT' and" \
+    echo "PORTAL_PUBLIC_PORT is a port, PORTAL_USER_PORTS are two, as 10000-10999: not '$PORTAL_PUBLIC_PORT' and" \
         "'$PORTAL_USER_PORTS'. Change them in .env; then: docker compose up -d" >&2
     exit 1
 fi

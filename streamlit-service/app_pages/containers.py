@@ -34,6 +34,7 @@ def page() -> None:
 
 
 @st.fragment(run_every=REFRESH_S)
+@frame.told
 def _cards() -> None:
     if st.session_state.pop("go", None) == "deploy":
         session.go_to("deploy")

@@ -11,13 +11,14 @@ from portal.vms import gpus
 from portal.vms import health as vm_health
 from portal.vms.gpus import Hold
 
-from app_pages.parts import gpu_tiles, session, wording
+from app_pages.parts import frame, gpu_tiles, session, wording
 
 REFRESH_S = 3.0
 QUEUE_SHOWN = 200
 
 
 @st.fragment(run_every=REFRESH_S)
+@frame.told
 def page() -> None:
     """The page, updated in place."""
     st.subheader("GPUs")

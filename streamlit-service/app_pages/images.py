@@ -166,7 +166,7 @@ def _decisions(release: Release, *, current: bool) -> None:
                 icon=":material/verified:",
                 key="approve",
                 on_click=frame.try_to,
-                args=(images.approve, session.portal(), session.user(), release.id),
+                args=(images.approve, release.id),
                 help="New containers of this image run this release.",
             )
         if release.state in DECIDED_FROM[ReleaseState.DEPRECATED] and st.button(
@@ -180,6 +180,7 @@ def _decisions(release: Release, *, current: bool) -> None:
 
 
 @st.dialog("Are you sure?")
+@frame.told
 def _ask(release: Release, after: ReleaseState) -> None:
     portal, user = session.portal(), session.user()
     count = len(images.who_runs(portal, user, release.id))
@@ -201,7 +202,7 @@ def _ask(release: Release, after: ReleaseState) -> None:
     decide = images.withdraw if after is ReleaseState.WITHDRAWN else images.deprecate
     label = "Withdraw" if after is ReleaseState.WITHDRAWN else "Deprecate"
     if st.button(label, type="primary", key="decide"):
-        frame.carry_out(lambda: decide(portal, user, release.id, reason))
+        frame.carry_out(lambda: decide(portal, session.user(), release.id, reason))
 
 
 page()

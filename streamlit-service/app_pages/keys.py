@@ -13,21 +13,23 @@ from app_pages.parts import frame, session, wording
 def page() -> None:
     st.subheader("SSH keys")
     user = session.user()
+    cards = users.cards(session.portal(), user)
     st.markdown(
         "These keys open the containers that you deploy **with SSH**. A change counts from a"
         " container's next start."
     )
     with st.container(border=True):
-        if user.certificate_key:
+        if cards:
             st.markdown(
-                ":green-badge[:material/badge: Your card] opens them, with its PIN: no key needed."
+                ":green-badge[:material/badge: Your card] opens them, with its PIN, until it ends:"
+                " no key needed."
             )
-            st.code(
-                f"{ssh_keys.fingerprint(user.certificate_key)} "
-                f" ({user.certificate_key.split()[0]})",
-                language=None,
-                wrap_lines=True,
-            )
+            lines = [
+                f"{ssh_keys.fingerprint(card.ssh_key)}  ({card.ssh_key.split()[0]})"
+                + (f", until {card.not_after:%Y-%m-%d}" if card.not_after else "")
+                for card in cards
+            ]
+            st.code("\n".join(lines), language=None, wrap_lines=True)
         else:
             st.markdown("Your card's key is of a kind that SSH does not know. Add another below.")
     for key in user.ssh_keys:
@@ -42,7 +44,7 @@ def page() -> None:
             help="The line in ~/.ssh/id_ed25519.pub; ssh-keygen -t ed25519 makes a pair",
         )
         if st.form_submit_button("Add", icon=":material/add:"):
-            frame.carry_out(lambda: users.add_key(session.portal(), user, name, text))
+            frame.carry_out(lambda: users.add_key(session.portal(), session.user(), name, text))
 
 
 def _key(key: SshKey) -> None:
@@ -59,7 +61,7 @@ def _key(key: SshKey) -> None:
             key=f"remove-{key.fingerprint}",
             icon=":material/delete:",
             on_click=frame.try_to,
-            args=(users.remove_key, session.portal(), session.user(), key.fingerprint),
+            args=(users.remove_key, key.fingerprint),
             help="Add it again to undo this.",
         )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 from portal import users
+from portal.core import ports
 from portal.core.models import User
 from portal.core.resources import AMOUNTS, UNLIMITED, Amount, Quota
 from portal.scheduling import quotas
 from portal.scheduling.quotas import Allowance, Rows
 from streamlit.delta_generator import DeltaGenerator
 
-from app_pages.parts import frame, session
+from app_pages.parts import account_dialogs, frame, session
 
 
 def page() -> None:
@@ -34,6 +35,7 @@ def page() -> None:
     left, right = st.columns(2, gap="large")
     with left:
         _group_form([user for user, _ in everybody])
+        account_dialogs.show([user for user, _ in everybody], list(groups))
     with right:
         _quota_form([user for user, _ in everybody], list(groups), rows)
 
@@ -44,9 +46,19 @@ def _row(user: User, allowance: Allowance, *, own: bool) -> dict[str, object]:
         "Subject": user.subject,
         "Role": user.role,
         "Group": user.group,
+        "Ports": _ports(user),
         **_cells(allowance),
         "Quota": "their own" if own else "default",
     }
+
+
+def _ports(user: User) -> str:
+    if user.retired_at:
+        return f"retired: {user.retired_reason}"
+    if user.range_index is None:
+        return "none yet"
+    span = ports.range_of(user.range_index)
+    return f"{span[0]}-{span[-1]}"
 
 
 def _group(name: str, allowance: Allowance) -> dict[str, object]:

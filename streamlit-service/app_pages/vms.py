@@ -170,18 +170,18 @@ def _for_whom(vm: Vm) -> tuple[str | None, str]:
 
 
 def _take_out_of_service(vm: Vm) -> None:
-    portal, user = session.portal(), session.user()
+    portal = session.portal()
     if vm.state is VmState.ACTIVE and st.button(
         "Drain",
         key="drain",
         icon=":material/do_not_disturb_on:",
         help="No new containers; what runs goes on.",
     ):
-        frame.carry_out(lambda: fleet.drain(portal, user, vm.name))
+        frame.carry_out(lambda: fleet.drain(portal, session.user(), vm.name))
     if vm.state is not VmState.ACTIVE and st.button(
         "Activate", key="activate", icon=":material/play_circle:"
     ):
-        frame.carry_out(lambda: fleet.activate(portal, user, vm.name))
+        frame.carry_out(lambda: fleet.activate(portal, session.user(), vm.name))
     if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
         _confirm(vm.name)
     if not vm.reachable and st.button(

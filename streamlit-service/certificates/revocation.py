@@ -24,7 +24,7 @@ from portal.core.errors import NotAuthenticated
 
 from certificates.chain import CertificationPath
 
-REREAD_S = 5.0
+REREAD_S = 1.0
 YIELD_EVERY = 500
 """Entries of a list that are read in less than a millisecond."""
 SKEW = timedelta(minutes=5)

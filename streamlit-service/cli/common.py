@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import bootstrap
 import typer
@@ -12,6 +12,7 @@ from portal.context import Portal
 from portal.core.models import CommandLine
 
 HOUR_S = 3600.0
+Reason = Annotated[str, typer.Option(help="why, in a sentence that the owner reads")]
 
 
 def wired() -> Portal:

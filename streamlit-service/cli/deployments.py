@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 from portal import deployments
 
-from cli.common import actor, print_json, wired
+from cli.common import Reason, actor, print_json, wired
 
 app = typer.Typer(no_args_is_help=True, help="Everybody's deployments.")
-
-Reason = Annotated[str, typer.Option(help="why, in a sentence that its owner reads")]
 
 
 @app.command("list")

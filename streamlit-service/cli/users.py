@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from portal import db, users
-from portal.core.models import Role
+from portal import db, deployments, users
+from portal.core import ports
+from portal.core.models import Role, User
+from portal.users import ranges
 
-from cli.common import actor, print_json, wired
+from cli.common import Reason, actor, print_json, wired
 
 app = typer.Typer(no_args_is_help=True, help="Users.")
 
@@ -17,7 +19,12 @@ app = typer.Typer(no_args_is_help=True, help="Users.")
 def list_all() -> None:
     """Every user, as JSON."""
     with wired().database.reading() as tx:
-        print_json([vars(user) for user in db.users.all_users(tx)])
+        print_json([_shown(user) for user in db.users.all_users(tx)])
+
+
+def _shown(user: User) -> dict[str, object]:
+    span = None if user.range_index is None else ports.range_of(user.range_index)
+    return vars(user) | {"ports": f"{span[0]}-{span[-1]}" if span else None}
 
 
 @app.command("role")
@@ -32,3 +39,45 @@ def group(subject: str, group: Annotated[str, typer.Argument(help='"" for none')
     """Put a user into a group: they share its quota and use the pool of the same name."""
     users.set_group(wired(), actor(), subject, group)
     typer.echo(f"{subject} is in {f'group {group}' if group else 'no group'}.")
+
+
+@app.command("rename")
+def rename(subject: str, name: str) -> None:
+    """Correct how somebody is called, until their card says another name."""
+    users.rename(wired(), actor(), subject, name)
+    typer.echo(f"{subject} is called {name} now.")
+
+
+@app.command("retire")
+def retire(subject: str, reason: Reason) -> None:
+    """Somebody has left: no way in from now on; their containers are removed, home folders stay."""
+    ended = deployments.retire(wired(), actor(), subject, reason)
+    typer.echo(f"{subject} is retired. Containers that are removed now: {len(ended)}.")
+
+
+@app.command("restore")
+def restore(subject: str) -> None:
+    """Let somebody who was retired come in again."""
+    users.restore(wired(), actor(), subject)
+    typer.echo(f"{subject} may come in again.")
+
+
+@app.command("merge")
+def merge(old: str, new: str) -> None:
+    """Make two accounts one: who signs in as NEW is OLD from now on, with all that OLD has."""
+    users.merge(wired(), actor(), old, new)
+    typer.echo(f"{new} is {old} from now on.")
+
+
+@app.command("free-ports")
+def free_ports(subject: str) -> None:
+    """Let the range of somebody without containers go to others."""
+    ranges.free(wired(), actor(), subject)
+    typer.echo(f"The ports of {subject} go to whoever needs some next.")
+
+
+@app.command("rename-group")
+def rename_group(group: str, name: str) -> None:
+    """Give a group, its quota and the pool of its name another name."""
+    users.rename_group(wired(), actor(), group, name)
+    typer.echo(f"Group {group} is {name} now.")

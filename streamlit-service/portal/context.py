@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from portal.core.catalog import Image
+from portal.core.models import Certificate
 from portal.core.settings import Settings
 from portal.db.connection import Database
+
+
+def _unknown(_: Certificate) -> bool:
+    """Where nobody asks whether a certificate was revoked."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -20,3 +26,4 @@ class Portal:
     catalog: Mapping[str, Image]
     now: Callable[[], datetime]
     wake: Callable[[], None]
+    is_revoked: Callable[[Certificate], bool] = _unknown

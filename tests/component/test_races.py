@@ -160,7 +160,8 @@ def test_first_sights_and_quotas_at_the_same_moment_do_not_collide(portal: Porta
         start.wait()
         user = users.user_of(portal, identity(f"{5_000_000_000 + number}"))
         quotas.set_quota(portal, TEST, "default", "", Quota(gpus=9))
-        return user.range_index
+        ordered = deployments.request(portal, user, Order("ml-cpu", "mine", memory_gb=0.5))
+        return ordered.owner.own_range
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(arrive, range(8)))) == 8

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import ParamSpec
 
 import streamlit as st
 from portal.core.errors import PortalError
@@ -53,6 +55,22 @@ def show_error(error: PortalError) -> None:
     )
 
 
+P = ParamSpec("P")
+
+
+def told(part: Callable[P, None]) -> Callable[P, None]:
+    """A fragment or dialog that says why it cannot go on: it is renewed without its page."""
+
+    @functools.wraps(part)
+    def run(*arguments: P.args, **named: P.kwargs) -> None:
+        try:
+            part(*arguments, **named)
+        except PortalError as error:
+            show_error(error)
+
+    return run
+
+
 def carry_out(change: Callable[[], object]) -> None:
     """Do what was asked and show the page anew, or say why not."""
     try:
@@ -65,9 +83,12 @@ def carry_out(change: Callable[[], object]) -> None:
 
 
 def try_to(change: Callable[..., object], *arguments: object) -> None:
-    """Run a button's callback; show_problem() shows in the next run what went wrong."""
+    """Run a button's callback; show_problem() shows in the next run what went wrong.
+
+    `change` takes the portal, the person as they are now, and the arguments.
+    """
     try:
-        change(*arguments)
+        change(session.portal(), session.user(), *arguments)
     except PortalError as error:
         st.session_state["problem"] = error
 

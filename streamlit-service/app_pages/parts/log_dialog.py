@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from portal import deployments
 from portal.core.errors import PortalError
 from portal.core.models import Deployment
 from worker_client import MAX_TAIL
@@ -56,7 +57,8 @@ def _download(deployment: Deployment) -> None:
 
 
 def read(deployment_id: str, tail: int) -> str:
-    """The last lines, each with its time stamp. Raises PortalError."""
+    """The last lines, each with its time stamp, to who may see them now. Raises PortalError."""
+    deployments.get(session.portal(), session.user(), deployment_id)
     return session.worker().logs(deployment_id, tail=tail).decode(errors="replace")
 
 

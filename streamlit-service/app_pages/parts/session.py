@@ -45,21 +45,18 @@ def request_headers() -> Mapping[str, str]:
 
 
 def sign_in() -> User:
-    """The person whose certificate this is, verified at every run of the app. Raises PortalError.
-
-    A fragment's own refreshes go on as the person of the last run; nginx verified their connection.
-    """
+    """The person whose certificate this is, verified now. Raises PortalError."""
     structlog.contextvars.clear_contextvars()  # Streamlit's threads serve one session after another
     structlog.contextvars.bind_contextvars(request_id=request_headers().get("X-Request-Id", ""))
-    user = users.user_of(portal(), _wired()[1].authenticate(request_headers()))
-    st.session_state["user"] = user
-    return user
+    return users.user_of(portal(), _wired()[1].authenticate(request_headers()))
 
 
 def user() -> User:
-    """The person of this run, as sign_in() found it."""
-    user: User = st.session_state["user"]
-    return user
+    """Who acts: as sign_in(), since a page may have been open for hours. Raises PortalError.
+
+    Each fragment's refresh, each button's callback asks anew: who may no longer come in is out.
+    """
+    return sign_in()
 
 
 def remember_pages(**pages: StreamlitPage) -> None:

@@ -95,6 +95,8 @@ class Identity:
     not_after: datetime
     ssh_key: str = ""
     """The certificate's public key as OpenSSH writes it; "" where OpenSSH knows no such key."""
+    pem: str = ""
+    """The certificate itself."""
 
 
 @dataclass(frozen=True)
@@ -111,19 +113,38 @@ class SshKey:
 class User:
     """A person the portal knows. `range_index` n gives ports 10000+100n … (see ports.py).
 
-    `certificate_key` is the public key of the certificate last signed in with; `ssh_keys` are added
-    by hand.
+    It is given with the first container. `card_name` is what the card said last; `ssh_keys` are
+    added by hand.
     """
 
     id: int
     subject: str
     display_name: str
     role: Role
-    range_index: int
+    range_index: int | None
     group: str
     created_at: datetime
-    certificate_key: str = ""
     ssh_keys: tuple[SshKey, ...] = ()
+    card_name: str = ""
+    retired_at: datetime | None = None
+    retired_reason: str = ""
+
+    @property
+    def own_range(self) -> int:
+        """The range of somebody who has one, as the owner of every container that runs."""
+        assert self.range_index is not None, f"{self.subject} has no ports"
+        return self.range_index
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate that a person signed in with. `not_after` None: from before they were kept."""
+
+    fingerprint: str
+    ssh_key: str
+    pem: str
+    not_after: datetime | None
+    first_seen_at: datetime
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     public_host: str = "localhost"
     public_port: int = Field(8443, ge=1, le=65535)
     user_ports: str = Field(
-        "10000-10299", pattern=r"^\d+-\d+$", description="what the gateway listens on"
+        "10000-10999", pattern=r"^\d+-\d+$", description="what the gateway listens on"
     )
     environment: str = Field("production", description="shown in the header, e.g. demo")
     organisation: str = ""

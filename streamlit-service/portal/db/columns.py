@@ -14,7 +14,11 @@ class UserColumns(TypedDict, total=False):
     display_name: str
     role: Role
     group: str
-    certificate_key: str
+    range_index: int | None
+    subject: str
+    card_name: str
+    retired_at: datetime | None
+    retired_reason: str
     ssh_keys: list[dict[str, Any]]
 
 

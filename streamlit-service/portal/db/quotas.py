@@ -91,6 +91,12 @@ def all_quotas(tx: Tx) -> dict[tuple[str, str], Quota]:
     return {(row.scope, row.key): rows.quota(row) for row in stored}
 
 
+def rename(tx: Tx, scope: str, before: str, after: str) -> None:
+    """Give a row another key."""
+    query = quotas.update().where(quotas.c.scope == scope, quotas.c.key == before)
+    tx.execute(query.values(key=after))
+
+
 def put(tx: Tx, scope: str, key: str, value: Quota | None) -> None:
     """Replace a row; None deletes it."""
     tx.execute(quotas.delete().where(quotas.c.scope == scope, quotas.c.key == key))

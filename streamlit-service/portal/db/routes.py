@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from portal.core.models import State
 from portal.db.connection import Database
 from portal.db.leases import PORT
-from portal.db.schema import deployments, leases, users, vms
+from portal.db.schema import aliases, deployments, leases, users, vms
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Asked:
     """Who asks, and who holds the port."""
 
     user_id: int
-    range_index: int
+    range_index: int | None
+    retired: bool
     holder: Holder | None
 
 
@@ -49,6 +50,7 @@ _QUERY = (
     sa.select(
         users.c.id.label("user_id"),
         users.c.range_index,
+        users.c.retired_at,
         deployments.c.id,
         deployments.c.name,
         deployments.c.state,
@@ -64,7 +66,15 @@ _QUERY = (
     .outerjoin(leases, _HELD)
     .outerjoin(deployments, deployments.c.id == leases.c.deployment_id)
     .outerjoin(vms, vms.c.id == deployments.c.vm_id)
-    .where(users.c.subject == sa.bindparam("subject"))
+    .where(
+        sa.or_(
+            users.c.subject == sa.bindparam("subject"),
+            users.c.id
+            == sa.select(aliases.c.user_id)
+            .where(aliases.c.subject == sa.bindparam("subject"))
+            .scalar_subquery(),
+        )
+    )
 )
 
 
@@ -74,7 +84,7 @@ def asked(database: Database, subject: str, port: int) -> Asked | None:
     if row is None:
         return None
     if row.id is None:
-        return Asked(row.user_id, row.range_index, None)
+        return Asked(row.user_id, row.range_index, row.retired_at is not None, None)
     holder = Holder(
         row.id,
         row.name,
@@ -87,4 +97,4 @@ def asked(database: Database, subject: str, port: int) -> Asked | None:
         (row.failure or {}).get("message", ""),
         row.position,
     )
-    return Asked(row.user_id, row.range_index, holder)
+    return Asked(row.user_id, row.range_index, row.retired_at is not None, holder)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from portal.core.models import (
+    Certificate,
     Deployment,
     Failure,
     Gpu,
@@ -48,6 +49,11 @@ def user(row: Any, prefix: str = "") -> User:
     """A User from a row of users, or from the prefixed columns of a join."""
     values = _pick(row, User, prefix, role=Role)
     return User(**values | {"ssh_keys": tuple(SshKey(**key) for key in values["ssh_keys"] or ())})
+
+
+def certificate(row: Any) -> Certificate:
+    """A Certificate from a row of certificates."""
+    return Certificate(**_pick(row, Certificate, ""))
 
 
 def vm(row: Any, prefix: str = "") -> Vm:

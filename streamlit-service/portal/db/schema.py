@@ -36,11 +36,32 @@ users = sa.Table(
     sa.Column("subject", sa.Text, nullable=False, unique=True),
     sa.Column("display_name", sa.Text, nullable=False),
     sa.Column("role", sa.Text, nullable=False),
-    sa.Column("range_index", sa.Integer, nullable=False, unique=True),
+    sa.Column("range_index", sa.Integer, unique=True),
     sa.Column("group", sa.Text, nullable=False, server_default=""),
     sa.Column("created_at", UtcDateTime, nullable=False),
-    sa.Column("certificate_key", sa.Text, nullable=False, server_default=""),
     sa.Column("ssh_keys", sa.JSON),
+    sa.Column("card_name", sa.Text, nullable=False, server_default=""),
+    sa.Column("retired_at", UtcDateTime),
+    sa.Column("retired_reason", sa.Text, nullable=False, server_default=""),
+)
+
+# What else a person's certificates may call them: a UPN of before, say.
+aliases = sa.Table(
+    "aliases",
+    metadata,
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id"), nullable=False),
+)
+
+certificates = sa.Table(
+    "certificates",
+    metadata,
+    sa.Column("fingerprint", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id"), nullable=False, index=True),
+    sa.Column("ssh_key", sa.Text, nullable=False),
+    sa.Column("pem", sa.Text, nullable=False),
+    sa.Column("not_after", UtcDateTime),
+    sa.Column("first_seen_at", UtcDateTime, nullable=False),
 )
 
 vms = sa.Table(

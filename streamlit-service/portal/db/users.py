@@ -1,4 +1,4 @@
-"""Rows of users."""
+"""Rows of users, and the other names that their certificates give them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,26 @@ from portal.core.models import User
 from portal.db import rows
 from portal.db.columns import UserColumns
 from portal.db.connection import Tx, one_or_none
-from portal.db.schema import users
+from portal.db.schema import aliases, users
 
 
 def by_subject(tx: Tx, subject: str) -> User | None:
-    """The user with this subject key."""
-    return one_or_none(tx, sa.select(users).where(users.c.subject == subject), rows.user)
+    """The user with this subject key, or with it as another name."""
+    found = one_or_none(tx, sa.select(users).where(users.c.subject == subject), rows.user)
+    if found:
+        return found
+    other = sa.select(aliases.c.user_id).where(aliases.c.subject == subject).scalar_subquery()
+    return one_or_none(tx, sa.select(users).where(users.c.id == other), rows.user)
+
+
+def add_alias(tx: Tx, subject: str, user_id: int) -> None:
+    """Let a subject be another name of a user."""
+    tx.execute(aliases.insert().values(subject=subject, user_id=user_id))
+
+
+def move_aliases(tx: Tx, before: int, after: int) -> None:
+    """The other names of one user become another's."""
+    tx.execute(aliases.update().where(aliases.c.user_id == before).values(user_id=after))
 
 
 def update(tx: Tx, user_id: int, **values: Unpack[UserColumns]) -> None:
@@ -29,18 +43,32 @@ def all_users(tx: Tx) -> list[User]:
     return [rows.user(row) for row in tx.execute(sa.select(users).order_by(users.c.id))]
 
 
-def next_range(tx: Tx) -> int:
-    """The index of the range that the next user gets."""
-    highest = tx.execute(sa.select(sa.func.max(users.c.range_index))).scalar()
-    return 0 if highest is None else int(highest) + 1
+def with_range(tx: Tx) -> list[User]:
+    """Those who have a range of ports."""
+    query = sa.select(users).where(users.c.range_index.is_not(None))
+    return [rows.user(row) for row in tx.execute(query)]
+
+
+def members(tx: Tx, group: str) -> int:
+    """How many people are in a group."""
+    query = sa.select(sa.func.count()).select_from(users).where(users.c.group == group)
+    return int(tx.execute(query).scalar_one())
+
+
+def rename_group(tx: Tx, before: str, after: str) -> None:
+    """Move everybody of a group to another name."""
+    tx.execute(users.update().where(users.c.group == before).values(group=after))
 
 
 def insert(tx: Tx, subject: str, display_name: str, role: str, now: datetime) -> User:
-    """Create the user with the next port range. Call within a writing transaction."""
-    index = next_range(tx)
+    """Create the user, without ports. Call within a writing transaction."""
     tx.execute(
         users.insert().values(
-            subject=subject, display_name=display_name, role=role, range_index=index, created_at=now
+            subject=subject,
+            display_name=display_name,
+            card_name=display_name,
+            role=role,
+            created_at=now,
         )
     )
     user = by_subject(tx, subject)

@@ -61,6 +61,11 @@ def remove(tx: Tx, vm_id: int) -> None:
     update(tx, vm_id, state=VmState.REMOVED)
 
 
+def rename_pool(tx: Tx, before: str, after: str) -> None:
+    """Give the pool of a group the group's new name."""
+    tx.execute(vms.update().where(vms.c.pool == before).values(pool=after))
+
+
 def update(tx: Tx, vm_id: int, **values: Unpack[VmColumns]) -> None:
     """Change columns of a VM."""
     tx.execute(vms.update().where(vms.c.id == vm_id).values(**values))

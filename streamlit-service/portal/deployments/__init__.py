@@ -4,6 +4,7 @@ from portal.deployments.intervention import (
     everybody,
     give_up,
     remove_lost_vm,
+    retire,
     stop,
     stuck,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "propose_name",
     "remove_lost_vm",
     "request",
+    "retire",
     "stop",
     "stuck",
     "waiting",

@@ -13,7 +13,7 @@ def urls(deployment: Deployment, settings: Settings) -> dict[str, str]:
     """Where its services open in a browser; empty while it holds no ports."""
     if deployment.slot is None:
         return {}
-    numbers = ports.slot_ports(deployment.owner.range_index, deployment.slot)
+    numbers = ports.slot_ports(deployment.owner.own_range, deployment.slot)
     return {
         service.name.lower(): f"https://{settings.public_host}:{port}/"
         for service, port in numbers.items()
@@ -24,5 +24,5 @@ def ssh_command(deployment: Deployment) -> str:
     """How to connect by SSH; "" while it cannot be."""
     if not deployment.ssh or deployment.slot is None or deployment.vm is None:
         return ""
-    port = ports.port_of(deployment.owner.range_index, deployment.slot, ports.Service.SSH)
+    port = ports.port_of(deployment.owner.own_range, deployment.slot, ports.Service.SSH)
     return f"ssh -p {port} {SSH_USER}@{deployment.vm.address}"

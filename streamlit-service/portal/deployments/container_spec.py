@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Sequence
 
 from portal.core import ports
 from portal.core.engine import (
@@ -14,7 +15,7 @@ from portal.core.engine import (
     LABEL_PORTAL,
     ContainerSpec,
 )
-from portal.core.models import Deployment, User
+from portal.core.models import Certificate, Deployment, User
 from portal.core.resources import GIB
 from portal.core.settings import Settings
 
@@ -89,18 +90,26 @@ def threads_environment(cpus: float) -> dict[str, str]:
     return dict.fromkeys(THREADS, str(max(1, math.ceil(cpus))))
 
 
-def ssh_keys(owner: User) -> str:
-    """Keys that may open the container by SSH: the owner's card and the keys they added."""
-    return "\n".join(
-        key for key in (owner.certificate_key, *(key.key for key in owner.ssh_keys)) if key
-    )
+def ssh_keys(owner: User, cards: Sequence[Certificate]) -> str:
+    """Keys that may open the container by SSH: of the owner's cards, and those they added."""
+    added = (key.key for key in owner.ssh_keys)
+    return "\n".join((*(_until_it_ends(card) for card in cards), *added))
 
 
-def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
-    """The container of a deployment that holds a slot."""
+def _until_it_ends(card: Certificate) -> str:
+    """A line of authorized_keys (sshd(8))."""
+    if card.not_after is None:
+        return card.ssh_key
+    return f'expiry-time="{card.not_after:%Y%m%d%H%M%S}" {card.ssh_key}'
+
+
+def spec_for(
+    deployment: Deployment, settings: Settings, cards: Sequence[Certificate] = ()
+) -> ContainerSpec:
+    """The container of a deployment that holds a slot; `cards` are its owner's."""
     if deployment.slot is None or deployment.vm is None:
         raise ValueError(f"deployment {deployment.id} holds no ports on a VM")
-    numbers = ports.slot_ports(deployment.owner.range_index, deployment.slot, ssh=deployment.ssh)
+    numbers = ports.slot_ports(deployment.owner.own_range, deployment.slot, ssh=deployment.ssh)
     memory = int(deployment.memory_gb * GIB)
     network_name, bridge = network(settings, deployment.owner.id)
     return ContainerSpec(
@@ -117,7 +126,7 @@ def spec_for(deployment: Deployment, settings: Settings) -> ContainerSpec:
         | environment(
             deployment.jupyter_token,
             gpus=bool(deployment.gpu_uuids),
-            ssh_keys=ssh_keys(deployment.owner) if deployment.ssh else "",
+            ssh_keys=ssh_keys(deployment.owner, cards) if deployment.ssh else "",
         ),
         publish={
             s.container_port: (deployment.vm.address, number) for s, number in numbers.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from portal import db
+from portal import db, users
 from portal.context import Portal
 from portal.core import ports
 from portal.core.errors import Conflict, Forbidden, NotFound
@@ -32,7 +32,10 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
     deployed there, Conflict when it is not running.
     """
     asked = db.routes.asked(portal.database, identity.subject, port)
-    if asked is None or ports.range_index_of(port) != asked.range_index:
+    if asked is not None and asked.retired:
+        raise users.retired(portal)
+    index = ports.range_index_of(port)
+    if asked is None or index is None or index != asked.range_index:
         raise Forbidden(
             "not_yours",
             "This port belongs to somebody else.",
@@ -49,7 +52,7 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
         raise Conflict(
             "not_running", _why_not_running(holder), "Go to My containers in the portal."
         )
-    service = _service(asked.range_index, holder.slot, port)
+    service = _service(index, holder.slot, port)
     if service is None:
         raise NotFound(
             "not_for_browsers",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from portal import db, vms
+from portal import db, users, vms
 from portal.context import Portal
 from portal.core.errors import Conflict
-from portal.core.models import Actor, Deployment, Failure, State, StopReason, Vm
+from portal.core.models import Actor, Deployment, Failure, State, StopReason, Vm, VmState
 from portal.core.reasons import check_reason
 from portal.db import Tx
 from portal.db.columns import NOT_WAITING, DeploymentColumns
 from portal.deployments import lifecycle
 from portal.deployments.transition import change
-from portal.users import permissions
+from portal.users import accounts, permissions
 
 SETTLED = (State.STOPPED, State.FAILED, State.REMOVED)
 
@@ -104,6 +104,35 @@ def remove_lost_vm(portal: Portal, actor: Actor, name: str, reason: str) -> list
 
     vms.remove_lost(portal, actor, name, note, end)
     return ended
+
+
+def retire(portal: Portal, actor: Actor, subject: str, reason: str) -> list[Deployment]:
+    """Somebody has left: no way in from now on, and their containers, returned, are removed.
+
+    Home folders stay on their VMs. The range of ports goes to others once all are gone.
+    """
+    who, note = permissions.administrator(actor), check_reason(reason)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        user = users.known(tx, subject)
+        accounts.retire(portal, tx, who, user, note)
+        theirs = db.deployments.of_user(tx, user.id)
+        for before in theirs:
+            if before.state is not State.REMOVING:
+                _remove(portal, tx, who, before, note)
+    portal.wake()
+    return theirs
+
+
+def _remove(portal: Portal, tx: Tx, who: str, before: Deployment, note: str) -> None:
+    nowhere = before.vm is None or before.vm.state is VmState.REMOVED
+    columns: DeploymentColumns = {"restart_after_stop": False, "stop_note": note, **NOT_WAITING}
+    details = {"request": "retire", "reason": note}
+    if nowhere:  # there is nothing for the worker to do
+        columns["slot"] = None
+        db.leases.release(tx, before.id, portal.now())
+    after = State.REMOVED if nowhere else State.REMOVING
+    change(tx, portal.now(), who, before, after, details, **columns)
 
 
 def everybody(portal: Portal, actor: Actor) -> list[Deployment]:

@@ -32,7 +32,7 @@ from portal.deployments.order import check_order
 from portal.images import launch_gate
 from portal.scheduling import admission, quotas
 from portal.scheduling.queue import Decision
-from portal.users import permissions
+from portal.users import permissions, ranges
 
 log = structlog.get_logger()
 
@@ -68,6 +68,8 @@ def _reserve(
 ) -> Deployment:
     db.serialize_writers(tx)
     release = _check(portal, tx, user, order)
+    user = ranges.give(portal, tx, user)
+    _check_served(portal, user)
     decision = admission.evaluate(portal, tx, user, order)
     placed = decision.placement
     slot = slots.choose(tx, user, placed.vm if placed else None, now)
@@ -124,15 +126,19 @@ def _check(portal: Portal, tx: Tx, user: User, order: Order) -> Release:
     """Check what needs no free capacity: the release, the order itself, the quotas."""
     release = _approved(portal, tx, order.image)
     check_order(order)
-    span = ports.range_of(user.range_index)
+    quotas.check(portal, tx, user, order, new=True)
+    return release
+
+
+def _check_served(portal: Portal, user: User) -> None:
+    """A setting may have changed since the range was given."""
+    span = ports.range_of(user.own_range)
     if span[0] not in portal.settings.served_ports or span[-1] not in portal.settings.served_ports:
         raise NoCapacity(
             "ports_not_served",
             f"The gateway does not serve your ports {span[0]}-{span[-1]} yet.",
             f"Tell {portal.settings.help_contact}: PORTAL_USER_PORTS must reach {span[-1]}.",
         )
-    quotas.check(portal, tx, user, order, new=True)
-    return release
 
 
 def _approved(portal: Portal, tx: Tx, image: str) -> Release:
@@ -229,6 +235,7 @@ def _start(
             f"Try again in some minutes; if it stays, tell {portal.settings.help_contact}.",
         )
     quotas.check(portal, tx, user, before.order, new=False)
+    user = ranges.give(portal, tx, user)
     decision = admission.evaluate(portal, tx, user, before.order, before.vm)
     columns, details = _outcome(decision, now)
     if before.slot is None:  # it failed, and gave its ports back too
@@ -291,6 +298,8 @@ def preview(portal: Portal, user: User, order: Order) -> Preview:
     """
     with portal.database.reading() as tx:
         _check(portal, tx, user, order)
+        user = ranges.choose(portal, tx, user)
+        _check_served(portal, user)
         if order.name in {d.name for d in db.deployments.of_user(tx, user.id)}:
             raise _name_taken(order.name)
         decision = admission.evaluate(portal, tx, user, order)
@@ -298,7 +307,7 @@ def preview(portal: Portal, user: User, order: Order) -> Preview:
         slot = slots.choose(tx, user, placed.vm if placed else None, portal.now())
         homes = db.deployments.homes(tx, {user.id}).get(user.id, frozenset())
         names = {vm.id: vm.name for vm in db.vms.all_vms(tx)}
-    port = ports.port_of(user.range_index, slot, ports.Service.JUPYTER)
+    port = ports.port_of(user.own_range, slot, ports.Service.JUPYTER)
     if placed is None:
         return Preview(port, None, "", decision.position, decision.waits_for)
     others = [names[vm_id] for vm_id in homes if vm_id in names and vm_id != placed.vm.id]

@@ -22,7 +22,7 @@ def choose(tx: Tx, user: User, vm: Vm | None, now: datetime) -> int:
     blocked = {
         slot
         for slot in range(ports.SLOTS_PER_USER)
-        if in_use.keys() & set(ports.slot_ports(user.range_index, slot, ssh=True).values())
+        if in_use.keys() & set(ports.slot_ports(user.own_range, slot, ssh=True).values())
     }
     try:
         return placement.choose_slot(taken | blocked)
@@ -32,5 +32,5 @@ def choose(tx: Tx, user: User, vm: Vm | None, now: datetime) -> int:
 
 def lease(tx: Tx, user: User, deployment_id: str, slot: int, *, ssh: bool, now: datetime) -> None:
     """Lease the ports of a slot. Taken when somebody else was faster."""
-    numbers = ports.slot_ports(user.range_index, slot, ssh=ssh).values()
+    numbers = ports.slot_ports(user.own_range, slot, ssh=ssh).values()
     db.leases.acquire(tx, db.leases.PORT, [str(port) for port in numbers], deployment_id, now)

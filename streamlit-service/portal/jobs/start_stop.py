@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import structlog
 
-from portal import db
+from portal import db, users
 from portal.core import ports
 from portal.core.engine import Engine
 from portal.core.errors import DatabaseTrouble, EngineError, LockLost, PortalError, VmUnreachable
@@ -212,7 +212,8 @@ def _ensure_container(work: Work, engine: Engine) -> str:
 
 def _make_container(work: Work, engine: Engine) -> str:
     name = container_name(work.deployment.id)
-    spec = spec_for(work.deployment, work.portal.settings)
+    cards = users.cards(work.portal, work.deployment.owner) if work.deployment.ssh else []
+    spec = spec_for(work.deployment, work.portal.settings, cards)
     existing = engine.inspect(name)
     # Made for other GPUs or ports than it holds now. Nothing is lost: its root is read-only.
     if existing and existing.spec_digest != spec.digest:
@@ -225,7 +226,7 @@ def _make_container(work: Work, engine: Engine) -> str:
 
 def _port_of(work: Work, error: EngineError) -> int:
     """The port that the engine could not have; its words name it."""
-    own = ports.range_of(work.deployment.owner.range_index)
+    own = ports.range_of(work.deployment.owner.own_range)
     named = (int(port) for port in re.findall(r":(\d{5})\b", error.cause))
     return next((port for port in named if port in own), _jupyter_port(work.deployment))
 
@@ -294,7 +295,7 @@ def _last_lines(engine: Engine, container_id: str) -> str:
 
 def _jupyter_port(deployment: Deployment) -> int:
     assert deployment.slot is not None
-    return ports.port_of(deployment.owner.range_index, deployment.slot, ports.Service.JUPYTER)
+    return ports.port_of(deployment.owner.own_range, deployment.slot, ports.Service.JUPYTER)
 
 
 def _discard_unless_wanted(work: Work, engine: Engine) -> None:

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 from portal import db, users
 from portal.context import Portal
-from portal.core.models import Deployment, Vm, VmState
+from portal.core.models import Deployment, User, Vm, VmState
 from portal.deployments import intervention, lifecycle, slots
 from portal.images import launch_gate
+from portal.users import ranges
 from portal.vms import health as vm_health
 from portal.vms.health import Problem
 
@@ -40,6 +41,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         backups = db.audit.last(tx, "database.backed_up")
         troubled = intervention.troubled(tx)
         unlisted = users.roles_from_lists(portal, tx)
+        given, served = len(db.users.with_range(tx)), len(ranges.served(portal.settings))
         in_use = db.blocked_ports.since(tx, now - slots.BLOCKED_FOR)
     yield Status("ok", "database", "database", "The database answers.")
     yield from _backup(backups, now)
@@ -61,16 +63,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         yield from _vm(portal, vm)
         for port, since in in_use.get(vm.id, {}).items():
             yield _in_use(vm, port, now - since)
-    for user in unlisted:
-        yield Status(
-            "warning",
-            "role",
-            user.subject,
-            f"{user.display_name} is {user.role} since a first sign-in, and PORTAL_ADMINS and"
-            f" PORTAL_CURATORS do not name {user.subject} (a UPN of theirs is not known here).",
-            f"docker compose exec api python3 admin.py user role {user.subject} user",
-            "role-unlisted",
-        )
+    yield from _people(given, served, unlisted)
     for deployment in troubled:
         if deployment.trouble and now - deployment.trouble.since > STUCK_AFTER:
             yield _stuck(deployment, now - deployment.trouble.since)
@@ -84,6 +77,28 @@ def of_records(portal: Portal) -> Iterator[Status]:
                 "docker compose run --rm publisher image scan --all",
                 "image-refused",
             )
+
+
+def _people(given: int, served: int, unlisted: list[User]) -> Iterator[Status]:
+    if served * ranges.FEW_LEFT <= given:
+        yield Status(
+            "warning",
+            "ranges",
+            "ports",
+            f"{given} of {served} port ranges are given out; when all are, nobody new can deploy.",
+            "docker compose exec api python3 admin.py user list",
+            "few-ranges",
+        )
+    for user in unlisted:
+        yield Status(
+            "warning",
+            "role",
+            user.subject,
+            f"{user.display_name} is {user.role} since a first sign-in, and PORTAL_ADMINS and"
+            f" PORTAL_CURATORS do not name {user.subject} (a UPN of theirs is not known here).",
+            f"docker compose exec api python3 admin.py user role {user.subject} user",
+            "role-unlisted",
+        )
 
 
 def _backup(last: datetime | None, now: datetime) -> Iterator[Status]:

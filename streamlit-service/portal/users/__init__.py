@@ -1,10 +1,13 @@
 """People: who they are, what they may do, their SSH keys and their usage."""
 
+from portal.users.accounts import merge, rename, rename_group, restore
 from portal.users.service import (
     add_key,
+    cards,
     check_group_name,
     known,
     remove_key,
+    retired,
     roles_from_lists,
     set_group,
     set_role,
@@ -14,9 +17,15 @@ from portal.users.service import (
 
 __all__ = [
     "add_key",
+    "cards",
     "check_group_name",
     "known",
+    "merge",
     "remove_key",
+    "rename",
+    "rename_group",
+    "restore",
+    "retired",
     "roles_from_lists",
     "set_group",
     "set_role",

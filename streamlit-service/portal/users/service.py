@@ -1,4 +1,4 @@
-"""From an Identity to a User: known, or created at first sign-in with the next port range."""
+"""From an Identity to a User: known, or created at first sign-in."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from portal import db
 from portal.context import Portal
-from portal.core import ports
-from portal.core.errors import Conflict, Invalid, NoCapacity, NotFound
-from portal.core.models import Actor, Identity, Role, SshKey, User
+from portal.core.errors import Conflict, Forbidden, Invalid, NotFound
+from portal.core.models import Actor, Certificate, Identity, Role, SshKey, User
 from portal.db.connection import Tx
 from portal.users import permissions, ssh_keys
 
@@ -21,16 +20,29 @@ GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,59}")
 def user_of(portal: Portal, identity: Identity) -> User:
     """The user that this identity is; the first sign-in creates it and records so.
 
-    The role is what the settings list or an administrator gave, whichever may more.
+    The role is what the settings list or an administrator gave, whichever may more. Forbidden for
+    somebody who is retired.
     """
     with portal.database.reading() as tx:
         user = db.users.by_subject(tx, identity.subject)
+        known_card = user and db.certificates.known(tx, identity.fingerprint, user.id)
+    if user and user.retired_at:
+        raise retired(portal)
     user = user or _first_sign_in(portal, identity)
-    if identity.display_name != user.display_name:
+    if identity.display_name != user.card_name:
         user = _new_name(portal, user, identity.display_name)
-    if identity.ssh_key != user.certificate_key:
-        user = _new_card(portal, user, identity.ssh_key)
+    if not known_card:
+        _new_card(portal, user, identity)
     return _at_least(user, _listed(portal, identity.edipi, identity.upn))
+
+
+def retired(portal: Portal) -> Forbidden:
+    """The answer for somebody who is retired."""
+    return Forbidden(
+        "retired",
+        "Your account was retired.",
+        f"If you should work here, ask {portal.settings.help_contact} to restore it.",
+    )
 
 
 def shown(portal: Portal, user: User) -> User:
@@ -54,9 +66,11 @@ def _new_name(portal: Portal, user: User, name: str) -> User:
     """Record what the person is called now: people marry, and cards are corrected."""
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
-        before = _reread(tx, user).display_name
-        if before != name:  # another request may have been faster
-            db.users.update(tx, user.id, display_name=name)
+        now = _reread(tx, user)
+        before = now.display_name
+        if now.card_name != name:  # another request may have been faster
+            db.users.update(tx, user.id, display_name=name, card_name=name)
+        if name not in (before, now.card_name):
             db.audit.append(
                 tx,
                 portal.now(),
@@ -66,24 +80,40 @@ def _new_name(portal: Portal, user: User, name: str) -> User:
                 before=before,
                 after=name,
             )
-    return replace(user, display_name=name)
+    return replace(user, display_name=name, card_name=name)
 
 
-def _new_card(portal: Portal, user: User, key: str) -> User:
-    """Record another card: its key replaces the old one in containers started from now on."""
-    shown = ssh_keys.fingerprint(key) if key else ""
+def _new_card(portal: Portal, user: User, identity: Identity) -> None:
+    """Record another certificate: its key opens containers started from now on, too."""
+    now, key = portal.now(), identity.ssh_key
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
-        db.users.update(tx, user.id, certificate_key=key)
+        if db.certificates.known(tx, identity.fingerprint, user.id):
+            return  # another request was faster
+        card = Certificate(identity.fingerprint, key, identity.pem, identity.not_after, now)
+        db.certificates.put(tx, user.id, card)
         db.audit.append(
             tx,
-            portal.now(),
+            now,
             user.subject,
-            "user.card_key",
+            "user.card_added",
             f"user:{user.subject}",
-            fingerprint=shown,
+            certificate=identity.fingerprint,
+            not_after=identity.not_after.isoformat(),
+            fingerprint=ssh_keys.fingerprint(key) if key else "",
         )
-    return replace(user, certificate_key=key)
+
+
+def cards(portal: Portal, user: User) -> list[Certificate]:
+    """The user's certificates that SSH knows and that count now, the newest first."""
+    now = portal.now()
+    with portal.database.reading() as tx:
+        known_to_ssh = [card for card in db.certificates.of_user(tx, user.id) if card.ssh_key]
+    return [
+        card
+        for card in known_to_ssh
+        if (card.not_after is None or card.not_after > now) and not portal.is_revoked(card)
+    ]
 
 
 def known(tx: Tx, subject: str) -> User:
@@ -146,7 +176,8 @@ def add_key(portal: Portal, user: User, name: str, text: str) -> User:
             raise Conflict(
                 "too_many_keys", f"You have {MAX_KEYS} keys, the most there may be.", "Remove one."
             )
-        if key.key in {now.certificate_key, *(key.key for key in now.ssh_keys)}:
+        of_cards = {card.ssh_key for card in db.certificates.of_user(tx, user.id)}
+        if key.key in of_cards | {key.key for key in now.ssh_keys}:
             raise Conflict("key_known", "This key is among yours already.", "Nothing to do.")
         return _put_keys(portal, tx, now, (*now.ssh_keys, key), "user.key_added", key)
 
@@ -193,16 +224,10 @@ def _put_keys(
 def _first_sign_in(portal: Portal, identity: Identity) -> User:
     now = portal.now()
     with portal.database.transaction() as tx:
-        db.serialize_writers(tx)  # two first sign-ins must not be given the same ports
+        db.serialize_writers(tx)
         existing = db.users.by_subject(tx, identity.subject)  # another request may have been faster
         if existing:
             return existing
-        if db.users.next_range(tx) >= ports.RANGES:
-            raise NoCapacity(
-                "no_range",
-                f"The portal is full: all {ports.RANGES} port ranges are given out.",
-                f"Tell {portal.settings.help_contact}: another portal is needed for more people.",
-            )
         user = db.users.insert(tx, identity.subject, identity.display_name, Role.USER, now)
         db.audit.append(
             tx,
@@ -212,7 +237,6 @@ def _first_sign_in(portal: Portal, identity: Identity) -> User:
             f"user:{identity.subject}",
             name=identity.display_name,
             role=_listed(portal, identity.edipi, identity.upn),
-            range_index=user.range_index,
         )
     return user
 

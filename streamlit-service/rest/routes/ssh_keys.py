@@ -10,13 +10,14 @@ router = APIRouter(prefix="/ssh-keys")
 
 
 @router.get("")
-def all_keys(_: Product, user: Caller) -> list[SshKeyView]:
-    return SshKeyView.all_of(user)
+def all_keys(portal: Product, user: Caller) -> list[SshKeyView]:
+    return SshKeyView.all_of(user, users.cards(portal, user))
 
 
 @router.post("", status_code=201)
 def add_key(body: KeyBody, portal: Product, user: Caller) -> list[SshKeyView]:
-    return SshKeyView.all_of(users.add_key(portal, user, body.name, body.key))
+    now = users.add_key(portal, user, body.name, body.key)
+    return SshKeyView.all_of(now, users.cards(portal, now))
 
 
 @router.delete("", status_code=204)

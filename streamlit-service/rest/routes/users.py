@@ -3,10 +3,12 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from portal import users
+from portal import deployments, users
 from portal.scheduling import quotas
+from portal.users import ranges
 
 from rest.dependencies import Administrator, Caller, Product
+from rest.views.interventions import OthersDeploymentView, ReasonBody
 from rest.views.users import Me, UserView
 
 router = APIRouter()
@@ -27,3 +29,42 @@ def set_group(
     subject: str, group: Annotated[str, Query(max_length=60)], portal: Product, user: Administrator
 ) -> None:
     users.set_group(portal, user, subject, group)
+
+
+@router.put("/users/{subject}/name", status_code=204)
+def rename(
+    subject: str, name: Annotated[str, Query(max_length=64)], portal: Product, user: Administrator
+) -> None:
+    users.rename(portal, user, subject, name)
+
+
+@router.post("/users/{subject}/retire", status_code=202)
+def retire(
+    subject: str, body: ReasonBody, portal: Product, user: Administrator
+) -> list[OthersDeploymentView]:
+    ended = deployments.retire(portal, user, subject, body.reason)
+    return [OthersDeploymentView.of(each) for each in ended]
+
+
+@router.post("/users/{subject}/restore", status_code=204)
+def restore(subject: str, portal: Product, user: Administrator) -> None:
+    users.restore(portal, user, subject)
+
+
+@router.post("/users/{subject}/merge", status_code=204)
+def merge(
+    subject: str, other: Annotated[str, Query(max_length=255)], portal: Product, user: Administrator
+) -> None:
+    users.merge(portal, user, subject, other)
+
+
+@router.delete("/users/{subject}/ports", status_code=204)
+def free_ports(subject: str, portal: Product, user: Administrator) -> None:
+    ranges.free(portal, user, subject)
+
+
+@router.put("/groups/{group}/name", status_code=204)
+def rename_group(
+    group: str, name: Annotated[str, Query(max_length=60)], portal: Product, user: Administrator
+) -> None:
+    users.rename_group(portal, user, group, name)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from portal.core import ports
-from portal.core.models import User
+from portal.core.models import Certificate, User
 from portal.scheduling.quotas import MAX_LIMIT, Allowance
 from portal.users import ssh_keys
 from portal.users.usage import Usage
@@ -26,6 +26,13 @@ class AllowanceView(BaseModel):
         return cls(limits=vars(allowance.limits), held=vars(allowance.held))
 
 
+def _ports(user: User) -> tuple[int, int] | None:
+    if user.range_index is None:
+        return None
+    span = ports.range_of(user.range_index)
+    return span[0], span[-1]
+
+
 class Me(BaseModel):
     """Who the certificate says you are, and what you may ask for."""
 
@@ -33,7 +40,9 @@ class Me(BaseModel):
     name: str
     role: str
     group: str
-    ports: tuple[int, int] = Field(description="first and last port of your range")
+    ports: tuple[int, int] | None = Field(
+        description="first and last port of your range, which you get with your first container"
+    )
     limits: dict[str, int | float]
     held: dict[str, int | float]
     group_quota: AllowanceView | None = Field(
@@ -42,13 +51,13 @@ class Me(BaseModel):
 
     @classmethod
     def of(cls, user: User, own: Allowance, group: Allowance | None) -> Me:
-        span, mine = ports.range_of(user.range_index), AllowanceView.of(own)
+        mine = AllowanceView.of(own)
         return cls(
             subject=user.subject,
             name=user.display_name,
             role=user.role,
             group=user.group,
-            ports=(span[0], span[-1]),
+            ports=_ports(user),
             limits=mine.limits,
             held=mine.held,
             group_quota=AllowanceView.of(group) if group is not None else None,
@@ -62,6 +71,8 @@ class UserView(AllowanceView):
     name: str
     role: str
     group: str
+    ports: tuple[int, int] | None
+    retired: str | None = Field(description="why, of somebody who is retired")
 
     @classmethod
     def of(cls, user: User, allowance: Allowance) -> UserView:  # type: ignore[override]
@@ -71,6 +82,8 @@ class UserView(AllowanceView):
             name=user.display_name,
             role=user.role,
             group=user.group,
+            ports=_ports(user),
+            retired=user.retired_reason if user.retired_at else None,
             limits=mine.limits,
             held=mine.held,
         )
@@ -111,21 +124,11 @@ class SshKeyView(BaseModel):
     card: bool
 
     @classmethod
-    def all_of(cls, user: User) -> list[SshKeyView]:
-        """The card's first."""
-        card = (
-            [
-                cls(
-                    name="Your card",
-                    fingerprint=ssh_keys.fingerprint(user.certificate_key),
-                    card=True,
-                )
-            ]
-            if user.certificate_key
-            else []
-        )
+    def all_of(cls, user: User, cards: Sequence[Certificate]) -> list[SshKeyView]:
+        """The cards' first."""
+        of_cards = {ssh_keys.fingerprint(card.ssh_key): card for card in reversed(cards)}
         return [
-            *card,
+            *(cls(name="Your card", fingerprint=each, card=True) for each in reversed(of_cards)),
             *(cls(name=key.name, fingerprint=key.fingerprint, card=False) for key in user.ssh_keys),
         ]
 

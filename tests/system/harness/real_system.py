@@ -41,6 +41,18 @@ PORTS = (
 )
 
 
+PORTS_IN_ORDER = """
+import bootstrap
+from portal import db
+from portal.users import ranges
+portal = bootstrap.portal(bootstrap.settings())
+with portal.database.transaction() as tx:
+    for user in db.users.all_users(tx):
+        ranges.give(portal, tx, user)
+"""
+"""Who deploys first gets the first ports: here Jane does, whatever order the tests run in."""
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The running portal with ml-cpu approved. Gone afterwards, with its data."""
@@ -74,9 +86,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     try:
         system.up()
         published.have(system, "ml-cpu", shared, say)
-        for name in ("jane", "john", "admin"):  # ports go to whoever comes first
+        for name in ("jane", "john", "admin"):
             with somebody(system, name) as signed_in:
                 signed_in.http.get("/api/v1/me").raise_for_status()
+        system.compose("exec", "-T", "api", "python3", "-c", PORTS_IN_ORDER, capture=True)
         yield system
     finally:
         if not kept:

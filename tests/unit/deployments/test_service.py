@@ -17,7 +17,7 @@ from portal.core.resources import Resources
 from portal.deployments.order import NAME, check_order
 from portal.scheduling import quotas
 from support.fakes import FakeEngine
-from support.samples import JANE, JOHN, REFERENCE, TEST, identity
+from support.samples import JANE, REFERENCE, TEST, identity
 
 WorkOff = Callable[..., Deployment]
 
@@ -161,10 +161,6 @@ def test_without_any_room_the_refusal_says_why(portal: Portal, jane: User) -> No
         db.vms.update(tx, 1, state=VmState.DRAINING)
     with pytest.raises(NoCapacity, match=r"vm-01: takes no new containers"):
         deployments.request(portal, jane, Order("ml-cpu", "a"))
-
-
-def test_people_get_the_next_range_once_and_keep_it(portal: Portal) -> None:
-    assert [users.user_of(portal, who).range_index for who in (JANE, JOHN, JANE)] == [0, 1, 0]
 
 
 def test_two_first_sights_at_once_make_one_user(portal: Portal) -> None:

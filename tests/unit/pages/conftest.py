@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-import streamlit
 from app_pages.parts import session
 from portal import db, users
 from portal.context import Portal
@@ -37,12 +36,8 @@ def page_of(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> Callable[[User, 
     """The app on a page, signed in as somebody; test_pages.py covers certificates."""
 
     def open_page(user: User, page: str) -> AppTest:
-        def sign_in() -> User:
-            streamlit.session_state["user"] = user
-            return user
-
         monkeypatch.setattr(session, "_wired", lambda: (portal, None, None))
-        monkeypatch.setattr(session, "sign_in", sign_in)
+        monkeypatch.setattr(session, "sign_in", lambda: user)
         app = AppTest.from_file(APP, default_timeout=20).run()
         return app.switch_page(f"app_pages/{page}.py").run() if page else app
 

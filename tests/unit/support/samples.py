@@ -94,7 +94,7 @@ def identity(edipi: str = "1234567890", name: str = "Jane Q Doe") -> Identity:
         name,
         edipi,
         None,
-        "f" * 64,
+        edipi.rjust(64, "f"),
         datetime(2027, 1, 1, tzinfo=UTC),
     )
 

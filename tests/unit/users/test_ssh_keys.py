@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from portal import db, users
@@ -13,6 +14,7 @@ from portal.core.settings import Settings
 from portal.deployments import container_spec
 from portal.deployments.container_spec import environment, proxy_environment
 from portal.users import ssh_keys
+from support.fakes import FakeClock
 from support.samples import JANE, SEEN, identity
 from support.samples import SSH_KEY as KEY
 
@@ -79,22 +81,38 @@ def test_a_page_that_was_open_for_long_brings_no_key_back(portal: Portal, jane: 
     ]
 
 
-def test_a_card_whose_key_ssh_does_not_know_takes_the_old_cards_key_away(portal: Portal) -> None:
-    users.user_of(portal, replace(identity(), ssh_key=KEY))
-    assert users.user_of(portal, identity()).certificate_key == ""
+OLD = replace(identity(), ssh_key=KEY, fingerprint="1" * 64)
+NEW = replace(identity(), ssh_key=OTHER, fingerprint="2" * 64)
+
+
+def test_two_cards_in_turn_are_two_events_and_both_keys_count(portal: Portal) -> None:
+    for _ in range(20):
+        for card in (OLD, NEW):
+            jane = users.user_of(portal, card)
     with portal.database.reading() as tx:
-        actions = [event.action for event in db.audit.events(tx, "user:edipi:1234567890")]
-    assert actions == ["user.created", "user.card_key", "user.card_key"]
+        actions = [event.action for event in db.audit.events(tx, f"user:{jane.subject}")]
+    assert actions == ["user.created", "user.card_added", "user.card_added"]
+    assert {card.ssh_key for card in users.cards(portal, jane)} == {KEY, OTHER}
 
 
-def test_the_cards_key_follows_the_certificate_that_signs_in(portal: Portal) -> None:
-    first = users.user_of(portal, replace(identity(), ssh_key=KEY))
-    renewed = users.user_of(portal, replace(identity(), ssh_key=OTHER))
-    assert (first.certificate_key, renewed.certificate_key) == (KEY, OTHER)
-    assert container_spec.ssh_keys(users.add_key(portal, renewed, "Laptop", KEY)).splitlines() == [
-        OTHER,
-        KEY,
-    ]
+def test_a_cards_key_counts_until_the_card_ends_or_is_revoked(
+    portal: Portal, clock: FakeClock
+) -> None:
+    ends = clock() + timedelta(days=30)
+    for card in (replace(OLD, not_after=ends), NEW):
+        jane = users.user_of(portal, card)
+    lines = container_spec.ssh_keys(jane, users.cards(portal, jane)).splitlines()
+    assert f'expiry-time="{ends:%Y%m%d%H%M%S}" {KEY}' in lines
+    revoked = replace(portal, is_revoked=lambda card: card.ssh_key == OTHER)
+    assert [card.ssh_key for card in users.cards(revoked, jane)] == [KEY]
+    clock.forward(31 * 86400)
+    assert KEY not in [card.ssh_key for card in users.cards(portal, jane)]
+
+
+def test_a_card_whose_key_ssh_does_not_know_opens_pages_only(portal: Portal) -> None:
+    jane = users.user_of(portal, identity())
+    assert users.cards(portal, jane) == []
+    assert container_spec.ssh_keys(users.add_key(portal, jane, "Laptop", KEY), []) == KEY
 
 
 def test_a_container_without_gpus_is_not_given_them_all_by_its_base() -> None:

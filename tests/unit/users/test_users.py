@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from portal import db, users
 from portal.context import Portal
-from portal.core import ports
-from portal.core.errors import NoCapacity
 from portal.core.models import Role, User
-from portal.db.schema import users as users_table
 from portal.scheduling import quotas
-from support.samples import JANE, JOHN, TEST, identity
+from support.samples import JANE, TEST, identity
 
 
 def test_a_new_name_on_the_card_arrives_once(portal: Portal, jane: User) -> None:
@@ -28,15 +24,6 @@ def test_a_new_name_on_the_card_arrives_once(portal: Portal, jane: User) -> None
     assert [event.details for event in renamed] == [
         {"before": "Jane Q Doe", "after": "Jane Q Smith"}
     ]
-
-
-def test_whoever_comes_after_the_last_port_range_reads_why(portal: Portal, jane: User) -> None:
-    with portal.database.transaction() as tx:
-        tx.execute(users_table.update().values(range_index=ports.RANGES - 1))
-    with pytest.raises(NoCapacity) as full:
-        users.user_of(portal, JOHN)
-    assert full.value.code == "no_range"
-    assert users.user_of(portal, JANE).id == jane.id  # nobody else notices
 
 
 def with_admins(portal: Portal, admins: str) -> Portal:

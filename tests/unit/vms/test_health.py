@@ -25,7 +25,7 @@ SAID = """== clock 1000
 == synchronised yes
 == firewall ok
 == disk 1048576000 52428800
-== reserved 10000-10299
+== reserved 10000-10999
 """
 
 
@@ -37,7 +37,7 @@ def vm_of(portal: Portal, name: str = "vm-01") -> Vm:
 
 
 def test_the_gate_is_understood() -> None:
-    assert vm_probe.parse(SAID, 990.0) == VmReport("ok", 50.0, 1000.0, 10.0, True, "10000-10299")
+    assert vm_probe.parse(SAID, 990.0) == VmReport("ok", 50.0, 1000.0, 10.0, True, "10000-10999")
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "== firewall \n== clock x\n== disk \n"])
@@ -108,10 +108,10 @@ def test_a_vm_whose_gate_was_taken_away_is_an_alarm(portal: Portal, engine: Fake
 @pytest.mark.parametrize(
     ("reserved", "kept"),
     [
-        ("10000-10299", True),
+        ("10000-10999", True),
         ("80,9000-20000", True),
-        ("10000-10100,10101-10299", True),
-        ("10000-10298", False),
+        ("10000-10100,10101-10999", True),
+        ("10000-10998", False),
         ("", False),
     ],
 )

@@ -1,0 +1,98 @@
+"""What administrators correct in an account or a group: each in a dialog that says what follows."""
+
+from __future__ import annotations
+
+import streamlit as st
+from portal import deployments, users
+from portal.core.models import User
+from portal.users import ranges
+
+from app_pages.parts import frame, session
+
+
+def show(people: list[User], groups: list[str]) -> None:
+    """Choose whom, then what."""
+    by_subject = {user.subject: user for user in people}
+    with st.container(border=True):
+        st.markdown("**Correct an account**")
+        subject = st.selectbox(
+            "User",
+            list(by_subject),
+            format_func=lambda key: f"{by_subject[key].display_name} ({key})",
+            key="account",
+        )
+        user = by_subject[subject]
+        with st.container(horizontal=True):
+            if st.button("Name …", icon=":material/edit:", key="rename"):
+                _rename(user)
+            if st.button("Same person as …", icon=":material/merge:", key="merge"):
+                _merge(user)
+            if user.range_index is not None and st.button(
+                "Free the ports …", icon=":material/lan:", key="free-ports"
+            ):
+                _free(user)
+            if user.retired_at is None:
+                if st.button("Retire …", icon=":material/person_off:", key="retire"):
+                    _retire(user)
+            elif st.button("Restore", icon=":material/person_check:", key="restore"):
+                frame.carry_out(
+                    lambda: users.restore(session.portal(), session.user(), user.subject)
+                )
+    if groups:
+        with st.container(border=True):
+            st.markdown("**Rename a group**")
+            group = st.selectbox("Group", groups, key="old-group")
+            name = st.text_input("New name", key="new-group", max_chars=60)
+            st.caption("Its quota and the VM pool of its name go along.")
+            if st.button("Rename", key="rename-group", disabled=not name):
+                frame.carry_out(
+                    lambda: users.rename_group(session.portal(), session.user(), group, name)
+                )
+
+
+@st.dialog("Correct the name")
+def _rename(user: User) -> None:
+    st.markdown(f"It stays until the card of {user.subject} says another name than today.")
+    name = st.text_input("Name", user.display_name, max_chars=64, key="new-name")
+    if st.button("Save", type="primary", key="confirm-rename"):
+        frame.carry_out(lambda: users.rename(session.portal(), session.user(), user.subject, name))
+
+
+@st.dialog("Two accounts of one person?")
+def _merge(user: User) -> None:
+    st.markdown(
+        f"Who signs in with the other subject is **{user.display_name}** ({user.subject}) from now"
+        " on, with these ports, containers, home folders and this quota. The other account must"
+        " have no containers; its keys come along, its home folder does not."
+    )
+    other = st.text_input(
+        "The other subject", key="other-subject", placeholder="upn:jane.smith@example.org"
+    )
+    if st.button("Make them one", type="primary", key="confirm-merge", disabled=not other):
+        frame.carry_out(
+            lambda: users.merge(session.portal(), session.user(), user.subject, other.strip())
+        )
+
+
+@st.dialog("Let others have the ports?")
+def _free(user: User) -> None:
+    st.markdown(
+        f"**{user.display_name}** gets other ports with the next container, so bookmarks will lead"
+        " nowhere. It is refused while one of their containers exists."
+    )
+    if st.button("Free them", type="primary", key="confirm-free"):
+        frame.carry_out(lambda: ranges.free(session.portal(), session.user(), user.subject))
+
+
+@st.dialog("Retire this person?")
+def _retire(user: User) -> None:
+    st.markdown(
+        f"**{user.display_name}** cannot come in any more, and their containers are removed. Home"
+        " folders stay on their VMs. The ports go to others once the containers are gone. *Restore*"
+        " lets them in again."
+    )
+    reason = st.text_input("Reason", key="retire-reason", max_chars=500)
+    if st.button("Retire", type="primary", key="confirm-retire"):
+        frame.carry_out(
+            lambda: deployments.retire(session.portal(), session.user(), user.subject, reason)
+        )

@@ -1,0 +1,38 @@
+"""Rows of the certificates that people signed in with."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from portal.core.models import Certificate
+from portal.db import rows
+from portal.db.connection import Tx
+from portal.db.schema import certificates
+
+
+def known(tx: Tx, fingerprint: str, user_id: int) -> bool:
+    """Whether this user has signed in with it before."""
+    query = sa.select(certificates.c.user_id).where(certificates.c.fingerprint == fingerprint)
+    return tx.execute(query).scalar() == user_id
+
+
+def of_user(tx: Tx, user_id: int) -> list[Certificate]:
+    """All of a user's, the newest first."""
+    query = sa.select(certificates).where(certificates.c.user_id == user_id)
+    found = tx.execute(query.order_by(certificates.c.first_seen_at.desc()))
+    return [rows.certificate(row) for row in found]
+
+
+def put(tx: Tx, user_id: int, certificate: Certificate) -> None:
+    """Add it; what is known of its key from before certificates were kept goes."""
+    same = (certificates.c.ssh_key == certificate.ssh_key) & certificates.c.not_after.is_(None)
+    again = certificates.c.fingerprint == certificate.fingerprint
+    tx.execute(
+        certificates.delete().where(sa.or_(again, (certificates.c.user_id == user_id) & same))
+    )
+    tx.execute(certificates.insert().values(user_id=user_id, **vars(certificate)))
+
+
+def move(tx: Tx, before: int, after: int) -> None:
+    """One user's become another's."""
+    tx.execute(certificates.update().where(certificates.c.user_id == before).values(user_id=after))

@@ -1,0 +1,129 @@
+"""What administrators correct in who people are: names, groups, two accounts of one person."""
+
+from __future__ import annotations
+
+from portal import db
+from portal.context import Portal
+from portal.core.errors import Conflict, Invalid, NotFound
+from portal.core.models import Actor, Role, User
+from portal.db.connection import Tx
+from portal.users import permissions
+from portal.users.service import check_group_name, known
+
+MAX_NAME = 64
+"""As in certificates (RFC 5280, upper bounds)."""
+GROUP_SCOPE, USER_SCOPE = "group", "user"
+"""Of quotas."""
+
+
+def rename(portal: Portal, actor: Actor, subject: str, name: str) -> None:
+    """Correct how somebody is called, until their card says another name than today."""
+    who, text = permissions.administrator(actor), " ".join(name.split())
+    if not text or len(text) > MAX_NAME or not text.isprintable():
+        raise Invalid(
+            "bad_name", f"A name has 1 to {MAX_NAME} characters.", "As on the card, for example."
+        )
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        user = known(tx, subject)
+        db.users.update(tx, user.id, display_name=text)
+        _audit(portal, tx, who, "user.renamed", user, before=user.display_name, after=text)
+
+
+def retire(portal: Portal, tx: Tx, who: str, user: User, reason: str) -> None:
+    """Somebody has left: no way in, and the range goes to others once its containers are gone."""
+    if user.retired_at:
+        raise Conflict("is_retired", f"{user.display_name} is retired.", "Nothing to do.")
+    db.users.update(tx, user.id, retired_at=portal.now(), retired_reason=reason)
+    _audit(portal, tx, who, "user.retired", user, reason=reason)
+
+
+def restore(portal: Portal, actor: Actor, subject: str) -> None:
+    """Let somebody who was retired come in again."""
+    who = permissions.administrator(actor)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        user = known(tx, subject)
+        if not user.retired_at:
+            raise Conflict("not_retired", f"{user.display_name} is not retired.", "Nothing to do.")
+        db.users.update(tx, user.id, retired_at=None, retired_reason="")
+        _audit(portal, tx, who, "user.restored", user)
+
+
+def rename_group(portal: Portal, actor: Actor, before: str, after: str) -> None:
+    """Give a group, its quota and the pool of its name another name. Conflict for a known one."""
+    who = permissions.administrator(actor)
+    check_group_name(after)
+    if permissions.SHARED_POOL in (before, after):
+        raise Invalid("bad_group", "Everybody shares this pool.", "Choose another name.")
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        if not _is_group(tx, before):
+            raise NotFound("no_such_group", f"There is no group {before[:60]!r}.", "user list")
+        if _is_group(tx, after):
+            raise Conflict(
+                "group_exists",
+                f"There is a group {after} already.",
+                "Put people into it one by one: two quotas cannot become one.",
+            )
+        db.users.rename_group(tx, before, after)
+        db.vms.rename_pool(tx, before, after)
+        db.quotas.rename(tx, GROUP_SCOPE, before, after)
+        db.audit.append(tx, portal.now(), who, "group.renamed", f"group:{after}", before=before)
+    portal.wake()
+
+
+def _is_group(tx: Tx, name: str) -> bool:
+    pools = {vm.pool for vm in db.vms.all_vms(tx)}
+    return (
+        bool(db.users.members(tx, name))
+        or name in pools
+        or db.quotas.get(tx, GROUP_SCOPE, name) is not None
+    )
+
+
+def merge(portal: Portal, actor: Actor, old: str, new: str) -> User:
+    """Two accounts are one person: who signs in as `new` from now on is `old`.
+
+    With the ports, home, containers, quota and history of `old`; keys and cards of both. What
+    `new` is may be nobody yet. Conflict while `new` has containers.
+    """
+    who = permissions.administrator(actor)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        stays, goes = known(tx, old), db.users.by_subject(tx, new)
+        if goes and goes.id == stays.id:
+            raise Conflict("same_user", f"{old} and {new} are one account.", "Nothing to do.")
+        if goes:
+            _take_over(tx, stays, goes, new)
+        db.users.add_alias(tx, new, stays.id)
+        _audit(portal, tx, who, "user.merged", stays, other=new)
+    return stays
+
+
+def _take_over(tx: Tx, stays: User, goes: User, new: str) -> None:
+    if db.deployments.of_user(tx, goes.id):
+        raise Conflict(
+            "has_containers",
+            f"{goes.display_name} has containers as {new}.",
+            "They must be removed first, and what is in that home folder copied.",
+        )
+    if goes.role is not Role.USER:
+        raise Conflict(
+            "has_role",
+            f"{goes.display_name} is {goes.role} as {new}.",
+            f"Make {new} a user first; then give {stays.subject} the role, if they should have it.",
+        )
+    keys = {key.fingerprint: key for key in (*goes.ssh_keys, *stays.ssh_keys)}
+    db.users.update(tx, stays.id, ssh_keys=[vars(key) for key in keys.values()])
+    db.certificates.move(tx, goes.id, stays.id)
+    db.users.move_aliases(tx, goes.id, stays.id)
+    db.quotas.put(tx, USER_SCOPE, new, None)
+    # Its row stays for what its records refer to; nobody signs in as it.
+    db.users.update(
+        tx, goes.id, subject=f"merged:{goes.id}:{new}", range_index=None, ssh_keys=[], group=""
+    )
+
+
+def _audit(portal: Portal, tx: Tx, who: str, action: str, user: User, **details: str) -> None:
+    db.audit.append(tx, portal.now(), who, action, f"user:{user.subject}", **details)

@@ -1,0 +1,91 @@
+"""Ranges of 100 ports: given with somebody's first container, free again when they retire."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from portal import db
+from portal.context import Portal
+from portal.core import ports
+from portal.core.errors import Conflict, NoCapacity
+from portal.core.models import Actor, User
+from portal.core.settings import Settings
+from portal.db.connection import Tx
+from portal.users import permissions
+from portal.users.service import known
+
+FEW_LEFT = 0.8
+"""From here on health warns."""
+
+
+def served(settings: Settings) -> list[int]:
+    """The ranges that the gateway listens on whole."""
+    span = settings.served_ports
+    return [
+        index
+        for index in range(ports.RANGES)
+        if ports.range_of(index)[0] in span and ports.range_of(index)[-1] in span
+    ]
+
+
+def choose(portal: Portal, tx: Tx, user: User) -> User:
+    """The user with the range they have, or would get. NoCapacity without a free one."""
+    now = db.users.by_subject(tx, user.subject) or user
+    if now.range_index is not None:
+        return now
+    taken = {each.range_index for each in db.users.with_range(tx) if not _left_behind(tx, each)}
+    index = next((each for each in served(portal.settings) if each not in taken), None)
+    if index is None:
+        raise NoCapacity(
+            "no_range",
+            f"All {len(served(portal.settings))} port ranges of the portal are given out.",
+            f"Tell {portal.settings.help_contact}: PORTAL_USER_PORTS must reach further, or people"
+            " who left must be retired.",
+        )
+    return replace(now, range_index=index)
+
+
+def give(portal: Portal, tx: Tx, user: User) -> User:
+    """The user with a range of their own from now on. NoCapacity without a free one."""
+    chosen = choose(portal, tx, user)
+    if chosen == (db.users.by_subject(tx, user.subject) or user):
+        return chosen
+    for other in db.users.with_range(tx):
+        if other.range_index == chosen.range_index:
+            _take(portal, tx, other, chosen.subject)
+    db.users.update(tx, chosen.id, range_index=chosen.range_index)
+    span = ports.range_of(chosen.own_range)
+    _audit(portal, tx, chosen.subject, "user.ports_given", chosen, span)
+    return chosen
+
+
+def free(portal: Portal, actor: Actor, subject: str) -> None:
+    """Let somebody's range go to others. Conflict while a container of theirs holds ports."""
+    who = permissions.administrator(actor)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        user = known(tx, subject)
+        if user.range_index is None:
+            raise Conflict("no_ports", f"{user.display_name} has no ports.", "Nothing to do.")
+        if db.leases.slots(tx, user.id):
+            raise Conflict(
+                "ports_in_use",
+                f"Containers of {user.display_name} hold ports of the range.",
+                "They must be removed first; retiring the user does so.",
+            )
+        _take(portal, tx, user, who)
+
+
+def _take(portal: Portal, tx: Tx, user: User, who: str) -> None:
+    db.users.update(tx, user.id, range_index=None)
+    _audit(portal, tx, who, "user.ports_freed", user, ports.range_of(user.own_range))
+
+
+def _left_behind(tx: Tx, user: User) -> bool:
+    """Whether a range is somebody's who retired, and whose containers are gone."""
+    return user.retired_at is not None and not db.leases.slots(tx, user.id)
+
+
+def _audit(portal: Portal, tx: Tx, who: str, action: str, user: User, span: range) -> None:
+    subject = f"user:{user.subject}"
+    db.audit.append(tx, portal.now(), who, action, subject, first=span[0], last=span[-1])

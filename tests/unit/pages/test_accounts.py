@@ -1,0 +1,60 @@
+"""The Users page corrects accounts; who may no longer come in is told so wherever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from app_pages.parts import session
+from portal import deployments, users
+from portal.context import Portal
+from portal.core.errors import NotAuthenticated
+from portal.core.models import Deployment, State, User
+from streamlit.testing.v1 import AppTest
+from support.apptest import texts
+from support.samples import JANE
+
+PageOf = Callable[[User, str], AppTest]
+
+
+def test_an_administrator_retires_restores_and_renames(
+    portal: Portal, jane: User, ray: User, running: Deployment, page_of: PageOf
+) -> None:
+    page = page_of(ray, "people")
+    page.selectbox(key="account").select(jane.subject).run()
+    page.button(key="retire").click().run()
+    assert not page.exception
+    assert "their containers are removed" in texts(page)
+    deployments.retire(portal, ray, jane.subject, "left the organisation")  # as its button does
+    page = page_of(ray, "people")
+    [row] = [
+        row for row in page.dataframe[0].value.to_dict("records") if row["User"] == "Jane Q Doe"
+    ]
+    assert row["Ports"] == "retired: left the organisation"
+    page.selectbox(key="account").select(jane.subject).run()
+    page.button(key="restore").click().run()
+    assert not page.exception
+    users.set_group(portal, ray, jane.subject, "vision")
+    page = page_of(ray, "people")
+    page.text_input(key="new-group").input("perception").run()
+    page.button(key="rename-group").click().run()
+    assert users.user_of(portal, JANE).group == "perception"
+
+
+def test_a_card_that_is_revoked_while_the_page_is_open_does_nothing_more(
+    portal: Portal,
+    jane: User,
+    running: Deployment,
+    page_of: PageOf,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = page_of(jane, "containers")
+
+    def revoked() -> User:
+        raise NotAuthenticated("revoked", "Your certificate was revoked.", "Use your new card.")
+
+    monkeypatch.setattr(session, "sign_in", revoked)
+    page.menu_button(key=f"more-{running.id}").click("stop").run()
+    assert not page.exception
+    assert "Your certificate was revoked." in texts(page)
+    assert deployments.get(portal, jane, running.id).state is State.RUNNING

@@ -1,0 +1,190 @@
+"""Port ranges come and go; people retire, are corrected, and turn out to be one person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from portal import db, deployments, users, vms
+from portal.context import Portal
+from portal.core.errors import Conflict, Forbidden, Invalid, NoCapacity, NotFound
+from portal.core.models import Deployment, Order, Role, State, User
+from portal.core.resources import Quota
+from portal.deployments import gateway
+from portal.monitoring import health
+from portal.scheduling import quotas
+from portal.users import ranges
+from support.samples import JANE, JOHN, TEST, identity
+
+SMALL = Order("ml-cpu", "notebook", memory_gb=0.5, cpus=0.1)
+REASON = "left the organisation"
+
+
+def serving(portal: Portal, ports: str) -> Portal:
+    return replace(portal, settings=portal.settings.model_copy(update={"user_ports": ports}))
+
+
+def actions(portal: Portal, subject: str) -> list[str]:
+    with portal.database.reading() as tx:
+        return [event.action for event in db.audit.events(tx, f"user:{subject}")]
+
+
+def test_ports_are_given_with_the_first_container_and_kept(
+    portal: Portal, jane: User, john: User, work_off: Callable[[str], Deployment]
+) -> None:
+    assert (jane.range_index, john.range_index) == (None, None)
+    deployments.preview(portal, john, SMALL)  # gives nothing
+    made = deployments.request(portal, john, SMALL)
+    assert made.owner.own_range == 0
+    deployments.act(portal, john, made.id, "remove")
+    work_off(made.id)
+    assert deployments.request(portal, jane, SMALL).owner.own_range == 1
+    assert users.user_of(portal, JOHN).range_index == 0
+    assert actions(portal, john.subject) == [
+        "user.created",
+        "user.card_added",
+        "user.ports_given",
+    ]
+
+
+def test_those_who_only_look_take_no_ports_from_those_who_work(portal: Portal, jane: User) -> None:
+    narrow = serving(portal, "10000-10099")
+    for number in range(5):
+        users.user_of(narrow, identity(f"555000000{number}"))
+    assert deployments.request(narrow, jane, SMALL).owner.own_range == 0
+
+
+def test_whoever_comes_after_the_last_range_reads_what_can_be_done(
+    portal: Portal, jane: User, john: User
+) -> None:
+    narrow = serving(portal, "10000-10099")
+    deployments.request(narrow, jane, SMALL)
+    for ask in (deployments.preview, deployments.request):
+        with pytest.raises(NoCapacity, match="port ranges") as full:
+            ask(narrow, john, SMALL)
+        assert full.value.code == "no_range"
+    [few] = [each for each in health.of_records(narrow) if each.check == "ranges"]
+    assert "1 of 1" in few.message
+
+
+def test_who_retires_is_out_and_their_containers_and_ports_go(
+    portal: Portal, jane: User, john: User, work_off: Callable[[str], Deployment]
+) -> None:
+    narrow = serving(portal, "10000-10099")
+    made = work_off(deployments.request(narrow, jane, SMALL).id)
+    assert gateway.route(narrow, JANE, 10000)
+    [ended] = deployments.retire(narrow, TEST, jane.subject, REASON)
+    assert ended.id == made.id
+    with pytest.raises(Forbidden, match="retired"):
+        gateway.route(narrow, JANE, 10000)
+    with pytest.raises(Forbidden, match="retired"):
+        users.user_of(narrow, JANE)
+    with pytest.raises(NoCapacity):  # her container still holds its ports
+        deployments.request(narrow, john, SMALL)
+    assert work_off(made.id).state is State.REMOVED
+    assert deployments.request(narrow, john, SMALL).owner.own_range == 0
+    users.restore(narrow, TEST, jane.subject)
+    assert users.user_of(narrow, JANE).range_index is None
+    assert actions(portal, jane.subject)[-3:] == [
+        "user.retired",
+        "user.ports_freed",
+        "user.restored",
+    ]
+
+
+def test_what_retiring_cannot_mean_is_refused(portal: Portal, jane: User, john: User) -> None:
+    with pytest.raises(Forbidden):
+        deployments.retire(portal, john, jane.subject, REASON)
+    with pytest.raises(NotFound):
+        deployments.retire(portal, TEST, "edipi:0", REASON)
+    with pytest.raises(Invalid):
+        deployments.retire(portal, TEST, jane.subject, "")
+    with pytest.raises(Conflict):
+        users.restore(portal, TEST, jane.subject)
+    deployments.retire(portal, TEST, jane.subject, REASON)
+    with pytest.raises(Conflict):
+        deployments.retire(portal, TEST, jane.subject, REASON)
+
+
+def test_a_range_is_freed_when_nothing_holds_it(
+    portal: Portal, jane: User, work_off: Callable[[str], Deployment]
+) -> None:
+    with pytest.raises(Conflict, match="no ports"):
+        ranges.free(portal, TEST, jane.subject)
+    made = work_off(deployments.request(portal, jane, SMALL).id)
+    with pytest.raises(Conflict, match="hold ports"):
+        ranges.free(portal, TEST, jane.subject)
+    deployments.act(portal, jane, made.id, "remove")
+    work_off(made.id)
+    ranges.free(portal, TEST, jane.subject)
+    assert users.user_of(portal, JANE).range_index is None
+
+
+def test_a_corrected_name_stays_until_the_card_says_another(portal: Portal, jane: User) -> None:
+    users.rename(portal, TEST, jane.subject, "  Jane   Doe-Smith ")
+    assert users.user_of(portal, JANE).display_name == "Jane Doe-Smith"
+    assert users.user_of(portal, identity(name="Jane Smith")).display_name == "Jane Smith"
+    for bad in ("", " ", "x" * 65, "Jane\x00"):
+        with pytest.raises(Invalid):
+            users.rename(portal, TEST, jane.subject, bad)
+
+
+def test_a_renamed_group_keeps_people_quota_and_pool(portal: Portal, jane: User) -> None:
+    users.set_group(portal, TEST, jane.subject, "vision")
+    quotas.set_quota(portal, TEST, quotas.GROUP, "vision", Quota(gpus=3))
+    vms.add(portal, TEST, "vm-v", "ssh://portal@vm-v", "10.0.0.9", pool="vision")
+    users.rename_group(portal, TEST, "vision", "perception")
+    assert users.user_of(portal, JANE).group == "perception"
+    assert (quotas.GROUP, "perception") in quotas.all_quotas(portal, TEST)
+    assert [use.vm.pool for use in vms.fleet(portal, TEST) if use.vm.name == "vm-v"] == [
+        "perception"
+    ]
+    with pytest.raises(NotFound):
+        users.rename_group(portal, TEST, "vision", "other")
+    users.set_group(portal, TEST, jane.subject, "third")
+    with pytest.raises(Conflict):
+        users.rename_group(portal, TEST, "third", "perception")
+    with pytest.raises(Invalid):
+        users.rename_group(portal, TEST, "shared", "all")
+
+
+NEW = replace(identity(), subject="upn:jane.smith@example.org", fingerprint="9" * 64)
+
+
+def test_a_new_upn_of_the_same_person_gets_all_that_was_hers(
+    portal: Portal, jane: User, work_off: Callable[[str], Deployment]
+) -> None:
+    made = work_off(deployments.request(portal, jane, SMALL).id)
+    stranger = users.user_of(portal, NEW)
+    assert stranger.id != jane.id
+    users.merge(portal, TEST, jane.subject, NEW.subject)
+    again = users.user_of(portal, NEW)
+    assert (again.id, again.subject, again.range_index) == (jane.id, jane.subject, 0)
+    assert [each.id for each in deployments.mine(portal, again)] == [made.id]
+    assert gateway.route(portal, NEW, 10000).deployment_id == made.id
+    assert users.user_of(portal, JANE).id == jane.id
+    assert actions(portal, jane.subject)[-1] == "user.merged"
+    with pytest.raises(Conflict):
+        users.merge(portal, TEST, jane.subject, NEW.subject)
+
+
+def test_accounts_are_merged_before_the_new_name_was_ever_seen(portal: Portal, jane: User) -> None:
+    users.merge(portal, TEST, jane.subject, NEW.subject)
+    assert users.user_of(portal, NEW).id == jane.id
+
+
+def test_a_merge_takes_no_containers_and_no_role_along(
+    portal: Portal, jane: User, john: User, work_off: Callable[[str], Deployment]
+) -> None:
+    users.set_role(portal, TEST, john.subject, Role.CURATOR)
+    with pytest.raises(Conflict, match="curator"):
+        users.merge(portal, TEST, jane.subject, john.subject)
+    users.set_role(portal, TEST, john.subject, Role.USER)
+    made = work_off(deployments.request(portal, john, SMALL).id)
+    with pytest.raises(Conflict, match="containers"):
+        users.merge(portal, TEST, jane.subject, john.subject)
+    deployments.act(portal, john, made.id, "remove")
+    work_off(made.id)
+    users.merge(portal, TEST, jane.subject, john.subject)
+    assert users.user_of(portal, JOHN).id == jane.id
