@@ -9,27 +9,25 @@ import hashlib
 import hmac
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import unquote
 
 from cachetools import TTLCache
 from certificates.chain import certification_paths
-from certificates.names import MAX_COMMON_NAME, cac_name, is_plain
-from certificates.names import upn as as_upn
+from certificates.names import MAX_COMMON_NAME, alternative_names, cac_name, is_plain
 from certificates.revocation import Card
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509 import ExtensionNotFound, ObjectIdentifier, verification
+from cryptography.x509 import verification
 from cryptography.x509.oid import NameOID
 from portal.core.errors import NotAuthenticated
 from portal.core.models import Certificate, Identity
 from portal.core.settings import Settings
 
-UPN = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")  # Microsoft's userPrincipalName otherName
 CACHE_S = 30.0
 CACHE_SIZE = 4096
 HINT = (
@@ -128,17 +126,20 @@ class Authenticator:
                 "not the e-mail or signature one.",
                 cause=str(error),
             ) from error
-        return identity_of(certificate), Card(paths)
+        roots = frozenset(path[-1].subject.rfc4514_string() for path in paths)
+        return replace(identity_of(certificate), roots=roots), Card(paths)
 
 
 def identity_of(certificate: x509.Certificate) -> Identity:
     """Map a certificate that was verified. Raises NotAuthenticated when it names no person."""
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    if len(names) != 1:
+    common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if len(common_names) != 1:
         raise NotAuthenticated(
-            "ambiguous_name", f"The certificate has {len(names)} common names instead of one.", HINT
+            "ambiguous_name",
+            f"The certificate has {len(common_names)} common names instead of one.",
+            HINT,
         )
-    common_name = str(names[0].value)
+    common_name = str(common_names[0].value)
     if not is_plain(common_name, MAX_COMMON_NAME):
         raise NotAuthenticated(
             "no_person",
@@ -148,17 +149,21 @@ def identity_of(certificate: x509.Certificate) -> Identity:
         )
     cac = cac_name(common_name)
     edipi = cac.edipi if cac else None
-    upn = _upn(certificate)
-    if edipi is None and upn is None:
+    names = alternative_names(certificate)
+    subject = f"edipi:{edipi}" if edipi else names.subject
+    if not subject:
         raise NotAuthenticated(
-            "no_person", "The certificate names no person: no EDIPI and no UPN.", HINT
+            "no_person",
+            "The certificate names no person: it has no EDIPI, no UPN, and neither UUID nor FASC-N"
+            " of a PIV card.",
+            HINT,
         )
     return Identity(
-        subject=f"edipi:{edipi}" if edipi else f"upn:{upn}",
+        subject=subject,
         common_name=common_name,
         display_name=cac.display_name if cac else common_name,
         edipi=edipi,
-        upn=upn,
+        upn=names.upn,
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
         not_after=certificate.not_valid_after_utc,
         ssh_key=_ssh_key(certificate),
@@ -177,15 +182,3 @@ def _ssh_key(certificate: x509.Certificate) -> str:
         )
     except (ValueError, UnsupportedAlgorithm):
         return ""
-
-
-def _upn(certificate: x509.Certificate) -> str | None:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except ExtensionNotFound:
-        return None
-    upns = [n for n in names.get_values_for_type(x509.OtherName) if n.type_id == UPN]
-    try:
-        return as_upn(asn1.decode_der(str, upns[0].value)) if len(upns) == 1 else None
-    except ValueError:  # another type than UTF8String, or damaged
-        return None

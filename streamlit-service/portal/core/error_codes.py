@@ -22,6 +22,7 @@ CODES = {
     "not_admin": "Only administrators may do this.",
     "not_curator": "Only image curators may do this.",
     "not_yours": "The port is in somebody else's range.",
+    "other_realm": "A card of an authority outside the account's realm.",
     "retired": "The person was retired.",
     "own_release": "Nobody approves what they published themselves.",
     # An order and its limits.

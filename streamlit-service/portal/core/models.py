@@ -84,7 +84,10 @@ class ReleaseState(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Identity:
-    """What a verified certificate proves. `subject` is the stable key: EDIPI, else UPN."""
+    """What a verified certificate proves.
+
+    `subject` is the stable key: EDIPI, else UPN, else the UUID or FASC-N of a PIV card.
+    """
 
     subject: str
     common_name: str
@@ -97,6 +100,8 @@ class Identity:
     """The certificate's public key as OpenSSH writes it; "" where OpenSSH knows no such key."""
     pem: str = ""
     """The certificate itself."""
+    roots: frozenset[str] = frozenset()
+    """Names (RFC 4514) of the roots that vouch for it."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,8 @@ class User:
     card_name: str = ""
     retired_at: datetime | None = None
     retired_reason: str = ""
+    root: str = ""
+    """Name (RFC 4514) of the root that vouched for them first."""
 
     @property
     def own_range(self) -> int:

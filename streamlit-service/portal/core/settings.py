@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     certificate_policies: str = Field(
         "", description="allowed policy OIDs, comma separated; empty: any"
     )
+    realms: str = Field(
+        "",
+        description="common names of roots that vouch for the same people, separated by commas;"
+        " the next such list after a semicolon",
+    )
     revocation: Literal["off", "soft", "strict"] = Field(
         "off", description="do revocation lists count, and must they"
     )
@@ -174,6 +179,14 @@ class Settings(BaseSettings):
         """The users' ports that the gateway listens on."""
         first, last = self.user_ports.split("-")
         return range(int(first), int(last) + 1)
+
+    def realm_of(self, root: str) -> str:
+        """One name for all roots (RFC 4514) that vouch for the same people."""
+        for realm in self.realms.split(";"):
+            members = [f"CN={member.strip()}" for member in realm.split(",")]
+            if root.split(",", 1)[0] in members:
+                return members[0]
+        return root
 
     @cached_property
     def database_password(self) -> str | None:

@@ -19,6 +19,7 @@ class UserColumns(TypedDict, total=False):
     card_name: str
     retired_at: datetime | None
     retired_reason: str
+    root: str
     ssh_keys: list[dict[str, Any]]
 
 

@@ -38,6 +38,7 @@ class Asked:
     user_id: int
     range_index: int | None
     retired: bool
+    root: str
     holder: Holder | None
 
 
@@ -51,6 +52,7 @@ _QUERY = (
         users.c.id.label("user_id"),
         users.c.range_index,
         users.c.retired_at,
+        users.c.root,
         deployments.c.id,
         deployments.c.name,
         deployments.c.state,
@@ -84,7 +86,7 @@ def asked(database: Database, subject: str, port: int) -> Asked | None:
     if row is None:
         return None
     if row.id is None:
-        return Asked(row.user_id, row.range_index, row.retired_at is not None, None)
+        return Asked(row.user_id, row.range_index, row.retired_at is not None, row.root, None)
     holder = Holder(
         row.id,
         row.name,
@@ -97,4 +99,4 @@ def asked(database: Database, subject: str, port: int) -> Asked | None:
         (row.failure or {}).get("message", ""),
         row.position,
     )
-    return Asked(row.user_id, row.range_index, row.retired_at is not None, holder)
+    return Asked(row.user_id, row.range_index, row.retired_at is not None, row.root, holder)

@@ -43,6 +43,7 @@ users = sa.Table(
     sa.Column("card_name", sa.Text, nullable=False, server_default=""),
     sa.Column("retired_at", UtcDateTime),
     sa.Column("retired_reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("root", sa.Text, nullable=False, server_default=""),
 )
 
 # What else a person's certificates may call them: a UPN of before, say.

@@ -34,6 +34,8 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
     asked = db.routes.asked(portal.database, identity.subject, port)
     if asked is not None and asked.retired:
         raise users.retired(portal)
+    if asked is not None:
+        users.check_realm(portal, identity, asked.root)
     index = ports.range_index_of(port)
     if asked is None or index is None or index != asked.range_index:
         raise Forbidden(

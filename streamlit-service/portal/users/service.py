@@ -28,12 +28,15 @@ def user_of(portal: Portal, identity: Identity) -> User:
         known_card = user and db.certificates.known(tx, identity.fingerprint, user.id)
     if user and user.retired_at:
         raise retired(portal)
+    if user:
+        check_realm(portal, identity, user.root)
     user = user or _first_sign_in(portal, identity)
     if identity.display_name != user.card_name:
         user = _new_name(portal, user, identity.display_name)
     if not known_card:
         _new_card(portal, user, identity)
-    return _at_least(user, _listed(portal, identity.edipi, identity.upn))
+    bare = identity.subject.partition(":")[2]
+    return _at_least(user, _listed(portal, identity.edipi, identity.upn, bare))
 
 
 def retired(portal: Portal) -> Forbidden:
@@ -43,6 +46,22 @@ def retired(portal: Portal) -> Forbidden:
         "Your account was retired.",
         f"If you should work here, ask {portal.settings.help_contact} to restore it.",
     )
+
+
+def check_realm(portal: Portal, identity: Identity, root: str) -> None:
+    """Raise Forbidden for a card of another realm than the user's first: equal numbers may be two.
+
+    Each root is a realm of its own unless PORTAL_REALMS joins several. Where no root is recorded,
+    any will do.
+    """
+    realms = portal.settings.realm_of
+    if root and realms(root) not in {realms(each) for each in identity.roots}:
+        raise Forbidden(
+            "other_realm",
+            "Somebody of this number or name is known here by another authority's card.",
+            f"Tell {portal.settings.help_contact}: if that was you, PORTAL_REALMS must join the two"
+            " authorities.",
+        )
 
 
 def shown(portal: Portal, user: User) -> User:
@@ -92,6 +111,8 @@ def _new_card(portal: Portal, user: User, identity: Identity) -> None:
             return  # another request was faster
         card = Certificate(identity.fingerprint, key, identity.pem, identity.not_after, now)
         db.certificates.put(tx, user.id, card)
+        if not user.root and identity.roots:
+            db.users.update(tx, user.id, root=min(identity.roots))
         db.audit.append(
             tx,
             now,

@@ -188,3 +188,34 @@ def test_a_merge_takes_no_containers_and_no_role_along(
     work_off(made.id)
     users.merge(portal, TEST, jane.subject, john.subject)
     assert users.user_of(portal, JOHN).id == jane.id
+
+
+ONE, OTHER = (f"CN={name} Root CA,O=Example,C=US" for name in ("One", "Other"))
+
+
+@pytest.mark.parametrize(
+    ("realms", "let_in"),
+    [("", False), ("One Root CA, Other Root CA", True), ("One Root CA;Other Root CA", False)],
+)
+def test_equal_numbers_of_two_authorities_are_one_person_only_in_one_realm(
+    portal: Portal, work_off: Callable[[str], Deployment], realms: str, let_in: bool
+) -> None:
+    here = replace(portal, settings=portal.settings.model_copy(update={"realms": realms}))
+    first = replace(identity(), roots=frozenset({ONE}))
+    second = replace(identity(), roots=frozenset({OTHER}), fingerprint="2" * 64)
+    jane = users.user_of(here, first)
+    work_off(deployments.request(here, jane, SMALL).id)
+    assert gateway.route(here, first, 10000)
+    if let_in:
+        assert users.user_of(here, second).id == jane.id
+        assert gateway.route(here, second, 10000)
+        return
+    for ask in (users.user_of, lambda at, who: gateway.route(at, who, 10000)):
+        with pytest.raises(Forbidden, match="another authority"):
+            ask(here, second)
+
+
+def test_a_card_that_both_authorities_vouch_for_is_let_in(portal: Portal) -> None:
+    jane = users.user_of(portal, replace(identity(), roots=frozenset({ONE})))
+    crossed = replace(identity(), roots=frozenset({ONE, OTHER}), fingerprint="2" * 64)
+    assert users.user_of(portal, crossed).id == jane.id

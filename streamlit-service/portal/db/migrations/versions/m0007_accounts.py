@@ -15,7 +15,8 @@ def upgrade() -> None:
         users.alter_column("range_index", existing_type=sa.Integer, nullable=True)
         users.add_column(sa.Column("card_name", sa.Text, nullable=False, server_default=""))
         users.add_column(sa.Column("retired_at", UtcDateTime))
-        users.add_column(sa.Column("retired_reason", sa.Text, nullable=False, server_default=""))
+        for name in ("retired_reason", "root"):
+            users.add_column(sa.Column(name, sa.Text, nullable=False, server_default=""))
     op.create_table(
         "aliases",
         sa.Column("subject", sa.Text, primary_key=True),
