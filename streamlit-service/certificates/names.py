@@ -96,9 +96,8 @@ def alternative_names(certificate: x509.Certificate) -> AlternativeNames:
     numbers = [_fasc_n(other.value) for other in others if other.type_id == FASC_N]
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     cards = [_uuid(uri) for uri in uris if uri.lower().startswith(_URN)]
-    return AlternativeNames(
-        *(kind[0] if len(kind) == 1 else None for kind in (upns, cards, numbers))
-    )
+    single = (kind[0] if len(kind) == 1 else None for kind in (upns, cards, numbers))
+    return AlternativeNames(*single)
 
 
 def _utf8(der: bytes) -> str | None:
