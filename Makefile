@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PROCESSES ?= 2
 export PYTHONPATH := scripts/dev:deployment/quickstart:streamlit-service
 
-.PHONY: help demo demo-down demo-clean test check lint types faults screenshots bench share error-codes lock venv engine browser
+.PHONY: help demo demo-down demo-clean test check lint types faults soak screenshots bench share error-codes lock venv engine browser
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -42,6 +42,9 @@ test: ## Everything, on a bare machine too
 
 faults: venv engine ## Every fault: the worker killed at each step, VMs that restart, vanish, freeze
 	@PORTAL_FAULTS=all $(PY) -m pytest -v tests/unit/jobs/test_crash_points.py tests/system/test_faults.py
+
+soak: venv engine ## Half an hour of work and faults: no service grows (MINUTES=30)
+	@PORTAL_SOAK_MINUTES=$(or $(MINUTES),30) $(PY) -m pytest -q -s tests/system/soak.py
 
 screenshots: browser venv ## Take the pictures of the guides anew
 	@PORTAL_SCREENSHOTS=1 $(PY) -m pytest $$(grep -lE 'photograph\(' tests/system/test_*.py)

@@ -7,13 +7,14 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import httpx2
 import structlog
 from auth import Authenticator
 from certificates import revocation
 from cryptography import x509
+from json_lines import JsonLines
 from portal.context import Portal
 from portal.core import catalog
 from portal.core.engine import Engine
@@ -37,7 +38,11 @@ def settings() -> Settings:
 
 
 def configure_logging() -> None:
-    """JSON lines on standard error: ours, uvicorn's, and warnings of the libraries."""
+    """JSON lines: ours, uvicorn's, warnings of the libraries, and whatever else is printed."""
+    if not isinstance(sys.stderr, JsonLines):
+        sys.stdout = JsonLines(sys.stdout, "info")
+        sys.stderr = JsonLines(sys.stderr, "error")
+    logging.captureWarnings(capture=True)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -56,8 +61,9 @@ def configure_logging() -> None:
     for name in ("uvicorn", "uvicorn.error"):  # it has given them handlers of its own by now
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    stream = cast("TextIO", sys.stderr)
     structlog.configure(
-        processors=[*shared, json], logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+        processors=[*shared, json], logger_factory=structlog.PrintLoggerFactory(stream)
     )
 
 

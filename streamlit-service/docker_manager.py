@@ -36,6 +36,8 @@ from portal.core.resources import GIB
 from portal.core.settings import Settings
 from requests.exceptions import RequestException
 
+IDLE_CONNECTIONS = 4
+"""To one engine, kept open for each deadline: two files each, over SSH."""
 PULL_SILENCE_S = 120
 GPU_PROBE_S = 30.0  # nvidia-smi takes seconds where the driver is not kept loaded
 CHECK_S = 25.0
@@ -308,7 +310,9 @@ class DockerEngine:
             if cached and cached[0] == url:
                 return cached[1]
         # Negotiates the version.
-        client = docker.DockerClient(base_url=url, timeout=timeout_s, max_pool_size=20)
+        client = docker.DockerClient(
+            base_url=url, timeout=timeout_s, max_pool_size=IDLE_CONNECTIONS
+        )
         with self._lock:
             old = self._clients.get(timeout_s)
             if old and old[0] == url:  # another thread was faster

@@ -11,6 +11,20 @@ if [ "$(id -u)" = 0 ]; then
 fi
 
 : "${PORTAL_BIND:=127.0.0.1}" "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_USER_PORTS:=10000-10999}"
+# nginx's errors as the log of everything else, one line of JSON each: date time [level] process: message.
+as_json() {
+    mawk -W interactive '{
+        level = "error"; message = $0
+        if (match($0, /^[0-9\/]+ [0-9:]+ \[[a-z]+\] /)) {
+            level = $3; gsub(/[][]/, "", level); message = substr($0, RLENGTH + 1)
+        }
+        gsub(/\\/, "\\\\", message); gsub(/"/, "\\\"", message); gsub(/[[:cntrl:]]/, " ", message)
+        printf "{\"timestamp\":\"%s\",\"level\":\"%s\",\"event\":\"nginx\",\"message\":\"%s\"}\n", strftime("%Y-%m-%dT%H:%M:%S+00:00", systime(), 1), level, message
+        fflush()
+    }'
+}
+exec 2> >(as_json >&1)
+
 if ! [[ $PORTAL_PUBLIC_PORT-$PORTAL_USER_PORTS =~ ^[0-9]{1,5}-[0-9]{1,5}-[0-9]{1,5}$ ]]; then
     echo "PORTAL_PUBLIC_PORT is a port, PORTAL_USER_PORTS are two, as 10000-10999: not '$PORTAL_PUBLIC_PORT' and" \
         "'$PORTAL_USER_PORTS'. Change them in .env; then: docker compose up -d" >&2

@@ -11,7 +11,7 @@ from builds import ROOT
 from docker.models.containers import Container
 from stack import Stack
 
-from harness import published
+from harness import logs, published
 from harness.fleet import Fleet, build_image
 from harness.real_system import clear
 
@@ -48,6 +48,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         vm = fleet.add(VM)
         system.admin("vm", "add", VM, "--engine", vm.engine_url, "--address", vm.address)
         yield system
+        assert logs.problems(system) == []
     finally:
         fleet.close()
         clear(system)

@@ -17,7 +17,7 @@ from builds import ROOT
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from stack import Stack
 
-from harness import HARNESS, published
+from harness import HARNESS, logs, published
 from harness import fleet as fleets
 from harness.fleet import Fleet, TestVm
 from harness.machines import Machines
@@ -91,6 +91,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
                 signed_in.http.get("/api/v1/me").raise_for_status()
         system.compose("exec", "-T", "api", "python3", "-c", PORTS_IN_ORDER, capture=True)
         yield system
+        assert logs.problems(system) == []
     finally:
         if not kept:
             clear(system)

@@ -1,0 +1,42 @@
+"""What libraries print is a line of JSON in a service's log, too: banners, warnings, tracebacks."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+from typing import TextIO
+
+
+class JsonLines(io.TextIOBase):
+    """A text stream over another. What is JSON passes; the rest is wrapped, once for each write."""
+
+    def __init__(self, stream: TextIO, level: str) -> None:
+        self._stream, self._level = stream, level
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Whole lines go out; the rest of a line waits for its end."""
+        lines, newline, self._rest = (self._rest + text).rpartition("\n")
+        if newline and lines.strip():
+            ours = all(line.startswith("{") for line in lines.split("\n"))
+            self._stream.write(f"{lines if ours else self._wrapped(lines)}\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """As the stream below."""
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        """Of the stream below."""
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        """Nobody looks: no colours."""
+        return False
+
+    def _wrapped(self, lines: str) -> str:
+        now = datetime.now(UTC).isoformat()
+        return json.dumps(
+            {"event": "output", "message": lines.strip(), "level": self._level, "timestamp": now}
+        )

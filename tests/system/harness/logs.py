@@ -1,0 +1,53 @@
+"""What all services logged while a portal's tests ran: JSON, and nobody's secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from stack import Stack
+
+SERVICES = ("authz", "api", "ui", "worker", "proxy", "names", "registry")
+TOKENS = """
+import bootstrap, sqlalchemy as sa
+from portal.db.schema import deployments
+portal = bootstrap.portal(bootstrap.settings())
+with portal.database.reading() as tx:
+    print(*tx.execute(sa.select(deployments.c.jupyter_token)).scalars(), sep="\\n")
+"""
+SHORTEST = 16
+"""Of a secret: what is shorter may stand in a line by chance."""
+PUBLIC = {"client_ca", "registry_ca", "server_cert", "cosign.pub", "ssh_key.pub", "ssh_known_hosts"}
+
+
+def problems(system: Stack) -> list[str]:
+    """Lines that are no JSON, and those with a secret in them, a few of each."""
+    secrets = list(_secrets(system))
+    found = []
+    for service in SERVICES:
+        logged = system.compose("--ansi", "never", "logs", "--no-log-prefix", service, capture=True)
+        lines = [line for line in logged.splitlines() if line.strip()]
+        bad = [line for line in lines if not _is_json(line)]
+        told = [line for line in lines if any(secret in line for secret in secrets)]
+        found += [f"{service}: no JSON: {line[:300]}" for line in bad[:5]]
+        found += [f"{service}: a secret: {line[:300]}" for line in told[:5]]
+    return found
+
+
+def _is_json(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _secrets(system: Stack) -> Iterator[str]:
+    """Each secret file's lines but those around keys, and every notebook's token."""
+    for path in (system.home / "secrets").iterdir():
+        if path.name in PUBLIC:
+            continue
+        for line in path.read_text().splitlines():
+            if len(line) >= SHORTEST and not line.startswith("-----"):
+                yield line
+    tokens = system.compose("exec", "-T", "api", "python3", "-c", TOKENS, capture=True).split()
+    yield from (token for token in tokens if len(token) >= SHORTEST)
