@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import docker
 from stack import Stack
 
 SERVICES = ("authz", "api", "ui", "worker", "proxy", "names", "registry")
@@ -25,13 +26,22 @@ def problems(system: Stack) -> list[str]:
     secrets = list(_secrets(system))
     found = []
     for service in SERVICES:
-        logged = system.compose("--ansi", "never", "logs", "--no-log-prefix", service, capture=True)
-        lines = [line for line in logged.splitlines() if line.strip()]
+        lines = [line for line in _logged(system, service) if line.strip()]
         bad = [line for line in lines if not _is_json(line)]
         told = [line for line in lines if any(secret in line for secret in secrets)]
         found += [f"{service}: no JSON: {line[:300]}" for line in bad[:5]]
         found += [f"{service}: a secret: {line[:300]}" for line in told[:5]]
     return found
+
+
+def _logged(system: Stack, service: str) -> Iterator[str]:
+    """Of each replica; docker compose logs would add control characters."""
+    labels = [
+        f"com.docker.compose.project={system.project}",
+        f"com.docker.compose.service={service}",
+    ]
+    for replica in docker.from_env().containers.list(all=True, filters={"label": labels}):
+        yield from bytes(replica.logs()).decode(errors="replace").splitlines()
 
 
 def _is_json(line: str) -> bool:
