@@ -19,6 +19,7 @@ from engine import errors as engine_errors
 from engine import gpu_probe, vm_probe
 from engine.container import create_arguments, ensure_network, moment, running, status
 from engine.events import killed_for_memory
+from engine.local_gpus import LocalGpus
 from engine.pull import PullError, layers_of
 from engine.ssh_tunnel import SshTunnel, TunnelError
 from portal.core.engine import (
@@ -59,6 +60,7 @@ class DockerEngine:
             SshTunnel(vm.engine_url, settings) if vm.engine_url.startswith("ssh://") else None
         )
         self._label = f"{LABEL_PORTAL}={settings.public_origin}"
+        self._local_gpus = LocalGpus(settings.probe_image, settings.public_origin)
         self._lock = threading.Lock()
         self._bounds = True  # until the engine says that its disk cannot limit a volume
         self._networks = threading.Lock()
@@ -89,13 +91,13 @@ class DockerEngine:
         )
 
     def gpus(self) -> GpuReport:
-        """What portal-gate on the VM says.
-
-        Over a local socket nothing can be asked: no GPUs are handed out.
-        """
-        if self._tunnel is None:
-            return GpuReport()
+        """What portal-gate on the VM says, or over a local socket a helper container."""
         engine = self._call(lambda client: client.info())
+        if self._tunnel is None:
+            try:
+                return self._call(lambda client: self._local_gpus.report(client, engine))
+            except gpu_probe.Incomplete as error:
+                raise engine_errors.unreachable(self._vm.name, f"nvidia-smi: {error}") from error
         # Engine 28 and newer: [{"Source": "cdi", "ID": …}].
         listed = engine.get("DiscoveredDevices")
         names = (

@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     proxy_secret_file: Path = Path("/run/secrets/proxy_secret")
 
     # Worker.
+    probe_image: str = Field(
+        "container-portal:dev",
+        description="any image with a shell, to ask this machine's own engine for its GPUs",
+    )
     worker_url: str = "http://worker:9000"
     registry_host: str = Field(
         "", description="host[:port] of the registry, as the VMs' engines reach it"
