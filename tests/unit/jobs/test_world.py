@@ -90,6 +90,7 @@ class World(RuleBasedStateMachine):
         self.retry_s, observe.RETRY_ORPHAN_S = observe.RETRY_ORPHAN_S, 0.0
         self.engines: dict[str, Machine] = {}
         self.people: list[User] = []
+        self.order_of: dict[str, int] = {}
         self.by_hand: set[str] = set()
         """Containers that somebody started at the VM: the portal stops those it did not want."""
 
@@ -116,8 +117,10 @@ class World(RuleBasedStateMachine):
         vms.add(self.portal, TEST, name, f"ssh://portal@{name}", address)
 
     def all(self) -> list[Deployment]:
+        """In the order in which they were made: a run is the same whatever their ids are."""
         with self.portal.database.reading() as tx:
-            return [each for user in self.people for each in db.deployments.of_user(tx, user.id)]
+            rows = [each for user in self.people for each in db.deployments.of_user(tx, user.id)]
+        return sorted(rows, key=lambda row: self.order_of[row.id])
 
     # --- people
 
@@ -125,11 +128,12 @@ class World(RuleBasedStateMachine):
         who=st.integers(0, PEOPLE - 1), gpus=st.integers(0, 2), memory=st.sampled_from([1, 4, 20])
     )
     def order(self, who: int, gpus: int, memory: int) -> None:
-        name = f"n{self.clock().timestamp():.0f}-{gpus}"
+        name = f"n{len(self.order_of)}"
         with suppress(PortalError):
-            deployments.request(
+            made = deployments.request(
                 self.portal, self.people[who], Order("ml-cpu", name, gpus, memory_gb=memory)
             )
+            self.order_of[made.id] = len(self.order_of)
 
     @rule(data=st.data(), action=st.sampled_from(["stop", "start", "restart", "remove"]))
     def act(self, data: st.DataObject, action: str) -> None:
@@ -182,7 +186,8 @@ class World(RuleBasedStateMachine):
         with self.portal.database.reading() as tx:
             due = db.deployments.workable(tx, lifecycle.WORK, self.portal.now())
         if due:
-            self.converge(data.draw(st.sampled_from(sorted(key for key, _, _ in due))))
+            ids = sorted((key for key, _, _ in due), key=self.order_of.__getitem__)
+            self.converge(data.draw(st.sampled_from(ids)))
 
     @rule(name=st.sampled_from(VMS))
     def look(self, name: str) -> None:
@@ -244,7 +249,7 @@ class World(RuleBasedStateMachine):
         """A container ends by itself, or somebody at the VM starts or pauses it."""
         boxes = self.engines[name].boxes
         if boxes:
-            box = boxes[data.draw(st.sampled_from(sorted(boxes)))]
+            box = data.draw(st.sampled_from(list(boxes.values())))
             box.running, box.paused = what != "end", what == "pause"
             if what == "start":
                 self.by_hand.add(box.id)
