@@ -36,7 +36,7 @@ def init() -> None:
 
 def main() -> None:
     """Run; a PortalError becomes two lines and exit code 1, never a traceback."""
-    bootstrap.configure_logging()
+    bootstrap.configure_logging(service=False)
     try:
         app()
     except PortalError as error:

@@ -37,9 +37,12 @@ def settings() -> Settings:
     return Settings()
 
 
-def configure_logging() -> None:
-    """JSON lines: ours, uvicorn's, warnings of the libraries, and whatever else is printed."""
-    if not isinstance(sys.stderr, JsonLines):
+def configure_logging(*, service: bool = True) -> None:
+    """JSON lines: ours, uvicorn's, warnings of the libraries.
+
+    Of a service whatever is printed, too; a command's own words are for people.
+    """
+    if service and not isinstance(sys.stderr, JsonLines):
         sys.stdout = JsonLines(sys.stdout, "info")
         sys.stderr = JsonLines(sys.stderr, "error")
     logging.captureWarnings(capture=True)

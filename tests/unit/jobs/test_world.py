@@ -180,14 +180,15 @@ class World(RuleBasedStateMachine):
 
     # --- the worker
 
-    @rule(data=st.data())
-    def work(self, data: st.DataObject) -> None:
+    @rule(jobs=st.integers(1, 6))
+    def work(self, jobs: int) -> None:
+        """So many steps of the worker: the oldest first, each until it waits for something."""
         self.lead()
-        with self.portal.database.reading() as tx:
-            due = db.deployments.workable(tx, lifecycle.WORK, self.portal.now())
-        if due:
-            ids = sorted((key for key, _, _ in due), key=self.order_of.__getitem__)
-            self.converge(data.draw(st.sampled_from(ids)))
+        for _ in range(jobs):
+            with self.portal.database.reading() as tx:
+                due = db.deployments.workable(tx, lifecycle.WORK, self.portal.now())
+            if due:
+                self.converge(min((key for key, _, _ in due), key=self.order_of.__getitem__))
 
     @rule(name=st.sampled_from(VMS))
     def look(self, name: str) -> None:
@@ -229,6 +230,15 @@ class World(RuleBasedStateMachine):
     def fall_silent(self, name: str) -> None:
         away = VmUnreachable("vm_unreachable", f"{name} does not answer.", "Wait.")
         self.engines[name].failing = dict.fromkeys((*CALLS, "has_image", "started_at"), away)
+
+    @rule(name=st.sampled_from(VMS))
+    def be_lost_and_return(self, name: str) -> None:
+        self.fall_silent(name)
+        self.look(name)
+        self.give_up_vm(name)
+        self.heal(name)
+        self.add_vm_again(name)
+        self.look(name)
 
     @rule(name=st.sampled_from(VMS), call=st.sampled_from(CALLS))
     def refuse(self, name: str, call: str) -> None:
