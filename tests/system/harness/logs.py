@@ -21,6 +21,12 @@ SHORTEST = 16
 PUBLIC = {"client_ca", "registry_ca", "server_cert", "cosign.pub", "ssh_key.pub", "ssh_known_hosts"}
 
 
+def check(system: Stack) -> None:
+    """Raise AssertionError naming lines that are wrong."""
+    if found := problems(system):
+        raise AssertionError("\n".join(found))
+
+
 def problems(system: Stack) -> list[str]:
     """Lines that are no JSON, and those with a secret in them, a few of each."""
     secrets = list(_secrets(system))

@@ -48,7 +48,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         vm = fleet.add(VM)
         system.admin("vm", "add", VM, "--engine", vm.engine_url, "--address", vm.address)
         yield system
-        assert logs.problems(system) == []
+        logs.check(system)
     finally:
         fleet.close()
         clear(system)

@@ -91,7 +91,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
                 signed_in.http.get("/api/v1/me").raise_for_status()
         system.compose("exec", "-T", "api", "python3", "-c", PORTS_IN_ORDER, capture=True)
         yield system
-        assert logs.problems(system) == []
+        logs.check(system)
     finally:
         if not kept:
             clear(system)
