@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 import docker
+import structlog
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 from docker.types import DeviceRequest
@@ -21,6 +22,7 @@ from portal.core.engine import GpuReport
 
 from engine import gpu_probe
 
+log = structlog.get_logger()
 LIVES_S = 300
 ASK_AGAIN_S = 60.0
 """After an engine had no GPUs to give: making a container only to hear so again costs."""
@@ -65,14 +67,17 @@ class LocalGpus:
             except APIError as error:
                 self._none_until = time.monotonic() + ASK_AGAIN_S
                 words = str(error.explanation).lower()
+                log.info("no_gpus_to_ask_for", image=self._image, cause=words[:300])
                 broken = any(sign in words for sign in BROKEN)
                 return GpuReport(problem="driver_broken" if broken else None)
             raw = helper.exec_run(["sh", "-c", SCRIPT])[1]
         output = raw.decode(errors="replace") if isinstance(raw, bytes) else ""
         head = "== toolkit\nnvidia\n" if access == "nvidia" else "== cdi\nnvidia\n"
-        return gpu_probe.parse(
+        seen = gpu_probe.parse(
             head + output, cdi_engine=access == "cdi", cdi_devices=cdi if access == "cdi" else None
         )
+        # It was given GPUs, and nvidia-smi says nothing of them.
+        return seen if seen.gpus or seen.problem else GpuReport(problem="driver_broken")
 
     def _helper(
         self, client: docker.DockerClient, engine: dict[str, Any], cdi: Collection[str] | None
@@ -108,7 +113,6 @@ class LocalGpus:
                 "NVIDIA_VISIBLE_DEVICES": "all",
             },
             device_requests=[everything],
-            init=True,
             auto_remove=True,
             network_mode="none",
             read_only=True,

@@ -31,6 +31,7 @@ def helper_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("desk")
     builds.ensure_images("debian:bookworm-slim")
     shutil.copy(HARNESS / "vm" / "standin" / "nvidia-smi", folder)
+    (folder / "nvidia-smi").chmod(0o755)
     (folder / "standin-gpus.csv").write_text(NVIDIA_CSV)
     (folder / "standin-gpus.list").write_text(NVIDIA_LIST)
     (folder / "Dockerfile").write_text(
