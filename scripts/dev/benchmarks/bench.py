@@ -42,6 +42,7 @@ def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Cal
         "start": lambda: bench_start.deploy(stack, john, sizes.rounds),
         "authz": lambda: bench_gateway.authz(stack, john, sizes.calls),
         "gateway": lambda: bench_gateway.gateway(stack, john, sizes),
+        "gateway start": lambda: bench_gateway.start(stack, sizes.rounds),
         "handover": lambda: bench_start.handover(stack, john, sizes.rounds),
         "page": lambda: page(sizes.rounds),
         "idle": lambda: bench_start.idle(stack, john, sizes),

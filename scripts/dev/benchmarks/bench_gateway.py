@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from urllib.parse import quote
 
 import docker
@@ -17,6 +18,8 @@ from stack import Stack
 AB_CLIENTS = 8
 BESIDE = "127.0.0.77"
 """Of this host: the gateway without authorization, beside the gateway."""
+MANY_PORTS = "10000-28499"
+"""In a sandbox with 20,000 open files a process; further ones have processes of their own."""
 NGINX_TEMP = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -106,21 +109,62 @@ def _nginx_without_authorization(stack: Stack, upstream: str) -> Container:
         f" -e 's|http://$portal_upstream;|http://{upstream};|' nginx.conf.template port.conf"
         " && sed -i 's/$portal_authorization/\"\"/' port.conf && exec entrypoint"
     )
+    return _gateway(stack, ["-c", script], entrypoint="sh")
+
+
+def _gateway(
+    stack: Stack, command: list[str], entrypoint: str = "entrypoint", ports: str = ""
+) -> Container:
+    """One more container of the gateway's image beside the gateway, with its secrets."""
     secrets = stack.home / "secrets"
     names = ("client_ca", "server_cert", "server_key", "proxy_secret")
+    own = {"PORTAL_USER_PORTS": ports} if ports else {}
     return docker.from_env().containers.run(
         "container-portal-proxy:dev",
-        ["-c", script],
-        entrypoint="sh",
+        command,
+        entrypoint=entrypoint,
         user="0",
         detach=True,
         network_mode="host",
-        environment={"PORTAL_BIND": BESIDE, "PORTAL_PUBLIC_PORT": str(stack.port)},
-        tmpfs={"/run/nginx": "mode=1777", "/var/lib/nginx": "mode=1777"},
+        environment={"PORTAL_BIND": BESIDE, "PORTAL_PUBLIC_PORT": str(stack.port), **own},
+        tmpfs={
+            "/run/nginx": "mode=1777",
+            "/var/lib/nginx": "mode=1777",
+            "/var/log/nginx": "mode=1777",
+        },
         volumes={
             str(secrets / name): {"bind": f"/run/secrets/{name}", "mode": "ro"} for name in names
         },
     )
+
+
+def start(stack: Stack, rounds: int) -> Row:
+    """From `docker start` to the last of many ports, against a container that only sleeps."""
+    with ExitStack() as made:
+        gateway = _gateway(stack, [], ports=MANY_PORTS)
+        made.callback(gateway.remove, force=True)
+        sleeper = _gateway(stack, ["60"], entrypoint="sleep")
+        made.callback(sleeper.remove, force=True)
+        last = int(MANY_PORTS.partition("-")[2])
+
+        def listen_again() -> None:
+            gateway.start()
+            until(lambda: _listens(last))
+
+        until(lambda: _listens(last))
+        measured, plain = [], []
+        for _ in range(rounds):
+            gateway.kill()
+            measured.append(timed(listen_again))
+            sleeper.kill()
+            plain.append(timed(sleeper.start))
+    return row(f"gateway started, {MANY_PORTS} / docker start of sleep", measured, plain, "< 2 s")
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((BESIDE, port), 1):
+        return True
+    return False
 
 
 def _ab(stack: Stack, url: str, requests: int) -> float:
