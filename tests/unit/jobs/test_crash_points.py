@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -106,11 +107,12 @@ def work_on(portal: Portal, engine: FakeEngine) -> None:
     raise AssertionError("it never ends")
 
 
-def troubles(portal: Portal, engine: FakeEngine, user: User) -> list[str]:
+def troubles(portal: Portal, engine: FakeEngine, *owners: User) -> list[str]:
     """What does not agree: rows, leases, containers, GPUs in containers, claims, the chain."""
     found = []
     with portal.database.reading() as tx:
-        rows = {each.id: each for each in db.deployments.of_user(tx, user.id)}
+        mine = (db.deployments.of_user(tx, user.id) for user in owners)
+        rows = {each.id: each for each in chain.from_iterable(mine)}
         leases = db.leases.live(tx)
         if db.deployments.workable(tx, UNSETTLED, portal.now()):
             found.append("work is left")
@@ -196,3 +198,40 @@ def test_a_worker_that_dies_at_any_step_is_followed_and_nothing_is_lost(
         if killer.step < at:
             break  # it went through without reaching the step
     assert died >= 15 / EVERY, "steps were not counted"
+
+
+def test_who_waited_is_served_once_wherever_the_worker_dies_as_the_queue_moves(
+    portal: Portal,
+    jane: User,
+    john: User,
+    engine: FakeEngine,
+    clock: FakeClock,
+    gpu_vm: Vm,
+    kill: Callable[[int], Killer],
+) -> None:
+    at = 1 - EVERY
+    while True:
+        at += EVERY
+        first = deployments.request(portal, jane, Order("ml-cpu", "first", gpus=2))
+        clock.forward(60)
+        work_on(portal, engine)
+        waits = deployments.request(portal, john, Order("ml-cpu", "waits", gpus=2))
+        assert waits.state is State.WAITING
+        deployments.act(portal, jane, first.id, "stop")
+        clock.forward(60)
+        killer = kill(at)
+        with suppress(Killed):
+            work_on(portal, engine)
+        killer.armed = False
+        clock.forward(60)
+        work_on(portal, engine)
+        served = deployments.get(portal, john, waits.id)
+        assert served.state is State.RUNNING, f"died at step {at}"
+        assert troubles(portal, engine, jane, john) == [], f"died at step {at}"
+        for owner, each in ((jane, first), (john, waits)):
+            deployments.act(portal, owner, each.id, "remove")
+        clock.forward(60)
+        work_on(portal, engine)
+        assert engine.boxes == {}
+        if killer.step < at:
+            break
