@@ -75,11 +75,8 @@ def test_services_have_no_rights_that_they_do_not_need(production: Stack, servic
 def replicas_asked(system: Stack) -> dict[str, int]:
     """Service → how many of its replicas nginx knows."""
     text = system.compose(*AS_GATEWAY, "cat", "/run/nginx/upstreams.conf", capture=True)
-    return {
-        part.split()[0]: part.count("    server ")
-        for part in text.split("upstream ")
-        if part.strip()
-    }
+    parts = [part for part in text.split("upstream ") if part.strip()]
+    return {part.split()[0]: part.count("    server ") for part in parts}
 
 
 def test_a_person_stays_with_one_page_and_people_are_spread(production: Stack) -> None:

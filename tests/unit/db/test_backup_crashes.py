@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -112,11 +113,11 @@ def test_a_restore_that_is_killed_is_done_again_and_is_whole(
         db.backup.restore(database, file, replace=replace)
         database.close()
 
-    url = f"sqlite:///{tmp_path}/restored-0.db"
-    for line in (0, *points(ends_at(0, lambda: restore(url)))):
+    first = f"sqlite:///{tmp_path}/restored-0.db"
+    for line in (0, *points(ends_at(0, lambda: restore(first)))):
         url = f"sqlite:///{tmp_path}/restored-{line}.db"
         if line:
-            ends_at(line, lambda url=url: restore(url))  # type: ignore[misc]
+            ends_at(line, partial(restore, url))
             restore(url, replace=True)
         database = Database(url)
         with database.reading() as tx:
