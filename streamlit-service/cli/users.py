@@ -30,8 +30,9 @@ def _shown(user: User) -> dict[str, object]:
 @app.command("role")
 def role(subject: str, role: Role) -> None:
     """Make somebody a user, an image curator or an administrator."""
-    users.set_role(wired(), actor(), subject, role)
-    typer.echo(f"{subject} is {role} now.")
+    counts = users.set_role(wired(), actor(), subject, role)
+    listed = f", and {counts} while PORTAL_ADMINS or PORTAL_CURATORS name them"
+    typer.echo(f"{subject} is {role} now{listed if counts is not role else ''}.")
 
 
 @app.command("group")

@@ -172,8 +172,11 @@ def set_group(portal: Portal, actor: Actor, subject: str, group: str) -> None:
     portal.wake()
 
 
-def set_role(portal: Portal, actor: Actor, subject: str, role: Role) -> None:
-    """Change what a user is. Raises NotFound for somebody who never signed in."""
+def set_role(portal: Portal, actor: Actor, subject: str, role: Role) -> Role:
+    """Change what a user is; returns the role that counts, which a list may make a higher one.
+
+    NotFound for somebody who never signed in.
+    """
     who = permissions.administrator(actor)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
@@ -182,6 +185,7 @@ def set_role(portal: Portal, actor: Actor, subject: str, role: Role) -> None:
         db.audit.append(
             tx, portal.now(), who, "user.role", f"user:{subject}", role=role, before=user.role
         )
+    return shown(portal, replace(user, role=role)).role
 
 
 def add_key(portal: Portal, user: User, name: str, text: str) -> User:

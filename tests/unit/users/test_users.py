@@ -43,7 +43,9 @@ def test_a_role_by_the_list_counts_while_the_list_names_somebody(portal: Portal)
 def test_a_role_given_in_the_portal_stays_whatever_the_list_says(
     portal: Portal, jane: User
 ) -> None:
-    users.set_role(portal, TEST, jane.subject, Role.CURATOR)
+    assert users.set_role(portal, TEST, jane.subject, Role.CURATOR) is Role.CURATOR
+    listed = with_admins(portal, "1234567890")
+    assert users.set_role(listed, TEST, jane.subject, Role.CURATOR) is Role.ADMIN
     assert users.user_of(with_admins(portal, "1234567890"), JANE).role is Role.ADMIN
     assert users.user_of(portal, JANE).role is Role.CURATOR
 
