@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -13,11 +14,12 @@ class JsonLines(io.TextIOBase):
 
     def __init__(self, stream: TextIO, level: str) -> None:
         self._stream, self._level = stream, level
-        self._rest = ""
+        self._of_thread = threading.local()
 
     def write(self, text: str) -> int:
-        """Whole lines go out; the rest of a line waits for its end."""
-        lines, newline, self._rest = (self._rest + text).rpartition("\n")
+        """Whole lines go out; the rest of a line waits for its end, which the same thread writes."""
+        before: str = getattr(self._of_thread, "rest", "")
+        lines, newline, self._of_thread.rest = (before + text).rpartition("\n")
         if newline and lines.strip():
             ours = all(line.startswith("{") for line in lines.split("\n"))
             self._stream.write(f"{lines if ours else self._wrapped(lines)}\n")

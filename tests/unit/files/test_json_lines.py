@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import traceback
 
 from json_lines import JsonLines
@@ -33,6 +34,21 @@ def test_a_banner_and_a_traceback_are_wrapped() -> None:
     assert (banner["event"], banner["message"]) == ("output", "You can now view your app.")
     assert trace["message"] == text.strip()
     assert {"level", "timestamp"} <= trace.keys()
+
+
+def test_lines_of_two_threads_stay_apart() -> None:
+    """print() writes a line and its end in two steps."""
+    below = io.StringIO()
+    stream = JsonLines(below, "error")
+    stream.write('{"event": "first"}')
+    other = threading.Thread(target=lambda: stream.write('{"event": "second"}\n'))
+    other.start()
+    other.join()
+    stream.write("\n")
+    assert [json.loads(line)["event"] for line in below.getvalue().splitlines()] == [
+        "second",
+        "first",
+    ]
 
 
 def test_a_line_waits_for_its_end() -> None:
