@@ -17,7 +17,7 @@ class JsonLines(io.TextIOBase):
         self._of_thread = threading.local()
 
     def write(self, text: str) -> int:
-        """Whole lines go out; the rest of a line waits for its end, which the same thread writes."""
+        """Whole lines go out; the rest waits for its end, which the same thread writes."""
         before: str = getattr(self._of_thread, "rest", "")
         lines, newline, self._of_thread.rest = (before + text).rpartition("\n")
         if newline and lines.strip():
