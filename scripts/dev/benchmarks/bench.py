@@ -40,6 +40,7 @@ def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Cal
     """Every row, by name. John's containers must run on this machine's engine."""
     return {
         "start": lambda: bench_start.deploy(stack, john, sizes.rounds),
+        "stop": lambda: bench_start.stop(stack, john, sizes.rounds),
         "authz": lambda: bench_gateway.authz(stack, john, sizes.calls),
         "gateway": lambda: bench_gateway.gateway(stack, john, sizes),
         "gateway start": lambda: bench_gateway.start(stack, sizes.rounds),

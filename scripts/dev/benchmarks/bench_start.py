@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import bench_operation
 import docker
 import httpx2
 from docker.models.containers import Container
 from engine.container import create_arguments
-from ordering import answers, order, tidy, until, until_state
+from ordering import answers, notebook, order, tidy, until, until_state
 from portal.core.engine import ContainerSpec
 from portal.deployments.container_spec import HOME, TMPFS
+from portal.jobs.start_stop import STOP_GRACE_S
 from rows import Row, Sizes, row
 from stack import Stack
 
@@ -20,9 +23,7 @@ BASELINE_PORT = 10990
 
 def deploy(stack: Stack, john: httpx2.Client, rounds: int) -> Row:
     """POST → Jupyter through the gateway, against the same container by `docker run`."""
-    images = john.get("/api/v1/images").raise_for_status().json()
-    digest = next(image["digest"] for image in images if image["name"] == "ml-cpu")
-    reference = f"127.0.0.1:{stack.registry_port}/ml-cpu@{digest}"  # as this engine names it
+    reference = _reference(stack, john)
     measured, plain = [], []
     with tidy(stack, john):
         _portal_run(john, "bench-warm")  # brings the image
@@ -32,6 +33,13 @@ def deploy(stack: Stack, john: httpx2.Client, rounds: int) -> Row:
     return row(
         "POST to Jupyter answering / docker run to port answering", measured, plain, "<= 1.15"
     )
+
+
+def _reference(stack: Stack, john: httpx2.Client) -> str:
+    """The approved ml-cpu, as this engine names it."""
+    images = john.get("/api/v1/images").raise_for_status().json()
+    digest = next(image["digest"] for image in images if image["name"] == "ml-cpu")
+    return f"127.0.0.1:{stack.registry_port}/ml-cpu@{digest}"
 
 
 def _portal_run(john: httpx2.Client, name: str) -> float:
@@ -47,8 +55,34 @@ def _portal_run(john: httpx2.Client, name: str) -> float:
     return took
 
 
+def stop(stack: Stack, john: httpx2.Client, rounds: int) -> Row:
+    """POST stop → stopped, against `docker stop` of the same container; notebooks at rest."""
+    measured, plain = [], []
+    with tidy(stack, john):
+        path, _ = notebook(john, "bench-stop")
+        for _ in range(rounds):
+            started = time.perf_counter()
+            john.post(f"{path}/stop").raise_for_status()
+            until_state(john, path, "stopped")
+            measured.append(time.perf_counter() - started)
+            with _plain(stack, _reference(stack, john)) as container:
+                started = time.perf_counter()
+                container.stop(timeout=STOP_GRACE_S)
+                plain.append(time.perf_counter() - started)
+            john.post(f"{path}/start").raise_for_status()
+            until_state(john, path, "running")
+    return row("POST stop to stopped / docker stop", measured, plain, "<= 1.20")
+
+
 def _plain_run(stack: Stack, reference: str) -> float:
-    """The same container, with the same limits and hardening, by the same library."""
+    started = time.perf_counter()
+    with _plain(stack, reference):
+        return time.perf_counter() - started
+
+
+@contextmanager
+def _plain(stack: Stack, reference: str) -> Iterator[Container]:
+    """The same container, with the same limits and hardening, by the same library; it answers."""
     spec = ContainerSpec(
         name="portal-bench-plain",
         image=reference,
@@ -64,13 +98,12 @@ def _plain_run(stack: Stack, reference: str) -> float:
         hostname="bench",
     )
     engine = docker.from_env()
-    started = time.perf_counter()
     container: Container = engine.containers.create(**create_arguments(spec))
     try:
         container.start()
         with httpx2.Client(timeout=1, trust_env=False) as http:
             until(lambda: answers(http, f"http://{stack.gateway}:{BASELINE_PORT}/api"))
-        return time.perf_counter() - started
+        yield container
     finally:
         container.remove(force=True)
         engine.volumes.get("portal-bench-home").remove()
