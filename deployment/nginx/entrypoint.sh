@@ -70,18 +70,37 @@ reload() {
     for one in "${nginxes[@]}"; do nginx -t -q -c "$one/nginx.conf" || return 1; done
     for one in "${nginxes[@]}"; do nginx -s reload -c "$one/nginx.conf" || return 1; done
 }
+# All that names.sh writes, without a process of its own: this is done every second.
+all_names() {
+    local service lines
+    known=
+    for service in authz api ui; do
+        lines=()
+        mapfile -t lines 2>/dev/null <"/run/names/$service" || true
+        known+="$service ${lines[*]};"
+    done
+}
 follow() {
-    local seen now
+    local seen now known='' names='' never
+    exec {never}<> <(:) # nothing ever comes from it: a second goes by without a process that sleeps
     now=$(cat upstreams.conf)
-    while sleep 1; do
+    while :; do
+        read -rt 1 -u "$never" || true
+        all_names
+        [ "$known" != "$names" ] || continue
         seen=$now now=$(upstreams)
-        [ "$now" != "$seen" ] || continue
+        if [ "$now" = "$seen" ]; then
+            names=$known
+            continue
+        fi
         # Whatever fails, the loop goes on, with the file that nginx has read: then it is tried again.
         cp upstreams.conf upstreams.old || continue
         printf '%s\n' "$now" >upstreams.conf || true # half of it: nginx -t says no
         if ! reload; then
             mv upstreams.old upstreams.conf || true
             now=$seen
+        else
+            names=$known
         fi
     done
 }

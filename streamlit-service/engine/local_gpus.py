@@ -24,7 +24,7 @@ from engine import gpu_probe
 
 log = structlog.get_logger()
 LIVES_S = 300
-ASK_AGAIN_S = 60.0
+ASK_AGAIN_S = 120.0
 """After an engine had no GPUs to give: making a container only to hear so again costs."""
 LABEL = "org.container-portal.gpu-probe"
 FIELDS = (
@@ -55,10 +55,14 @@ class LocalGpus:
         self._none_until, self._good_until = 0.0, 0.0
         self._lock = threading.Lock()
 
+    def has_none(self) -> bool:
+        """Whether the engine said a moment ago that it has no GPUs to give."""
+        return not self._image or time.monotonic() < self._none_until
+
     def report(self, client: docker.DockerClient, engine: dict[str, Any]) -> GpuReport:
         """What the helper sees; an empty report where the engine has no GPUs to give."""
         with self._lock:
-            if not self._image or time.monotonic() < self._none_until:
+            if self.has_none():
                 return GpuReport()
             listed = engine.get("DiscoveredDevices")
             cdi = None if listed is None else {str(device.get("ID")) for device in listed}
@@ -69,6 +73,7 @@ class LocalGpus:
                 words = str(error.explanation).lower()
                 log.info("no_gpus_to_ask_for", image=self._image, cause=words[:300])
                 broken = any(sign in words for sign in BROKEN)
+                self._none_until = 0.0 if broken else self._none_until  # it stays to be told
                 return GpuReport(problem="driver_broken" if broken else None)
             raw = helper.exec_run(["sh", "-c", SCRIPT])[1]
         output = raw.decode(errors="replace") if isinstance(raw, bytes) else ""
