@@ -153,6 +153,7 @@ CODES = {
     "group_exists": "There is a group of this name already.",
     "has_containers": "The account that would go has containers.",
     "has_role": "The account that would go is an administrator or curator.",
+    "is_alias": "The name belongs to another account by a merge.",
     "is_retired": "The person is retired already.",
     "no_ports": "The person has no ports.",
     "no_such_group": "There is no such group.",

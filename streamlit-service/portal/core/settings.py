@@ -188,7 +188,7 @@ class Settings(BaseSettings):
         """One name for all roots (RFC 4514) that vouch for the same people."""
         for realm in self.realms.split(";"):
             members = [f"CN={member.strip()}" for member in realm.split(",")]
-            if root.split(",", 1)[0] in members:
+            if not set(root.split(",")).isdisjoint(members):
                 return members[0]
         return root
 

@@ -23,6 +23,15 @@ Tx = Connection
 """An open transaction. Never held across a network call (invariant 5)."""
 
 
+DEADLINES = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+}
+"""A PostgreSQL that vanished without a word is noticed in some 15 s (libpq's connection parameters;
+seconds, but for tcp_user_timeout: milliseconds)."""
 BUSY_TIMEOUT_S = 10
 """A claim lasts longer (lock_ttl_s): who waits for the database does not lose it."""
 
@@ -179,7 +188,7 @@ def _options(url: str) -> dict[str, Any]:
             "connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
             "pool_size": 40,
         }
-    return {"pool_size": 20, "pool_timeout": 10, "connect_args": {"connect_timeout": 5}}
+    return {"pool_size": 20, "pool_timeout": 10, "connect_args": DEADLINES}
 
 
 def _prepare_sqlite(engine: sa.Engine) -> None:

@@ -38,9 +38,14 @@ def update(tx: Tx, user_id: int, **values: Unpack[UserColumns]) -> None:
     tx.execute(users.update().where(users.c.id == user_id).values(**values))
 
 
+MERGED = "merged:"
+"""How the subject of an account begins that is part of another now: nobody signs in as it."""
+
+
 def all_users(tx: Tx) -> list[User]:
     """Every user, in order of first sign-in."""
-    return [rows.user(row) for row in tx.execute(sa.select(users).order_by(users.c.id))]
+    query = sa.select(users).where(~users.c.subject.startswith(MERGED)).order_by(users.c.id)
+    return [rows.user(row) for row in tx.execute(query)]
 
 
 def with_range(tx: Tx) -> list[User]:

@@ -66,6 +66,11 @@ def rename_pool(tx: Tx, before: str, after: str) -> None:
     tx.execute(vms.update().where(vms.c.pool == before).values(pool=after))
 
 
+def change_owner(tx: Tx, before: int, after: int) -> None:
+    """Dedicate the VMs of one user to another."""
+    tx.execute(vms.update().where(vms.c.owner_id == before).values(owner_id=after))
+
+
 def update(tx: Tx, vm_id: int, **values: Unpack[VmColumns]) -> None:
     """Change columns of a VM."""
     tx.execute(vms.update().where(vms.c.id == vm_id).values(**values))

@@ -94,6 +94,12 @@ def merge(portal: Portal, actor: Actor, old: str, new: str) -> User:
         stays, goes = known(tx, old), db.users.by_subject(tx, new)
         if goes and goes.id == stays.id:
             raise Conflict("same_user", f"{old} and {new} are one account.", "Nothing to do.")
+        if goes and goes.subject != new:
+            raise Conflict(
+                "is_alias",
+                f"{new} is another name of {goes.subject} already.",
+                f"If these two are one person, merge {goes.subject}.",
+            )
         if goes:
             _take_over(tx, stays, goes, new)
         db.users.add_alias(tx, new, stays.id)
@@ -118,10 +124,16 @@ def _take_over(tx: Tx, stays: User, goes: User, new: str) -> None:
     db.users.update(tx, stays.id, ssh_keys=[vars(key) for key in keys.values()])
     db.certificates.move(tx, goes.id, stays.id)
     db.users.move_aliases(tx, goes.id, stays.id)
+    db.vms.change_owner(tx, goes.id, stays.id)
     db.quotas.put(tx, USER_SCOPE, new, None)
     # Its row stays for what its records refer to; nobody signs in as it.
     db.users.update(
-        tx, goes.id, subject=f"merged:{goes.id}:{new}", range_index=None, ssh_keys=[], group=""
+        tx,
+        goes.id,
+        subject=f"{db.users.MERGED}{goes.id}:{new}",
+        range_index=None,
+        ssh_keys=[],
+        group="",
     )
 
 

@@ -165,8 +165,12 @@ def test_a_new_upn_of_the_same_person_gets_all_that_was_hers(
     assert gateway.route(portal, NEW, 10000).deployment_id == made.id
     assert users.user_of(portal, JANE).id == jane.id
     assert actions(portal, jane.subject)[-1] == "user.merged"
+    assert [user.subject for user, _ in quotas.everybody(portal, TEST)] == [jane.subject]
     with pytest.raises(Conflict):
         users.merge(portal, TEST, jane.subject, NEW.subject)
+    other = users.user_of(portal, JOHN)
+    with pytest.raises(Conflict, match="another name"):
+        users.merge(portal, TEST, other.subject, NEW.subject)
 
 
 def test_accounts_are_merged_before_the_new_name_was_ever_seen(portal: Portal, jane: User) -> None:
@@ -186,8 +190,11 @@ def test_a_merge_takes_no_containers_and_no_role_along(
         users.merge(portal, TEST, jane.subject, john.subject)
     deployments.act(portal, john, made.id, "remove")
     work_off(made.id)
+    vms.add(portal, TEST, "vm-john", "ssh://portal@vm-john", "10.0.0.9", owner=john.subject)
     users.merge(portal, TEST, jane.subject, john.subject)
     assert users.user_of(portal, JOHN).id == jane.id
+    owners = {use.vm.name: use.vm.owner_id for use in vms.fleet(portal, TEST)}
+    assert owners["vm-john"] == jane.id  # a VM of her own comes along
 
 
 ONE, OTHER = (f"CN={name} Root CA,O=Example,C=US" for name in ("One", "Other"))
