@@ -92,8 +92,8 @@ class DockerEngine:
 
     def gpus(self) -> GpuReport:
         """What portal-gate on the VM says, or over a local socket a helper container."""
-        if self._tunnel is None and self._local_gpus.has_none():
-            return GpuReport()
+        if self._tunnel is None and (remembered := self._local_gpus.remembered()):
+            return remembered
         engine = self._call(lambda client: client.info())
         if self._tunnel is None:
             try:

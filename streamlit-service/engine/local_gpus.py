@@ -53,17 +53,18 @@ class LocalGpus:
         self._image, self._whose = image, whose
         self._name = f"portal-gpu-probe-{hashlib.sha256(whose.encode()).hexdigest()[:8]}"
         self._none_until, self._good_until = 0.0, 0.0
+        self._none = GpuReport()
         self._lock = threading.Lock()
 
-    def has_none(self) -> bool:
-        """Whether the engine said a moment ago that it has no GPUs to give."""
-        return not self._image or time.monotonic() < self._none_until
+    def remembered(self) -> GpuReport | None:
+        """What was found while the engine had no GPUs to give, for a while."""
+        return self._none if time.monotonic() < self._none_until else None
 
     def report(self, client: docker.DockerClient, engine: dict[str, Any]) -> GpuReport:
         """What the helper sees; an empty report where the engine has no GPUs to give."""
         with self._lock:
-            if self.has_none():
-                return GpuReport()
+            if remembered := self.remembered():
+                return remembered
             listed = engine.get("DiscoveredDevices")
             cdi = None if listed is None else {str(device.get("ID")) for device in listed}
             try:
@@ -73,8 +74,8 @@ class LocalGpus:
                 words = str(error.explanation).lower()
                 log.info("no_gpus_to_ask_for", image=self._image, cause=words[:300])
                 broken = any(sign in words for sign in BROKEN)
-                self._none_until = 0.0 if broken else self._none_until  # it stays to be told
-                return GpuReport(problem="driver_broken" if broken else None)
+                self._none = GpuReport(problem="driver_broken" if broken else None)
+                return self._none
             raw = helper.exec_run(["sh", "-c", SCRIPT])[1]
         output = raw.decode(errors="replace") if isinstance(raw, bytes) else ""
         head = "== toolkit\nnvidia\n" if access == "nvidia" else "== cdi\nnvidia\n"

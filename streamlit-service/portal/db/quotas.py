@@ -19,6 +19,10 @@ def held_by_user(tx: Tx, user_id: int) -> Resources:
     return _held_or_waited_for(tx, deployments.c.owner_id == user_id)
 
 
+DEFAULT, GROUP, USER = "default", "group", "user"
+"""Scopes of a row."""
+
+
 def held_by_group(tx: Tx, group: str) -> Resources:
     """What all members of a group hold or wait for together."""
     members = sa.select(users.c.id).where(users.c.group == group)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from portal import db, users, vms
 from portal.context import Portal
 from portal.core.errors import Conflict
-from portal.core.models import Actor, Deployment, Failure, State, StopReason, Vm, VmState
+from portal.core.models import Actor, Deployment, Failure, State, StopReason, Vm
 from portal.core.reasons import check_reason
 from portal.db import Tx
 from portal.db.columns import NOT_WAITING, DeploymentColumns
 from portal.deployments import lifecycle
-from portal.deployments.transition import change
+from portal.deployments.transition import change, removal
 from portal.users import accounts, permissions
 
 SETTLED = (State.STOPPED, State.FAILED, State.REMOVED)
@@ -125,13 +125,14 @@ def retire(portal: Portal, actor: Actor, subject: str, reason: str) -> list[Depl
 
 
 def _remove(portal: Portal, tx: Tx, who: str, before: Deployment, note: str) -> None:
-    nowhere = before.vm is None or before.vm.state is VmState.REMOVED
-    columns: DeploymentColumns = {"restart_after_stop": False, "stop_note": note, **NOT_WAITING}
+    after, gone = removal(tx, portal.now(), before)
+    columns: DeploymentColumns = {
+        "restart_after_stop": False,
+        "stop_note": note,
+        **NOT_WAITING,
+        **gone,
+    }
     details = {"request": "retire", "reason": note}
-    if nowhere:  # there is nothing for the worker to do
-        columns["slot"] = None
-        db.leases.release(tx, before.id, portal.now())
-    after = State.REMOVED if nowhere else State.REMOVING
     change(tx, portal.now(), who, before, after, details, **columns)
 
 

@@ -23,12 +23,12 @@ from portal.core.models import (
     StopReason,
     User,
     Vm,
-    VmState,
 )
 from portal.db.columns import NOT_WAITING, UNLOCKED, DeploymentColumns
 from portal.db.connection import Tx
 from portal.deployments import lifecycle, slots
 from portal.deployments.order import check_order
+from portal.deployments.transition import removal
 from portal.images import launch_gate
 from portal.scheduling import admission, quotas
 from portal.scheduling.queue import Decision
@@ -252,10 +252,9 @@ def _end(
     tx: Tx, before: Deployment, after: State, now: datetime
 ) -> tuple[DeploymentColumns, dict[str, Any]]:
     """Stop, restart or remove. Where nothing runs there is nothing for the worker to do."""
-    nowhere = before.vm is None or before.vm.state is VmState.REMOVED
-    if nowhere and after is State.REMOVING:
-        db.leases.release(tx, before.id, now)
-        return {"state": State.REMOVED, "slot": None}, {}
+    if after is State.REMOVING:
+        removed, columns = removal(tx, now, before)
+        return {"state": removed, **columns}, {}
     if after is State.STOPPED:
         return {"state": after, "stopped_at": now}, {}
     return {"state": after}, {}

@@ -6,10 +6,21 @@ from datetime import datetime
 from typing import Any, Unpack
 
 from portal import db
-from portal.core.models import Deployment, State
+from portal.core.models import Deployment, State, VmState
 from portal.db import Tx
 from portal.db.columns import UNLOCKED, DeploymentColumns
 from portal.deployments import lifecycle
+
+
+def removal(tx: Tx, now: datetime, before: Deployment) -> tuple[State, DeploymentColumns]:
+    """The state and columns of a removal that is asked for.
+
+    Where nothing can run there is nothing for the worker to do: it is over at once.
+    """
+    if before.vm is not None and before.vm.state is not VmState.REMOVED:
+        return State.REMOVING, {}
+    db.leases.release(tx, before.id, now)
+    return State.REMOVED, {"slot": None}
 
 
 def change(

@@ -15,8 +15,10 @@ from portal.core.settings import Settings
 from portal.db import Tx
 from portal.users import permissions
 
+DEFAULT, GROUP, USER = db.quotas.DEFAULT, db.quotas.GROUP, db.quotas.USER
+
 YOU = "you"
-DEFAULT, GROUP, USER = "default", "group", "user"
+
 MAX_LIMIT = 10**6
 Rows = Mapping[tuple[str, str], Quota]
 

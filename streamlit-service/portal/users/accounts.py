@@ -12,8 +12,6 @@ from portal.users.service import check_group_name, known
 
 MAX_NAME = 64
 """As in certificates (RFC 5280, upper bounds)."""
-GROUP_SCOPE, USER_SCOPE = "group", "user"
-"""Of quotas."""
 
 
 def rename(portal: Portal, actor: Actor, subject: str, name: str) -> None:
@@ -68,7 +66,7 @@ def rename_group(portal: Portal, actor: Actor, before: str, after: str) -> None:
             )
         db.users.rename_group(tx, before, after)
         db.vms.rename_pool(tx, before, after)
-        db.quotas.rename(tx, GROUP_SCOPE, before, after)
+        db.quotas.rename(tx, db.quotas.GROUP, before, after)
         db.audit.append(tx, portal.now(), who, "group.renamed", f"group:{after}", before=before)
     portal.wake()
 
@@ -78,7 +76,7 @@ def _is_group(tx: Tx, name: str) -> bool:
     return (
         bool(db.users.members(tx, name))
         or name in pools
-        or db.quotas.get(tx, GROUP_SCOPE, name) is not None
+        or db.quotas.get(tx, db.quotas.GROUP, name) is not None
     )
 
 
@@ -125,7 +123,7 @@ def _take_over(tx: Tx, stays: User, goes: User, new: str) -> None:
     db.certificates.move(tx, goes.id, stays.id)
     db.users.move_aliases(tx, goes.id, stays.id)
     db.vms.change_owner(tx, goes.id, stays.id)
-    db.quotas.put(tx, USER_SCOPE, new, None)
+    db.quotas.put(tx, db.quotas.USER, new, None)
     # Its row stays for what its records refer to; nobody signs in as it.
     db.users.update(
         tx,
