@@ -149,7 +149,13 @@ check_port_range() {
     IFS=- read -r first last <<<"$(setting PORTAL_USER_PORTS 10000-10999)"
     read -r low high </proc/sys/net/ipv4/ip_local_port_range || return 0
     [ "$first" -le "$high" ] && [ "${last:-$first}" -ge "$low" ] || return 0
-    [ -z "$(cat /proc/sys/net/ipv4/ip_local_reserved_ports)" ] || return 0
+    # shellcheck source=/dev/null
+    (
+        bundle=$root/scripts
+        . "$bundle/vm/steps.sh"
+        . "$bundle/vm/prepare.sh"
+        reserves "$first-$last"
+    ) </proc/sys/net/ipv4/ip_local_reserved_ports && return 0
     note warning proxy "$first-$last" "This machine lends ports $low-$high to outgoing connections; some are users' ports, and nginx may not start." "sysctl -w net.ipv4.ip_local_reserved_ports=$first-$last" port-range
 }
 
