@@ -145,7 +145,7 @@ def test_a_key_that_is_added_counts_from_the_next_start(
         )
     finally:
         jane.http.delete(
-            "/api/v1/ssh-keys", params={"fingerprint": keys[1]["fingerprint"]}
+            "/api/v1/ssh-keys", params={"fingerprint": keys[-1]["fingerprint"]}
         ).raise_for_status()
 
 
