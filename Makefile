@@ -41,7 +41,7 @@ test: ## Everything, on a bare machine too
 	@$(PY) -m pytest -n $(PROCESSES) --dist loadfile tests/component tests/system
 
 faults: venv engine ## Every fault: the worker killed at each step, VMs that restart, vanish, freeze
-	@PORTAL_FAULTS=all $(PY) -m pytest -v tests/unit/jobs/test_crash_points.py tests/unit/jobs/test_world.py tests/unit/db/test_backup_crashes.py tests/system/test_faults.py
+	@PORTAL_FAULTS=all $(PY) -m pytest -v tests/unit/jobs/test_crash_points.py tests/unit/jobs/test_world.py tests/unit/db/test_backup_crashes.py tests/system/faults
 
 soak: venv engine ## Half an hour of work and faults: no service grows (MINUTES=30)
 	@PORTAL_SOAK_MINUTES=$(or $(MINUTES),30) $(PY) -m pytest -q -s tests/system/soak.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ TOGETHER = {
     "test_guides.py": "production",  # these use the production portal
     "test_health_check.py": "production",
     "test_production.py": "production",
+    "test_twenty_people.py": "production",
+    "test_two_workers.py": "production",
+    "test_clock.py": "production",
     "test_gpu_images.py": "gpu",  # these, an image for GPUs
     "test_real_gpus.py": "gpu",
 }
@@ -61,12 +65,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByPorta
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name it with its fixtures' time: that of a shared one counts for whoever asks first."""
+    """What tests report, and which took longest with its fixtures.
+
+    A shared fixture's time counts for whoever asks first.
+    """
     times: dict[str, float] = {}
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            if isinstance(report, pytest.TestReport):
-                times[report.nodeid] = times.get(report.nodeid, 0.0) + report.duration
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        if not isinstance(report, pytest.TestReport):
+            continue
+        times[report.nodeid] = times.get(report.nodeid, 0.0) + report.duration
+        for name, told in report.user_properties if report.when == "call" else ():
+            terminalreporter.write_line(f"{name}: {told}")
     if times:
         longest = max(times, key=lambda nodeid: times[nodeid])
         terminalreporter.write_line(f"The longest test: {longest}, {times[longest]:.0f} s")

@@ -23,13 +23,20 @@ BOOT_S = 60
 @contextmanager
 def postgresql(folder: Path) -> Iterator[str]:
     """The URL of an empty database of Debian's PostgreSQL; gone afterwards."""
-    container = _run(folder, ports={"5432/tcp": ("127.0.0.1", 0)})
+    with postgresql_in(folder) as (url, _):
+        yield url
+
+
+@contextmanager
+def postgresql_in(folder: Path, **options: Any) -> Iterator[tuple[str, Container]]:
+    """The same with its container; `options` are Docker's."""
+    container = _run(folder, ports={"5432/tcp": ("127.0.0.1", 0)}, **options)
     try:
         container.reload()
         port = container.attrs["NetworkSettings"]["Ports"]["5432/tcp"][0]["HostPort"]
         url = f"postgresql+psycopg://portal:{PASSWORD}@127.0.0.1:{port}/portal"
         _wait_for(url)
-        yield url
+        yield url, container
     finally:
         container.remove(force=True, v=True)
 

@@ -20,6 +20,7 @@ import httpx2
 import pytest
 from builds import StackError
 from harness.fleet import TestVm
+from harness.injury import crash_engine, fall_silent, lose_power, lose_ssh
 from harness.people import Person, client
 from stack import Stack
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -159,31 +160,7 @@ def look(stack: Stack) -> None:
             pass
 
 
-def lose_power(vm: TestVm) -> None:
-    vm.container.kill()
-    vm.container.start()
-    vm.wait_for_engine()
-
-
-def lose_engine(vm: TestVm) -> None:
-    vm.run("sh", "-c", "kill -9 $(cat /var/run/docker.pid); pkill -9 containerd || true")
-    vm.start_engine()
-
-
-def lose_ssh(vm: TestVm) -> None:
-    vm.stop_ssh()
-    vm.start_ssh()
-
-
-def fall_silent(vm: TestVm) -> None:
-    vm.container.pause()
-    try:
-        time.sleep(15)  # the fault
-    finally:
-        vm.container.unpause()
-
-
-FAULTS = (lose_power, lose_engine, lose_ssh, fall_silent)
+FAULTS = (lose_power, crash_engine, lose_ssh, fall_silent)
 
 
 def fail(vm: TestVm, fault: Callable[[TestVm], None]) -> None:

@@ -12,9 +12,8 @@ from typing import Any
 import docker
 import httpx2
 import pytest
-from harness.fleet import TestVm
 from harness.people import Person, client, somebody, wait_until
-from harness.production_system import VM, containers
+from harness.production_system import containers, machine
 from stack import Stack
 
 AS_GATEWAY = ("exec", "-T", "--user", "10002", "proxy")
@@ -94,52 +93,6 @@ def test_the_main_job_on_postgresql(production: Stack, jane: Person) -> None:
     wait_until(lambda: notebook_answers(production, jane), "Jupyter through the gateway")
 
 
-@pytest.mark.parametrize(
-    ("service", "signal"),
-    [
-        ("authz", "TERM"),
-        ("api", "TERM"),
-        ("ui", "TERM"),
-        ("worker", "KILL"),
-        ("proxy", "TERM"),
-        ("registry", "TERM"),
-        ("postgres", "INT"),
-    ],
-)
-def test_a_service_that_dies_comes_back_and_loses_nothing(
-    production: Stack, jane: Person, service: str, signal: str
-) -> None:
-    made = runs(jane)
-    victim = containers(production, service)[0]
-    started = victim.attrs["State"]["StartedAt"]
-    # Where there is an init, it is the program that dies; the init follows it.
-    pid = "$(cat /proc/1/task/1/children)" if victim.attrs["HostConfig"].get("Init") else "1"
-    user = "10002" if service == "proxy" else ""  # root has no rights there
-    victim.exec_run(["sh", "-c", f"kill -{signal} {pid}"], user=user)
-
-    def back() -> bool:
-        victim.reload()
-        state = victim.attrs["State"]
-        return bool(
-            state["StartedAt"] != started
-            and state["Running"]
-            and state["Health"]["Status"] == "healthy"
-        )
-
-    wait_until(back, f"{service} is back", 120)
-    wait_until(lambda: notebook_answers(production, jane), "the notebook answers")
-
-    def still_running() -> bool:
-        try:
-            answer = jane.http.get(f"/api/v1/deployments/{made['id']}")
-        except httpx2.HTTPError:
-            return False
-        return answer.status_code == httpx2.codes.OK and answer.json()["state"] == "running"
-
-    wait_until(still_running, "it runs, as before")
-    assert "whole" in production.admin("audit", "verify")
-
-
 def me(production: Stack) -> int:
     """On a connection of its own: nginx's reload may close an idle one."""
     with client(production, "jane") as http:
@@ -172,7 +125,7 @@ def test_a_replica_that_comes_and_goes_ends_nobodys_download(
 ) -> None:
     made = runs(jane)
     url = f"{made['urls']['jupyter']}files/large"
-    production_vm(production).run(
+    machine(production).run(
         *("docker", "exec", f"portal-{made['id']}", "truncate", "-s", str(LARGE), LARGE_FILE)
     )
     with jane.http.stream("GET", url, timeout=60) as download:
@@ -194,12 +147,6 @@ def scale(production: Stack, apis: int) -> None:
     options = ("--no-deps", "--no-recreate", f"--scale=api={apis}")
     production.compose("up", "-d", *options, "api", capture=True)
     wait_until(partial(all_replicas_asked, production, apis), "nginx asks them")
-
-
-def production_vm(production: Stack) -> TestVm:
-    """The production portal's VM."""
-    name = f"{production.project}-{VM}"
-    return TestVm(VM, docker.from_env().containers.get(name))
 
 
 def test_an_upgrade_leaves_containers_running(production: Stack, jane: Person) -> None:

@@ -70,10 +70,13 @@ def _reason(status: ContainerStatus | None, engine: Engine) -> StopReason:
     # The engine's mark stays when a kernel was killed and the server lived on: its end has another.
     if status.out_of_memory and status.exit_code == KILLED_BY_SIGNAL:
         return StopReason.OUT_OF_MEMORY
+    return StopReason.VM_RESTARTED if ended_with_vm(status, engine) else StopReason.EXIT_CODE
+
+
+def ended_with_vm(status: ContainerStatus, engine: Engine) -> bool:
+    """Whether a container that ended did so because its VM or the engine restarted."""
     engine_start = engine.started_at()
-    if engine_start and status.started_at and status.started_at < engine_start:
-        return StopReason.VM_RESTARTED
-    return StopReason.EXIT_CODE
+    return bool(engine_start and status.started_at and status.started_at < engine_start)
 
 
 def _may_start_again(portal: Portal, deployment: Deployment) -> bool:

@@ -19,6 +19,7 @@ from portal.deployments.container_spec import container_name, spec_for
 from portal.images import launch_gate
 from portal.jobs.claim import Work
 from portal.jobs.lanes import Turns
+from portal.jobs.settle import ended_with_vm
 from portal.monitoring import metrics
 
 log = structlog.get_logger()
@@ -243,7 +244,7 @@ def _wait_until_ready(work: Work, engine: Engine, container_id: str, is_ready: I
             inspect_at = now + INSPECT_EVERY_S
             if not work.still_held():
                 raise LockLost(work.deployment.id)
-            _check_alive(engine, container_id)
+            _check_alive(vm, engine, container_id)
         if now >= deadline:
             raise EngineError(
                 "notebook_silent",
@@ -266,10 +267,16 @@ def _outwait_old_authorization(work: Work) -> None:
         time.sleep(min(max(left_s, 0.0), ports.AUTHORIZATION_TTL_S))
 
 
-def _check_alive(engine: Engine, container_id: str) -> None:
+def _check_alive(vm: Vm, engine: Engine, container_id: str) -> None:
     status = engine.inspect(container_id)
     if status is not None and status.running:
         return
+    if status is not None and ended_with_vm(status, engine):
+        raise VmUnreachable(
+            "vm_unreachable",
+            f"The VM {vm.name} restarted while the container started.",
+            "It is started again by itself.",
+        )
     if status is not None and status.out_of_memory:
         raise EngineError(
             "out_of_memory",

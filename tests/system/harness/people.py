@@ -26,6 +26,8 @@ GUIDES = "".join(
     for name in ("USER_GUIDE.md", "ADMIN_GUIDE.md")
 )
 SETTLE_S = 180
+LONG_S = 90
+"""Until a fault is over, and what it hit is well again."""
 STILL = """() => new Promise(done => {
   let last = '', same = 0, frames = 0;
   const look = () => {
@@ -69,6 +71,25 @@ class Person:
                 pass
         settled: dict[str, Any] = self.http.get(f"/api/v1/deployments/{deployment_id}").json()
         return settled
+
+    def seen(self, made: dict[str, Any]) -> dict[str, Any]:
+        """The deployment as it is now."""
+        answer: dict[str, Any] = self.http.get(f"/api/v1/deployments/{made['id']}").json()
+        return answer
+
+    def becomes(self, made: dict[str, Any], what: str, **values: Any) -> dict[str, Any]:
+        """Wait until the deployment has these values; returns it."""
+
+        def so() -> bool:
+            now = self.seen(made)
+            return all(now[key] == value for key, value in values.items())
+
+        wait_until(so, what, LONG_S)
+        return self.seen(made)
+
+    def answers(self, made: dict[str, Any]) -> bool:
+        """Whether its notebook answers at its port."""
+        return self.http.get(f"{made['urls']['jupyter']}api/status").status_code == httpx2.codes.OK
 
     def remove_all(self) -> None:
         """Remove every deployment and wait until they are gone."""

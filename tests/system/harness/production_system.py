@@ -12,7 +12,7 @@ from docker.models.containers import Container
 from stack import Stack
 
 from harness import logs, published
-from harness.fleet import Fleet, build_image
+from harness.fleet import Fleet, TestVm, build_image
 from harness.real_system import clear
 
 BIND = "127.0.0.3"
@@ -32,7 +32,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         registry_host="registry:5000",
         subnet="172.30.97",
         environment="production",
-        settings={"PORTAL_PREPULL": "false"},
+        settings={"PORTAL_PREPULL": "false", "PORTAL_USER_PORTS": "10000-12499"},
         files=("docker-compose.yml", "docker-compose.prod.yml"),
     )
     clear(system)
@@ -61,3 +61,8 @@ def containers(system: Stack, service: str) -> list[Container]:
     ]
     containers: list[Container] = docker.from_env().containers.list(filters={"label": labels})
     return containers
+
+
+def machine(system: Stack) -> TestVm:
+    """Its VM."""
+    return TestVm(VM, docker.from_env().containers.get(f"{system.project}-{VM}"))

@@ -12,7 +12,10 @@ from portal.context import Portal
 from portal.core.engine import ContainerSpec
 from portal.core.errors import EngineError, VmUnreachable
 from portal.core.models import Deployment, Order, State, StopReason, User, Vm
+from portal.jobs import start_stop
+from portal.jobs.claim import Work
 from portal.jobs.observe import observe
+from portal.jobs.start_stop import converge
 from support.fakes import Box, FakeClock, FakeEngine
 from support.samples import TEST
 
@@ -224,6 +227,33 @@ def test_a_vm_that_stays_away_fails_the_start_and_says_so(
         seen = work_off(made.id)
         clock.forward(60)
     assert (seen.state, seen.failure and seen.failure.code) == (State.FAILED, "vm_unreachable")
+
+
+def test_a_start_that_a_restart_of_the_vm_ended_is_started_again(
+    portal: Portal,
+    jane: User,
+    engine: FakeEngine,
+    clock: FakeClock,
+    work_off: WorkOff,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(start_stop, "INSPECT_EVERY_S", 0.0)
+    made = deployments.request(portal, jane, Order("ml-cpu", "first"))
+    engine.on_disk.add(made.release.reference)
+
+    def never_ready(vm: Vm, port: int) -> bool:
+        restart_vm(engine, box_of(engine, made), clock)
+        return False
+
+    work = Work.claim(portal, made.id)
+    assert work
+    converge(work, engine, never_ready, lambda release: None)
+    seen = deployments.get(portal, jane, made.id)
+    assert (seen.state, seen.failure) == (State.STARTING, None)
+    assert seen.trouble and "restarted while the container started" in seen.trouble.message
+    clock.forward(10)
+    done = work_off(made.id)
+    assert (done.state, done.trouble) == (State.RUNNING, None)
 
 
 def test_a_port_that_something_else_holds_is_left_and_remembered(

@@ -1,0 +1,37 @@
+"""What faults happen to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from harness.fleet import Fleet, TestVm
+from harness.people import Person
+from stack import Stack
+
+
+@pytest.fixture
+def running(vm_a: TestVm, jane: Person) -> dict[str, Any]:
+    """Jane's notebook, which runs."""
+    made = jane.settled(jane.deploy("notebook")["id"])
+    assert made["state"] == "running", made
+    return made
+
+
+@pytest.fixture
+def johns(fleet: Fleet, stack: Stack, john: Person) -> Iterator[Callable[[str], TestVm]]:
+    """A VM of John's own, by this name."""
+    names: list[str] = []
+
+    def add(name: str) -> TestVm:
+        names.append(name)
+        vm = fleet.add(name)
+        place = ("--engine", vm.engine_url, "--address", vm.address, "--owner", "edipi:2345678901")
+        stack.admin("vm", "add", name, *place)
+        return vm
+
+    yield add
+    john.remove_all()
+    for name in names:
+        stack.admin("vm", "remove", name, "--if-there")

@@ -1,0 +1,80 @@
+"""One look at a whole portal: rows, leases, containers, disks, networks, ports, the audit trail."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from stack import Stack
+
+from harness.fleet import TestVm
+
+ROWS = """
+import bootstrap, json, sqlalchemy as sa
+from portal import db
+from portal.core.models import State
+from portal.db.schema import deployments, vms
+portal = bootstrap.portal(bootstrap.settings())
+columns = deployments.c.id, deployments.c.owner_id, deployments.c.state, vms.c.name
+with portal.database.reading() as tx:
+    query = sa.select(*columns).join(vms, vms.c.id == deployments.c.vm_id, isouter=True)
+    rows = tx.execute(query.where(deployments.c.state != State.REMOVED)).tuples().all()
+    found = {
+        "rows": [list(row) for row in rows],
+        "leases": [[e["kind"], e["resource"], e["deployment_id"]] for e in db.leases.live(tx)],
+        "broken_at": db.audit.verify(tx).broken_at,
+    }
+print(json.dumps(found))
+"""
+CONTAINERS = '{{.Label "org.container-portal.deployment"}} {{.State}}'
+SETTLED = {"running", "stopped", "failed", "waiting"}
+
+
+def troubles(system: Stack, *vms: TestVm) -> list[str]:
+    """What does not agree, a line each; nothing is at work and every VM is there."""
+    said = system.compose("exec", "-T", "api", "python3", "-c", ROWS, capture=True)
+    found: dict[str, Any] = json.loads(said.strip().splitlines()[-1])
+    rows = {row[0]: row for row in found["rows"]}
+    lines = [] if found["broken_at"] is None else [f"audit broken at {found['broken_at']}"]
+    lines += [f"{row[0]} is {row[2]}" for row in rows.values() if row[2] not in SETTLED]
+    seen = {vm.name: _containers(vm) for vm in vms}
+    for vm in vms:
+        mine = {key: row[2] for key, row in rows.items() if row[3] == vm.name}
+        lines += [f"orphan: {key} on {vm.name}" for key in seen[vm.name].keys() - mine.keys()]
+        runs = {key for key, state in seen[vm.name].items() if state == "running"}
+        should = {key for key, state in mine.items() if state == "running"}
+        lines += [f"{key} runs on {vm.name} and should not" for key in runs - should]
+        lines += [f"{key} does not run on {vm.name}" for key in should - runs]
+        lines += [f"left on {vm.name}: volume {name}" for name in _left_volumes(vm)]
+    twice = Counter(key for each in seen.values() for key in each)
+    lines += [f"double: {key}" for key, times in twice.items() if times > 1]
+    return lines + list(_leases(rows, found["leases"]))
+
+
+def _containers(vm: TestVm) -> dict[str, str]:
+    listed = vm.run("docker", "ps", "--all", "--format", CONTAINERS)
+    pairs = (line.split() for line in listed.splitlines())
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == len(("deployment", "state"))}
+
+
+def _left_volumes(vm: TestVm) -> list[str]:
+    """Disks that no container has; home folders stay by intention."""
+    names = vm.run("docker", "volume", "ls", "--quiet", "--filter", "dangling=true").split()
+    return [name for name in names if not name.startswith("portal-home-")]
+
+
+def _leases(rows: dict[str, Any], leases: list[list[str]]) -> Iterable[str]:
+    for kind, resource, key in leases:
+        state = rows[key][2] if key in rows else "removed"
+        if state not in {"running", "waiting"} and not (kind == "port" and key in rows):
+            yield f"leaked: {kind} {resource} of {key}, which is {state}"
+    held = Counter((kind, resource) for kind, resource, _ in leases)
+    yield from (f"double lease: {what}" for what, times in held.items() if times > 1)
+    compute = {key for kind, _, key in leases if kind == "compute"}
+    yield from (
+        f"{key} runs without a lease"
+        for key, row in rows.items()
+        if row[2] == "running" and key not in compute
+    )
