@@ -17,6 +17,7 @@ import bench_gateway
 import bench_images
 import bench_operation
 import bench_page
+import bench_people
 import bench_start
 import httpx2
 import structlog
@@ -49,6 +50,7 @@ def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Cal
         "idle": lambda: bench_start.idle(stack, john, sizes),
         **bench_images.benchmarks(stack, sizes),
         **bench_fleet.benchmarks(sizes),
+        **bench_people.benchmarks(sizes),
         **bench_operation.benchmarks(stack, sizes),
         "first command": lambda: bench_demo.first_command(sizes),
     }

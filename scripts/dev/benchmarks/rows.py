@@ -44,6 +44,7 @@ class Sizes:
     """
     fleet: int = 1000
     queue: int = 1000
+    people: int = 100_000
     page_vms: int = 100
     checked_vms: int = 20
     revoked: int = 100_000
@@ -59,6 +60,7 @@ SMALLEST = Sizes(
     requests=20,
     fleet=20,
     queue=20,
+    people=200,
     page_vms=2,
     checked_vms=1,
     revoked=10,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +10,10 @@ import pytest
 from harness.fleet import Fleet, TestVm
 from harness.people import Person
 from stack import Stack
+
+if os.environ.get("PORTAL_FAULTS") != "all":
+    collect_ignore = ["test_clock.py", "test_publisher.py", "test_registry_hangs.py"]
+    """Only `make faults` has the time for these."""
 
 
 @pytest.fixture
