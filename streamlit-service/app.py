@@ -8,7 +8,7 @@ import streamlit as st
 from app_pages.parts import frame, session
 from portal import deployments
 from portal.core.errors import PortalError
-from portal.core.models import Role
+from portal.core.people import Role
 
 ICON = Path(__file__).parent / "icon.png"  # Streamlit would fetch a named icon from the internet
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import verification
 from cryptography.x509.oid import NameOID
 from portal.core.errors import NotAuthenticated
-from portal.core.models import Certificate, Identity
+from portal.core.people import Certificate, Identity
 from portal.core.settings import Settings
 
 CACHE_S = 30.0

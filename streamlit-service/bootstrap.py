@@ -18,7 +18,8 @@ from json_lines import JsonLines
 from portal.context import Portal
 from portal.core import catalog
 from portal.core.engine import Engine
-from portal.core.models import Certificate, Vm
+from portal.core.models import Vm
+from portal.core.people import Certificate
 from portal.core.settings import Settings
 from portal.db.connection import Database
 from registry.client import Registry

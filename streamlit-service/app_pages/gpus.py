@@ -6,7 +6,8 @@ from collections import Counter
 
 import streamlit as st
 from portal import deployments, vms
-from portal.core.models import Deployment, Role
+from portal.core.models import Deployment
+from portal.core.people import Role
 from portal.vms import gpus
 from portal.vms import health as vm_health
 from portal.vms.gpus import Hold

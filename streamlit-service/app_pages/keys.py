@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 from portal import users
-from portal.core.models import SshKey
+from portal.core.people import SshKey
 from portal.users import ssh_keys
 
 from app_pages.parts import frame, session, wording

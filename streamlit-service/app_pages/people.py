@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from portal import users
 from portal.core import ports
-from portal.core.models import User
+from portal.core.people import User
 from portal.core.resources import AMOUNTS, UNLIMITED, Amount, Quota
 from portal.scheduling import quotas
 from portal.scheduling.quotas import Allowance, Rows

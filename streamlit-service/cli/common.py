@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import bootstrap
 import typer
 from portal.context import Portal
-from portal.core.models import CommandLine
+from portal.core.people import CommandLine
 
 HOUR_S = 3600.0
 Reason = Annotated[str, typer.Option(help="why, in a sentence that the owner reads")]

@@ -15,6 +15,7 @@ import bootstrap
 import httpx2
 import typer
 from certificates import revocation
+from certificates.crl import read
 from portal.core.settings import Settings
 
 from cli.common import HOUR_S
@@ -67,7 +68,7 @@ def fetch(
 def _one(config: Settings, url: str) -> bool:
     try:
         content = _download(url)
-        crl = revocation.read(url, content, bootstrap.client_authorities(config))
+        crl = read(url, content, bootstrap.client_authorities(config))
         if crl.next_update < datetime.now(UTC):
             raise ValueError("it is too old already")
         target = config.crl_dir / file_name(url)
@@ -88,9 +89,7 @@ def _one(config: Settings, url: str) -> bool:
 def _made_at(path: Path, config: Settings) -> datetime | None:
     """When the present list was issued: somebody in between could send an older one."""
     try:
-        return revocation.read(
-            path.name, path.read_bytes(), bootstrap.client_authorities(config)
-        ).this_update
+        return read(path.name, path.read_bytes(), bootstrap.client_authorities(config)).this_update
     except (OSError, ValueError):
         return None
 

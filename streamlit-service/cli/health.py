@@ -10,6 +10,7 @@ from typing import Annotated
 import bootstrap
 import typer
 from certificates import revocation
+from certificates.crl import RevocationList
 from portal import db
 from portal.core.errors import DatabaseTrouble, PortalError
 from portal.core.settings import Settings
@@ -100,9 +101,7 @@ def revocation_of(config: Settings) -> Iterator[Status]:
         yield _freshness(who, newest, now, config.revocation)
 
 
-def _freshness(
-    who: str, newest: revocation.RevocationList | None, now: datetime, mode: str
-) -> Status:
+def _freshness(who: str, newest: RevocationList | None, now: datetime, mode: str) -> Status:
     late = "critical" if mode == revocation.STRICT else "warning"
     consequence = (
         "nobody of it gets in" if mode == revocation.STRICT else "whoever it revokes gets in"

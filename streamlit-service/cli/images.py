@@ -8,7 +8,8 @@ import typer
 from portal import db, images, users
 from portal.context import Portal
 from portal.core.errors import Conflict, PortalError
-from portal.core.models import Actor, Release, ReleaseState
+from portal.core.models import Release, ReleaseState
+from portal.core.people import Actor
 from portal.users import permissions
 from publishing import adopt as adopting
 from publishing import build as building

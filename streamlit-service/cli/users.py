@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from portal import db, deployments, users
 from portal.core import ports
-from portal.core.models import Role, User
+from portal.core.people import Role, User
 from portal.users import ranges
 
 from cli.common import Reason, actor, print_json, wired

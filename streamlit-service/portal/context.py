@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from portal.core.catalog import Image
-from portal.core.models import Certificate
+from portal.core.people import Certificate
 from portal.core.settings import Settings
 from portal.db.connection import Database
 

@@ -8,7 +8,8 @@ import docker
 from portal import images
 from portal.context import Portal
 from portal.core.errors import Conflict, EngineError
-from portal.core.models import Actor, Release
+from portal.core.models import Release
+from portal.core.people import Actor
 from registry import cosign
 from registry.client import Registry
 

@@ -12,7 +12,8 @@ import docker
 from portal import images
 from portal.context import Portal
 from portal.core.errors import Conflict, EngineError, NotFound
-from portal.core.models import Actor, Release
+from portal.core.models import Release
+from portal.core.people import Actor
 from portal.images import Candidate
 from portal.images.report import Report
 from registry import cosign

@@ -8,7 +8,7 @@ from fastapi import Depends, HTTPException, Request
 from portal import users
 from portal.context import Portal
 from portal.core.errors import Forbidden
-from portal.core.models import User
+from portal.core.people import User
 from portal.users import permissions
 from worker_client import WorkerClient
 

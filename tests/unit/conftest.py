@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from portal import db, deployments, users, vms
 from portal.context import Portal
-from portal.core.models import Deployment, Order, State, User, Vm
+from portal.core.models import Deployment, Order, State, Vm
+from portal.core.people import User
 from portal.core.settings import Settings
 from portal.db.connection import Database
 from portal.jobs.claim import Work

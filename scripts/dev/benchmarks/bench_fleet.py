@@ -15,7 +15,8 @@ from builds import ROOT
 from portal import users, vms
 from portal.context import Portal
 from portal.core.engine import GpuReport, SeenGpu
-from portal.core.models import CommandLine, Gpu, GpuState, Identity, Vm, VmState
+from portal.core.models import Gpu, GpuState, Vm, VmState
+from portal.core.people import CommandLine, Identity
 from portal.core.settings import Settings
 from portal.db.connection import Database
 from portal.scheduling import placement, queue

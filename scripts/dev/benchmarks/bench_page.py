@@ -14,7 +14,8 @@ from builds import ROOT
 from portal import db, deployments, images, users, vms
 from portal.context import Portal
 from portal.core import catalog
-from portal.core.models import CommandLine, Identity, Order, State
+from portal.core.models import Order, State
+from portal.core.people import CommandLine, Identity
 from portal.core.settings import Settings
 from portal.db.connection import Database
 from portal.images import Candidate

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from portal import deployments, users
 from portal.context import Portal
 from portal.core import ports
-from portal.core.models import Identity, State, User
+from portal.core.models import State
+from portal.core.people import Identity, User
 from portal.core.settings import Settings
 from portal.db import leases, schema
 from portal.db.connection import Database

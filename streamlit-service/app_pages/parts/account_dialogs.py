@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 from portal import deployments, users
-from portal.core.models import User
+from portal.core.people import User
 from portal.users import ranges
 
 from app_pages.parts import frame, session

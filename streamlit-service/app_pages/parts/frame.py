@@ -8,7 +8,7 @@ from typing import ParamSpec
 
 import streamlit as st
 from portal.core.errors import PortalError
-from portal.core.models import User
+from portal.core.people import User
 
 from app_pages.parts import session
 

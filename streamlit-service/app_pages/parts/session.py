@@ -11,7 +11,7 @@ import structlog
 from auth import Authenticator
 from portal import users
 from portal.context import Portal
-from portal.core.models import User
+from portal.core.people import User
 from streamlit.navigation.page import StreamlitPage
 from worker_client import WorkerClient
 

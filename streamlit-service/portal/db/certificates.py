@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from portal.core.models import Certificate
+from portal.core.people import Certificate
 from portal.db import rows
 from portal.db.connection import Tx
 from portal.db.schema import certificates

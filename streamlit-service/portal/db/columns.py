@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any, TypedDict
 
-from portal.core.models import ReleaseState, Role, State, StopReason, VmState
+from portal.core.models import ReleaseState, State, StopReason, VmState
+from portal.core.people import Role
 
 
 class UserColumns(TypedDict, total=False):

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from portal.core.models import (
-    Certificate,
     Deployment,
     Failure,
     Gpu,
@@ -17,15 +16,13 @@ from portal.core.models import (
     LayerProgress,
     Release,
     ReleaseState,
-    Role,
-    SshKey,
     State,
     StopReason,
     Trouble,
-    User,
     Vm,
     VmState,
 )
+from portal.core.people import Certificate, Role, SshKey, User
 from portal.core.resources import Quota
 from portal.db.schema import deployments, releases, users, vms
 

@@ -7,7 +7,7 @@ from typing import Unpack
 
 import sqlalchemy as sa
 
-from portal.core.models import User
+from portal.core.people import User
 from portal.db import rows
 from portal.db.columns import UserColumns
 from portal.db.connection import Tx, one_or_none

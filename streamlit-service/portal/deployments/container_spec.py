@@ -15,7 +15,8 @@ from portal.core.engine import (
     LABEL_PORTAL,
     ContainerSpec,
 )
-from portal.core.models import Certificate, Deployment, User
+from portal.core.models import Deployment
+from portal.core.people import Certificate, User
 from portal.core.resources import GIB
 from portal.core.settings import Settings
 

@@ -9,7 +9,8 @@ from portal import db, users
 from portal.context import Portal
 from portal.core import ports
 from portal.core.errors import Conflict, Forbidden, NotFound
-from portal.core.models import Identity, State
+from portal.core.models import State
+from portal.core.people import Identity
 
 TOUCH_EVERY = timedelta(seconds=30)
 

@@ -18,12 +18,11 @@ from portal.core.models import (
     Deployment,
     Order,
     Release,
-    Role,
     State,
     StopReason,
-    User,
     Vm,
 )
+from portal.core.people import Role, User
 from portal.db.columns import NOT_WAITING, UNLOCKED, DeploymentColumns
 from portal.db.connection import Tx
 from portal.deployments import lifecycle, slots

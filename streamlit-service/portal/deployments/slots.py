@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from portal import db
 from portal.core import ports
 from portal.core.errors import NoCapacity
-from portal.core.models import User, Vm
+from portal.core.models import Vm
+from portal.core.people import User
 from portal.db import Tx
 from portal.scheduling import placement
 

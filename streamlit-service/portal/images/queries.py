@@ -10,7 +10,8 @@ from portal import db
 from portal.context import Portal
 from portal.core.catalog import Image
 from portal.core.errors import NotFound
-from portal.core.models import Release, ReleaseState, User
+from portal.core.models import Release, ReleaseState
+from portal.core.people import User
 from portal.db import Tx
 from portal.images import launch_gate
 from portal.images.report import Report

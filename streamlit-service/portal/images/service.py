@@ -11,7 +11,8 @@ from typing import Unpack
 from portal import db
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NotFound
-from portal.core.models import Actor, Deployment, Release, ReleaseState, User
+from portal.core.models import Deployment, Release, ReleaseState
+from portal.core.people import Actor, User
 from portal.core.reasons import check_reason
 from portal.db.columns import ReleaseColumns
 from portal.db.connection import Tx, serialize_writers

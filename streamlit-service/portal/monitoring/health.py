@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from portal import db, users
 from portal.context import Portal
-from portal.core.models import Deployment, User, Vm, VmState
+from portal.core.models import Deployment, Vm, VmState
+from portal.core.people import User
 from portal.deployments import intervention, lifecycle, slots
 from portal.images import launch_gate
 from portal.users import ranges

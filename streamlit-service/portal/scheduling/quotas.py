@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from portal import db, users
 from portal.context import Portal
 from portal.core.errors import Forbidden, Invalid
-from portal.core.models import Actor, Deployment, Order, User
+from portal.core.models import Deployment, Order
+from portal.core.people import Actor, User
 from portal.core.resources import DEPLOYMENTS, NO_LIMITS, NOTHING, Amount, Quota, Resources
 from portal.core.settings import Settings
 from portal.db import Tx

@@ -5,7 +5,7 @@ from __future__ import annotations
 from portal import db
 from portal.context import Portal
 from portal.core.errors import Conflict, Invalid, NotFound
-from portal.core.models import Actor, Role, User
+from portal.core.people import Actor, Role, User
 from portal.db.connection import Tx
 from portal.users import permissions
 from portal.users.service import check_group_name, known

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from portal.core.errors import Forbidden, NotFound
-from portal.core.models import Actor, CommandLine, Deployment, Role, User, Vm
+from portal.core.models import Deployment, Vm
+from portal.core.people import Actor, CommandLine, Role, User
 
 SHARED_POOL = "shared"
 CURATORS = (Role.CURATOR, Role.ADMIN)

@@ -8,7 +8,7 @@ from portal import db
 from portal.context import Portal
 from portal.core import ports
 from portal.core.errors import Conflict, NoCapacity
-from portal.core.models import Actor, User
+from portal.core.people import Actor, User
 from portal.core.settings import Settings
 from portal.db.connection import Tx
 from portal.users import permissions

@@ -8,7 +8,7 @@ from dataclasses import replace
 from portal import db
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NotFound
-from portal.core.models import Actor, Certificate, Identity, Role, SshKey, User
+from portal.core.people import Actor, Certificate, Identity, Role, SshKey, User
 from portal.db.connection import Tx
 from portal.users import permissions, ssh_keys
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
 from portal.core.errors import Invalid
-from portal.core.models import SshKey
+from portal.core.people import SshKey
 
 KINDS = (
     "ssh-ed25519",

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from portal import db
 from portal.context import Portal
 from portal.core.errors import Invalid
-from portal.core.models import Role, User
+from portal.core.people import Role, User
 from portal.users import permissions
 
 Dimension = Literal["day", "image", "user", "group", "vm"]

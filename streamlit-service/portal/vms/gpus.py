@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from portal import db
 from portal.context import Portal
-from portal.core.models import Deployment, Gpu, GpuState, Role, User, Vm
+from portal.core.models import Deployment, Gpu, GpuState, Vm
+from portal.core.people import Role, User
 from portal.core.resources import CPUS, MEMORY, NO_LIMITS, Resources
 from portal.scheduling import admission, placement, quotas
 from portal.scheduling.placement import UNKNOWN_SIZE

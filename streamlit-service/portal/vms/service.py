@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from portal import db, users
 from portal.context import Portal
 from portal.core.errors import Conflict, Invalid, NotFound
-from portal.core.models import Actor, User, Vm, VmState
+from portal.core.models import Vm, VmState
+from portal.core.people import Actor, User
 from portal.db import Tx
 from portal.db.columns import VmColumns
 from portal.scheduling import admission

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from portal.core import ports
-from portal.core.models import Certificate, User
+from portal.core.people import Certificate, User
 from portal.scheduling.quotas import MAX_LIMIT, Allowance
 from portal.users import ssh_keys
 from portal.users.usage import Usage

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from portal.core.models import User, Vm
+from portal.core.models import Vm
+from portal.core.people import User
 from portal.vms.gpus import GpuStatus
 from pydantic import BaseModel, Field
 

@@ -12,8 +12,9 @@ from urllib.parse import quote
 import pki
 import pytest
 from auth import Authenticator
-from certificates import revocation
+from certificates import crl, revocation
 from certificates.chain import certification_paths
+from certificates.crl import RevocationList
 from certificates.revocation import Card, RevocationLists
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -276,9 +277,9 @@ def test_only_the_list_that_changed_is_read_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     names: list[str] = []
-    read = revocation.read
+    read = crl.read
 
-    def noted(name: str, *rest: object) -> revocation.RevocationList:
+    def noted(name: str, *rest: object) -> RevocationList:
         names.append(name)
         return read(name, *rest)  # type: ignore[arg-type]
 
@@ -301,9 +302,9 @@ def test_no_request_waits_while_a_list_is_read(
     put(authority.revocation_list(jane))
     monkeypatch.setattr(revocation, "REREAD_S", 0.01)
     soft.follow()
-    read, reading, go_on = revocation.read, threading.Event(), threading.Event()
+    read, reading, go_on = crl.read, threading.Event(), threading.Event()
 
-    def slow(*arguments: object) -> revocation.RevocationList:
+    def slow(*arguments: object) -> RevocationList:
         reading.set()
         go_on.wait(10)
         return read(*arguments)  # type: ignore[arg-type]

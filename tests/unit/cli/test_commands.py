@@ -15,7 +15,8 @@ from cli.common import HOUR_S
 from portal import db, vms
 from portal.context import Portal
 from portal.core.errors import Invalid
-from portal.core.models import User, Vm
+from portal.core.models import Vm
+from portal.core.people import User
 from support.samples import TEST
 from typer.testing import CliRunner
 

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from portal import db, deployments
 from portal.context import Portal
 from portal.core.errors import Conflict, Invalid
-from portal.core.models import Deployment, Order, User
+from portal.core.models import Deployment, Order
+from portal.core.people import User
 from portal.db import backup
 from portal.db.connection import Database
 from portal.db.schema import metadata

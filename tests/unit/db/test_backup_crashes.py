@@ -18,7 +18,8 @@ import pytest
 from cli import backup as command
 from portal import db, deployments
 from portal.context import Portal
-from portal.core.models import Order, User
+from portal.core.models import Order
+from portal.core.people import User
 from portal.db.connection import Database
 
 POINTS = 10_000 if os.environ.get("PORTAL_FAULTS") == "all" else 10

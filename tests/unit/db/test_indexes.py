@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 from portal import db, deployments, vms
 from portal.context import Portal
-from portal.core.models import Deployment, Order, User
+from portal.core.models import Deployment, Order
+from portal.core.people import User
 from portal.deployments import gateway
 from portal.jobs.leader import Leader
 from portal.jobs.observe import observe

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from portal import db, deployments
 from portal.context import Portal
 from portal.core.errors import DatabaseTrouble
-from portal.core.models import Deployment, Order, State, User
+from portal.core.models import Deployment, Order, State
+from portal.core.people import User
 from portal.db import connection, troubles
 from portal.db.connection import Database
 

@@ -6,7 +6,8 @@ import pytest
 from portal import deployments
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, NotFound
-from portal.core.models import Deployment, User
+from portal.core.models import Deployment
+from portal.core.people import User
 from portal.deployments import gateway
 from support.fakes import FakeClock
 from support.samples import JANE, JOHN, identity

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from portal import db, deployments
 from portal.context import Portal
 from portal.core.errors import Conflict, NotFound
-from portal.core.models import Deployment, Order, State, User
+from portal.core.models import Deployment, Order, State
+from portal.core.people import User
 from portal.deployments import lifecycle
 from support.fakes import FakeEngine
 

@@ -12,7 +12,8 @@ from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.engine import LABEL_DEPLOYMENT
 from portal.core.errors import Conflict, Forbidden, Invalid, NoCapacity, NotFound, PortalError
-from portal.core.models import Deployment, Order, State, User, VmState
+from portal.core.models import Deployment, Order, State, VmState
+from portal.core.people import User
 from portal.core.resources import Resources
 from portal.deployments.order import NAME, check_order
 from portal.scheduling import quotas

@@ -11,7 +11,8 @@ import pytest
 from portal import db, deployments, images, users
 from portal.context import Portal
 from portal.core.errors import Conflict, EngineError, Forbidden, Invalid, NotFound
-from portal.core.models import Deployment, Order, ReleaseState, Role, State, User
+from portal.core.models import Deployment, Order, ReleaseState, State
+from portal.core.people import Role, User
 from portal.images import launch_gate
 from portal.images.report import Finding, Kind, Waiver, apply_policy
 from portal.jobs.claim import Work

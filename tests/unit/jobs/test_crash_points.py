@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from portal import db, deployments
 from portal.context import Portal
-from portal.core.models import Deployment, Order, State, User, Vm
+from portal.core.models import Deployment, Order, State, Vm
+from portal.core.people import User
 from portal.jobs import leader
 from portal.jobs.claim import Work
 from portal.jobs.leader import Leader

@@ -10,7 +10,15 @@ import pytest
 from portal import db, deployments, images, vms
 from portal.context import Portal
 from portal.core.errors import EngineError
-from portal.core.models import Deployment, LayerProgress, Order, Release, User, Vm, VmState
+from portal.core.models import (
+    Deployment,
+    LayerProgress,
+    Order,
+    Release,
+    Vm,
+    VmState,
+)
+from portal.core.people import User
 from portal.jobs.image_cache import sync_images
 from support.fakes import FakeEngine
 from support.samples import CATALOG, REFERENCE, TEST, approved, image

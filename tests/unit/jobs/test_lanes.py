@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from portal import db, deployments, vms
 from portal.context import Portal
-from portal.core.models import Order, State, User
+from portal.core.models import Order, State
+from portal.core.people import User
 from portal.jobs.lanes import LIMITS, Lane, Lanes, Turns
 from portal.jobs.reconciler import Reconciler
 from support.fakes import FakeEngine

@@ -6,7 +6,8 @@ import pytest
 from portal import db, deployments
 from portal.context import Portal
 from portal.core.errors import DatabaseTrouble, LockLost
-from portal.core.models import Order, State, User
+from portal.core.models import Order, State
+from portal.core.people import User
 from portal.jobs import leader
 from portal.jobs.claim import Work
 from portal.jobs.leader import Leader

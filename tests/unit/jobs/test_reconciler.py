@@ -8,7 +8,8 @@ import pytest
 from portal import db, deployments, vms
 from portal.context import Portal
 from portal.core.errors import EngineError, VmUnreachable
-from portal.core.models import Deployment, Order, State, StopReason, User
+from portal.core.models import Deployment, Order, State, StopReason
+from portal.core.people import User
 from portal.jobs.claim import Work
 from portal.jobs.observe import observe
 from portal.jobs.reconciler import TRIES, Reconciler

@@ -22,7 +22,8 @@ from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.engine import GpuReport, SeenGpu
 from portal.core.errors import EngineError, PortalError, VmUnreachable
-from portal.core.models import Deployment, Order, State, User, Vm
+from portal.core.models import Deployment, Order, State, Vm
+from portal.core.people import User
 from portal.core.resources import Quota
 from portal.core.settings import Settings
 from portal.db.connection import Database

@@ -7,7 +7,8 @@ from portal import db, deployments, vms
 from portal.context import Portal
 from portal.core.engine import GpuReport, SeenGpu, VmReport
 from portal.core.error_codes import CODES
-from portal.core.models import Deployment, Order, User
+from portal.core.models import Deployment, Order
+from portal.core.people import User
 from portal.jobs.reconciler import Reconciler
 from portal.monitoring import metrics
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest

@@ -8,7 +8,7 @@ import pytest
 from app_pages.parts import session
 from portal import db, users
 from portal.context import Portal
-from portal.core.models import Role, User
+from portal.core.people import Role, User
 from streamlit.testing.v1 import AppTest
 from support.apptest import APP
 from support.samples import identity

@@ -9,7 +9,8 @@ from app_pages.parts import session
 from portal import deployments, users
 from portal.context import Portal
 from portal.core.errors import NotAuthenticated
-from portal.core.models import Deployment, State, User
+from portal.core.models import Deployment, State
+from portal.core.people import User
 from streamlit.testing.v1 import AppTest
 from support.apptest import texts
 from support.samples import JANE

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from portal import db, deployments, images, users
 from portal.context import Portal
-from portal.core.models import CommandLine, Deployment, Order, User
+from portal.core.models import Deployment, Order
+from portal.core.people import CommandLine, User
 from portal.db.schema import reports
 from streamlit.testing.v1 import AppTest
 from support.apptest import texts

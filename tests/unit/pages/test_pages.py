@@ -13,7 +13,8 @@ from auth import Authenticator
 from portal import deployments
 from portal.context import Portal
 from portal.core.errors import EngineError
-from portal.core.models import Deployment, Order, State, User
+from portal.core.models import Deployment, Order, State
+from portal.core.people import User
 from streamlit.testing.v1 import AppTest
 from support.apptest import APP, texts
 from support.fakes import FakeEngine

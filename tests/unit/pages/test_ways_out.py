@@ -7,7 +7,8 @@ from collections.abc import Callable
 from portal import db, deployments, vms
 from portal.context import Portal
 from portal.core.errors import EngineError
-from portal.core.models import Deployment, State, StopReason, User
+from portal.core.models import Deployment, State, StopReason
+from portal.core.people import User
 from portal.jobs.observe import observe
 from streamlit.testing.v1 import AppTest
 from support.apptest import texts

@@ -17,7 +17,8 @@ from fastapi.testclient import TestClient
 from portal import db, deployments, users
 from portal.context import Portal
 from portal.core.errors import EngineError
-from portal.core.models import Deployment, Order, Role, User
+from portal.core.models import Deployment, Order
+from portal.core.people import Role, User
 from rest import errors
 from rest.dependencies import Services
 from support.fakes import FakeClock

@@ -8,7 +8,8 @@ import pytest
 from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid
-from portal.core.models import Deployment, State, User, Vm
+from portal.core.models import Deployment, State, Vm
+from portal.core.people import User
 from portal.core.resources import AMOUNTS, Quota
 from portal.scheduling import quotas
 from support.gpu_world import ask, serve

@@ -7,7 +7,8 @@ from dataclasses import replace
 from portal import db, deployments, vms
 from portal.context import Portal
 from portal.core.engine import GpuReport, SeenGpu
-from portal.core.models import Deployment, Order, User, Vm
+from portal.core.models import Deployment, Order, Vm
+from portal.core.people import User
 from portal.scheduling import admission
 
 

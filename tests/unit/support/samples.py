@@ -9,16 +9,13 @@ from portal import images
 from portal.context import Portal
 from portal.core.catalog import Image
 from portal.core.models import (
-    CommandLine,
     Gpu,
     GpuState,
-    Identity,
     Release,
-    Role,
-    User,
     Vm,
     VmState,
 )
+from portal.core.people import CommandLine, Identity, Role, User
 from portal.images import Candidate
 from portal.images.report import Finding, Report, Scanner, apply_policy
 from portal.scheduling import placement

@@ -9,7 +9,8 @@ import pytest
 from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NoCapacity, NotFound
-from portal.core.models import Deployment, Order, Role, State, User
+from portal.core.models import Deployment, Order, State
+from portal.core.people import Role, User
 from portal.core.resources import Quota
 from portal.deployments import gateway
 from portal.monitoring import health

@@ -9,7 +9,7 @@ import pytest
 from portal import db, users
 from portal.context import Portal
 from portal.core.errors import Conflict, Invalid
-from portal.core.models import User
+from portal.core.people import User
 from portal.core.settings import Settings
 from portal.deployments import container_spec
 from portal.deployments.container_spec import environment, proxy_environment

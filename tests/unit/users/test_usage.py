@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from portal import deployments
 from portal.context import Portal
 from portal.core.errors import Forbidden, Invalid
-from portal.core.models import Deployment, Order, State, User
+from portal.core.models import Deployment, Order, State
+from portal.core.people import User
 from portal.jobs.claim import Work
 from portal.users import usage
 from support.fakes import FakeClock, FakeEngine

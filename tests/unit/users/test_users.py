@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from portal import db, users
 from portal.context import Portal
-from portal.core.models import Role, User
+from portal.core.people import Role, User
 from portal.scheduling import quotas
 from support.samples import JANE, TEST, identity
 

@@ -12,7 +12,8 @@ from portal import db, deployments, vms
 from portal.context import Portal
 from portal.core.engine import EngineInfo, GpuReport, VmReport
 from portal.core.errors import Conflict, EngineError, NoCapacity
-from portal.core.models import Deployment, Order, User, Vm, VmState
+from portal.core.models import Deployment, Order, Vm, VmState
+from portal.core.people import User
 from portal.core.ports import AUTHORIZATION_TTL_S
 from portal.jobs import verify_vm
 from portal.jobs.observe import observe_health

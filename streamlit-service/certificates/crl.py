@@ -1,0 +1,147 @@
+"""One revocation list (RFC 5280, section 5): read, verified, and for whom it speaks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import Certificate, CertificateRevocationList, ExtensionNotFound
+
+YIELD_EVERY = 500
+"""Entries of a list that are read in less than a millisecond."""
+SKEW = timedelta(minutes=5)
+"""How far an authority's clock may be ahead of ours."""
+FUTURE = "it is from the future"
+
+
+@dataclass(frozen=True)
+class RevocationList:
+    """One verified list, and for whose certificates it speaks."""
+
+    file: str
+    issuer: x509.Name
+    signer: bytes
+    """The public key that it is signed with."""
+    points: frozenset[str]
+    """Only certificates that name one of these distribution points; empty: all."""
+    people: bool
+    authorities: bool
+    serials: frozenset[int]
+    this_update: datetime
+    next_update: datetime
+
+    def covers(self, certificate: Certificate, authority: Certificate) -> bool:
+        """RFC 5280, 6.3.3 (b) and (f): same issuer, key, distribution point and kind."""
+        if certificate.issuer != self.issuer or _key(authority) != self.signer:
+            return False
+        if not (self.authorities if _is_ca(certificate) else self.people):
+            return False
+        return not self.points or bool(self.points & _points(certificate))
+
+
+def read(name: str, content: bytes, bundle: Sequence[Certificate]) -> RevocationList:
+    """One list, PEM or DER, verified. Raises ValueError saying why it cannot be used."""
+    try:
+        pem = content.lstrip().startswith(b"-----BEGIN")
+        crl = x509.load_pem_x509_crl(content) if pem else x509.load_der_x509_crl(content)
+    except ValueError as error:
+        raise ValueError("it is no certificate revocation list") from error
+    signer = next((ca for ca in bundle if ca.subject == crl.issuer and _signed(crl, ca)), None)
+    if signer is None:
+        raise ValueError(f"no accepted authority signed it; it names {crl.issuer.rfc4514_string()}")
+    scope = _scope(crl)
+    if crl.last_update_utc > datetime.now(UTC) + SKEW:
+        raise ValueError(FUTURE)
+    if crl.next_update_utc is None:
+        raise ValueError("it does not say until when it counts")
+    return RevocationList(
+        file=name,
+        issuer=crl.issuer,
+        signer=_key(signer),
+        points=_names(scope.full_name) if scope else frozenset(),
+        people=not (scope and scope.only_contains_ca_certs),
+        authorities=not (scope and scope.only_contains_user_certs),
+        serials=_serials(crl),
+        this_update=crl.last_update_utc,
+        next_update=crl.next_update_utc,
+    )
+
+
+def _serials(crl: CertificateRevocationList) -> frozenset[int]:
+    """Of the revoked certificates; others get their turn while a long list is read."""
+    serials = set()
+    for number, entry in enumerate(crl):
+        serials.add(entry.serial_number)
+        if number % YIELD_EVERY == 0:
+            time.sleep(0)
+    return frozenset(serials)
+
+
+def _scope(crl: CertificateRevocationList) -> x509.IssuingDistributionPoint | None:
+    """What the list is limited to.
+
+    RFC 5280, 5.2: with a critical extension we do not know, it must not be used.
+    """
+    scope = None
+    try:
+        extensions = list(crl.extensions)
+    except (
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:  # neither is a ValueError
+        raise ValueError(f"its extensions cannot be read: {error}") from error
+    for extension in extensions:
+        value = extension.value
+        if isinstance(value, x509.DeltaCRLIndicator):
+            raise ValueError("it lists changes only (a delta list)")  # noqa: TRY004
+        if isinstance(value, x509.IssuingDistributionPoint):
+            if value.indirect_crl or value.only_contains_attribute_certs or value.only_some_reasons:
+                raise ValueError(
+                    "it is for other certificates or some reasons "
+                    "only (an indirect or partial list)"
+                )
+            scope = value
+        elif extension.critical:
+            raise ValueError(
+                f"it has a critical extension that is unknown here: {extension.oid.dotted_string}"
+            )
+    return scope
+
+
+def _signed(crl: CertificateRevocationList, ca: Certificate) -> bool:
+    try:
+        if not ca.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign:
+            return False
+    except ExtensionNotFound:
+        pass
+    try:
+        return crl.is_signature_valid(ca.public_key())  # type: ignore[arg-type]  # other kinds raise TypeError
+    except TypeError:
+        return False
+
+
+def _is_ca(certificate: Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except ExtensionNotFound:
+        return False
+
+
+def _key(authority: Certificate) -> bytes:
+    return authority.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _points(certificate: Certificate) -> frozenset[str]:
+    try:
+        points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    except ExtensionNotFound:
+        return frozenset()
+    return frozenset(name for point in points for name in _names(point.full_name))
+
+
+def _names(names: Sequence[x509.GeneralName] | None) -> frozenset[str]:
+    return frozenset(str(name.value) for name in names or ())

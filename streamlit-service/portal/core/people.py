@@ -1,0 +1,106 @@
+"""People: what a card proves, who it belongs to, and who changes something."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+
+
+class Role(enum.StrEnum):
+    """What a user is to the portal."""
+
+    USER = "user"
+    CURATOR = "curator"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a verified certificate proves.
+
+    `subject` is the stable key: EDIPI, else UPN, else the UUID or FASC-N of a PIV card.
+    """
+
+    subject: str
+    common_name: str
+    display_name: str
+    edipi: str | None
+    upn: str | None
+    fingerprint: str
+    not_after: datetime
+    ssh_key: str = ""
+    """The certificate's public key as OpenSSH writes it; "" where OpenSSH knows no such key."""
+    pem: str = ""
+    """The certificate itself."""
+    roots: frozenset[str] = frozenset()
+    """Names (RFC 4514) of the roots that vouch for it."""
+
+
+@dataclass(frozen=True)
+class SshKey:
+    """A public key that a user added for SSH, as OpenSSH writes it, without its comment."""
+
+    name: str
+    key: str
+    fingerprint: str
+    added_at: str
+
+
+@dataclass(frozen=True)
+class User:
+    """A person the portal knows. `range_index` n gives ports 10000+100n … (see ports.py).
+
+    It is given with the first container. `card_name` is what the card said last; `ssh_keys` are
+    added by hand.
+    """
+
+    id: int
+    subject: str
+    display_name: str
+    role: Role
+    range_index: int | None
+    group: str
+    created_at: datetime
+    ssh_keys: tuple[SshKey, ...] = ()
+    card_name: str = ""
+    retired_at: datetime | None = None
+    retired_reason: str = ""
+    root: str = ""
+    """Name (RFC 4514) of the root that vouched for them first."""
+
+    @property
+    def own_range(self) -> int:
+        """The range of somebody who has one, as the owner of every container that runs."""
+        assert self.range_index is not None, f"{self.subject} has no ports"
+        return self.range_index
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate that a person signed in with. `not_after` None: from before they were kept."""
+
+    fingerprint: str
+    ssh_key: str
+    pem: str
+    not_after: datetime | None
+    first_seen_at: datetime
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Somebody on the portal's own server, who has the database anyway: an administrator.
+
+    `login` is the operating system's user.
+    """
+
+    login: str
+
+    @property
+    def subject(self) -> str:
+        """As the audit trail names them."""
+        return f"cli:{self.login}"
+
+
+Actor = User | CommandLine
+"""Whoever changes something."""
