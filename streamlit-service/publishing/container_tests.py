@@ -24,6 +24,7 @@ from portal.core.resources import GIB
 from portal.deployments.container_spec import HOME, TMP, environment
 from pydantic import BaseModel
 
+from publishing import leftovers
 from publishing.probe import Probe
 from publishing.workspace import Refused, Workspace
 
@@ -50,6 +51,8 @@ def run(workspace: Workspace) -> Tests:
     name = f"publish-test-{secrets.token_hex(4)}"
     spec = _spec(name, image_id, token, public)
     passed, seen = {}, {}
+    for left in leftovers.remove(workspace.engine):
+        workspace.say(f"{left} was left by a publisher that was killed; removed")
     container = None
     try:
         container = workspace.engine.containers.create(**create_arguments(spec))
@@ -73,7 +76,7 @@ def _spec(name: str, image: str, token: str, keys: str) -> ContainerSpec:
     return ContainerSpec(
         name=name,
         image=image,
-        labels={"org.container-portal.test": "true"},
+        labels=leftovers.label(),
         environment=environment(token, gpus=False, ssh_keys=keys),
         publish={},
         volumes={name: HOME},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -141,6 +142,16 @@ def test(workspace: Workspace) -> Tests:
     return tests
 
 
+def _way_on(refusal: str) -> str:
+    """What to do about a push that a registry refused, in Docker's words."""
+    if re.search(r"\b5\d\d\b|no space left", refusal):
+        return (
+            "The registry itself failed: its log says why. Most often its disk is full."
+            " Nothing was recorded; publish again once it works."
+        )
+    return "Check the registry's address, authority and credentials."
+
+
 def push(workspace: Workspace) -> str:
     """Push, and give back name@digest as engines pull it.
 
@@ -171,7 +182,7 @@ def push(workspace: Workspace) -> str:
                 raise EngineError(
                     "push_failed",
                     f"The registry refuses the push: {line['error']}",
-                    "Check the registry's address, authority and credentials.",
+                    _way_on(str(line["error"])),
                 )
             sent.note(line)
             digest = (line.get("aux") or {}).get("Digest", digest)

@@ -107,9 +107,13 @@ def full_registry(stack: Stack, tmp_path: Path) -> Iterator[None]:
 
 
 def test_a_full_disk_of_the_registry_is_said_and_nothing_is_recorded(
-    stack: Stack, publish: Publish, request: pytest.FixtureRequest
+    stack: Stack,
+    publish: Publish,
+    request: pytest.FixtureRequest,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     request.getfixturevalue("full_registry")
     with pytest.raises(StackError):
         publish("0.0.8")
+    assert "Most often its disk is full" in capfd.readouterr().out
     assert "0.0.8" not in stack.admin("image", "list")
