@@ -28,10 +28,11 @@ def remove(engine: docker.DockerClient) -> list[str]:
     gone = []
     for container in engine.containers.list(all=True, filters={"label": LABEL}):
         if _is_left(engine, container):
-            gone.append(str(container.name))
+            name = str(container.name)
+            gone.append(name)
             with suppress(docker.errors.APIError):  # another publisher was faster
                 container.remove(force=True, v=True)
-                engine.volumes.get(container.name).remove(force=True)
+                engine.volumes.get(name).remove(force=True)
     return gone
 
 

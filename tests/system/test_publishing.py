@@ -12,6 +12,7 @@ from builds import ROOT, StackError
 from harness.curator import BASE, Curator, base_is_there, copy_of_images
 from harness.fleet import TestVm
 from harness.people import Person
+from publishing.leftovers import LABEL
 from stack import Stack
 
 
@@ -156,8 +157,12 @@ def test_a_container_that_does_not_serve_a_notebook_is_not_published(
     curator: Curator, stack: Stack
 ) -> None:
     curator.tiny('CMD ["sleep", "1"]')
+    dead = "0" * 12
+    left = docker.from_env().containers.create("container-portal:dev", labels={LABEL: dead})
     with pytest.raises(StackError, match="Jupyter does not answer"):
         curator.admin("publish", "tiny")
+    with pytest.raises(docker.errors.NotFound):  # of a publisher that is gone
+        left.reload()
     assert all(release["image"] != "tiny" for release in json.loads(stack.admin("image", "list")))
 
 
