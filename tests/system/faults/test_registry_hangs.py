@@ -63,7 +63,8 @@ def test_six_downloads_that_hang_delay_no_stop_on_their_vm(
 
 def forget_image(vm: TestVm) -> None:
     """So that it is asked for again; what runs keeps its layers under another name."""
-    [name] = vm.run("docker", "ps", "--format", "{{.Image}}").split()
+    [container] = vm.run("docker", "ps", "--quiet").split()
+    name = vm.run("docker", "inspect", "--format", "{{.Config.Image}}", container).strip()
     vm.run("docker", "tag", name, "kept:1")
     vm.run("docker", "rmi", name)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from harness import checker
-from harness.people import somebody
+from harness.injury import BACK_S, healthy
+from harness.people import somebody, wait_until
 from harness.production_system import containers, machine
 from stack import Stack
 
@@ -20,8 +21,9 @@ def workers(production: Stack) -> Iterator[None]:
 
 
 def scale(production: Stack, count: int) -> None:
-    options = ("--no-deps", "--no-recreate", "--wait", f"--scale=worker={count}")
+    options = ("--no-deps", "--no-recreate", f"--scale=worker={count}")
     production.compose("up", "-d", *options, "worker", capture=True)
+    wait_until(lambda: healthy(production), "the workers are well", BACK_S)
 
 
 @pytest.mark.usefixtures("workers")
