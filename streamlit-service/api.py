@@ -16,7 +16,7 @@ from rest.request_log import RequestLog
 
 
 def create_app() -> FastAPI:
-    """The application. Run with `uvicorn --factory api:create_app`."""
+    """The application. Run with `python3 serve.py api:create_app PORT`."""
     bootstrap.configure_logging()
     settings = bootstrap.settings()
     portal = bootstrap.portal(settings)

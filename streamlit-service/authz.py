@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 
 def create_app() -> Starlette:
-    """The application. Run with `uvicorn --factory authz:create_app`."""
+    """The application. Run with `python3 serve.py authz:create_app PORT`."""
     bootstrap.configure_logging()
     settings = bootstrap.settings()
     portal = bootstrap.portal(settings)

@@ -6,7 +6,12 @@ import bootstrap
 
 bootstrap.configure_logging()
 
-from streamlit.web import cli  # noqa: E402  (its loggers take the streams as they are now)
+# Its loggers take the streams as they are now.
+from streamlit.web import bootstrap as streamlit  # noqa: E402
+from streamlit.web import cli  # noqa: E402
 
 if __name__ == "__main__":
+    # It would look at its configuration ten times a second, whatever fileWatcherType says. Ours is
+    # part of the image.
+    setattr(streamlit, "_install_config_watchers", lambda _: None)  # noqa: B010  (no setting for it)
     cli.main(["run", "app.py"])

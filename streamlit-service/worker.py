@@ -32,7 +32,7 @@ LOGS_PER_VM = 8
 
 
 def create_app() -> FastAPI:
-    """The worker. Run with `uvicorn --factory worker:create_app`, one process per database."""
+    """The worker. Run with `python3 serve.py worker:create_app PORT`, one process per database."""
     bootstrap.configure_logging()
     settings = bootstrap.settings()
     woken = threading.Event()

@@ -156,7 +156,7 @@ def test_every_invariant_names_tests_that_exist() -> None:
 def test_every_file_that_the_map_names_is_there() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for name in re.findall(r"`([a-z_/]+\.py)`", page.partition("## Where is")[2]):
-        matching = [ROOT / "streamlit-service" / name, *ROOT.glob(f"streamlit-service/**/{name}")]
+        matching = [ROOT / name, *ROOT.glob(f"streamlit-service/**/{name}")]
         assert any(path.exists() for path in matching), name
 
 

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     },
     "json_lines": set(),
     "pages": EDGES,
+    "serve": set(),
     "auth": {"certificates", "portal"},
     "docker_manager": {"engine", "portal"},
     "worker_client": {"portal"},
