@@ -12,7 +12,12 @@ from harness.people import Person
 from stack import Stack
 
 if os.environ.get("PORTAL_FAULTS") != "all":
-    collect_ignore = ["test_clock.py", "test_publisher.py", "test_registry_hangs.py"]
+    collect_ignore = [
+        "test_clock.py",
+        "test_power.py",
+        "test_publisher.py",
+        "test_registry_hangs.py",
+    ]
     """Only `make faults` has the time for these."""
 
 

@@ -26,7 +26,6 @@ ALL = os.environ.get("PORTAL_FAULTS") == "all"
 MINUTES = float(os.environ.get("PORTAL_FAULT_MINUTES", "15")) if ALL else 0.0
 SEED = int(os.environ.get("PORTAL_FAULT_SEED", "0")) or random.randrange(10**6)
 PEOPLE = 20
-AGREE_S = 60
 
 
 def test_nothing_is_lost_whatever_dies_while_twenty_people_work(
@@ -51,7 +50,7 @@ def test_nothing_is_lost_whatever_dies_while_twenty_people_work(
         people.settle()
         report.done, report.in_vain = people.count("done"), people.count("in vain")
         report.lost = people.lost()
-        report.troubles = agreed(production, vm)
+        report.troubles = checker.agreed(production, vm)
     record_property("faults", str(report))
     print(report)
     print(sum((each.counts for each in people.workers), Counter()).most_common(20))
@@ -97,11 +96,3 @@ def all_at_once(happens: list[Callable[[], None]]) -> None:
     """Each in a thread of its own."""
     with ThreadPoolExecutor() as threads:
         list(threads.map(lambda one: one(), happens))
-
-
-def agreed(system: Stack, vm: TestVm) -> list[str]:
-    """What does not agree, once the portal had time for a look at its VM."""
-    deadline = time.monotonic() + AGREE_S
-    while (found := checker.troubles(system, vm)) and time.monotonic() < deadline:
-        time.sleep(1)  # between looks at somebody else's progress
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -29,6 +30,7 @@ with portal.database.reading() as tx:
 print(json.dumps(found))
 """
 CONTAINERS = '{{.Label "org.container-portal.deployment"}} {{.State}}'
+AGREE_S = 60
 SETTLED = {"running", "stopped", "failed", "waiting"}
 
 
@@ -51,6 +53,14 @@ def troubles(system: Stack, *vms: TestVm) -> list[str]:
     twice = Counter(key for each in seen.values() for key in each)
     lines += [f"double: {key}" for key, times in twice.items() if times > 1]
     return lines + list(_leases(rows, found["leases"]))
+
+
+def agreed(system: Stack, *vms: TestVm) -> list[str]:
+    """What still does not agree, once the portal had time for a look at its VMs."""
+    deadline = time.monotonic() + AGREE_S
+    while (found := troubles(system, *vms)) and time.monotonic() < deadline:
+        time.sleep(1)  # between looks at somebody else's progress
+    return found
 
 
 def _containers(vm: TestVm) -> dict[str, str]:

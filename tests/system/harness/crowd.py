@@ -15,9 +15,9 @@ from stack import Stack
 
 from harness.people import Person, client, wait_until
 
-PAUSE_S = (1.0, 5.0)
-"""Between one thing and the next: people think."""
-SMALL = {"memory_gb": 0.5, "cpus": 0.1}
+PAUSE_S = (2.0, 10.0)
+"""Between one thing and the next. Less, and two cores would do nothing but start notebooks."""
+SMALL = {"memory_gb": 0.5, "cpus": 0.5}
 PAUSED, ASKED = "stopped", "running"
 SETTLE_S = 240
 
@@ -51,7 +51,7 @@ class Worker:
             return
         each = chance.choice(mine)
         ways = ("list", "logs", "notebook", "stop", "start", "restart", "remove")
-        match chance.choices(ways, weights=(5, 2, 4, 2, 3, 1, 1))[0]:
+        match chance.choices(ways, weights=(12, 6, 10, 2, 4, 1, 1))[0]:
             case "list":
                 self._get("/api/v1/deployments")
             case "logs":

@@ -32,7 +32,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         registry_host="registry:5000",
         subnet="172.30.97",
         environment="production",
-        settings={"PORTAL_PREPULL": "false", "PORTAL_USER_PORTS": "10000-12499"},
+        settings={"PORTAL_PREPULL": "false", "PORTAL_USER_PORTS": "10000-13999"},
         files=("docker-compose.yml", "docker-compose.prod.yml"),
     )
     clear(system)

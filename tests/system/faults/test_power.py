@@ -1,0 +1,39 @@
+"""A VM loses its power in the middle of each kind of work: it is done all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness import checker
+from harness.fleet import TestVm
+from harness.injury import lose_power
+from harness.people import LONG_S, Person, wait_until
+from stack import Stack
+
+ACTIONS = {"stop": "stopped", "start": "running", "restart": "running"}
+
+
+def test_whatever_is_asked_for_is_done_when_the_power_is_back(
+    stack: Stack, john: Person, johns: Callable[[str], TestVm]
+) -> None:
+    vm = johns("vm-power")
+    made = john.deploy("endures")
+    wait_until(lambda: john.seen(made)["progress"], "it downloads", LONG_S)
+    lose_power(vm)
+    john.becomes(made, "it runs", state="running", trouble=None)
+    for action, state in ACTIONS.items():
+        john.act(made["id"], action)
+        lose_power(vm)
+        john.becomes(made, f"{state} after {action}", state=state, trouble=None)
+        assert checker.agreed(stack, vm) == []
+    second = john.deploy("starts")
+    wait_until(lambda: john.seen(second)["state"] == "starting", "it starts", LONG_S)
+    lose_power(vm)
+    for each in (made, second):
+        john.becomes(each, "both run", state="running", trouble=None)
+        assert john.answers(john.seen(each))
+    for each in (made, second):
+        john.http.delete(f"/api/v1/deployments/{each['id']}").raise_for_status()
+    lose_power(vm)
+    wait_until(lambda: not john.http.get("/api/v1/deployments").json(), "both are gone", LONG_S)
+    assert checker.agreed(stack, vm) == []
