@@ -41,12 +41,12 @@ def test_nothing_is_lost_whatever_dies_while_twenty_people_work(
     ):
         made = probe.settled(probe.deploy("probe")["id"])
         with people.at_work(SEED):
-            report.undisturbed_s = injury.works_again(probe, made)
             for name, fault in faults(production, vm, kill):
                 fault()
                 report.recovery_s.append((name, injury.works_again(probe, made)))
                 print(f"{name}: {report.recovery_s[-1][1]:.1f} s", flush=True)
                 wait_until(partial(injury.healthy, production), "all is well", injury.BACK_S)
+            report.undisturbed_s = injury.works_again(probe, made)
         people.settle()
         report.done, report.in_vain = people.count("done"), people.count("in vain")
         report.lost = people.lost()
