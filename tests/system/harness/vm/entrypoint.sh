@@ -23,7 +23,7 @@ if [ -n "${PORTAL_STANDIN_CDI:-}" ]; then
     echo '{"features": {"cdi": true}}' > /etc/docker/daemon.json
 fi
 
-rm -f /var/run/docker.pid
+rm -rf /var/run/docker.pid /var/run/docker # as after a real boot: an old number in a .pid file may be another process by now
 # In a subshell that ends at once, so that init adopts it and reaps it when it is killed.
 (dockerd --storage-driver=overlay2 > /var/log/dockerd.log 2>&1 &)
 exec sleep infinity
