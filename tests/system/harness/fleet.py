@@ -20,7 +20,10 @@ IMAGE = "container-portal-test-vm:dev"
 CDI_IMAGE = "container-portal-test-vm-cdi:dev"
 GATE = builds.ROOT / "scripts" / "vm" / "portal-gate.sh"
 BOOT_S = 40.0
-START_ENGINE = "rm -f /var/run/docker.pid /var/run/docker/containerd/containerd.pid; exec dockerd --storage-driver=overlay2 > /var/log/dockerd.log 2>&1"
+START_ENGINE = (
+    "rm -f /var/run/docker.pid /var/run/docker/containerd/containerd.pid;"
+    " exec dockerd --storage-driver=overlay2 > /var/log/dockerd.log 2>&1"
+)
 # Where a sandbox lacks CAP_SYS_RESOURCE, --privileged fails; this is enough for a nested engine.
 UNPRIVILEGED = (
     "--cap-add=ALL",
