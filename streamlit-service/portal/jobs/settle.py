@@ -67,10 +67,12 @@ def _ended(
 def _reason(status: ContainerStatus | None, engine: Engine) -> StopReason:
     if status is None:
         return StopReason.CONTAINER_GONE
+    if ended_with_vm(status, engine):
+        return StopReason.VM_RESTARTED
     # The engine's mark stays when a kernel was killed and the server lived on: its end has another.
     if status.out_of_memory and status.exit_code == KILLED_BY_SIGNAL:
         return StopReason.OUT_OF_MEMORY
-    return StopReason.VM_RESTARTED if ended_with_vm(status, engine) else StopReason.EXIT_CODE
+    return StopReason.EXIT_CODE
 
 
 def ended_with_vm(status: ContainerStatus, engine: Engine) -> bool:

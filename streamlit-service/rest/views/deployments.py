@@ -26,7 +26,8 @@ class OrderBody(Body):
     name: str | None = Field(
         None, description="left out: the image's name, made unique", max_length=20_000
     )
-    gpus: int = 0
+    # What is negative or too many is refused in words, further on; more digits are no amount.
+    gpus: int = Field(0, ge=-(10**12), le=10**12)
     gpu_model: str = Field("", description="left out: any model", max_length=200)
     memory_gb: float = 2.0
     cpus: float = 1.0

@@ -236,6 +236,17 @@ def test_a_vm_that_stays_away_fails_the_start_and_says_so(
     assert (seen.state, seen.failure and seen.failure.code) == (State.FAILED, "vm_unreachable")
 
 
+def test_a_kernel_that_was_killed_long_ago_does_not_keep_it_from_starting_after_a_reboot(
+    portal: Portal, jane: User, engine: FakeEngine, clock: FakeClock, running: Deployment
+) -> None:
+    box = box_of(engine, running)
+    restart_vm(engine, box, clock)
+    box.out_of_memory, box.exit_code = True, 137
+    look(portal, engine)
+    seen = deployments.get(portal, jane, running.id)
+    assert (seen.state, seen.stop_reason) == (State.PENDING, StopReason.VM_RESTARTED)
+
+
 def test_a_start_that_a_restart_of_the_vm_ended_is_started_again(
     portal: Portal,
     jane: User,

@@ -128,6 +128,12 @@ def test_nonsense_is_refused_in_words(
     assert problem["message"] and problem["hint"]
 
 
+def test_an_order_with_a_number_of_400_digits_is_refused_in_words(ask: Callable[..., Any]) -> None:
+    order = {"image": "ml-cpu", "gpus": 10**400}
+    got, problem = ask("jane", "POST", "/deployments", json=order)
+    assert (got, problem["code"]) == (422, "bad_request")
+
+
 def test_a_vm_is_drained_assigned_and_removed(ask: Callable[..., Any]) -> None:
     assert ask("ray", "POST", "/vms/vm-01/drain")[0] == 204
     assert ask("ray", "GET", "/fleet")[1][0]["state"] == "draining"
