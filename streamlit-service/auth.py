@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from cachetools import TTLCache
 from certificates.chain import certification_paths
-from certificates.names import MAX_COMMON_NAME, alternative_names, cac_name, is_plain
+from certificates.names import MAX_COMMON_NAME, alternative_names, cac_name, shown
 from certificates.revocation import Card
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -140,14 +140,15 @@ def identity_of(certificate: x509.Certificate) -> Identity:
             HINT,
         )
     common_name = str(common_names[0].value)
-    if not is_plain(common_name, MAX_COMMON_NAME):
+    readable = shown(common_name)
+    if not readable or len(common_name) > MAX_COMMON_NAME:
         raise NotAuthenticated(
             "no_person",
             f"The certificate's common name is longer than {MAX_COMMON_NAME} characters, or holds"
             " some that no name has.",
             HINT,
         )
-    cac = cac_name(common_name)
+    cac = cac_name(readable)
     edipi = cac.edipi if cac else None
     names = alternative_names(certificate)
     subject = f"edipi:{edipi}" if edipi else names.subject
@@ -160,11 +161,12 @@ def identity_of(certificate: x509.Certificate) -> Identity:
         )
     return Identity(
         subject=subject,
-        common_name=common_name,
-        display_name=cac.display_name if cac else common_name,
+        common_name=readable,
+        display_name=cac.display_name if cac else readable,
         edipi=edipi,
         upn=names.upn,
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+        not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         ssh_key=_ssh_key(certificate),
         pem=certificate.public_bytes(Encoding.PEM).decode(),

@@ -70,6 +70,13 @@ def merge(old: str, new: str) -> None:
     typer.echo(f"{new} is {old} from now on.")
 
 
+@app.command("unmerge")
+def unmerge(new: str) -> None:
+    """Make NEW an account of its own again, with its keys and cards: it was not the same person."""
+    taken_for = users.unmerge(wired(), actor(), new)
+    typer.echo(f"{new} is no longer {taken_for.subject}.")
+
+
 @app.command("free-ports")
 def free_ports(subject: str) -> None:
     """Let the range of somebody without containers go to others."""

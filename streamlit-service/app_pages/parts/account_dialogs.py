@@ -27,6 +27,10 @@ def show(people: list[User], groups: list[str]) -> None:
                 _rename(user)
             if st.button("Same person as …", icon=":material/merge:", key="merge"):
                 _merge(user)
+            if (others := users.other_names(session.portal(), session.user(), user)) and st.button(
+                "Not the same person …", icon=":material/call_split:", key="unmerge"
+            ):
+                _unmerge(user, others)
             if user.range_index is not None and st.button(
                 "Free the ports …", icon=":material/lan:", key="free-ports"
             ):
@@ -72,6 +76,18 @@ def _merge(user: User) -> None:
         frame.carry_out(
             lambda: users.merge(session.portal(), session.user(), user.subject, other.strip())
         )
+
+
+@st.dialog("Two people after all?")
+def _unmerge(user: User, others: list[str]) -> None:
+    st.markdown(
+        f"Who signs in with this subject is no longer **{user.display_name}** ({user.subject})."
+        " Their keys, cards and past usage go with them; containers, home folders, VMs and quota"
+        " stay here."
+    )
+    other = st.selectbox("The other subject", others, key="no-longer")
+    if st.button("Take them apart", type="primary", key="confirm-unmerge"):
+        frame.carry_out(lambda: users.unmerge(session.portal(), session.user(), other))
 
 
 @st.dialog("Let others have the ports?")

@@ -29,6 +29,7 @@ class Identity:
     upn: str | None
     fingerprint: str
     not_after: datetime
+    not_before: datetime | None = None
     ssh_key: str = ""
     """The certificate's public key as OpenSSH writes it; "" where OpenSSH knows no such key."""
     pem: str = ""
@@ -51,8 +52,8 @@ class SshKey:
 class User:
     """A person the portal knows. `range_index` n gives ports 10000+100n … (see ports.py).
 
-    It is given with the first container. `card_name` is what the card said last; `ssh_keys` are
-    added by hand.
+    It is given with the first container. `card_name` is what the newest card says, of those that
+    signed in, and `named_at` when that was issued; `ssh_keys` are added by hand.
     """
 
     id: int
@@ -64,6 +65,7 @@ class User:
     created_at: datetime
     ssh_keys: tuple[SshKey, ...] = ()
     card_name: str = ""
+    named_at: datetime | None = None
     retired_at: datetime | None = None
     retired_reason: str = ""
     root: str = ""
@@ -78,13 +80,20 @@ class User:
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate that a person signed in with. `not_after` None: from before they were kept."""
+    """A certificate that a person signed in with. `not_after` None: from before they were kept.
+
+    `subject` and `upn` are what it calls them, `root` one that vouched for it; "" where it was
+    known before these were kept, and has not signed in since.
+    """
 
     fingerprint: str
     ssh_key: str
     pem: str
     not_after: datetime | None
     first_seen_at: datetime
+    subject: str = ""
+    upn: str = ""
+    root: str = ""
 
 
 @dataclass(frozen=True)

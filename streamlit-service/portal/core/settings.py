@@ -9,8 +9,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from portal.core import subjects
 from portal.core.ports import BROWSERS_REFUSE
 from portal.core.registry_address import RegistryAddress
+from portal.core.subjects import Listed
 
 HTTPS = 443
 
@@ -59,8 +61,12 @@ class Settings(BaseSettings):
     )
     crl_dir: Path = Field(Path("/etc/portal/crls"), description="revocation lists: *.crl, *.pem")
     crl_urls: str = Field("", description="where admin.py crl fetch gets them, separated by spaces")
-    admins: str = Field("", description="EDIPIs or UPNs of administrators, while they are listed")
-    curators: str = Field("", description="EDIPIs or UPNs of image curators, while they are listed")
+    admins: str = Field(
+        "",
+        description="EDIPIs or UPNs of administrators, while they are listed, separated by commas;"
+        " where several roots are accepted, each with `of` and a root's common name",
+    )
+    curators: str = Field("", description="image curators, likewise")
     proxy_secret_file: Path = Path("/run/secrets/proxy_secret")
 
     # Worker.
@@ -186,11 +192,14 @@ class Settings(BaseSettings):
 
     def realm_of(self, root: str) -> str:
         """One name for all roots (RFC 4514) that vouch for the same people."""
-        for realm in self.realms.split(";"):
-            members = [f"CN={member.strip()}" for member in realm.split(",")]
-            if not set(root.split(",")).isdisjoint(members):
-                return members[0]
-        return root
+        name = subjects.common_name(root)
+        joined = (realm for realm in self.joined_roots if name in realm)
+        return next((f"CN={realm[0]}" for realm in joined), root)
+
+    @property
+    def joined_roots(self) -> list[list[str]]:
+        """The realms of several roots, by their common names, folded."""
+        return subjects.realms(self.realms)
 
     @cached_property
     def database_password(self) -> str | None:
@@ -221,14 +230,14 @@ class Settings(BaseSettings):
         return self.crl_urls.split()
 
     @property
-    def admin_keys(self) -> frozenset[str]:
-        """EDIPIs and UPNs of administrators, lower case."""
-        return _words(self.admins.lower())
+    def listed_admins(self) -> tuple[Listed, ...]:
+        """Administrators, as PORTAL_ADMINS names them."""
+        return subjects.listed(self.admins)
 
     @property
-    def curator_keys(self) -> frozenset[str]:
-        """EDIPIs and UPNs of image curators, lower case."""
-        return _words(self.curators.lower())
+    def listed_curators(self) -> tuple[Listed, ...]:
+        """Image curators, as PORTAL_CURATORS names them."""
+        return subjects.listed(self.curators)
 
     @property
     def policy_oids(self) -> frozenset[str]:

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 import sqlalchemy as sa
 
 from portal.core.people import Certificate
 from portal.db import rows
-from portal.db.connection import Tx
+from portal.db.connection import Tx, one_or_none
 from portal.db.schema import certificates
 
 
-def known(tx: Tx, fingerprint: str, user_id: int) -> bool:
-    """Whether this user has signed in with it before."""
-    query = sa.select(certificates.c.user_id).where(certificates.c.fingerprint == fingerprint)
-    return tx.execute(query).scalar() == user_id
+def known(tx: Tx, fingerprint: str, user_id: int) -> Certificate | None:
+    """The certificate, where the user has signed in with it before."""
+    query = sa.select(certificates).where(
+        certificates.c.fingerprint == fingerprint, certificates.c.user_id == user_id
+    )
+    return one_or_none(tx, query, rows.certificate)
+
+
+@dataclass(frozen=True)
+class Vouched:
+    """That an authority issued a certificate with a UPN to a user."""
+
+    upn: str
+    user_id: int
+    root: str
+
+
+def with_upns(tx: Tx, upns: Collection[str]) -> list[Vouched]:
+    """Who signed in with these UPNs, the first first."""
+    columns = (certificates.c.upn, certificates.c.user_id, certificates.c.root)
+    query = sa.select(*columns).where(certificates.c.upn.in_(upns), certificates.c.root != "")
+    found = tx.execute(query.order_by(certificates.c.first_seen_at, certificates.c.fingerprint))
+    return [Vouched(*row) for row in found]
 
 
 def of_user(tx: Tx, user_id: int) -> list[Certificate]:
@@ -36,3 +58,24 @@ def put(tx: Tx, user_id: int, certificate: Certificate) -> None:
 def move(tx: Tx, before: int, after: int) -> None:
     """One user's become another's."""
     tx.execute(certificates.update().where(certificates.c.user_id == before).values(user_id=after))
+
+
+def give_back(tx: Tx, before: int, subject: str, after: int | None) -> None:
+    """Those of a user that name this subject become another's, or are forgotten.
+
+    Those whose subject is not known are forgotten until their next sign-in.
+    """
+    theirs = certificates.c.user_id == before
+    tx.execute(certificates.delete().where(theirs, certificates.c.subject == ""))
+    which = theirs & (certificates.c.subject == subject)
+    if after is None:
+        tx.execute(certificates.delete().where(which))
+    else:
+        tx.execute(certificates.update().where(which).values(user_id=after))
+
+
+def complete(tx: Tx, certificate: Certificate) -> None:
+    """Note what one that was known before says of its holder."""
+    same = certificates.c.fingerprint == certificate.fingerprint
+    said = {name: getattr(certificate, name) for name in ("subject", "upn", "root")}
+    tx.execute(certificates.update().where(same).values(**said))

@@ -18,6 +18,8 @@ class UserColumns(TypedDict, total=False):
     range_index: int | None
     subject: str
     card_name: str
+    named_at: datetime | None
+    merged_into: int | None
     retired_at: datetime | None
     retired_reason: str
     root: str

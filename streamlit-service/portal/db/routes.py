@@ -52,7 +52,9 @@ _QUERY = (
         users.c.id.label("user_id"),
         users.c.range_index,
         users.c.retired_at,
-        users.c.root,
+        sa.case(
+            (users.c.subject == sa.bindparam("subject"), users.c.root), else_=aliases.c.root
+        ).label("root"),
         deployments.c.id,
         deployments.c.name,
         deployments.c.state,
@@ -65,6 +67,10 @@ _QUERY = (
         deployments.c.position,
     )
     .select_from(users)
+    .outerjoin(
+        aliases,
+        sa.and_(aliases.c.user_id == users.c.id, aliases.c.subject == sa.bindparam("subject")),
+    )
     .outerjoin(leases, _HELD)
     .outerjoin(deployments, deployments.c.id == leases.c.deployment_id)
     .outerjoin(vms, vms.c.id == deployments.c.vm_id)

@@ -44,6 +44,8 @@ users = sa.Table(
     sa.Column("retired_at", UtcDateTime),
     sa.Column("retired_reason", sa.Text, nullable=False, server_default=""),
     sa.Column("root", sa.Text, nullable=False, server_default=""),
+    sa.Column("named_at", UtcDateTime),
+    sa.Column("merged_into", sa.Integer, sa.ForeignKey("users.id")),
 )
 
 # What else a person's certificates may call them: a UPN of before, say.
@@ -52,6 +54,7 @@ aliases = sa.Table(
     metadata,
     sa.Column("subject", sa.Text, primary_key=True),
     sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id"), nullable=False),
+    sa.Column("root", sa.Text, nullable=False, server_default=""),
 )
 
 certificates = sa.Table(
@@ -63,6 +66,9 @@ certificates = sa.Table(
     sa.Column("pem", sa.Text, nullable=False),
     sa.Column("not_after", UtcDateTime),
     sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False, server_default=""),
+    sa.Column("upn", sa.Text, nullable=False, server_default="", index=True),
+    sa.Column("root", sa.Text, nullable=False, server_default=""),
 )
 
 vms = sa.Table(

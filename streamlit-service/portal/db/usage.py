@@ -18,8 +18,10 @@ def intervals(
 ) -> list[Mapping[str, Any]]:
     """Leases of GPUs and compute that overlap the period, of one user or all, with their purpose.
 
-    The group is the one that the user was in when the lease began.
+    What was used by an account that is part of another now counts as that one's. The group is the
+    one that the user was in when the lease began.
     """
+    owner = users.alias("owner")
     query = (
         sa.select(
             leases.c.kind,
@@ -34,12 +36,13 @@ def intervals(
             vms.c.name.label("vm"),
         )
         .join(deployments, deployments.c.id == leases.c.deployment_id)
-        .join(users, users.c.id == deployments.c.owner_id)
+        .join(owner, owner.c.id == deployments.c.owner_id)
+        .join(users, users.c.id == sa.func.coalesce(owner.c.merged_into, owner.c.id))
         .join(releases, releases.c.id == deployments.c.release_id)
         .outerjoin(vms, vms.c.id == deployments.c.vm_id)
         .where(leases.c.kind.in_(RUN), leases.c.acquired_at < until)
         .where(sa.or_(leases.c.released_at.is_(None), leases.c.released_at > since))
     )
     if user_id is not None:
-        query = query.where(deployments.c.owner_id == user_id)
+        query = query.where(users.c.id == user_id)
     return [dict(row._mapping) for row in tx.execute(query)]

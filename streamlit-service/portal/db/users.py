@@ -23,14 +23,42 @@ def by_subject(tx: Tx, subject: str) -> User | None:
     return one_or_none(tx, sa.select(users).where(users.c.id == other), rows.user)
 
 
-def add_alias(tx: Tx, subject: str, user_id: int) -> None:
+def root_of(tx: Tx, subject: str) -> str:
+    """The root that vouched first for somebody of this name, or for this other name; "" for none.
+
+    A name and another name of one person may be of two authorities.
+    """
+    own = sa.select(users.c.root).where(users.c.subject == subject)
+    other = sa.select(aliases.c.root).where(aliases.c.subject == subject)
+    return tx.execute(own.union_all(other)).scalar() or ""
+
+
+def set_root(tx: Tx, subject: str, root: str) -> None:
+    """Note who vouched first for a name or another name."""
+    for table in (users, aliases):
+        tx.execute(table.update().where(table.c.subject == subject).values(root=root))
+
+
+def add_alias(tx: Tx, subject: str, user_id: int, root: str) -> None:
     """Let a subject be another name of a user."""
-    tx.execute(aliases.insert().values(subject=subject, user_id=user_id))
+    tx.execute(aliases.insert().values(subject=subject, user_id=user_id, root=root))
+
+
+def aliases_of(tx: Tx, user_id: int) -> list[str]:
+    """The other names of a user."""
+    query = sa.select(aliases.c.subject).where(aliases.c.user_id == user_id)
+    return list(tx.execute(query.order_by(aliases.c.subject)).scalars())
+
+
+def remove_alias(tx: Tx, subject: str) -> bool:
+    """Let a subject be nobody's other name any more; False where it was none."""
+    return bool(tx.execute(aliases.delete().where(aliases.c.subject == subject)).rowcount)
 
 
 def move_aliases(tx: Tx, before: int, after: int) -> None:
-    """The other names of one user become another's."""
+    """The other names of one user become another's, and who was merged into them with those."""
     tx.execute(aliases.update().where(aliases.c.user_id == before).values(user_id=after))
+    tx.execute(users.update().where(users.c.merged_into == before).values(merged_into=after))
 
 
 def update(tx: Tx, user_id: int, **values: Unpack[UserColumns]) -> None:
@@ -38,13 +66,21 @@ def update(tx: Tx, user_id: int, **values: Unpack[UserColumns]) -> None:
     tx.execute(users.update().where(users.c.id == user_id).values(**values))
 
 
-MERGED = "merged:"
-"""How the subject of an account begins that is part of another now: nobody signs in as it."""
+def merged_subject(user: User) -> str:
+    """The subject of an account that is part of another now: nobody signs in as it."""
+    return f"merged:{user.id}:{user.subject}"
+
+
+def merged(tx: Tx, subject: str) -> User | None:
+    """The account that had this subject before it became part of another."""
+    name = sa.literal("merged:") + sa.cast(users.c.id, sa.Text) + f":{subject}"
+    query = sa.select(users).where(users.c.merged_into.is_not(None), users.c.subject == name)
+    return one_or_none(tx, query, rows.user)
 
 
 def all_users(tx: Tx) -> list[User]:
-    """Every user, in order of first sign-in."""
-    query = sa.select(users).where(~users.c.subject.startswith(MERGED)).order_by(users.c.id)
+    """Every user, in order of first sign-in, without those that are part of another."""
+    query = sa.select(users).where(users.c.merged_into.is_(None)).order_by(users.c.id)
     return [rows.user(row) for row in tx.execute(query)]
 
 

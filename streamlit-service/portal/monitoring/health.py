@@ -41,7 +41,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         vms, approved = db.vms.all_vms(tx), db.releases.approved(tx)
         backups = db.audit.last(tx, "database.backed_up")
         troubled = intervention.troubled(tx)
-        unlisted = users.roles_from_lists(portal, tx)
+        unlisted = users.left_from_lists(portal, tx)
         given, served = len(db.users.with_range(tx)), len(ranges.served(portal.settings))
         in_use = db.blocked_ports.since(tx, now - slots.BLOCKED_FOR)
     yield Status("ok", "database", "database", "The database answers.")
@@ -65,6 +65,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         for port, since in in_use.get(vm.id, {}).items():
             yield _in_use(vm, port, now - since)
     yield from _people(given, served, unlisted)
+    yield from _listed(portal)
     for deployment in troubled:
         if deployment.trouble and now - deployment.trouble.since > STUCK_AFTER:
             yield _stuck(deployment, now - deployment.trouble.since)
@@ -96,9 +97,21 @@ def _people(given: int, served: int, unlisted: list[User]) -> Iterator[Status]:
             "role",
             user.subject,
             f"{user.display_name} is {user.role} since a first sign-in, and PORTAL_ADMINS and"
-            f" PORTAL_CURATORS do not name {user.subject} (a UPN of theirs is not known here).",
+            f" PORTAL_CURATORS do not name {user.subject} (nor a UPN of theirs that is known).",
             f"docker compose exec api python3 admin.py user role {user.subject} user",
             "role-unlisted",
+        )
+
+
+def _listed(portal: Portal) -> Iterator[Status]:
+    for entry, problem in users.doubtful(portal):
+        yield Status(
+            "warning",
+            "role",
+            entry,
+            f"{entry!r} in PORTAL_ADMINS or PORTAL_CURATORS {problem}.",
+            "grep -E 'PORTAL_(ADMINS|CURATORS|REALMS)' .env",
+            "doubtful-entry",
         )
 
 

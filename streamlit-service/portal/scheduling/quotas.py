@@ -208,14 +208,14 @@ def everybody(portal: Portal, actor: Actor) -> list[tuple[User, Allowance]]:
         default = rows.get((DEFAULT, ""))
         return [
             (
-                users.shown(portal, user),
+                user,
                 Allowance(
                     YOU,
                     limits_of(portal.settings, default, rows.get((USER, user.subject))),
                     held.get(user.id, NOTHING),
                 ),
             )
-            for user in db.users.all_users(tx)
+            for user in users.shown(portal, tx, db.users.all_users(tx))
         ]
 
 

@@ -1,6 +1,7 @@
 """People: who they are, what they may do, their SSH keys and their usage."""
 
-from portal.users.accounts import merge, rename, rename_group, restore
+from portal.users.accounts import merge, other_names, rename, rename_group, restore, unmerge
+from portal.users.listed import doubtful, left_from_lists, shown
 from portal.users.service import (
     add_key,
     cards,
@@ -9,10 +10,8 @@ from portal.users.service import (
     known,
     remove_key,
     retired,
-    roles_from_lists,
     set_group,
     set_role,
-    shown,
     user_of,
 )
 
@@ -21,16 +20,19 @@ __all__ = [
     "cards",
     "check_group_name",
     "check_realm",
+    "doubtful",
     "known",
+    "left_from_lists",
     "merge",
+    "other_names",
     "remove_key",
     "rename",
     "rename_group",
     "restore",
     "retired",
-    "roles_from_lists",
     "set_group",
     "set_role",
     "shown",
+    "unmerge",
     "user_of",
 ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from portal import db
 from portal.context import Portal
+from portal.core import subjects
 from portal.core.errors import Conflict, Invalid, NotFound
-from portal.core.people import Actor, Role, User
+from portal.core.people import Actor, Role, SshKey, User
 from portal.db.connection import Tx
 from portal.users import permissions
 from portal.users.service import check_group_name, known
@@ -17,7 +20,7 @@ MAX_NAME = 64
 def rename(portal: Portal, actor: Actor, subject: str, name: str) -> None:
     """Correct how somebody is called, until their card says another name than today."""
     who, text = permissions.administrator(actor), " ".join(name.split())
-    if not text or len(text) > MAX_NAME or not text.isprintable():
+    if not subjects.is_shown(text, MAX_NAME):
         raise Invalid(
             "bad_name", f"A name has 1 to {MAX_NAME} characters.", "As on the card, for example."
         )
@@ -83,10 +86,11 @@ def _is_group(tx: Tx, name: str) -> bool:
 def merge(portal: Portal, actor: Actor, old: str, new: str) -> User:
     """Two accounts are one person: who signs in as `new` from now on is `old`.
 
-    With the ports, home, containers, quota and history of `old`; keys and cards of both. What
-    `new` is may be nobody yet. Conflict while `new` has containers.
+    With the ports, home, containers, quota and history of `old`; keys, cards and usage of both.
+    What `new` is may be nobody yet. Invalid where it is no subject; Conflict while `new` has
+    containers or a role, or either is retired.
     """
-    who = permissions.administrator(actor)
+    who, new = permissions.administrator(actor), subjects.parse(new)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         stays, goes = known(tx, old), db.users.by_subject(tx, new)
@@ -98,41 +102,86 @@ def merge(portal: Portal, actor: Actor, old: str, new: str) -> User:
                 f"{new} is another name of {goes.subject} already.",
                 f"If these two are one person, merge {goes.subject}.",
             )
+        for user in (stays, goes):
+            if user and user.retired_at:
+                raise Conflict(
+                    "is_retired",
+                    f"{user.display_name} ({user.subject}) is retired.",
+                    f"If they should come in again: user restore {user.subject}",
+                )
         if goes:
-            _take_over(tx, stays, goes, new)
-        db.users.add_alias(tx, new, stays.id)
+            _take_over(tx, stays, goes)
+        db.users.add_alias(tx, new, stays.id, goes.root if goes else "")
         _audit(portal, tx, who, "user.merged", stays, other=new)
     return stays
 
 
-def _take_over(tx: Tx, stays: User, goes: User, new: str) -> None:
+def _take_over(tx: Tx, stays: User, goes: User) -> None:
     if db.deployments.of_user(tx, goes.id):
         raise Conflict(
             "has_containers",
-            f"{goes.display_name} has containers as {new}.",
+            f"{goes.display_name} has containers as {goes.subject}.",
             "They must be removed first, and what is in that home folder copied.",
         )
     if goes.role is not Role.USER:
         raise Conflict(
             "has_role",
-            f"{goes.display_name} is {goes.role} as {new}.",
-            f"Make {new} a user first; then give {stays.subject} the role, if they should have it.",
+            f"{goes.display_name} is {goes.role} as {goes.subject}.",
+            f"Make {goes.subject} a user first; then give {stays.subject} the role, if they should"
+            " have it.",
         )
     keys = {key.fingerprint: key for key in (*goes.ssh_keys, *stays.ssh_keys)}
-    db.users.update(tx, stays.id, ssh_keys=[vars(key) for key in keys.values()])
+    _put_keys(tx, stays, keys.values())
     db.certificates.move(tx, goes.id, stays.id)
     db.users.move_aliases(tx, goes.id, stays.id)
     db.vms.change_owner(tx, goes.id, stays.id)
-    db.quotas.put(tx, db.quotas.USER, new, None)
-    # Its row stays for what its records refer to; nobody signs in as it.
+    db.quotas.put(tx, db.quotas.USER, goes.subject, None)
+    # Its row stays for what its records refer to, and for unmerge().
     db.users.update(
         tx,
         goes.id,
-        subject=f"{db.users.MERGED}{goes.id}:{new}",
+        subject=db.users.merged_subject(goes),
+        merged_into=stays.id,
         range_index=None,
-        ssh_keys=[],
         group="",
     )
+
+
+def other_names(portal: Portal, actor: Actor, user: User) -> list[str]:
+    """The subjects that were merged into a user."""
+    permissions.administrator(actor)
+    with portal.database.reading() as tx:
+        return db.users.aliases_of(tx, user.id)
+
+
+def unmerge(portal: Portal, actor: Actor, subject: str) -> User:
+    """Two accounts were not one person: who signs in as `subject` is somebody else again.
+
+    Their keys, cards and usage go with them. What was made since the merge, VMs, quota and group
+    stay where they are. Returns who they were taken for. NotFound for what is no other name.
+    """
+    who = permissions.administrator(actor)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        stays, goes = known(tx, subject), db.users.merged(tx, subject)
+        root = db.users.root_of(tx, subject)
+        if not db.users.remove_alias(tx, subject):
+            raise NotFound(
+                "no_alias",
+                f"{subject} is nobody's other name.",
+                f"{stays.subject} is what this account is called.",
+            )
+        db.certificates.give_back(tx, stays.id, subject, goes.id if goes else None)
+        if goes:
+            theirs = {key.fingerprint for key in goes.ssh_keys}
+            _put_keys(tx, stays, (key for key in stays.ssh_keys if key.fingerprint not in theirs))
+            db.users.update(tx, goes.id, subject=subject, merged_into=None, root=root)
+        _audit(portal, tx, who, "user.unmerged", stays, other=subject)
+    return stays
+
+
+def _put_keys(tx: Tx, user: User, keys: Iterable[SshKey]) -> None:
+    db.users.update(tx, user.id, ssh_keys=[vars(key) for key in keys])
 
 
 def _audit(portal: Portal, tx: Tx, who: str, action: str, user: User, **details: str) -> None:

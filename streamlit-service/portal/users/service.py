@@ -10,10 +10,9 @@ from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NotFound
 from portal.core.people import Actor, Certificate, Identity, Role, SshKey, User
 from portal.db.connection import Tx
-from portal.users import permissions, ssh_keys
+from portal.users import listed, permissions, ssh_keys
 
 MAX_KEYS = 10
-_RANK = (Role.USER, Role.CURATOR, Role.ADMIN)
 GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,59}")
 
 
@@ -26,17 +25,16 @@ def user_of(portal: Portal, identity: Identity) -> User:
     with portal.database.reading() as tx:
         user = db.users.by_subject(tx, identity.subject)
         known_card = user and db.certificates.known(tx, identity.fingerprint, user.id)
+        root = db.users.root_of(tx, identity.subject)
     if user and user.retired_at:
         raise retired(portal)
-    if user:
-        check_realm(portal, identity, user.root)
+    check_realm(portal, identity, root)
     user = user or _first_sign_in(portal, identity)
-    if identity.display_name != user.card_name:
-        user = _new_name(portal, user, identity.display_name)
-    if not known_card:
+    if _is_newer_name(identity, user):
+        user = _new_name(portal, user, identity)
+    if not known_card or not known_card.subject:
         _new_card(portal, user, identity)
-    bare = identity.subject.partition(":")[2]
-    return _at_least(user, _listed(portal, identity.edipi, identity.upn, bare))
+    return listed.at_least(user, listed.role_of(portal, identity))
 
 
 def retired(portal: Portal) -> Forbidden:
@@ -64,42 +62,36 @@ def check_realm(portal: Portal, identity: Identity, root: str) -> None:
         )
 
 
-def shown(portal: Portal, user: User) -> User:
-    """With the role that the lists in the settings give, as far as the subject alone tells."""
-    return _at_least(user, _listed(portal, user.subject.partition(":")[2]))
+def _is_newer_name(identity: Identity, user: User) -> bool:
+    """Whether the card calls its holder otherwise than every newer one that was seen.
+
+    Two cards may count at once: the newest says what somebody is called.
+    """
+    issued = identity.not_before
+    newest = issued is None or user.named_at is None or issued > user.named_at
+    return newest and identity.display_name != user.card_name
 
 
-def _at_least(user: User, role: Role) -> User:
-    return replace(user, role=max(user.role, role, key=_RANK.index))
-
-
-def _listed(portal: Portal, *names: str | None) -> Role:
-    """The role by the settings: it counts while they list somebody, and no longer."""
-    keys = {name.lower() for name in names if name}
-    if keys & portal.settings.admin_keys:
-        return Role.ADMIN
-    return Role.CURATOR if keys & portal.settings.curator_keys else Role.USER
-
-
-def _new_name(portal: Portal, user: User, name: str) -> User:
+def _new_name(portal: Portal, user: User, identity: Identity) -> User:
     """Record what the person is called now: people marry, and cards are corrected."""
+    name, issued = identity.display_name, identity.not_before
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         now = _reread(tx, user)
-        before = now.display_name
-        if now.card_name != name:  # another request may have been faster
-            db.users.update(tx, user.id, display_name=name, card_name=name)
-        if name not in (before, now.card_name):
+        if not _is_newer_name(identity, now):
+            return now  # another request was faster
+        db.users.update(tx, user.id, display_name=name, card_name=name, named_at=issued)
+        if name != now.display_name:
             db.audit.append(
                 tx,
                 portal.now(),
                 user.subject,
                 "user.renamed",
                 f"user:{user.subject}",
-                before=before,
+                before=now.display_name,
                 after=name,
             )
-    return replace(user, display_name=name, card_name=name)
+    return replace(user, display_name=name, card_name=name, named_at=issued)
 
 
 def _new_card(portal: Portal, user: User, identity: Identity) -> None:
@@ -107,12 +99,25 @@ def _new_card(portal: Portal, user: User, identity: Identity) -> None:
     now, key = portal.now(), identity.ssh_key
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
+        root = min(identity.roots, default="")
+        card = Certificate(
+            fingerprint=identity.fingerprint,
+            ssh_key=key,
+            pem=identity.pem,
+            not_after=identity.not_after,
+            first_seen_at=now,
+            subject=identity.subject,
+            upn=identity.upn or "",
+            root=root,
+        )
+        vouched = db.users.root_of(tx, identity.subject)
+        check_realm(portal, identity, vouched)  # again: somebody may have been faster
+        if root and not vouched:
+            db.users.set_root(tx, identity.subject, root)
         if db.certificates.known(tx, identity.fingerprint, user.id):
-            return  # another request was faster
-        card = Certificate(identity.fingerprint, key, identity.pem, identity.not_after, now)
+            db.certificates.complete(tx, card)
+            return  # known before its names were kept, or another request was faster
         db.certificates.put(tx, user.id, card)
-        if not user.root and identity.roots:
-            db.users.update(tx, user.id, root=min(identity.roots))
         db.audit.append(
             tx,
             now,
@@ -185,7 +190,8 @@ def set_role(portal: Portal, actor: Actor, subject: str, role: Role) -> Role:
         db.audit.append(
             tx, portal.now(), who, "user.role", f"user:{subject}", role=role, before=user.role
         )
-    return shown(portal, replace(user, role=role)).role
+        [counts] = listed.shown(portal, tx, [replace(user, role=role)])
+    return counts.role
 
 
 def add_key(portal: Portal, user: User, name: str, text: str) -> User:
@@ -247,13 +253,14 @@ def _put_keys(
 
 
 def _first_sign_in(portal: Portal, identity: Identity) -> User:
-    now = portal.now()
+    now, role = portal.now(), listed.role_of(portal, identity)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         existing = db.users.by_subject(tx, identity.subject)  # another request may have been faster
         if existing:
             return existing
         user = db.users.insert(tx, identity.subject, identity.display_name, Role.USER, now)
+        db.users.update(tx, user.id, named_at=identity.not_before)
         db.audit.append(
             tx,
             now,
@@ -261,22 +268,6 @@ def _first_sign_in(portal: Portal, identity: Identity) -> User:
             "user.created",
             f"user:{identity.subject}",
             name=identity.display_name,
-            role=_listed(portal, identity.edipi, identity.upn),
+            role=role,
         )
     return user
-
-
-def roles_from_lists(portal: Portal, tx: Tx) -> list[User]:
-    """Users whose role was once taken over from a list in the settings that no longer names them.
-
-    Nobody gave it to them in the portal, and nobody takes it away by changing the list.
-    """
-    left = []
-    for user in db.users.all_users(tx):
-        listed = portal.settings.admin_keys | portal.settings.curator_keys
-        if user.role is Role.USER or user.subject.partition(":")[2] in listed:
-            continue
-        events = db.audit.events(tx, f"user:{user.subject}")
-        if not any(event.action == "user.role" for event in events):
-            left.append(user)
-    return left

@@ -24,21 +24,21 @@ def all_users(portal: Product, user: Administrator) -> list[UserView]:
     return [UserView.of(*entry) for entry in quotas.everybody(portal, user)]
 
 
-@router.put("/users/{subject}/group", status_code=204)
+@router.put("/users/{subject:path}/group", status_code=204)
 def set_group(
     subject: str, group: Annotated[str, Query(max_length=60)], portal: Product, user: Administrator
 ) -> None:
     users.set_group(portal, user, subject, group)
 
 
-@router.put("/users/{subject}/name", status_code=204)
+@router.put("/users/{subject:path}/name", status_code=204)
 def rename(
     subject: str, name: Annotated[str, Query(max_length=64)], portal: Product, user: Administrator
 ) -> None:
     users.rename(portal, user, subject, name)
 
 
-@router.post("/users/{subject}/retire", status_code=202)
+@router.post("/users/{subject:path}/retire", status_code=202)
 def retire(
     subject: str, body: ReasonBody, portal: Product, user: Administrator
 ) -> list[OthersDeploymentView]:
@@ -46,19 +46,25 @@ def retire(
     return [OthersDeploymentView.of(each) for each in ended]
 
 
-@router.post("/users/{subject}/restore", status_code=204)
+@router.post("/users/{subject:path}/restore", status_code=204)
 def restore(subject: str, portal: Product, user: Administrator) -> None:
     users.restore(portal, user, subject)
 
 
-@router.post("/users/{subject}/merge", status_code=204)
+@router.post("/users/{subject:path}/merge", status_code=204)
 def merge(
     subject: str, other: Annotated[str, Query(max_length=255)], portal: Product, user: Administrator
 ) -> None:
     users.merge(portal, user, subject, other)
 
 
-@router.delete("/users/{subject}/ports", status_code=204)
+@router.delete("/users/{subject:path}/merge", status_code=204)
+def unmerge(subject: str, portal: Product, user: Administrator) -> None:
+    """The subject is another name of somebody, and was not the same person."""
+    users.unmerge(portal, user, subject)
+
+
+@router.delete("/users/{subject:path}/ports", status_code=204)
 def free_ports(subject: str, portal: Product, user: Administrator) -> None:
     ranges.free(portal, user, subject)
 

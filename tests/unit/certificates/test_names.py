@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from certificates import names
+from portal.core import subjects
 
 
 @pytest.mark.parametrize("length", [0, 65, 60_000])
 def test_a_common_name_is_bounded(length: int) -> None:
-    assert not names.is_plain("X" * length, names.MAX_COMMON_NAME)
-    assert names.is_plain("X" * 64, names.MAX_COMMON_NAME)
+    assert names.shown("X" * length) is None
+    assert names.shown("X" * 64) == "X" * 64
 
 
 @pytest.mark.parametrize(
@@ -22,4 +23,50 @@ def test_a_common_name_is_bounded(length: int) -> None:
     ],
 )
 def test_only_ascii_letters_are_folded(text: str, counts_as: str | None) -> None:
-    assert names.upn(text) == counts_as
+    assert subjects.upn(text) == counts_as
+
+
+@pytest.mark.parametrize(
+    "ignorable",
+    ["\u034f", "\ufe0f", "\u1160", "\u115f", "\u17b4", "\u180b", "\u180f", "\U000e0100"],
+)
+def test_what_nobody_sees_makes_no_second_person(ignorable: str) -> None:
+    assert subjects.upn(f"jane{ignorable}@corp.example") is None
+    assert names.shown(f"Jane{ignorable} Doe") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Jos\u0065\u0301", "Jos\u00e9"),
+        ("Jane\u00a0Doe", "Jane Doe"),
+        ("M\u00aa Carmen", "M\u00aa Carmen"),
+        ("Jane\nDoe", None),
+        ("Jane\u2028Doe", None),
+        (" Jane", None),
+        ("Jane\u00a0", None),
+    ],
+)
+def test_names_as_people_write_them_are_shown(text: str, shown: str | None) -> None:
+    assert names.shown(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "counts_as"),
+    [
+        ("edipi:1234567890", "edipi:1234567890"),
+        (" UPN:Jane@Corp.Example ", "upn:jane@corp.example"),
+        (
+            "uuid:{F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6}",
+            "uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
+        ),
+        ("fascn:" + "AB" * 25, "fascn:" + "ab" * 25),
+    ],
+)
+def test_a_subject_is_read_as_it_counts(text: str, counts_as: str) -> None:
+    assert subjects.parse(text) == counts_as
+
+
+def test_ten_zeros_are_nobodys_number() -> None:
+    assert names.cac_name("DOE.JANE.0000000000") is None
+    assert names.cac_name("DOE.JANE.0000000001") is not None

@@ -54,8 +54,8 @@ def test_a_role_that_was_once_taken_over_from_the_list_is_named(portal: Portal, 
     with portal.database.transaction() as tx:
         db.users.update(tx, jane.id, role=Role.ADMIN)  # as earlier versions did
     with portal.database.reading() as tx:
-        assert [user.id for user in users.roles_from_lists(portal, tx)] == [jane.id]
-        assert users.roles_from_lists(with_admins(portal, "1234567890"), tx) == []
+        assert [user.id for user in users.left_from_lists(portal, tx)] == [jane.id]
+        assert users.left_from_lists(with_admins(portal, "1234567890"), tx) == []
     users.set_role(portal, TEST, jane.subject, Role.ADMIN)
     with portal.database.reading() as tx:
-        assert users.roles_from_lists(portal, tx) == []
+        assert users.left_from_lists(portal, tx) == []

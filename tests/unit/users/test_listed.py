@@ -1,0 +1,110 @@
+"""Whom PORTAL_ADMINS and PORTAL_CURATORS mean where several authorities issue names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from portal import db, users
+from portal.context import Portal
+from portal.core.errors import Forbidden
+from portal.core.people import Identity, Role
+from portal.monitoring import health
+from support.samples import identity
+
+ONE, OTHER = (f"CN={name} Root CA,O=Example\\, Inc.,C=US" for name in ("One", "Other"))
+UPN = "jane@corp.example"
+
+
+def listing(portal: Portal, admins: str, realms: str = "", *roots: str) -> Portal:
+    settings = portal.settings.model_copy(update={"admins": admins, "realms": realms})
+    return replace(portal, settings=settings, roots=frozenset(roots))
+
+
+def card(edipi: str, root: str, upn: str | None = UPN) -> Identity:
+    return replace(identity(edipi), upn=upn, roots=frozenset({root}))
+
+
+def upn_only(root: str) -> Identity:
+    return replace(card("3333333333", root), subject=f"upn:{UPN}", edipi=None)
+
+
+@pytest.mark.parametrize("entry", [UPN, f"upn:{UPN.upper()}", f" UPN:{UPN} "])
+def test_a_listed_name_is_that_of_the_authority_that_used_it_first(
+    portal: Portal, entry: str
+) -> None:
+    here = listing(portal, entry)
+    jane, mallory = card("1111111111", ONE), card("2222222222", OTHER)
+    for who, role in ((jane, Role.ADMIN), (mallory, Role.USER), (upn_only(OTHER), Role.USER)):
+        assert [users.user_of(here, who).role for _ in range(2)] == [role, role]
+    assert users.user_of(here, jane).role is Role.ADMIN
+    with portal.database.reading() as tx:
+        shown = {user.subject: user.role for user in users.shown(here, tx, db.users.all_users(tx))}
+    assert shown == {
+        "edipi:1111111111": Role.ADMIN,
+        "edipi:2222222222": Role.USER,
+        f"upn:{UPN}": Role.USER,
+    }
+
+
+@pytest.mark.parametrize("name", ["2222222222", "edipi:2222222222", UPN])
+@pytest.mark.parametrize("of", ["of Other Root CA", "of  other root ca", "OF Other Root CA"])
+def test_an_entry_that_names_its_authority_is_nobody_elses_even_at_first(
+    portal: Portal, name: str, of: str
+) -> None:
+    here = listing(portal, f"{name} {of}")
+    assert users.user_of(here, card("2222222222", ONE)).role is Role.USER
+    with pytest.raises(Forbidden, match="another authority"):
+        users.user_of(here, card("2222222222", OTHER))
+
+
+def test_an_entry_of_an_authority_counts_for_its_whole_realm(portal: Portal) -> None:
+    here = listing(portal, f"{UPN} of Other Root CA", "One Root CA,Other Root CA")
+    assert users.user_of(here, card("1111111111", ONE)).role is Role.ADMIN
+    apart = listing(portal, f"{UPN} of Other Root CA")
+    assert users.user_of(apart, card("1111111111", ONE)).role is Role.USER
+    assert users.user_of(apart, card("4444444444", OTHER)).role is Role.ADMIN
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("Jane Doe", "names nobody"),
+        ("edipi:123", "names nobody"),
+        ("edipi:0000000000", "names nobody"),
+        ("uuid:7", "names nobody"),
+        (f"{UPN} of Third Root CA", "not accepted here"),
+        (UPN, "names no authority"),
+        (f"{UPN} of Other Root CA", None),
+        ("", None),
+    ],
+)
+def test_an_entry_that_means_nobody_or_perhaps_two_is_told(
+    portal: Portal, entry: str, problem: str | None
+) -> None:
+    here = listing(portal, entry, "", ONE, OTHER)
+    told = [each.message for each in health.of_records(here) if each.section == "doubtful-entry"]
+    assert len(told) == (problem is not None)
+    assert all(problem in each for each in told if problem)
+
+
+def test_a_comma_in_an_authoritys_name_is_part_of_it(portal: Portal) -> None:
+    odd = "O=CN=One Root CA,CN=Smith\\, Root,C=US"
+    settings = portal.settings.model_copy(update={"realms": "Smith\\, Root,Other Root CA"})
+    assert settings.realm_of(odd) == settings.realm_of(OTHER)
+    joined = portal.settings.model_copy(update={"realms": "One Root CA,Other Root CA"})
+    assert joined.realm_of("OU=x\\,CN=One Root CA,CN=Evil") != joined.realm_of(ONE)
+
+
+def test_a_certificate_from_before_names_were_kept_gets_them_without_a_word(portal: Portal) -> None:
+    jane = card("1111111111", ONE)
+    users.user_of(portal, jane)
+    with portal.database.transaction() as tx:
+        kept = db.certificates.known(tx, jane.fingerprint, 1)
+        assert kept is not None
+        db.certificates.complete(tx, replace(kept, subject="", upn="", root=""))
+        before = len(list(db.audit.events(tx)))
+    users.user_of(portal, jane)
+    with portal.database.reading() as tx:
+        assert db.certificates.known(tx, jane.fingerprint, 1) == kept
+        assert len(list(db.audit.events(tx))) == before
