@@ -9,6 +9,7 @@
 #   --remove           take the VM out of the fleet and undo all this; Docker, drivers and home folders stay
 #   --name NAME        its name in the portal (default: HOST)
 #   --login USER       SSH login of an administrator (default: what ssh says)
+#   --port PORT        of its SSH, where that is not 22
 #   --address IP       where its containers publish (default: the address that HOST resolves to)
 #   --owner SUBJECT    dedicate it to one user (edipi:… or upn:…)   --pool NAME   or put it into a group's pool
 #   --env FILE         settings (default: deployment/.env, if it is there); the environment counts before it
@@ -32,9 +33,9 @@ deployment=$bundle/../deployment
 # shellcheck source=vm/unprepare.sh
 . "$bundle/vm/unprepare.sh"
 
-usage() { sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 2; }
+usage() { sed -n '2,22s/^# \{0,1\}//p' "$0"; exit 2; }
 
-mode=remote remove='' name='' login='' address='' register=1 host='' env_file=$deployment/.env
+mode=remote remove='' name='' login='' port='' address='' register=1 host='' env_file=$deployment/.env
 fleet=()
 options() {
     while [ $# -gt 0 ]; do
@@ -43,11 +44,12 @@ options() {
         --dry-run) dry_run=1 ;;
         --remove) remove=1 ;;
         --no-register) register='' ;;
-        --name | --login | --address | --owner | --pool | --env)
+        --name | --login | --port | --address | --owner | --pool | --env)
             [ $# -ge 2 ] && [ -n "$2" ] || die usage "$1 needs a value."
             case "$1" in
             --name) name=$2 ;;
             --login) login=$2 ;;
+            --port) port=$2 ;;
             --address) address=$2 ;;
             --env) env_file=$2 ;;
             *) fleet+=("$1" "$2") ;;
@@ -65,7 +67,9 @@ options() {
     done
     if [ $mode = remote ] && [ -z "$host" ]; then usage; fi
     [[ ! $host =~ [^A-Za-z0-9.:-] ]] || die usage "'$host' is no host name."
-    name=${name:-$host}
+    [ -z "$port" ] || { [[ $port =~ ^[0-9]{1,5}$ ]] && [ "$port" -ge 1 ] && [ "$port" -le 65535 ]; } || die usage "'$port' is no port."
+    name=${name:-$(printf '%s' "$host" | tr '[:upper:]' '[:lower:]')}
+    [[ ! $name = *:* ]] || die usage "$name cannot be a name in the portal." "Give one with --name, for example --name vm-07."
 }
 
 # What travels to the VM; everything else of the settings stays here.
@@ -91,7 +95,8 @@ defaults() {
     if [[ $PORTAL_CONTAINER_SUBNETS != */* ]] || ! is_network "$PORTAL_CONTAINER_SUBNETS"; then
         die usage "PORTAL_CONTAINER_SUBNETS must be one IPv4 network such as 10.213.0.0/16, not '$PORTAL_CONTAINER_SUBNETS'."
     fi
-    [[ $PORTAL_USER_PORTS =~ ^[0-9]+-[0-9]+$ ]] || die usage "PORTAL_USER_PORTS must be FIRST-LAST."
+    [[ $PORTAL_USER_PORTS =~ ^[1-9][0-9]{0,4}-[1-9][0-9]{0,4}$ ]] && ((${PORTAL_USER_PORTS%-*} < ${PORTAL_USER_PORTS#*-} && ${PORTAL_USER_PORTS#*-} <= 65535)) ||
+        die usage "PORTAL_USER_PORTS must be FIRST-LAST."
     [[ $PORTAL_EGRESS =~ ^(open|proxy|none)$ ]] || die usage "PORTAL_EGRESS must be open, proxy or none."
     [ "$PORTAL_EGRESS" != proxy ] || [[ $PORTAL_EGRESS_PROXY =~ ^[0-9.]+:[0-9]+$ ]] ||
         die usage "With PORTAL_EGRESS=proxy, PORTAL_EGRESS_PROXY must be ADDRESS:PORT."
@@ -145,7 +150,7 @@ own_networks() {
 # --- from the portal's machine ---------------------------------------------------------------------
 
 # shellcheck disable=SC2086  # a command with its options
-remote() { ${PORTAL_SSH:-ssh} -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15 ${login:+-l "$login"} "$host" "$@"; }
+remote() { ${PORTAL_SSH:-ssh} -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15 ${port:+-p "$port"} ${login:+-l "$login"} "$host" "$@"; }
 admin() {
     if [ -n "${PORTAL_ADMIN:-}" ]; then
         # shellcheck disable=SC2086  # a command with its arguments
@@ -217,7 +222,9 @@ register() {
         address=$(getent ahostsv4 "$host" | awk 'NR == 1 {print $1}')
         [ -n "$address" ] || die host "No address of $host was found." "Give it with --address."
     fi
-    admin vm setup "$name" --engine "ssh://portal@$host" ${address:+--address "$address"} ${fleet[@]+"${fleet[@]}"} ||
+    local at=$host
+    [[ $host != *:* ]] || at="[$host]"
+    admin vm setup "$name" --engine "ssh://portal@$at${port:+:$port}" ${address:+--address "$address"} ${fleet[@]+"${fleet[@]}"} ||
         die verification "The VM is prepared, but the portal cannot use it yet; why is above." \
             "Fix it and run this again. It takes no containers until then."
 }

@@ -21,7 +21,7 @@ class JsonLines(io.TextIOBase):
         before: str = getattr(self._of_thread, "rest", "")
         lines, newline, self._of_thread.rest = (before + text).rpartition("\n")
         if newline and lines.strip():
-            ours = all(line.startswith("{") for line in lines.split("\n"))
+            ours = all(map(_is_object, lines.split("\n")))
             self._stream.write(f"{lines if ours else self._wrapped(lines)}\n")
         return len(text)
 
@@ -42,3 +42,12 @@ class JsonLines(io.TextIOBase):
         return json.dumps(
             {"event": "output", "message": lines.strip(), "level": self._level, "timestamp": now}
         )
+
+
+def _is_object(line: str) -> bool:
+    if not line.startswith("{"):  # as nearly every line that is not ours
+        return False
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False

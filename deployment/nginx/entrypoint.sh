@@ -21,6 +21,7 @@ as_json() {
             ($level, $message) = ($1, $2) if $message =~ m{^[\d/]+ [\d:]+ \[([a-z]+)\] (.*)}s;
             chomp $message;
             $message = substr $message, 0, 1900;
+            $message =~ s/[\x80-\xff]/?/g if $message =~ /\xed[\xa0-\xbf]|\xf4[\x90-\xff]|[\xf5-\xff]/ || !utf8::decode(my $copy = $message); # no UTF-8
             $message =~ s/[\x00-\x1f\x7f]/ /g;
             $message =~ s/(["\\])/\\$1/g;
             my ($s, $m, $h, $day, $month, $year) = gmtime;
@@ -30,8 +31,14 @@ as_json() {
 }
 exec 2> >(as_json >&1)
 
-if ! [[ $PORTAL_PUBLIC_PORT-$PORTAL_USER_PORTS =~ ^[0-9]{1,5}-[0-9]{1,5}-[0-9]{1,5}$ ]]; then
-    echo "PORTAL_PUBLIC_PORT is a port, PORTAL_USER_PORTS are two, as 10000-10999: not '$PORTAL_PUBLIC_PORT' and" \
+# As the services check them: ports, in order, and the portal's own is none of the users'.
+are_ports() {
+    [[ $1-$2 =~ ^[1-9][0-9]{0,4}-[1-9][0-9]{0,4}-[1-9][0-9]{0,4}$ ]] || return 1
+    local first=${2%-*} last=${2#*-}
+    ((first < last && last <= 65535 && $1 <= 65535 && ($1 < first || $1 > last)))
+}
+if ! are_ports "$PORTAL_PUBLIC_PORT" "$PORTAL_USER_PORTS"; then
+    echo "PORTAL_PUBLIC_PORT is a port, PORTAL_USER_PORTS are two others, as 10000-10999: not '$PORTAL_PUBLIC_PORT' and" \
         "'$PORTAL_USER_PORTS'. Change them in .env; then: docker compose up -d" >&2
     exit 1
 fi

@@ -7,8 +7,9 @@ as_json() {
     # shellcheck disable=SC2016  # Perl's variables
     perl -we '
         while (my $line = <STDIN>) {
-            if ($line =~ /^\{/) { syswrite STDOUT, $line; next }
+            if ($line =~ /^\{".*\}$/) { syswrite STDOUT, $line; next }
             chomp $line;
+            $line =~ s/[\x80-\xff]/?/g if $line =~ /\xed[\xa0-\xbf]|\xf4[\x90-\xff]|[\xf5-\xff]/ || !utf8::decode(my $copy = $line); # no UTF-8
             $line =~ s/[\x00-\x1f\x7f]/ /g;
             $line =~ s/(["\\])/\\$1/g;
             my ($s, $m, $h, $day, $month, $year) = gmtime;

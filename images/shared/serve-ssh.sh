@@ -5,12 +5,29 @@
 set -euo pipefail
 
 run=/tmp/portal-ssh
-install -d -m 0700 "$run" "$HOME/.portal"
+install -d -m 0700 "$run"
 printf '%s\n' "$PORTAL_SSH_KEYS" > "$run/authorized_keys"
 
-# The host key stays in the home folder: who connected once is not warned at every new container.
-key=$HOME/.portal/ssh_host_ed25519_key
-[ -s "$key" ] || ssh-keygen -q -t ed25519 -N '' -C "$(hostname)" -f "$key"
+# The host key stays in the home folder: who connected once is not warned at every new container. One that is cut short
+# is made anew; where the folder takes none (full, or no folder), one in /tmp serves until the container is removed.
+kept=$HOME/.portal
+key=$kept/ssh_host_ed25519_key
+is_key() { [ -f "$1" ] && ssh-keygen -y -P '' -f "$1" > /dev/null 2>&1; }
+new_key() {
+    local made
+    made=$(mktemp -d "$1/new.XXXXXX") || return
+    ssh-keygen -q -t ed25519 -N '' -C "$(hostname)" -f "$made/key" \
+        && rm -rf "$key" && mv "$made/key.pub" "$key.pub" && mv "$made/key" "$key"
+    local done=$?
+    rm -rf "$made"
+    return "$done"
+}
+chmod 0600 "$key" 2> /dev/null || true # ssh-keygen reads no key that others can
+if ! is_key "$key" && ! { install -d -m 0700 "$kept" && new_key "$kept" && is_key "$key"; }; then
+    echo "No SSH host key can be kept in $kept: clients will warn of another key in each new container." >&2
+    key=$run/ssh_host_ed25519_key
+    is_key "$key" || new_key "$run"
+fi
 echo "SSH host key: $(ssh-keygen -lf "$key")"
 
 # An SSH session does not inherit the container's environment: hand on what is no secret. sshd takes the first SetEnv

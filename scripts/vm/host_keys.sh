@@ -5,18 +5,19 @@
 
 # Its host key, learned over a connection that was verified: the worker believes no other.
 trust_host_key() {
-    local key file=$PORTAL_SECRETS/ssh_known_hosts
+    local key at file=$PORTAL_SECRETS/ssh_known_hosts
+    at=$(known_as)
     # With FIPS there is no ED25519.
     # shellcheck disable=SC2016  # expanded on the VM
     key=$(remote 'cd /etc/ssh; for k in ed25519 ecdsa rsa; do [ ! -r ssh_host_${k}_key.pub ] || exec cat ssh_host_${k}_key.pub; done' | cut -d' ' -f1,2)
     [ -n "$key" ] || die step "No host key of $host was found in /etc/ssh." "ssh-keygen -A on it makes them."
     lock_host_keys "$file"
-    if ! grep -qxF "$host $key" "$file"; then
+    if ! grep -qxF "$at $key" "$file"; then
         # Appended where it can be: who reads meanwhile sees all others.
         if other_host_keys "$file" | cmp -s - "$file"; then
-            printf '%s\n' "$host $key" >>"$file"
+            printf '%s\n' "$at $key" >>"$file"
         else
-            put_host_keys "$file" "$(other_host_keys "$file")" "$host $key"
+            put_host_keys "$file" "$(other_host_keys "$file")" "$at $key"
         fi
         say doing "the worker knows the VM's host key"
     fi
@@ -38,8 +39,11 @@ lock_host_keys() {
 }
 unlock_host_keys() { exec 9>&-; }
 
+# As sshd(8) writes it: several machines may be behind one address, by port.
+known_as() { [ -z "${port:-}" ] && printf '%s' "$host" || printf '[%s]:%s' "$host" "$port"; }
+
 # Lines of exactly this host are left out: a dot in its name is a dot.
-other_host_keys() { awk -v host="$host" '$1 != host' "$1"; }
+other_host_keys() { awk -v host="$(known_as)" '$1 != host' "$1"; }
 
 # The same file: containers have it mounted.
 put_host_keys() { # file, lines …

@@ -77,7 +77,7 @@ def _unhealthy(vms: list[Vm]) -> None:
             )
             st.error(
                 f"**{vm.name} cannot be reached.** {vm.error or ''}{since} Its containers go on,"
-                f" unseen. Try: `{vm_health.ssh(vm)} systemctl status docker ssh`",
+                f" unseen. Try: `{vm_health.on(vm, 'systemctl status docker ssh')}`",
                 icon=":material/cloud_off:",
             )
         if vm.state is VmState.NEW:

@@ -51,10 +51,10 @@ def make(
 
 
 def _until_due(folder: Path, every_s: float) -> float:
-    newest = max(
-        (path.stat().st_mtime for path in folder.glob(f"*{db.backup.SUFFIX}")), default=0.0
-    )
-    return newest + every_s - time.time()
+    """Seconds until the next is due; one from a time to come (a clock was wrong) postpones none."""
+    now = time.time()
+    made = (path.stat().st_mtime for path in folder.glob(f"*{db.backup.SUFFIX}"))
+    return max((at for at in made if at <= now), default=0.0) + every_s - now
 
 
 def _tidy(folder: Path) -> None:

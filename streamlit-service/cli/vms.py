@@ -129,7 +129,9 @@ def remove(
     """
     with wired().database.reading() as tx:
         known = db.vms.by_name(tx, name)
-        others = [vm.name for vm in db.vms.all_vms(tx) if vm_health.host(vm) == name]
+        others = [
+            vm.name for vm in db.vms.all_vms(tx) if vm_health.host(vm).lower() == name.lower()
+        ]
     if known is None and others:
         raise Conflict(
             "other_name",

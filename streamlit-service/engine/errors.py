@@ -6,12 +6,31 @@ from portal.core.errors import EngineError, VmUnreachable
 
 ASK = "Tell your administrator; nothing was left behind and your home folder is untouched."
 
-# First match wins. The words are those of Docker Engine 20.10-28 and the distribution registry.
+# First match wins. The words are those of Docker Engine 20.10-28, containerd, runc, the NVIDIA
+# Container Toolkit and the distribution registry.
+_NO_SPACE = ("no space left", "disk quota exceeded")
+_BROKEN_DISK = (
+    "read-only file system",
+    "input/output error",
+    "i/o error",
+    "structure needs cleaning",
+)
 _PULL = (
+    (_NO_SPACE, "disk_full", "The VM's disk is full; the image could not be downloaded."),
     (
-        ("no space left", "disk quota exceeded"),
-        "disk_full",
-        "The VM's disk is full; the image could not be downloaded.",
+        ("error getting credentials", "docker-credential-"),
+        "registry_refused",
+        "The VM's Docker Engine cannot use its password for the registry.",
+    ),
+    (
+        ("proxy authentication required", "proxyconnect"),
+        "proxy_refused",
+        "The proxy between the VM and the registry does not let the VM through.",
+    ),
+    (
+        ("no matching manifest", "does not match the specified platform", "exec format error"),
+        "wrong_platform",
+        "This image is not built for the VM's kind of processor.",
     ),
     # Before what registries say: the engine's own disk may deny permission, too.
     (
@@ -19,7 +38,8 @@ _PULL = (
             "failed to register layer",
             "failed to extract",
             "processing tar",
-            "read-only file system",
+            "permission denied",
+            *_BROKEN_DISK,
         ),
         "unpack_failed",
         "The VM could not unpack the image: {reason}.",
@@ -33,35 +53,51 @@ _PULL = (
             "access denied",
             "denied:",
             "is denied",
+            "authorization failed",
+            "insufficient_scope",
             "403 forbidden",
+            "401 unauthorized",
         ),
         "registry_refused",
         "The registry refused the portal's password.",
     ),
     (
-        ("manifest unknown", "not found", "unknown blob", "name unknown"),
-        "image_gone",
-        "This release is no longer in the registry.",
-    ),
-    (
         (
             "connection refused",
+            "connection reset",
+            "broken pipe",
             "no such host",
+            "no route to host",
+            "server misbehaving",
+            "name resolution",
             "timeout",
-            "i/o",
             "deadline",
             "x509",
-            "eof",
+            "tls: ",
+            "http response to https client",
+            ": eof",
+            "unexpected eof",
             "unreachable",
-            "unexpected http status: 5",
             "toomanyrequests",
+            "too many requests",
+            "unexpected http status: 5",
+            "500 internal server error",
+            "502 bad gateway",
+            "503 service unavailable",
+            "504 gateway",
         ),
         "registry_unreachable",
         "The VM cannot reach the registry.",
     ),
+    (
+        ("manifest unknown", "not found", "unknown blob", "blob unknown", "name unknown"),
+        "image_gone",
+        "This release is no longer in the registry.",
+    ),
 )
 _RUN = (
-    (("no space left",), "disk_full", "The VM's disk is full."),
+    (_NO_SPACE, "disk_full", "The VM's disk is full."),
+    (_BROKEN_DISK, "disk_broken", "The VM's disk does not take what is written."),
     (
         ("port is already allocated", "address already in use"),
         "port_taken",
@@ -78,18 +114,40 @@ _RUN = (
         "The VM does not have the address it is registered with.",
     ),
     (
+        ("unknown device", "unresolvable cdi devices"),
+        "gpu_gone",
+        "A GPU that was reserved is no longer there.",
+    ),
+    (
+        ("unsatisfied condition",),
+        "driver_old",
+        "The VM's NVIDIA driver is too old for this image.",
+    ),
+    (
+        (
+            "driver/library version mismatch",
+            "driver not loaded",
+            "failed to initialize nvml",
+            "nvml error",
+            "libnvidia-ml",
+            "libcuda",
+            "nvidia-container-cli: initialization error",
+            "nvidia-container-cli: detection error",
+            "gpu is lost",
+        ),
+        "driver_broken",
+        "The VM's NVIDIA driver does not answer; it may have been updated without a restart.",
+    ),
+    (
         (
             "could not select device driver",
             "nvidia-container-runtime-hook",
+            "unknown or invalid runtime name",
+            "failed to discover gpu vendor",
             "cdi device injection failed: cdi not",
         ),
         "no_toolkit",
         "The VM's Docker Engine cannot hand out GPUs: the NVIDIA Container Toolkit is missing.",
-    ),
-    (
-        ("unknown device", "unresolvable cdi devices"),
-        "gpu_gone",
-        "A GPU that was reserved is no longer there.",
     ),
     (
         (
@@ -99,6 +157,16 @@ _RUN = (
         ),
         "no_subnet",
         "The VM's Docker Engine has no network left for another user.",
+    ),
+    (
+        ("cannot allocate memory", "resource temporarily unavailable", "too many open files"),
+        "vm_exhausted",
+        "The VM has no memory, processes or files left to start a container.",
+    ),
+    (
+        ("exec format error",),
+        "wrong_platform",
+        "This image is not built for the VM's kind of processor.",
     ),
     (("no such image",), "image_gone", "The image vanished from the VM."),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 
-FIRST_PORT = 10_000
+FIRST_PORT, LAST_PORT = 10_000, 65_535
 RANGE_SIZE = 100
 SLOTS_PER_USER = 10
 SLOT_SIZE = 10

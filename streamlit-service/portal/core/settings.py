@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from portal.core import subjects
-from portal.core.ports import BROWSERS_REFUSE
+from portal.core.ports import BROWSERS_REFUSE, LAST_PORT, RANGE_SIZE
 from portal.core.registry_address import RegistryAddress
 from portal.core.subjects import Listed
 
@@ -31,7 +31,9 @@ class Settings(BaseSettings):
     public_host: str = "localhost"
     public_port: int = Field(8443, ge=1, le=65535)
     user_ports: str = Field(
-        "10000-10999", pattern=r"^\d+-\d+$", description="what the gateway listens on"
+        "10000-10999",
+        pattern=r"^[1-9][0-9]{0,4}-[1-9][0-9]{0,4}$",
+        description="what the gateway listens on",
     )
     environment: str = Field("production", description="shown in the header, e.g. demo")
     organisation: str = ""
@@ -175,6 +177,21 @@ class Settings(BaseSettings):
     def _port_for_browsers(self) -> Settings:
         if self.public_port in BROWSERS_REFUSE:
             raise ValueError(f"PORTAL_PUBLIC_PORT: browsers refuse port {self.public_port}")
+        return self
+
+    @model_validator(mode="after")
+    def _ports_of_users(self) -> Settings:
+        span = self.served_ports
+        if len(span) < RANGE_SIZE or span[-1] > LAST_PORT:
+            raise ValueError(
+                f"PORTAL_USER_PORTS: {self.user_ports} is no range of at least {RANGE_SIZE} ports"
+                f" up to {LAST_PORT}"
+            )
+        if self.public_port in span:
+            raise ValueError(
+                f"PORTAL_PUBLIC_PORT: {self.public_port} is one of PORTAL_USER_PORTS,"
+                f" {self.user_ports}"
+            )
         return self
 
     @property

@@ -13,46 +13,25 @@ import json
 import os
 import tarfile
 import tempfile
-import zlib
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from contextlib import closing
 from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import sqlalchemy as sa
 from alembic.util import CommandError
 
 from portal.core.errors import Conflict, Invalid
-from portal.db import audit
+from portal.db import audit, backup_file
+from portal.db.backup_file import Manifest
 from portal.db.connection import Database, Tx
 from portal.db.schema import audit_head
 
-FORMAT = 1
 SUFFIX = ".portal-backup.tar.gz"
 BATCH = 500
-CHUNK = 2**20
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a backup says of itself.
-
-    `tables`: rows and SHA-256 by table; `audit_hash`: the newest of the chain.
-    """
-
-    format: int
-    made_at: str
-    revision: str
-    audit_hash: str
-    tables: dict[str, tuple[int, str]]
-
-    @property
-    def rows(self) -> int:
-        """In all tables."""
-        return sum(count for count, _ in self.tables.values())
 
 
 def write(database: Database, path: Path, now: datetime) -> Manifest:
@@ -67,7 +46,9 @@ def write(database: Database, path: Path, now: datetime) -> Manifest:
                 for table in _present(tx):
                     tables[table.name] = _put_table(archive, tx, table, path.parent)
                 head = tx.execute(sa.select(audit_head.c.hash)).scalar_one()
-                manifest = Manifest(FORMAT, now.isoformat(), _revision(tx), head, tables)
+                manifest = Manifest(
+                    backup_file.FORMAT, now.isoformat(), _revision(tx), head, tables
+                )
                 _put(archive, "manifest.json", json.dumps(vars(manifest)).encode())
             raw.flush()
             os.fsync(raw.fileno())
@@ -112,9 +93,12 @@ def restore(database: Database, path: Path, *, replace: bool = False) -> Manifes
 def keep_newest(folder: Path, keep: int) -> list[Path]:
     """Delete all but the newest backups of a folder; returns what was deleted.
 
-    Other files are left alone.
+    Other files are left alone. One from a time to come (a clock was wrong) counts as the oldest.
     """
-    backups = sorted(folder.glob(f"*{SUFFIX}"))
+    now = time.time()
+    backups = sorted(
+        folder.glob(f"*{SUFFIX}"), key=lambda path: (path.stat().st_mtime <= now, path.name)
+    )
     gone = backups[: max(len(backups) - keep, 0)]
     for path in gone:
         path.unlink()
@@ -122,7 +106,7 @@ def keep_newest(folder: Path, keep: int) -> list[Path]:
 
 
 def _fill(database: Database, path: Path) -> Manifest:
-    manifest = _read(path)
+    manifest = backup_file.read(path)
     try:
         database.migrate(manifest.revision)
     except CommandError as error:
@@ -132,14 +116,15 @@ def _fill(database: Database, path: Path) -> Manifest:
             "Restore it with that version.",
             cause=str(error),
         ) from error
-    with database.transaction() as tx, tarfile.open(path, "r:gz") as archive:
-        present = _present(tx)
-        for table in reversed(present):
-            tx.execute(table.delete())  # what the migrations put there
-        for table in present:
-            for rows in _batched(_table_lines(archive, table.name), BATCH):
-                tx.execute(table.insert(), [_decode(table, json.loads(line)) for line in rows])
-            _continue_numbering(tx, table)
+    try:
+        with database.transaction() as tx, tarfile.open(path, "r:gz") as archive:
+            _insert(tx, archive, manifest)
+    except _NO_ROWS as error:
+        raise backup_file.damaged(path, "a row in it is none of its table's", error) from error
+    with database.reading() as tx:
+        head = tx.execute(sa.select(audit_head.c.hash)).scalar()
+    if head != manifest.audit_hash:
+        raise backup_file.damaged(path, "its audit trail ends otherwise than it says")
     database.migrate()
     with database.reading() as tx:
         verdict = audit.verify(tx)
@@ -152,69 +137,32 @@ def _fill(database: Database, path: Path) -> Manifest:
     return manifest
 
 
-def _read(path: Path) -> Manifest:
-    """The manifest, after every table's checksum was compared.
-
-    A table is never held in memory as a whole.
-    """
-    digests: dict[str, str] = {}
-    metadata: dict[str, Any] = {}
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                stream = archive.extractfile(member)
-                if stream is None:
-                    continue
-                if member.name == "manifest.json":
-                    metadata = json.load(stream)
-                else:
-                    digests[member.name] = _sha256(stream)
-        manifest = Manifest(**metadata)
-    except FileNotFoundError as error:
-        raise Invalid("no_backup", f"There is no file {path}.", "Name a backup.") from error
-    except (
-        OSError,
-        EOFError,
-        KeyError,
-        TypeError,
-        ValueError,
-        zlib.error,
-        tarfile.TarError,
-    ) as error:
-        raise Invalid(
-            "no_backup",
-            f"{path.name} is no backup of a portal, or it is cut off.",
-            "Use another backup.",
-            cause=str(error),
-        ) from error
-    if manifest.format != FORMAT:
-        raise Invalid(
-            "other_format",
-            f"{path.name} is a backup of format {manifest.format}, not {FORMAT}.",
-            "Restore it with the program that made it.",
-        )
-    for name, (_, digest) in manifest.tables.items():
-        if digests.get(f"{name}.jsonl") != digest:
-            raise Invalid(
-                "damaged",
-                f"{path.name} is damaged: its table {name} is not what was written.",
-                "Use another backup.",
-            )
-    return manifest
+def _insert(tx: Tx, archive: tarfile.TarFile, manifest: Manifest) -> None:
+    present = _present(tx)
+    if {table.name for table in present} != set(manifest.tables):
+        raise KeyError("other tables than those of its schema")
+    for table in reversed(present):
+        tx.execute(table.delete())  # what the migrations put there
+    for table in present:
+        for rows in _batched(backup_file.lines(archive, table.name), BATCH):
+            tx.execute(table.insert(), [_decode(table, json.loads(line)) for line in rows])
+        _continue_numbering(tx, table)
+        count = sa.select(sa.func.count()).select_from(table)
+        if tx.execute(count).scalar_one() != manifest.tables[table.name][0]:
+            raise ValueError(f"{table.name} has another number of rows")
 
 
-def _sha256(stream: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while part := stream.read(CHUNK):
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def _table_lines(archive: tarfile.TarFile, table: str) -> Iterator[bytes]:
-    """Nothing for a table that the backup does not know."""
-    with suppress(KeyError):
-        if stream := archive.extractfile(f"{table}.jsonl"):
-            yield from stream
+_NO_ROWS = (
+    AttributeError,
+    KeyError,
+    OverflowError,
+    TypeError,
+    ValueError,
+    sa.exc.DataError,
+    sa.exc.IntegrityError,
+    sa.exc.StatementError,
+)
+"""What rows fail with that no portal wrote."""
 
 
 def _batched(lines: Iterable[bytes], size: int) -> Iterator[list[bytes]]:

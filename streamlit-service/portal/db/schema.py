@@ -45,7 +45,7 @@ users = sa.Table(
     sa.Column("retired_reason", sa.Text, nullable=False, server_default=""),
     sa.Column("root", sa.Text, nullable=False, server_default=""),
     sa.Column("named_at", UtcDateTime),
-    sa.Column("merged_into", sa.Integer, sa.ForeignKey("users.id")),
+    sa.Column("merged_into", sa.Integer),  # of users; no key: a restore writes row after row
 )
 
 # What else a person's certificates may call them: a UPN of before, say.

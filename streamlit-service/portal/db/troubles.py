@@ -1,4 +1,4 @@
-"""What a database fails with, as people can understand it: busy, full, read-only or away."""
+"""What a database fails with, as people can understand it: busy, full, away or damaged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from portal.core.errors import DatabaseTrouble
 
-_BUSY, _FULL, _READ_ONLY, _AWAY = "busy", "full", "read_only", "away"
+_BUSY, _FULL, _READ_ONLY, _AWAY, _DAMAGED = "busy", "full", "read_only", "away", "damaged"
 _STATES = {
     "53100": _FULL,
     "53": _BUSY,  # out of memory, of connections
@@ -20,6 +20,7 @@ _STATES = {
     "08": _AWAY,  # the connection
     "57P": _AWAY,  # shut down, crashed, not up yet
     "58": _AWAY,  # its disk
+    "XX": _DAMAGED,
 }
 """PostgreSQL's SQLSTATE (appendix A of its manual), or how it begins; the first counts."""
 _WORDS = {
@@ -28,6 +29,8 @@ _WORDS = {
     "readonly database": _READ_ONLY,
     "unable to open": _AWAY,
     "disk i/o error": _AWAY,
+    "malformed": _DAMAGED,
+    "file is not a database": _DAMAGED,
 }
 """SQLite's words (sqlite.org/rescode.html)."""
 SAY = {
@@ -46,6 +49,10 @@ SAY = {
     _AWAY: (
         "The portal's database does not answer.",
         "What runs goes on. Look whether it was done, and try again in a minute.",
+    ),
+    _DAMAGED: (
+        "The portal's database is damaged.",
+        "What runs goes on. Administrators must restore the last backup: admin.py restore",
     ),
 }
 
@@ -67,7 +74,8 @@ def trouble(error: sa.exc.SQLAlchemyError) -> DatabaseTrouble | None:
 def _kind(error: sa.exc.SQLAlchemyError) -> str | None:
     if isinstance(error, sa.exc.TimeoutError):  # no connection of the pool became free
         return _BUSY
-    if not isinstance(error, _DATABASES_OWN):
+    # SQLite's are plain DatabaseErrors where a file is damaged.
+    if not isinstance(error, _DATABASES_OWN) and type(error) is not sa.exc.DatabaseError:
         return None
     state = getattr(error.orig, "sqlstate", None)
     if isinstance(error.orig, sqlite3.Error):

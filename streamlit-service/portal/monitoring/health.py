@@ -145,7 +145,7 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Status]:
             "vm",
             vm.name,
             f"{vm.name} cannot be reached: {vm.error or 'it was never seen'}",
-            f"{vm_health.ssh(vm)} systemctl status docker ssh",
+            vm_health.on(vm, "systemctl status docker ssh"),
             "vm-unreachable",
         )
         return
@@ -184,7 +184,7 @@ def _in_use(vm: Vm, port: int, ago: timedelta) -> Status:
         f"{vm.name}:{port}",
         f"Port {port} of {vm.name} was in use by something else {_minutes(ago)} ago; its owner got"
         " another.",
-        f"{vm_health.ssh(vm)} sudo ss -ltnp 'sport = :{port}'",
+        vm_health.on(vm, f"sudo ss -ltnp sport = :{port}"),
         "port-in-use",
     )
 
@@ -205,7 +205,7 @@ def _stuck(deployment: Deployment, span: timedelta) -> Status:
 
 
 def _command(problem: Problem, vm: Vm) -> str:
-    return problem.hint if problem.from_portal else f"{vm_health.ssh(vm)} '{problem.hint}'"
+    return problem.hint if problem.from_portal else vm_health.on(vm, problem.hint)
 
 
 def _minutes(span: timedelta) -> str:

@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 from portal.core.errors import NoCapacity
 from portal.core.models import Gpu, GpuState, Vm, VmState
 from portal.core.ports import SLOTS_PER_USER
-from portal.core.resources import Resources
+from portal.core.resources import ROUNDING, Resources
 
 UNKNOWN_SIZE = float("inf")
 SHOWN = 5
@@ -115,7 +115,7 @@ def not_now(need: Need, capacity: VmCapacity) -> str:
     """Why a VM that could take this cannot take it now; "" when it can."""
     if not open_now(capacity):
         return _closed(capacity.vm)
-    if need.memory_gb > capacity.free_memory_gb:
+    if need.memory_gb - capacity.free_memory_gb > ROUNDING:
         free_gb = max(capacity.free_memory_gb, 0)
         return f"{free_gb:.1f} GB of memory free, {need.memory_gb:g} GB asked for"
     if need.gpus and best_model(need, capacity) is None:
@@ -194,7 +194,7 @@ def pick(
     for capacity in capacities:
         reserved_here = reserved.get(capacity.vm.id) if reserved else None
         free_gb = capacity.free_memory_gb - (reserved_here.memory_gb if reserved_here else 0)
-        if need.memory_gb > free_gb or not open_now(capacity):
+        if need.memory_gb - free_gb > ROUNDING or not open_now(capacity):
             continue
         model = best_model(need, capacity, reserved_here) if need.gpus else None
         if need.gpus and model is None:

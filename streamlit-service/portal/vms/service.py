@@ -19,6 +19,7 @@ from portal.db.columns import VmColumns
 from portal.scheduling import admission
 from portal.users import permissions
 from portal.users.permissions import SHARED_POOL
+from portal.vms import health as vm_health
 
 ENGINE_BY_SSH = re.compile(
     r"ssh://(?:[\w.-]+@)?(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
@@ -137,13 +138,15 @@ def set_up(
 ) -> Vm:
     """Add a VM that is NEW until it is verified.
 
-    One that is known keeps address, owner and pool where none is given.
+    One that is known keeps address, owner and pool where none is given, and its login.
     """
     with portal.database.reading() as tx:
         existing = db.vms.by_name(tx, name)
         whose = {user.id: user.subject for user in db.users.all_users(tx)}
     if existing and owner is None and pool is None:
         owner, pool = whose.get(existing.owner_id or 0), existing.pool
+    if existing and vm_health.same_door(existing, engine_url):
+        engine_url = existing.engine_url
     address = address or (existing.address if existing else None)
     if address is None:
         raise Invalid(

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from portal.core import ports
 from portal.core.settings import Settings
+from pydantic import ValidationError
 
 ranges = st.integers(0, ports.RANGES - 1)
 slots = st.integers(0, ports.SLOTS_PER_USER - 1)
@@ -61,3 +62,29 @@ def test_ports_outside_all_ranges_belong_to_nobody(port: int) -> None:
 def test_what_does_not_exist_is_refused(index: int, slot: int) -> None:
     with pytest.raises(ValueError, match="does not exist"):
         ports.port_of(index, slot, ports.Service.JUPYTER)
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        "10999-10000",
+        "10000-10098",
+        "10000-65536",
+        "0-10999",
+        "010000-10999",
+        "10000-",
+        "10000",
+        "10000-10999,12000-12099",
+        "\u0661\u0660\u0660\u0660\u0660-\u0661\u0660\u0669\u0669\u0669",
+        "10000-10999\n",
+        "8000-10999",
+    ],
+)
+def test_ports_that_no_gateway_can_listen_on_are_refused_at_start(span: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(user_ports=span)
+
+
+def test_the_smallest_and_the_largest_range_are_taken() -> None:
+    for span, count in (("10000-10099", 100), ("10000-65535", 55_536)):
+        assert len(Settings(user_ports=span).served_ports) == count

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
+import json
+import os
 import stat
+import tarfile
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from cli.backup import _until_due
 from portal import db, deployments
 from portal.context import Portal
 from portal.core.errors import Conflict, Invalid
@@ -118,6 +125,126 @@ def test_a_damaged_backup_is_refused_and_destroys_nothing(
         db.backup.restore(lived.database, path, replace=True)
     assert refused.value.code in ("no_backup", "damaged")
     assert everything(lived.database) == before
+
+
+Members = dict[str, bytes]
+
+
+def manifest_of(members: Members) -> Any:
+    return json.loads(members["manifest.json"])
+
+
+def rewritten(path: Path, change: Callable[[Members], None]) -> None:
+    """A backup with other files in it, and the checksums that they have."""
+    with tarfile.open(path) as archive:
+        members = {each.name: archive.extractfile(each).read() for each in archive}  # type: ignore[union-attr]
+    before = dict(members)
+    change(members)
+    if members.get("manifest.json") == before["manifest.json"]:
+        said = manifest_of(members)
+        for name in said["tables"]:
+            content = members.get(f"{name}.jsonl", b"")
+            said["tables"][name][1] = hashlib.sha256(content).hexdigest()
+        members["manifest.json"] = json.dumps(said).encode()
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
+def fewer_rows(members: Members) -> None:
+    members["users.jsonl"] = b""
+
+
+def no_table(members: Members) -> None:
+    del members["leases.jsonl"]
+
+
+def unlisted_table(members: Members) -> None:
+    said = manifest_of(members)
+    del said["tables"]["leases"]
+    members["manifest.json"] = json.dumps(said).encode()
+
+
+def forgotten_table(members: Members) -> None:
+    unlisted_table(members)
+    no_table(members)
+
+
+def shorter_trail(members: Members) -> None:
+    said = manifest_of(members)
+    events = members["audit_events.jsonl"].splitlines(keepends=True)[:-1]
+    last = json.loads(events[-1])
+    members["audit_events.jsonl"] = b"".join(events)
+    head = {"id": 1, "seq": last["seq"], "hash": last["hash"]}
+    members["audit_head.jsonl"] = json.dumps(head).encode() + b"\n"
+    for name in ("audit_events", "audit_head"):
+        content = members[f"{name}.jsonl"]
+        said["tables"][name] = [content.count(b"\n"), hashlib.sha256(content).hexdigest()]
+    members["manifest.json"] = json.dumps(said).encode()
+
+
+def row(text: bytes) -> Callable[[Members], None]:
+    def change(members: Members) -> None:
+        members["vms.jsonl"] = text + b"\n"
+
+    return change
+
+
+def saying(**values: Any) -> Callable[[Members], None]:
+    def change(members: Members) -> None:
+        members["manifest.json"] = json.dumps(manifest_of(members) | values).encode()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        fewer_rows,
+        no_table,
+        unlisted_table,
+        forgotten_table,
+        shorter_trail,
+        *map(row, (b"[]", b"{", b'{"id": 1}', b'{"id": 1, "x": 2}', b'"id"', b"\xff", b"1" * 5000)),
+        row(b'{"id": 99999999999999999999}'),
+        saying(tables=[]),
+        saying(tables={"vms": 3}),
+        saying(tables={"vms": [1, 2]}),
+        saying(tables={"vms": [-1, "0" * 64]}),
+        saying(revision=7),
+        saying(revision="-1"),
+        saying(revision=""),
+        saying(made_at=None),
+        saying(audit_hash="0" * 64),
+        saying(more="than that"),
+        lambda members: members.update({"manifest.json": b"[" * 100_000}),
+        lambda members: members.update({"manifest.json": b"{}"}),
+        lambda members: members.pop("manifest.json"),
+        saying(format=2),
+        saying(format=[]),
+    ],
+)
+def test_a_backup_that_no_portal_wrote_is_refused_in_words(
+    lived: Portal, clock: FakeClock, tmp_path: Path, change: Callable[[Members], None]
+) -> None:
+    path = tmp_path / f"one{db.backup.SUFFIX}"
+    db.backup.write(lived.database, path, clock())
+    rewritten(path, change)
+    with pytest.raises(Invalid) as refused:
+        db.backup.verify(path)
+    assert refused.value.code in ("no_backup", "damaged", "other_format")
+
+
+def test_a_backup_from_a_time_to_come_is_the_first_to_go(tmp_path: Path) -> None:
+    names = ("20260101", "20260102", "29990101")
+    paths = [tmp_path / f"{name}{db.backup.SUFFIX}" for name in names]
+    for path in paths:
+        path.touch()
+    os.utime(paths[2], (4e9, 4e9))
+    assert db.backup.keep_newest(tmp_path, 2) == [paths[2]]
+    assert _until_due(tmp_path, 3600) > 0
 
 
 def test_an_audit_trail_that_was_changed_is_found_when_the_backup_is_verified(

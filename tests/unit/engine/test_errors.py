@@ -27,6 +27,31 @@ from portal.core.models import LayerProgress
         ("failed to register layer: processing tar file(1): no space left on device", "disk_full"),
         ("failed to register layer: mkdir /var/lib/docker/x: permission denied", "unpack_failed"),
         ("failed to extract layer sha256:aa: read-only file system", "unpack_failed"),
+        ('Get "https://r:5000/v2/": Proxy Authentication Required', "proxy_refused"),
+        ("proxyconnect tcp: dial tcp 10.0.0.1:3128: connect: connection refused", "proxy_refused"),
+        (
+            "error getting credentials - err: exec: docker-credential-pass: file not found",
+            "registry_refused",
+        ),
+        ("server message: insufficient_scope: authorization failed", "registry_refused"),
+        ("open /var/lib/docker/tmp/GetImageBlob1: permission denied", "unpack_failed"),
+        ("write /var/lib/docker/tmp/x: input/output error", "unpack_failed"),
+        (
+            "read tcp 10.0.0.2:4->10.0.0.9:5000: read: connection reset by peer",
+            "registry_unreachable",
+        ),
+        ("dial tcp 10.0.0.9:5000: connect: no route to host", "registry_unreachable"),
+        ("dial tcp 10.0.0.9:5000: i/o timeout", "registry_unreachable"),
+        ("received unexpected HTTP status: 429 Too Many Requests", "registry_unreachable"),
+        (
+            "unexpected status from HEAD request to https://r/v2/: 503 Service Unavailable",
+            "registry_unreachable",
+        ),
+        ("lookup r on 127.0.0.53:53: server misbehaving", "registry_unreachable"),
+        ("http: server gave HTTP response to HTTPS client", "registry_unreachable"),
+        ("unexpected EOF", "registry_unreachable"),
+        ("manifest for registry.geofence.mil/x not found: manifest unknown", "image_gone"),
+        ("no matching manifest for linux/arm64/v8 in the manifest list entries", "wrong_platform"),
         ("something new", "pull_failed"),
     ],
 )
@@ -35,6 +60,35 @@ def test_what_a_pull_says_is_told_to_people(text: str, code: str) -> None:
     assert error.code == code
     assert text in error.cause
     assert text not in error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("mkdir /var/lib/docker/overlay2/x: no space left on device", "disk_full"),
+        ("mkdir /var/lib/docker/overlay2/x: read-only file system", "disk_broken"),
+        ("open /var/lib/docker/x: input/output error", "disk_broken"),
+        (
+            "nvidia-container-cli: initialization error: nvml error: driver not loaded",
+            "driver_broken",
+        ),
+        ("Failed to initialize NVML: Driver/library version mismatch", "driver_broken"),
+        ("Failed to initialize NVML: Unknown Error", "driver_broken"),
+        ("nvidia-container-cli: device error: GPU-1: unknown device", "gpu_gone"),
+        (
+            "nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.9",
+            "driver_old",
+        ),
+        ("could not select device driver with capabilities: [[gpu]]", "no_toolkit"),
+        ("unknown or invalid runtime name: nvidia", "no_toolkit"),
+        ("fork/exec /usr/bin/runc: cannot allocate memory", "vm_exhausted"),
+        ("exec /usr/local/bin/start.sh: exec format error", "wrong_platform"),
+        ("Conflict. The container name is already in use by container abc", "container_exists"),
+        ("something new", "engine_refused"),
+    ],
+)
+def test_what_a_start_says_is_told_to_people(text: str, code: str) -> None:
+    assert engine_errors.refused(text, "vm-01").code == code
 
 
 def test_what_keeps_an_image_from_being_unpacked_is_in_the_engines_words() -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import subprocess
 import threading
 import traceback
+from pathlib import Path
 
+import pytest
 from json_lines import JsonLines
 
 
@@ -36,6 +40,13 @@ def test_a_banner_and_a_traceback_are_wrapped() -> None:
     assert {"level", "timestamp"} <= trace.keys()
 
 
+@pytest.mark.parametrize(
+    "text", ["{not json}", "{", "{'a': 1}", '{"a": 1} and more', "{}}", "{" * 9999]
+)
+def test_what_only_begins_like_json_is_wrapped(text: str) -> None:
+    assert [line["message"] for line in written(f"{text}\n")] == [text]
+
+
 def test_lines_of_two_threads_stay_apart() -> None:
     """print() writes a line and its end in two steps."""
     below = io.StringIO()
@@ -54,3 +65,35 @@ def test_lines_of_two_threads_stay_apart() -> None:
 def test_a_line_waits_for_its_end() -> None:
     assert written("half ") == []
     assert [line["message"] for line in written("half ", "a line\n")] == ["half a line"]
+
+
+@pytest.mark.parametrize("service", ["nginx", "registry"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"plain",
+        b'with "quotes" and \\ and \ttab',
+        "Zoë".encode(),
+        b"no text: \xff",
+        b"half a surrogate: \xed\xa0\x80",
+        b"beyond Unicode: \xf4\x90\x80\x80 \xf8\x88\x80\x80\x80",
+        b"{not json}",
+        b"",
+        b"x" * 5000,
+        "é".encode() * 3000,
+    ],
+)
+def test_what_the_gateway_and_the_registry_say_is_json_whatever_it_is(
+    service: str, line: bytes
+) -> None:
+    text = Path(f"deployment/{service}/entrypoint.sh").read_text(encoding="utf-8")
+    [wrap] = re.findall(r"^as_json\(\) \{.*?^\}$", text, re.MULTILINE | re.DOTALL)
+    said = subprocess.run(
+        ["bash", "-c", f"{wrap}\nas_json"], input=line + b"\n", capture_output=True, check=True
+    )
+    assert said.stderr == b""
+    [message] = [
+        json.loads(each).get("message", json.loads(each).get("msg"))
+        for each in said.stdout.decode().splitlines()
+    ]
+    assert message[:4] == line.decode(errors="replace")[:4]

@@ -107,6 +107,33 @@ def test_host_keys_are_kept_for_exactly_their_host(tmp_path: Path) -> None:
     assert (done.returncode, known.read_text()) == (0, "gpu-1 ed C\n")
 
 
+def test_machines_behind_one_address_have_each_their_host_key(tmp_path: Path) -> None:
+    known = tmp_path / "ssh_known_hosts"
+    known.write_text("")
+    for port, key in (("", "ed A"), ("2201", "ed B"), ("2202", "ed C"), ("2201", "ed D")):
+        done = bash(f"port={port}; {KEYS}", "nat", str(tmp_path), KEY=key)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(known.read_text().splitlines()) == [
+        "[nat]:2201 ed D",
+        "[nat]:2202 ed C",
+        "nat ed A",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--port 0 vm-1", "'0' is no port"),
+        ("--port 65536 vm-1", "is no port"),
+        ("--port x vm-1", "is no port"),
+        ("fd00::5", "Give one with --name"),
+    ],
+)
+def test_what_setup_vm_cannot_take_is_said_before_anything(arguments: str, words: str) -> None:
+    done = bash(f"scripts/setup-vm.sh --env /nowhere {arguments}", PORTAL_GATEWAYS="10.0.0.5")
+    assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+
+
 def test_two_that_are_set_up_at_once_keep_both_keys(tmp_path: Path) -> None:
     (tmp_path / "ssh_known_hosts").write_text("old ed A\n")
     many = "".join(f"( host=vm-{n}; KEY='ed {n}'; trust_host_key ) & " for n in range(12))

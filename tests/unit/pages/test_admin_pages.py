@@ -57,7 +57,7 @@ def test_an_unhealthy_vm_is_on_top_with_the_command(
     assert not page.exception
     assert "vm-01 cannot be reached" in texts(page)
     assert "lacks the NVIDIA Container Toolkit" in texts(page)
-    assert "scripts/setup-vm.sh vm-01" in texts(page)
+    assert "sudo scripts/setup-vm.sh --local" in texts(page)
 
 
 def test_the_same_trouble_of_many_vms_is_told_once(

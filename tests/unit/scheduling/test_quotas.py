@@ -8,7 +8,7 @@ import pytest
 from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid
-from portal.core.models import Deployment, State, Vm
+from portal.core.models import Deployment, Order, State, Vm
 from portal.core.people import User
 from portal.core.resources import AMOUNTS, Quota
 from portal.scheduling import quotas
@@ -124,3 +124,15 @@ def test_a_group_has_a_plain_name(portal: Portal, jane: User, name: str) -> None
 def test_a_quota_is_for_something_that_is(portal: Portal, scope: str, key: str) -> None:
     with pytest.raises(Invalid):
         quotas.set_quota(portal, TEST, scope, key, Quota(gpus=1))
+
+
+@pytest.mark.parametrize(("cpus", "quota"), [(0.1, 0.3), (0.2, 0.6), (1.1, 3.3)])
+def test_a_quota_takes_as_many_fractions_as_it_holds(
+    portal: Portal, jane: User, cpus: float, quota: float
+) -> None:
+    quotas.set_quota(portal, TEST, "user", jane.subject, Quota(cpus=quota))
+    for number in range(3):
+        order = Order("ml-cpu", f"n-{number}", memory_gb=0.5, cpus=cpus)
+        deployments.request(portal, jane, order)
+    with pytest.raises(Forbidden, match="more than the 0 left"):
+        deployments.request(portal, jane, Order("ml-cpu", "n-4", memory_gb=0.5, cpus=0.1))

@@ -101,7 +101,7 @@ def test_a_vm_whose_gate_was_taken_away_is_an_alarm(portal: Portal, engine: Fake
     observe_health(portal, vm_of(portal, "vm-02"), engine)
     [problem] = vm_health.of_vm(vm_of(portal, "vm-02"), portal.now())
     assert (problem.hint, problem.from_portal) == (
-        'PORTAL_SSH="ssh -p 2222" scripts/setup-vm.sh --name vm-02 host.example',
+        "scripts/setup-vm.sh --port 2222 --name vm-02 host.example",
         True,
     )
 
@@ -134,27 +134,56 @@ def remote(portal: Portal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine_url", "login", "preparation"),
+    ("engine_url", "before", "preparation"),
     [
-        ("ssh://portal@gpu-1", "ssh gpu-1", "scripts/setup-vm.sh --name vm-02 gpu-1"),
-        ("ssh://portal@gpu-1:22", "ssh gpu-1", "scripts/setup-vm.sh --name vm-02 gpu-1"),
+        ("ssh://portal@gpu-1", "ssh gpu-1 ", "scripts/setup-vm.sh --name vm-02 gpu-1"),
+        ("ssh://portal@gpu-1:22", "ssh gpu-1 ", "scripts/setup-vm.sh --name vm-02 gpu-1"),
+        ("ssh://portal@VM-02", "ssh VM-02 ", "scripts/setup-vm.sh VM-02"),
         (
             "ssh://portal@gpu-1:2222",
-            "ssh -p 2222 gpu-1",
-            'PORTAL_SSH="ssh -p 2222" scripts/setup-vm.sh --name vm-02 gpu-1',
+            "ssh -p 2222 gpu-1 ",
+            "scripts/setup-vm.sh --port 2222 --name vm-02 gpu-1",
         ),
         (
             "ssh://portal@[fd00::5]:2222",
-            "ssh -p 2222 fd00::5",
-            'PORTAL_SSH="ssh -p 2222" scripts/setup-vm.sh --name vm-02 fd00::5',
+            "ssh -p 2222 fd00::5 ",
+            "scripts/setup-vm.sh --port 2222 --name vm-02 fd00::5",
         ),
-        ("ssh://portal@[fd00::5]", "ssh fd00::5", "scripts/setup-vm.sh --name vm-02 fd00::5"),
-        ("ssh://vm-02", "ssh vm-02", "scripts/setup-vm.sh vm-02"),
+        ("ssh://portal@[fd00::5]", "ssh fd00::5 ", "scripts/setup-vm.sh --name vm-02 fd00::5"),
+        ("ssh://vm-02", "ssh vm-02 ", "scripts/setup-vm.sh vm-02"),
+        ("unix:///var/run/docker.sock", "", "sudo scripts/setup-vm.sh --local"),
     ],
 )
-def test_commands_in_alarms_can_be_pasted(engine_url: str, login: str, preparation: str) -> None:
+def test_commands_in_alarms_can_be_pasted(engine_url: str, before: str, preparation: str) -> None:
     machine = replace(vm(2), name="vm-02", engine_url=engine_url)
-    assert (vm_health.ssh(machine), vm_health.prepare(machine)) == (login, preparation)
+    assert vm_health.on(machine, "systemctl status docker") == f"{before}systemctl status docker"
+    assert vm_health.prepare(machine) == preparation
+
+
+def test_two_commands_run_both_on_the_vm() -> None:
+    machine = replace(vm(2), engine_url="ssh://portal@gpu-1")
+    assert vm_health.on(machine, "df; free") == "ssh gpu-1 'df; free'"
+
+
+@pytest.mark.parametrize(
+    ("known", "again"),
+    [
+        ("ssh://portal@gpu-1:2222", "ssh://portal@gpu-1:2222"),
+        ("ssh://portal@gpu-1:22", "ssh://portal@gpu-1"),
+        ("ssh://GPU-1", "ssh://portal@gpu-1"),
+        ("ssh://portal@[fd00::5]:2222", "ssh://portal@[FD00::5]:2222"),
+    ],
+)
+def test_a_vm_that_is_prepared_again_is_the_same(portal: Portal, known: str, again: str) -> None:
+    before = vms.add(portal, TEST, "vm-02", known, "10.0.0.2")
+    assert vms.set_up(portal, TEST, "vm-02", again, None, None, None) == before
+
+
+def test_another_machine_is_not_taken_for_the_same(portal: Portal) -> None:
+    vms.add(portal, TEST, "vm-02", "ssh://portal@gpu-1", "10.0.0.2")
+    for other in ("ssh://portal@gpu-1:2222", "ssh://portal@gpu-2", "unix:///vm-02"):
+        with pytest.raises(Conflict):
+            vms.set_up(portal, TEST, "vm-02", other, None, None, None)
 
 
 def test_one_machine_is_not_added_twice(portal: Portal) -> None:

@@ -14,7 +14,6 @@ def upgrade() -> None:
     with op.batch_alter_table("users") as users:
         users.add_column(sa.Column("named_at", UtcDateTime))
         users.add_column(sa.Column("merged_into", sa.Integer))
-        users.create_foreign_key("users_merged_into", "users", ["merged_into"], ["id"])
     with op.batch_alter_table("aliases") as aliases:
         aliases.add_column(sa.Column("root", sa.Text, nullable=False, server_default=""))
     with op.batch_alter_table("certificates") as certificates:
