@@ -89,7 +89,7 @@ def _sections(text: str) -> dict[str, str]:
 def _no_driver(parts: dict[str, str]) -> str | None:
     """None where there is simply no GPU."""
     # It is installed, and cannot talk to its kernel module.
-    if "driver" in parts.get("query", "").lower():
+    if any(word in parts.get("query", "").lower() for word in ("driver", "nvml")):
         return "driver_broken"
     return "no_driver" if parts.get("pci", "0").strip() not in ("", "0") else None
 
@@ -103,7 +103,7 @@ def _gpus(query: str) -> tuple[dict[str, tuple[SeenGpu, bool]], str | None]:
             continue
         index, uuid, model, total, used, busy, temperature, version, mig = values
         driver = version if number(version.split(".")[0]) is not None else driver
-        problem = "gpu_error" if any(_is_error(value) for value in values[2:]) else None
+        problem = "gpu_error" if any(map(_is_error, values)) else None
         seen = SeenGpu(
             uuid,
             int(number(index) or 0),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 
 def number(text: str) -> float | None:
     """The number, or None for what is none, such as nvidia-smi's [N/A]."""
     try:
-        return float(text)
+        amount = float(text)
     except ValueError:
         return None
+    return amount if math.isfinite(amount) else None
 
 
 def gib(text: str, per_gib: int) -> float | None:

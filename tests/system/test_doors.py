@@ -14,6 +14,7 @@ import httpx2
 import pki
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from harness import logs
 from harness.fleet import TestVm
 from harness.people import Person, photograph, wait_until
 from playwright.sync_api import Page, expect
@@ -56,20 +57,45 @@ def test_johns_certificate_on_janes_port_gets_a_page_that_says_so(
 
 def upgrade(stack: Stack, who: str, path: str) -> int:
     """Ask for a WebSocket on Jane's port (RFC 6455, 4.1); the status of the answer."""
-    context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
-    context.load_cert_chain(stack.certs / f"{who}.crt", stack.certs / f"{who}.key")
     host = f"{stack.host}:{JANES_PORT}"
     asked = (
         f"GET {path} HTTP/1.1\r\nHost: {host}\r\nOrigin: https://{host}\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
+    return status(stack, who, asked.encode())
+
+
+def status(stack: Stack, who: str, asked: bytes) -> int:
+    """Of the answer to what is sent to Jane's port as it is."""
+    context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
+    context.load_cert_chain(stack.certs / f"{who}.crt", stack.certs / f"{who}.key")
     with (
         socket.create_connection((stack.host, JANES_PORT), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname=stack.host) as secure,
     ):
-        secure.sendall(asked.encode())
+        secure.sendall(asked)
         return int(secure.recv(64).split(b" ")[1])
+
+
+def test_whatever_an_address_holds_its_line_in_the_log_is_json(stack: Stack) -> None:
+    addresses = {
+        b"/one/%ff": "(no text)",
+        b"/one/\xc3(": "(no text)",
+        b"/one/%ed%a0%80": "(no text)",
+        b"/one/Zo%C3%AB": "/one/Zoë",
+        b"/one/" + b"x" * 900: f"/one/{'x' * 575} (cut)",
+        b"/one/" + b"%C3%A9" * 400: "(long)",
+        b"/one/%22%5c%0a": '/one/"\\\n',
+    }
+    for address in addresses:
+        request = b"GET " + address + b" HTTP/1.1\r\nHost: " + stack.host.encode() + b"\r\n\r\n"
+        assert status(stack, "john", request) in (403, 404)
+    lines = [json.loads(line) for line in logs.logged(stack, "proxy") if line.strip()]
+    uris = [line["uri"] for line in lines if "uri" in line]
+    assert [uri for uri in uris if uri in addresses.values()][-len(addresses) :] == [
+        *addresses.values()
+    ]
 
 
 def test_without_a_certificate_there_is_a_page_in_plain_words(

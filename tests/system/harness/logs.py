@@ -32,25 +32,27 @@ def problems(system: Stack) -> list[str]:
     secrets = list(_secrets(system))
     found = []
     for service in SERVICES:
-        lines = [line for line in _logged(system, service) if line.strip()]
-        bad = [line for line in lines if not _is_json(line)]
+        raw = [line for line in logged(system, service) if line.strip()]
+        bad = [repr(line) for line in raw if not _is_json(line)]
+        lines = [line.decode(errors="replace") for line in raw]
         told = [line for line in lines if any(secret in line for secret in secrets)]
         found += [f"{service}: no JSON: {line[:300]}" for line in bad[:5]]
         found += [f"{service}: a secret: {line[:300]}" for line in told[:5]]
     return found
 
 
-def _logged(system: Stack, service: str) -> Iterator[str]:
+def logged(system: Stack, service: str) -> Iterator[bytes]:
     """Of each replica; docker compose logs would add control characters."""
     labels = [
         f"com.docker.compose.project={system.project}",
         f"com.docker.compose.service={service}",
     ]
     for replica in docker.from_env().containers.list(all=True, filters={"label": labels}):
-        yield from bytes(replica.logs()).decode(errors="replace").splitlines()
+        yield from bytes(replica.logs()).splitlines()
 
 
-def _is_json(line: str) -> bool:
+def _is_json(line: bytes) -> bool:
+    """In UTF-8 (RFC 8259, section 8.1)."""
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:

@@ -20,12 +20,13 @@ from portal import db, deployments
 from portal.context import Portal
 from portal.core.models import Order
 from portal.core.people import User
+from portal.db import backup_file
 from portal.db.connection import Database
 
 POINTS = 10_000 if os.environ.get("PORTAL_FAULTS") == "all" else 10
 """At so many lines, evenly spread."""
 DIED = 9
-WATCHED = (command.__file__, db.backup.__file__)
+WATCHED = (command.__file__, db.backup.__file__, backup_file.__file__)
 
 
 def ends_at(line: int, act: Callable[[], object]) -> int:

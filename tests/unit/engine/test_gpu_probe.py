@@ -119,6 +119,7 @@ def test_in_mig_mode_the_instances_are_handed_out_and_the_gpu_is_not(name: str) 
             said("NVIDIA-SMI has failed because it couldn't talk to the NVIDIA driver.", code=9),
             "driver_broken",
         ),
+        (said("Failed to initialize NVML: Unknown Error", code=255), "driver_broken"),
         (said(row(0, A), toolkit=""), "no_toolkit"),
         (said(row(0, A), toolkit="", cdi="nvidia.yaml"), "no_toolkit"),
         ("", None),
@@ -127,6 +128,7 @@ def test_in_mig_mode_the_instances_are_handed_out_and_the_gpu_is_not(name: str) 
         "no gpu",
         "no driver",
         "driver broken",
+        "NVML broken",
         "no toolkit",
         "CDI specs, engine too old",
         "silent",
@@ -167,6 +169,13 @@ def test_a_gpu_with_errors_is_unhealthy(field: str) -> None:
     for name in ("used", "busy", "temperature", "mig"):
         report = gpu_probe.parse(said(row(0, A, **{name: field})), cdi_engine=False)
         assert [gpu.problem for gpu in report.gpus] == ["gpu_error"], name
+
+
+@pytest.mark.parametrize("amount", ["nan", "inf", "-inf"])
+def test_what_is_no_amount_is_none(amount: str) -> None:
+    changed = dict.fromkeys(("used", "busy", "temperature"), amount)
+    [gpu] = gpu_probe.parse(said(row(0, A, **changed)), cdi_engine=False).gpus
+    assert (gpu.memory_used_gb, gpu.utilisation, gpu.temperature) == (None, None, None)
 
 
 @pytest.mark.parametrize(
