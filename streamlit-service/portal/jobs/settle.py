@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from portal import db
 from portal.context import Portal
@@ -19,6 +19,8 @@ from portal.images import launch_gate
 WORKER = "worker"
 PAUSED = "paused"
 KILLED_BY_SIGNAL = 137
+MANY_RESTARTS, MANY_RESTARTS_WITHIN = 3, timedelta(hours=1)
+"""What ended so often with its VM may be what ends the VM: it waits for its owner."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,20 @@ def ended_with_vm(status: ContainerStatus, engine: Engine) -> bool:
 
 
 def _may_start_again(portal: Portal, deployment: Deployment) -> bool:
+    now = portal.now()
     if not portal.settings.restart_after_vm_restart:
         return False
-    return not launch_gate.problem(portal.settings, deployment.release, portal.now())
+    with portal.database.reading() as tx:
+        events = db.audit.events(tx, f"deployment:{deployment.id}")
+    ended_with_it = [
+        event
+        for event in events
+        if event.details.get("stop_reason") == StopReason.VM_RESTARTED
+        and now - event.at < MANY_RESTARTS_WITHIN
+    ]
+    if len(ended_with_it) >= MANY_RESTARTS:
+        return False
+    return not launch_gate.problem(portal.settings, deployment.release, now)
 
 
 def _note(

@@ -71,6 +71,30 @@ def test_what_ran_on_a_vm_that_was_restarted_starts_again_in_its_place(
     assert box_of(engine, running).running
 
 
+def test_what_may_be_ending_its_vm_is_not_started_for_ever(
+    portal: Portal,
+    jane: User,
+    engine: FakeEngine,
+    clock: FakeClock,
+    running: Deployment,
+    work_off: WorkOff,
+) -> None:
+    def after_a_restart() -> State:
+        restart_vm(engine, box_of(engine, running), clock)
+        look(portal, engine)
+        return deployments.get(portal, jane, running.id).state
+
+    for _ in range(3):
+        assert after_a_restart() is State.PENDING
+        work_off(running.id)
+    assert after_a_restart() is State.STOPPED
+    assert deployments.get(portal, jane, running.id).stop_reason is StopReason.VM_RESTARTED
+    deployments.act(portal, jane, running.id, "start")
+    work_off(running.id)
+    clock.forward(3600)  # what was an hour ago says nothing about today
+    assert after_a_restart() is State.PENDING
+
+
 def test_gpus_stay_with_what_starts_again(
     portal: Portal,
     jane: User,
