@@ -87,6 +87,17 @@ def _tell(workspace: Workspace, report: Report) -> None:
     )
 
 
+def lacks_updates_only(report: Report, packages: Packages) -> bool:
+    """Whether all that is refused are updates of the distribution, as a build today would have."""
+    return all(
+        finding.kind is Kind.VULNERABILITY
+        and finding.fixed
+        and finding.subject in packages.system
+        and finding.subject not in packages.python
+        for finding in report.refused
+    )
+
+
 def refusal(report: Report) -> Refused:
     """What the policy refuses, in words, each with its kind."""
     lines = [f"  {finding.kind}: {finding.text}" for finding in report.refused]

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from portal.context import Portal
 from portal.core.errors import Conflict
 from portal.core.settings import Settings
-from portal.images.report import Kind
-from publishing import container_tests, contents
+from portal.images.report import Finding, Kind, Report, Severity
+from publishing import container_tests, contents, pipeline
 from publishing.sbom import Packages
 from publishing.workspace import Refused, Workspace
-from support.samples import image
+from support.samples import image, report
 
 GOOD_LABELS = {f"org.opencontainers.image.{name}": "x" for name in contents.NEEDED_LABELS} | {
     "org.opencontainers.image.title": "gpu",
@@ -159,3 +160,51 @@ def test_several_copies_of_a_package_are_all_named() -> None:
     assert image(packages={"packaging": "packaging"}).highlights(packages.all()) == (
         "packaging 26.3",
     )
+
+
+UPDATE = Finding(kind=Kind.VULNERABILITY, id="s:pam", subject="pam", installed="1", fixed="2")
+OF_PYTHON = UPDATE.model_copy(update={"subject": "numpy", "severity": Severity.CRITICAL})
+A_SECRET = Finding(kind=Kind.SECRET, id="key", subject="/x")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "builds"),
+    [
+        ([], [], [False]),
+        ([UPDATE], [], [False, True]),
+        ([UPDATE], [UPDATE], [False, True]),
+        ([UPDATE, OF_PYTHON], [], [False]),
+        ([UPDATE, A_SECRET], [], [False]),
+        ([A_SECRET], [], [False]),
+    ],
+)
+def test_cached_layers_without_security_updates_are_built_anew_once(
+    portal: Portal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: list[Finding],
+    then: list[Finding],
+    builds: list[bool],
+) -> None:
+    """The steps around are stand-ins; which of them are done, and how, is the pipeline's."""
+    done: list[bool] = []
+    packages = Packages(python={"numpy": ("1",)}, system={"pam": ("1",)})
+
+    def built(_: Portal, workspace: Workspace) -> Workspace:
+        done.append(workspace.fresh)
+        return workspace
+
+    def scanned(*_: object, **__: object) -> Report:
+        return report(portal.now(), *(then if done[-1] else first))
+
+    for name, stand_in in {"build": built, "scan": scanned}.items():
+        monkeypatch.setattr(pipeline, name, stand_in)
+    for name in ("test", "materials"):
+        monkeypatch.setattr(pipeline, name, lambda _: packages)
+    start = workspace(portal.settings, Engine(), tmp_path)
+    if first and (then or len(builds) == 1):
+        with pytest.raises(Refused):
+            pipeline._checked(portal, start, 1)
+    else:
+        assert pipeline._checked(portal, start, 1)[2].passed
+    assert done == builds
