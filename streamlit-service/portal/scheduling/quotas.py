@@ -187,7 +187,7 @@ def set_quota(portal: Portal, actor: Actor, scope: str, key: str, value: Quota |
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         if scope == USER:
-            users.known(tx, key)
+            key = users.known(tx, key).subject  # whichever of their names was given
         db.quotas.put(tx, scope, key, value)
         details = vars(value) if value is not None else {"deleted": True}
         db.audit.append(tx, now, who, "quota.set", f"quota:{scope}:{key}", **details)

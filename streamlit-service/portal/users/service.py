@@ -171,9 +171,8 @@ def set_group(portal: Portal, actor: Actor, subject: str, group: str) -> None:
         db.serialize_writers(tx)
         user = known(tx, subject)
         db.users.update(tx, user.id, group=group)
-        db.audit.append(
-            tx, now, who, "user.group", f"user:{subject}", before=user.group, after=group
-        )
+        about = f"user:{user.subject}"
+        db.audit.append(tx, now, who, "user.group", about, before=user.group, after=group)
     portal.wake()
 
 
@@ -187,9 +186,8 @@ def set_role(portal: Portal, actor: Actor, subject: str, role: Role) -> Role:
         db.serialize_writers(tx)
         user = known(tx, subject)
         db.users.update(tx, user.id, role=role)
-        db.audit.append(
-            tx, portal.now(), who, "user.role", f"user:{subject}", role=role, before=user.role
-        )
+        about = f"user:{user.subject}"
+        db.audit.append(tx, portal.now(), who, "user.role", about, role=role, before=user.role)
         [counts] = listed.shown(portal, tx, [replace(user, role=role)])
     return counts.role
 

@@ -30,7 +30,7 @@ ARCHIVES = {
 DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 DISTRIBUTIONS = Path("/usr/share/distro-info")
 UPGRADABLE = re.compile(
-    r"^(?P<name>[^/]+)/\S+ (?P<fixed>\S+) \S+ \[upgradable from: (?P<installed>[^\]]+)\]$",
+    r"^(?P<name>[^/\s]+)/\S+ (?P<fixed>\S+) \S+ \[upgradable from: (?P<installed>[^\]]+)\]$",
     re.MULTILINE,
 )
 

@@ -42,6 +42,21 @@ def test_an_administrator_retires_restores_and_renames(
     assert users.user_of(portal, JANE).group == "perception"
 
 
+def test_an_account_that_was_taken_for_another_comes_apart_again(
+    portal: Portal, jane: User, ray: User, page_of: PageOf
+) -> None:
+    page = page_of(ray, "people")
+    page.selectbox(key="account").select(jane.subject).run()
+    assert not [button for button in page.button if button.key == "unmerge"]
+    users.merge(portal, ray, jane.subject, "upn:jane.smith@example.org")
+    page = page_of(ray, "people")
+    page.selectbox(key="account").select(jane.subject).run()
+    page.button(key="unmerge").click().run()
+    assert not page.exception
+    assert "is no longer **Jane Q Doe**" in texts(page)
+    assert page.selectbox(key="no-longer").options == ["upn:jane.smith@example.org"]
+
+
 def test_a_card_that_is_revoked_while_the_page_is_open_does_nothing_more(
     portal: Portal,
     jane: User,

@@ -276,3 +276,16 @@ def test_the_end_of_a_distribution_is_known_from_its_table(
         debian_archive.end_of_life(inside(os_codename="unheard"), date(2026, 1, 1))
     with pytest.raises(EngineError, match="Nothing is known"):
         debian_archive.end_of_life(inside(os_id="plan9"), date(2026, 1, 1))
+
+
+def test_what_apt_lists_is_read_line_by_line() -> None:
+    listed = (
+        "Listing...\n"
+        "libpam0g/stable-security 1.5.2-6+deb12u3 amd64 [upgradable from: 1.5.2-6+deb12u2]\n"
+        "zlib1g/stable-security,now 2 amd64 [upgradable from: 1]\n"
+        "held/now 1 amd64 [installed,local]\n"
+    )
+    assert [found.groups() for found in debian_archive.UPGRADABLE.finditer(listed)] == [
+        ("libpam0g", "1.5.2-6+deb12u3", "1.5.2-6+deb12u2"),
+        ("zlib1g", "2", "1"),
+    ]

@@ -106,6 +106,17 @@ def test_an_administrator_sets_quotas_and_groups(ask: Callable[..., Any]) -> Non
     assert ask("jane", "GET", "/me")[1]["limits"]["gpus"] == 2
 
 
+def test_accounts_are_merged_and_come_apart_whatever_a_name_holds(ask: Callable[..., Any]) -> None:
+    other = "upn:jane/smith@example.org"
+    jane = "/users/edipi:1234567890"
+    assert ask("ray", "POST", f"{jane}/merge", params={"other": other})[0] == 204
+    assert ask("ray", "PUT", f"/users/{other}/group?group=vision")[0] == 204
+    assert ask("jane", "GET", "/me")[1]["group"] == "vision"
+    assert ask("ray", "DELETE", "/users/upn:jane%2Fsmith@example.org/merge")[0] == 204
+    assert ask("ray", "DELETE", f"/users/{other}/merge")[1]["code"] == "no_such_user"
+    assert ask("ray", "POST", f"{jane}/merge", params={"other": "jane"})[1]["code"] == "bad_subject"
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "code"),
     [

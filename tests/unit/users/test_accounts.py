@@ -277,6 +277,17 @@ def test_what_nobody_can_be_called_is_merged_with_nobody(
         users.merge(portal, TEST, jane.subject, other)
 
 
+def test_whichever_name_is_given_the_person_is_meant(portal: Portal, jane: User) -> None:
+    users.merge(portal, TEST, jane.subject, NEW.subject)
+    quotas.set_quota(portal, TEST, quotas.USER, NEW.subject, Quota(gpus=7))
+    users.set_group(portal, TEST, NEW.subject, "vision")
+    users.set_role(portal, TEST, NEW.subject, Role.CURATOR)
+    again = users.user_of(portal, JANE)
+    assert (again.group, again.role) == ("vision", Role.CURATOR)
+    assert quotas.allowances(portal, again)[0].limits.gpus == 7
+    assert actions(portal, jane.subject)[-2:] == ["user.group", "user.role"]
+
+
 def test_a_merge_undoes_no_retirement(portal: Portal, jane: User, john: User) -> None:
     deployments.retire(portal, TEST, john.subject, REASON)
     for old, new in ((jane, john), (john, jane)):
