@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from portal import images
+from portal import db, images
 from portal.context import Portal
 from portal.core.catalog import Image
 from portal.core.models import (
@@ -94,6 +94,16 @@ def identity(edipi: str = "1234567890", name: str = "Jane Q Doe") -> Identity:
         edipi.rjust(64, "f"),
         datetime(2027, 1, 1, tzinfo=UTC),
     )
+
+
+ONE, OTHER = (f"CN={name} Root CA,O=Example\\, Inc.,C=US" for name in ("One", "Other"))
+"""Two root authorities, by name."""
+
+
+def actions(portal: Portal, subject: str) -> list[str]:
+    """What the audit trail says was done about a user, in order."""
+    with portal.database.reading() as tx:
+        return [event.action for event in db.audit.events(tx, f"user:{subject}")]
 
 
 JANE = identity()

@@ -10,9 +10,8 @@ from portal.context import Portal
 from portal.core.errors import Forbidden
 from portal.core.people import Identity, Role
 from portal.monitoring import health
-from support.samples import identity
+from support.samples import ONE, OTHER, identity
 
-ONE, OTHER = (f"CN={name} Root CA,O=Example\\, Inc.,C=US" for name in ("One", "Other"))
 UPN = "jane@corp.example"
 
 

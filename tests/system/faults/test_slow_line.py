@@ -1,0 +1,34 @@
+"""A VM at the end of a slow line is used like any other, only later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from harness.fleet import TestVm
+from harness.people import Person
+from harness.slow_line import slow_line
+from stack import Stack
+
+DELAY_S = 0.3
+"""Each way, so that an answer takes 0.6 s: a satellite."""
+
+
+def test_everything_works_at_the_end_of_a_slow_line(
+    stack: Stack, john: Person, johns: Callable[[str], TestVm], record_property: Callable[..., None]
+) -> None:
+    vm = johns("vm-far")
+    stack.admin("vm", "remove", "vm-far")
+    owner = ("--owner", "edipi:2345678901")
+    with slow_line(stack, vm, DELAY_S) as engine:
+        stack.admin("vm", "add", "vm-far", "--engine", engine, "--address", vm.address, *owner)
+        started = time.monotonic()
+        made = john.settled(john.deploy("far-away")["id"])
+        assert made["state"] == "running", made
+        record_property("a start over 0.6 s", f"{time.monotonic() - started:.1f} s")
+        assert john.answers(made)
+        for action, state in (("restart", "running"), ("stop", "stopped"), ("start", "running")):
+            john.act(made["id"], action)
+            john.becomes(made, f"{action} is done", state=state, trouble=None)
+        john.remove_all()
+        stack.admin("vm", "remove", "vm-far")
