@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from cachetools import TTLCache
 from certificates.chain import certification_paths
-from certificates.names import MAX_COMMON_NAME, alternative_names, cac_name, shown
+from certificates.names import MAX_COMMON_NAME, alternative_names, cac_name, readable
 from certificates.revocation import Card
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -140,15 +140,15 @@ def identity_of(certificate: x509.Certificate) -> Identity:
             HINT,
         )
     common_name = str(common_names[0].value)
-    readable = shown(common_name)
-    if not readable or len(common_name) > MAX_COMMON_NAME:
+    name = readable(common_name)
+    if not name:
         raise NotAuthenticated(
             "no_person",
             f"The certificate's common name is longer than {MAX_COMMON_NAME} characters, or holds"
             " some that no name has.",
             HINT,
         )
-    cac = cac_name(readable)
+    cac = cac_name(name)
     edipi = cac.edipi if cac else None
     names = alternative_names(certificate)
     subject = f"edipi:{edipi}" if edipi else names.subject
@@ -161,8 +161,8 @@ def identity_of(certificate: x509.Certificate) -> Identity:
         )
     return Identity(
         subject=subject,
-        common_name=readable,
-        display_name=cac.display_name if cac else readable,
+        common_name=name,
+        display_name=cac.display_name if cac else name,
         edipi=edipi,
         upn=names.upn,
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),

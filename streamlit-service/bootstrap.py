@@ -84,16 +84,7 @@ def portal(
         now=lambda: datetime.now(UTC),
         wake=wake or worker_client(config).wake,
         is_revoked=is_revoked,
-        roots=_roots(config),
     )
-
-
-def _roots(config: Settings) -> frozenset[str]:
-    """Names of the roots whose cards count; none for a service that is not given them."""
-    if not config.client_ca_file.is_file():
-        return frozenset()
-    own = (ca for ca in client_authorities(config) if ca.subject == ca.issuer)
-    return frozenset(ca.subject.rfc4514_string() for ca in own)
 
 
 def worker_client(config: Settings) -> WorkerClient:

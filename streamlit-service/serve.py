@@ -12,7 +12,7 @@ TICK_S = 0.5
 
 
 class Server(uvicorn.Server):
-    """Looks twice a second whether it is to end. Ten times, a quarter of all it does at rest."""
+    """Checks twice a second whether it should stop; ten times is a quarter of its work at rest."""
 
     async def main_loop(self) -> None:
         """Until it is told to end; at tick 0 uvicorn also renews the date of its answers."""

@@ -29,7 +29,7 @@ class CacName:
     display_name: str
 
 
-def shown(common_name: str) -> str | None:
+def readable(common_name: str) -> str | None:
     """A common name as people read it, in Unicode's composed form; None where nobody can."""
     composed = unicodedata.normalize("NFC", common_name)
     text = "".join(" " if unicodedata.category(each) == "Zs" else each for each in composed)

@@ -11,7 +11,7 @@ import bootstrap
 import typer
 from certificates import revocation
 from certificates.crl import RevocationList
-from portal import db
+from portal import db, users
 from portal.core.errors import DatabaseTrouble, PortalError
 from portal.core.settings import Settings
 from portal.monitoring import health
@@ -66,12 +66,29 @@ def _all(deploy: str | None) -> list[Status]:
                 "database-away",
             )
         )
-    findings += revocation_of(config)
+    findings += [*doubtful_entries(config), *revocation_of(config)]
     if config.registry_password_file:
         findings.append(_registry())
     if deploy:
         findings += _verification(deploy)
     return findings
+
+
+def doubtful_entries(config: Settings) -> Iterator[Status]:
+    """Entries of PORTAL_ADMINS and PORTAL_CURATORS that name nobody, or perhaps somebody else."""
+    if not config.client_ca_file.is_file():
+        return  # whoever asks is given no authorities
+    authorities = bootstrap.client_authorities(config)
+    roots = {ca.subject.rfc4514_string() for ca in authorities if ca.subject == ca.issuer}
+    for entry, problem in users.doubtful(config, roots):
+        yield Status(
+            "warning",
+            "role",
+            entry,
+            f"{entry!r} in PORTAL_ADMINS or PORTAL_CURATORS {problem}.",
+            "grep -E 'PORTAL_(ADMINS|CURATORS|REALMS)' .env",
+            "doubtful-entry",
+        )
 
 
 def revocation_of(config: Settings) -> Iterator[Status]:

@@ -39,7 +39,7 @@ def _publisher(portal: Portal, subject: str) -> Actor:
         return actor()
     with portal.database.reading() as tx:
         known = db.users.by_subject(tx, subject)
-        user = next(iter(users.shown(portal, tx, [known] if known else [])), None)
+        user = users.shown(portal, tx, [known])[0] if known else None
     if user is None or not permissions.is_curator(user):
         problem = (
             f"{subject} is not known as an image curator."

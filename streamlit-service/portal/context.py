@@ -27,5 +27,3 @@ class Portal:
     now: Callable[[], datetime]
     wake: Callable[[], None]
     is_revoked: Callable[[Certificate], bool] = _unknown
-    roots: frozenset[str] = frozenset()
-    """Names (RFC 4514) of the root authorities whose cards are accepted."""

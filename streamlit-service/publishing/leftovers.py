@@ -24,7 +24,10 @@ def label() -> dict[str, str]:
 
 
 def remove(engine: docker.DockerClient) -> list[str]:
-    """Remove the tests' containers whose publisher is gone, with their volumes; their names."""
+    """Remove the tests' containers whose publisher is gone, with their volumes.
+
+    Returns their names.
+    """
     gone = []
     for container in engine.containers.list(all=True, filters={"label": LABEL}):
         if _is_left(engine, container):
@@ -37,8 +40,9 @@ def remove(engine: docker.DockerClient) -> list[str]:
 
 
 def _is_left(engine: docker.DockerClient, container: Container) -> bool:
-    maker = container.labels.get(LABEL, "")
-    if CONTAINER_ID.fullmatch(maker) and not _runs(engine, maker):
+    maker, here = container.labels.get(LABEL, ""), socket.gethostname()
+    # Where publishers themselves run on the engine: on a build engine elsewhere only age tells.
+    if CONTAINER_ID.fullmatch(maker) and _runs(engine, here) and not _runs(engine, maker):
         return True
     made_at = moment(container.attrs["Created"])
     return made_at is not None and datetime.now(UTC) - made_at > LONGEST

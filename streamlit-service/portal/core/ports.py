@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import enum
 
-FIRST_PORT, LAST_PORT = 10_000, 65_535
+LAST_PORT = 65_535
+"""Of TCP."""
+FIRST_PORT = 10_000
+"""Of the users."""
 RANGE_SIZE = 100
 SLOTS_PER_USER = 10
 SLOT_SIZE = 10

@@ -13,8 +13,12 @@ from dataclasses import dataclass, replace
 UNLIMITED = 10**9
 """The limit where there is none."""
 GIB = 2**30
-ROUNDING = 1e-6
-"""A difference as small as this comes from adding fractions: three tenths are 0.3."""
+_ROUNDING = 1e-6
+
+
+def exceeds(asked: float, available: float) -> bool:
+    """Whether more is asked for than there is; three tenths are 0.3, however they were added."""
+    return asked - available > _ROUNDING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +54,7 @@ class Resources:
     def shortfall(self, available: Resources) -> Iterator[tuple[Amount, float, float]]:
         """(amount, asked for, available) of whatever there is more of here than is available."""
         pairs = zip(AMOUNTS, self.amounts(), available.amounts(), strict=True)
-        yield from (
-            (amount, asked, left) for amount, asked, left in pairs if asked - left > ROUNDING
-        )
+        yield from ((amount, asked, left) for amount, asked, left in pairs if exceeds(asked, left))
 
 
 @dataclass(frozen=True)

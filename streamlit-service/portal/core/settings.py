@@ -29,7 +29,7 @@ class Settings(BaseSettings):
 
     # Where people reach the portal.
     public_host: str = "localhost"
-    public_port: int = Field(8443, ge=1, le=65535)
+    public_port: int = Field(8443, ge=1, le=LAST_PORT)
     user_ports: str = Field(
         "10000-10999",
         pattern=r"^[1-9][0-9]{0,4}-[1-9][0-9]{0,4}$",
@@ -209,14 +209,16 @@ class Settings(BaseSettings):
 
     def realm_of(self, root: str) -> str:
         """One name for all roots (RFC 4514) that vouch for the same people."""
-        name = subjects.common_name(root)
-        joined = (realm for realm in self.joined_roots if name in realm)
-        return next((f"CN={realm[0]}" for realm in joined), root)
+        joined = self.joined(subjects.common_name(root))
+        return joined[0] if len(joined) > 1 else root
 
-    @property
-    def joined_roots(self) -> list[list[str]]:
-        """The realms of several roots, by their common names, folded."""
-        return subjects.realms(self.realms)
+    def joined(self, name: str) -> list[str]:
+        """Common names, folded, of the roots that vouch for the same people as the one of a name.
+
+        Its own first where PORTAL_REALMS joins it with none.
+        """
+        realms = (realm for realm in subjects.realms(self.realms) if name in realm)
+        return next(realms, [name])
 
     @cached_property
     def database_password(self) -> str | None:

@@ -1,7 +1,7 @@
 """What a person is called by: kind:name, of the kinds that certificates carry.
 
 What differs only to a computer must not become two people, and what looks alike must not become
-one: names are bounded, printable, and in Unicode's compatible form already (UAX 15, NFKC).
+one: names are bounded and printable, and a UPN is in Unicode's compatible form already (UAX 15).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import string
 import unicodedata
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from portal.core.errors import Invalid
@@ -25,7 +26,6 @@ _SINGLE = (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0)
 _SELECTORS = (range(0x180B, 0x1810), range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
 _IGNORABLE = frozenset(_SINGLE).union(*_SELECTORS)
 """Of Unicode's Default_Ignorable_Code_Point (UAX 44), those that Python calls printable."""
-_LISTED = re.compile(r"(?:(edipi|upn|uuid|fascn):)?(\S+)(?:\s+of\s+(\S.*))?", re.IGNORECASE)
 
 
 def is_shown(text: str, most: int) -> bool:
@@ -68,17 +68,26 @@ def parse(text: str) -> str:
     return f"{kind.lower()}:{found}"
 
 
+def _edipi(text: str) -> str | None:
+    return text if EDIPI.fullmatch(text) else None
+
+
+def _fasc_n(text: str) -> str | None:
+    return text.lower() if _FASC_N.fullmatch(text.lower()) else None
+
+
+_KINDS: dict[str, Callable[[str], str | None]] = {
+    "edipi": _edipi,
+    "upn": upn,
+    "uuid": card_uuid,
+    "fascn": _fasc_n,
+}
+_LISTED = re.compile(rf"(?:({'|'.join(_KINDS)}):)?(\S+)(?:\s+of\s+(\S.*))?", re.IGNORECASE)
+
+
 def _counts_as(kind: str, name: str) -> str | None:
-    match kind:
-        case "edipi":
-            return name if EDIPI.fullmatch(name) else None
-        case "upn":
-            return upn(name)
-        case "uuid":
-            return card_uuid(name)
-        case "fascn":
-            return name.lower() if _FASC_N.fullmatch(name.lower()) else None
-    return None
+    counts = _KINDS.get(kind)
+    return counts(name) if counts else None
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ def _entry(text: str) -> Listed:
     if not found:
         return Listed(text, frozenset(), "")
     kind, name, authority = found.groups(default="")
-    kinds = [kind.lower()] if kind else ["edipi", "upn", "uuid", "fascn"]
+    kinds = [kind.lower()] if kind else [*_KINDS]
     names = {kind: _counts_as(kind, name) for kind in kinds}
     subjects = frozenset(f"{kind}:{name}" for kind, name in names.items() if name)
     return Listed(text, subjects, unescaped(authority.strip()))
@@ -115,7 +124,7 @@ def _entry(text: str) -> Listed:
 def realms(text: str) -> list[list[str]]:
     """Lists of common names, folded: names separated by commas, lists by semicolons."""
     return [
-        [unescaped(name).strip().casefold() for name in split(realm, ",")]
+        [unescaped(name).strip().casefold() for name in split(realm, ",") if name.strip()]
         for realm in split(text, ";")
         if realm.strip()
     ]

@@ -49,7 +49,7 @@ def write(database: Database, path: Path, now: datetime) -> Manifest:
                 manifest = Manifest(
                     backup_file.FORMAT, now.isoformat(), _revision(tx), head, tables
                 )
-                _put(archive, "manifest.json", json.dumps(vars(manifest)).encode())
+                _put(archive, backup_file.MANIFEST, json.dumps(vars(manifest)).encode())
             raw.flush()
             os.fsync(raw.fileno())
         temporary.rename(path)
@@ -118,6 +118,7 @@ def _fill(database: Database, path: Path) -> Manifest:
         ) from error
     try:
         with database.transaction() as tx, tarfile.open(path, "r:gz") as archive:
+            _check_tables(tx, path, manifest)
             _insert(tx, archive, manifest)
     except _NO_ROWS as error:
         raise backup_file.damaged(path, "a row in it is none of its table's", error) from error
@@ -137,10 +138,13 @@ def _fill(database: Database, path: Path) -> Manifest:
     return manifest
 
 
+def _check_tables(tx: Tx, path: Path, manifest: Manifest) -> None:
+    if {table.name for table in _present(tx)} != set(manifest.tables):
+        raise backup_file.damaged(path, "it has other tables than its schema")
+
+
 def _insert(tx: Tx, archive: tarfile.TarFile, manifest: Manifest) -> None:
     present = _present(tx)
-    if {table.name for table in present} != set(manifest.tables):
-        raise KeyError("other tables than those of its schema")
     for table in reversed(present):
         tx.execute(table.delete())  # what the migrations put there
     for table in present:
@@ -158,8 +162,6 @@ _NO_ROWS = (
     OverflowError,
     TypeError,
     ValueError,
-    sa.exc.DataError,
-    sa.exc.IntegrityError,
     sa.exc.StatementError,
 )
 """What rows fail with that no portal wrote."""
@@ -180,7 +182,7 @@ def _put_table(archive: tarfile.TarFile, tx: Tx, table: sa.Table, folder: Path) 
             count += 1
             digest.update(line)
             file.write(line)
-        info = tarfile.TarInfo(f"{table.name}.jsonl")
+        info = tarfile.TarInfo(backup_file.member(table.name))
         info.size, info.mode = file.tell(), 0o600
         file.seek(0)
         archive.addfile(info, file)

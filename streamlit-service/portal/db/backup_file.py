@@ -60,29 +60,29 @@ def read(path: Path) -> Manifest:
     said: Any = None
     try:
         with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                stream = archive.extractfile(member)
-                if stream is None or member.name in digests:
-                    raise damaged(path, f"{member.name} is no file of a backup")
-                if member.name == MANIFEST:
+            for entry in archive:
+                stream = archive.extractfile(entry)
+                if stream is None or entry.name in digests:
+                    raise damaged(path, f"{entry.name} is no file of a backup")
+                if entry.name == MANIFEST:
                     said = json.loads(stream.read(MAX_MANIFEST))
-                digests[member.name] = _sha256(stream)
+                digests[entry.name] = _sha256(stream)
     except FileNotFoundError as error:
         raise Invalid("no_backup", f"There is no file {path}.", "Name a backup.") from error
     except _UNREADABLE as error:
         raise _no_backup(path, error) from error
     manifest = _manifest(path, said)
-    if digests.keys() != {MANIFEST, *map(_member, manifest.tables)}:
+    if digests.keys() != {MANIFEST, *map(member, manifest.tables)}:
         raise damaged(path, "it holds other tables than it says")
     for name, (_, digest) in manifest.tables.items():
-        if digests[_member(name)] != digest:
+        if digests[member(name)] != digest:
             raise damaged(path, f"its table {name} is not what was written")
     return manifest
 
 
 def lines(archive: tarfile.TarFile, table: str) -> Iterator[bytes]:
     """The rows of a table, each a JSON object."""
-    if stream := archive.extractfile(_member(table)):
+    if stream := archive.extractfile(member(table)):
         yield from stream
 
 
@@ -133,7 +133,8 @@ def _is_table(said: Any) -> bool:
     return False
 
 
-def _member(table: str) -> str:
+def member(table: str) -> str:
+    """The name of a table's file."""
     return f"{table}.jsonl"
 
 

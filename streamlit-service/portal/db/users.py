@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Unpack
 
 import sqlalchemy as sa
 
-from portal.core.people import User
+from portal.core.people import SshKey, User
 from portal.db import rows
 from portal.db.columns import UserColumns
 from portal.db.connection import Tx, one_or_none
@@ -24,10 +25,7 @@ def by_subject(tx: Tx, subject: str) -> User | None:
 
 
 def root_of(tx: Tx, subject: str) -> str:
-    """The root that vouched first for somebody of this name, or for this other name; "" for none.
-
-    A name and another name of one person may be of two authorities.
-    """
+    """The root that first vouched for this name, which may be another name of somebody, or ""."""
     own = sa.select(users.c.root).where(users.c.subject == subject)
     other = sa.select(aliases.c.root).where(aliases.c.subject == subject)
     return tx.execute(own.union_all(other)).scalar() or ""
@@ -37,6 +35,11 @@ def set_root(tx: Tx, subject: str, root: str) -> None:
     """Note who vouched first for a name or another name."""
     for table in (users, aliases):
         tx.execute(table.update().where(table.c.subject == subject).values(root=root))
+
+
+def put_keys(tx: Tx, user_id: int, keys: Iterable[SshKey]) -> None:
+    """These are the keys that a user added."""
+    update(tx, user_id, ssh_keys=[vars(key) for key in keys])
 
 
 def add_alias(tx: Tx, subject: str, user_id: int, root: str) -> None:

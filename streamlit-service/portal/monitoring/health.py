@@ -65,7 +65,6 @@ def of_records(portal: Portal) -> Iterator[Status]:
         for port, since in in_use.get(vm.id, {}).items():
             yield _in_use(vm, port, now - since)
     yield from _people(given, served, unlisted)
-    yield from _listed(portal)
     for deployment in troubled:
         if deployment.trouble and now - deployment.trouble.since > STUCK_AFTER:
             yield _stuck(deployment, now - deployment.trouble.since)
@@ -100,18 +99,6 @@ def _people(given: int, served: int, unlisted: list[User]) -> Iterator[Status]:
             f" PORTAL_CURATORS do not name {user.subject} (nor a UPN of theirs that is known).",
             f"docker compose exec api python3 admin.py user role {user.subject} user",
             "role-unlisted",
-        )
-
-
-def _listed(portal: Portal) -> Iterator[Status]:
-    for entry, problem in users.doubtful(portal):
-        yield Status(
-            "warning",
-            "role",
-            entry,
-            f"{entry!r} in PORTAL_ADMINS or PORTAL_CURATORS {problem}.",
-            "grep -E 'PORTAL_(ADMINS|CURATORS|REALMS)' .env",
-            "doubtful-entry",
         )
 
 

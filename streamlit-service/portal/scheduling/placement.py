@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 from portal.core.errors import NoCapacity
 from portal.core.models import Gpu, GpuState, Vm, VmState
 from portal.core.ports import SLOTS_PER_USER
-from portal.core.resources import ROUNDING, Resources
+from portal.core.resources import Resources, exceeds
 
 UNKNOWN_SIZE = float("inf")
 SHOWN = 5
@@ -69,17 +69,18 @@ def capacity_of(
 def never(need: Need, capacity: VmCapacity) -> str:
     """Why a VM could not take this even when it is empty, in words; "" when it could."""
     vm = capacity.vm
-    if vm.memory_gb is not None and need.memory_gb > vm.memory_gb:
+    if vm.memory_gb is not None and exceeds(need.memory_gb, vm.memory_gb):
         return f"has {vm.memory_gb:g} GB of memory, {need.memory_gb:g} GB asked for"
-    if vm.cpus is not None and need.cpus > vm.cpus:
+    if vm.cpus is not None and exceeds(need.cpus, vm.cpus):
         return f"has {vm.cpus} CPUs, {need.cpus:g} asked for"
     return _never_gpus(need, capacity) if need.gpus else ""
 
 
 def big_enough(need: Need, vm: Vm) -> bool:
     """The part of never() that is about memory and CPUs."""
-    return (vm.memory_gb is None or need.memory_gb <= vm.memory_gb) and (
-        vm.cpus is None or need.cpus <= vm.cpus
+    return not (
+        (vm.memory_gb is not None and exceeds(need.memory_gb, vm.memory_gb))
+        or (vm.cpus is not None and exceeds(need.cpus, vm.cpus))
     )
 
 
@@ -115,7 +116,7 @@ def not_now(need: Need, capacity: VmCapacity) -> str:
     """Why a VM that could take this cannot take it now; "" when it can."""
     if not open_now(capacity):
         return _closed(capacity.vm)
-    if need.memory_gb - capacity.free_memory_gb > ROUNDING:
+    if exceeds(need.memory_gb, capacity.free_memory_gb):
         free_gb = max(capacity.free_memory_gb, 0)
         return f"{free_gb:.1f} GB of memory free, {need.memory_gb:g} GB asked for"
     if need.gpus and best_model(need, capacity) is None:
@@ -194,7 +195,7 @@ def pick(
     for capacity in capacities:
         reserved_here = reserved.get(capacity.vm.id) if reserved else None
         free_gb = capacity.free_memory_gb - (reserved_here.memory_gb if reserved_here else 0)
-        if need.memory_gb - free_gb > ROUNDING or not open_now(capacity):
+        if exceeds(need.memory_gb, free_gb) or not open_now(capacity):
             continue
         model = best_model(need, capacity, reserved_here) if need.gpus else None
         if need.gpus and model is None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from portal import db
 from portal.context import Portal
 from portal.core import subjects
 from portal.core.errors import Conflict, Invalid, NotFound
-from portal.core.people import Actor, Role, SshKey, User
+from portal.core.people import Actor, Role, User
 from portal.db.connection import Tx
 from portal.users import permissions
 from portal.users.service import check_group_name, known
@@ -131,7 +129,7 @@ def _take_over(tx: Tx, stays: User, goes: User) -> None:
             " have it.",
         )
     keys = {key.fingerprint: key for key in (*goes.ssh_keys, *stays.ssh_keys)}
-    _put_keys(tx, stays, keys.values())
+    db.users.put_keys(tx, stays.id, keys.values())
     db.certificates.move(tx, goes.id, stays.id)
     db.users.move_aliases(tx, goes.id, stays.id)
     db.vms.change_owner(tx, goes.id, stays.id)
@@ -158,9 +156,10 @@ def unmerge(portal: Portal, actor: Actor, subject: str) -> User:
     """Two accounts were not one person: who signs in as `subject` is somebody else again.
 
     Their keys, cards and usage go with them. What was made since the merge, VMs, quota and group
-    stay where they are. Returns who they were taken for. NotFound for what is no other name.
+    stay where they are. Returns who they were taken for. Invalid, or NotFound, for what is no other
+    name.
     """
-    who = permissions.administrator(actor)
+    who, subject = permissions.administrator(actor), subjects.parse(subject)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         stays, goes = known(tx, subject), db.users.merged(tx, subject)
@@ -174,14 +173,11 @@ def unmerge(portal: Portal, actor: Actor, subject: str) -> User:
         db.certificates.give_back(tx, stays.id, subject, goes.id if goes else None)
         if goes:
             theirs = {key.fingerprint for key in goes.ssh_keys}
-            _put_keys(tx, stays, (key for key in stays.ssh_keys if key.fingerprint not in theirs))
+            hers = [key for key in stays.ssh_keys if key.fingerprint not in theirs]
+            db.users.put_keys(tx, stays.id, hers)
             db.users.update(tx, goes.id, subject=subject, merged_into=None, root=root)
         _audit(portal, tx, who, "user.unmerged", stays, other=subject)
     return stays
-
-
-def _put_keys(tx: Tx, user: User, keys: Iterable[SshKey]) -> None:
-    db.users.update(tx, user.id, ssh_keys=[vars(key) for key in keys])
 
 
 def _audit(portal: Portal, tx: Tx, who: str, action: str, user: User, **details: str) -> None:

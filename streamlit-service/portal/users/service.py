@@ -237,7 +237,7 @@ def _reread(tx: Tx, user: User) -> User:
 def _put_keys(
     portal: Portal, tx: Tx, user: User, keys: tuple[SshKey, ...], action: str, key: SshKey
 ) -> User:
-    db.users.update(tx, user.id, ssh_keys=[vars(key) for key in keys])
+    db.users.put_keys(tx, user.id, keys)
     db.audit.append(
         tx,
         portal.now(),

@@ -52,9 +52,7 @@ def restore(subject: str, portal: Product, user: Administrator) -> None:
 
 
 @router.post("/users/{subject:path}/merge", status_code=204)
-def merge(
-    subject: str, other: Annotated[str, Query(max_length=255)], portal: Product, user: Administrator
-) -> None:
+def merge(subject: str, other: str, portal: Product, user: Administrator) -> None:
     users.merge(portal, user, subject, other)
 
 

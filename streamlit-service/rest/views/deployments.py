@@ -26,7 +26,7 @@ class OrderBody(Body):
     name: str | None = Field(
         None, description="left out: the image's name, made unique", max_length=20_000
     )
-    # What is negative or too many is refused in words, further on; more digits are no amount.
+    # Negative or too many is refused further on, in words; this only bounds the digits.
     gpus: int = Field(0, ge=-(10**12), le=10**12)
     gpu_model: str = Field("", description="left out: any model", max_length=200)
     memory_gb: float = 2.0

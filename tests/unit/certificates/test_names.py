@@ -9,8 +9,8 @@ from portal.core import subjects
 
 @pytest.mark.parametrize("length", [0, 65, 60_000])
 def test_a_common_name_is_bounded(length: int) -> None:
-    assert names.shown("X" * length) is None
-    assert names.shown("X" * 64) == "X" * 64
+    assert names.readable("X" * length) is None
+    assert names.readable("X" * 64) == "X" * 64
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_only_ascii_letters_are_folded(text: str, counts_as: str | None) -> None
 )
 def test_what_nobody_sees_makes_no_second_person(ignorable: str) -> None:
     assert subjects.upn(f"jane{ignorable}@corp.example") is None
-    assert names.shown(f"Jane{ignorable} Doe") is None
+    assert names.readable(f"Jane{ignorable} Doe") is None
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_what_nobody_sees_makes_no_second_person(ignorable: str) -> None:
     ],
 )
 def test_names_as_people_write_them_are_shown(text: str, shown: str | None) -> None:
-    assert names.shown(text) == shown
+    assert names.readable(text) == shown
 
 
 @pytest.mark.parametrize(

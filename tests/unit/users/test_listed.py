@@ -9,15 +9,14 @@ from portal import db, users
 from portal.context import Portal
 from portal.core.errors import Forbidden
 from portal.core.people import Identity, Role
-from portal.monitoring import health
 from support.samples import ONE, OTHER, identity
 
 UPN = "jane@corp.example"
 
 
-def listing(portal: Portal, admins: str, realms: str = "", *roots: str) -> Portal:
+def listing(portal: Portal, admins: str, realms: str = "") -> Portal:
     settings = portal.settings.model_copy(update={"admins": admins, "realms": realms})
-    return replace(portal, settings=settings, roots=frozenset(roots))
+    return replace(portal, settings=settings)
 
 
 def card(edipi: str, root: str, upn: str | None = UPN) -> Identity:
@@ -68,10 +67,10 @@ def test_an_entry_of_an_authority_counts_for_its_whole_realm(portal: Portal) -> 
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ("Jane Doe", "names nobody"),
-        ("edipi:123", "names nobody"),
-        ("edipi:0000000000", "names nobody"),
-        ("uuid:7", "names nobody"),
+        ("Jane Doe", "no name that a card carries"),
+        ("edipi:123", "no name that a card carries"),
+        ("edipi:0000000000", "no name that a card carries"),
+        ("uuid:7", "no name that a card carries"),
         (f"{UPN} of Third Root CA", "not accepted here"),
         (UPN, "names no authority"),
         (f"{UPN} of Other Root CA", None),
@@ -81,10 +80,25 @@ def test_an_entry_of_an_authority_counts_for_its_whole_realm(portal: Portal) -> 
 def test_an_entry_that_means_nobody_or_perhaps_two_is_told(
     portal: Portal, entry: str, problem: str | None
 ) -> None:
-    here = listing(portal, entry, "", ONE, OTHER)
-    told = [each.message for each in health.of_records(here) if each.section == "doubtful-entry"]
-    assert len(told) == (problem is not None)
-    assert all(problem in each for each in told if problem)
+    told = dict(users.doubtful(listing(portal, entry).settings, {ONE, OTHER}))
+    assert list(told) == ([entry] if problem else [])
+    assert all(problem in each for each in told.values() if problem)
+
+
+def test_where_one_authority_is_accepted_an_entry_needs_to_name_none(portal: Portal) -> None:
+    assert users.doubtful(listing(portal, UPN).settings, {ONE}) == []
+    joined = listing(portal, UPN, "One Root CA,Other Root CA").settings
+    assert users.doubtful(joined, {ONE, OTHER}) == []
+
+
+def test_an_authority_with_a_comma_in_its_name_can_be_named(portal: Portal) -> None:
+    comma, twin = "CN=Smith\\, Root,C=US", "CN=Smith\\, Other,C=US"
+    here = listing(portal, f"{UPN} of Smith\\, Root", "Smith\\, Root,Other Root CA")
+    assert users.user_of(here, card("1111111111", comma)).role is Role.ADMIN
+    assert users.user_of(here, card("2222222222", OTHER)).role is Role.ADMIN
+    assert users.user_of(here, card("3333333333", twin)).role is Role.USER
+    unknown = listing(portal, f"{UPN} of Smith\\, Other", "Smith\\, Root,Other Root CA")
+    assert users.user_of(unknown, card("1111111111", comma)).role is Role.USER
 
 
 def test_a_comma_in_an_authoritys_name_is_part_of_it(portal: Portal) -> None:

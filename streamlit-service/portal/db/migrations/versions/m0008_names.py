@@ -1,4 +1,4 @@
-"""Which authority vouches for which name, and since when a card calls somebody what they are."""
+"""Which authority vouches for which name, and how new the card is that says somebody's name."""
 
 import sqlalchemy as sa
 from alembic import op
