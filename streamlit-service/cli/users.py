@@ -18,8 +18,10 @@ app = typer.Typer(no_args_is_help=True, help="Users.")
 @app.command("list")
 def list_all() -> None:
     """Every user, as JSON."""
-    with wired().database.reading() as tx:
-        print_json([_shown(user) for user in db.users.all_users(tx)])
+    portal = wired()
+    with portal.database.reading() as tx:
+        people = users.shown(portal, tx, db.users.all_users(tx))
+    print_json([_shown(user) for user in people])
 
 
 def _shown(user: User) -> dict[str, object]:

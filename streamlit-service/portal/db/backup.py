@@ -85,8 +85,7 @@ def restore(database: Database, path: Path, *, replace: bool = False) -> Manifes
             "Back it up, stop the services, and say --replace.",
         )
     verify(path)
-    if has_records:
-        database.erase()
+    database.erase()  # its schema, where it has no records: the backup may be of an older one
     return _fill(database, path)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-
 import sqlalchemy as sa
 
 from portal.core.people import Certificate
@@ -19,23 +16,6 @@ def known(tx: Tx, fingerprint: str, user_id: int) -> Certificate | None:
         certificates.c.fingerprint == fingerprint, certificates.c.user_id == user_id
     )
     return one_or_none(tx, query, rows.certificate)
-
-
-@dataclass(frozen=True)
-class Vouched:
-    """That an authority issued a certificate with a UPN to a user."""
-
-    upn: str
-    user_id: int
-    root: str
-
-
-def with_upns(tx: Tx, upns: Collection[str]) -> list[Vouched]:
-    """Who signed in with these UPNs, the first first."""
-    columns = (certificates.c.upn, certificates.c.user_id, certificates.c.root)
-    query = sa.select(*columns).where(certificates.c.upn.in_(upns), certificates.c.root != "")
-    found = tx.execute(query.order_by(certificates.c.first_seen_at, certificates.c.fingerprint))
-    return [Vouched(*row) for row in found]
 
 
 def of_user(tx: Tx, user_id: int) -> list[Certificate]:

@@ -79,6 +79,7 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with (
+            _in_words(),
             self._engine.connect() as connection,
             _foreign_keys_off(connection),
             _immediate(connection).begin(),
@@ -88,7 +89,7 @@ class Database:
 
     def has_records(self) -> bool:
         """Whether anything ever happened here: an empty or missing schema has no audit event."""
-        with self._engine.connect() as connection:
+        with _in_words(), self._engine.connect() as connection:
             if not sa.inspect(connection).has_table(audit_events.name):
                 return False
             return connection.execute(sa.select(audit_events.c.seq).limit(1)).first() is not None

@@ -20,7 +20,8 @@ _STATES = {
     "08": _AWAY,  # the connection
     "57P": _AWAY,  # shut down, crashed, not up yet
     "58": _AWAY,  # its disk
-    "XX": _DAMAGED,
+    "XX001": _DAMAGED,
+    "XX002": _DAMAGED,
 }
 """PostgreSQL's SQLSTATE (appendix A of its manual), or how it begins; the first counts."""
 _WORDS = {
@@ -29,6 +30,8 @@ _WORDS = {
     "readonly database": _READ_ONLY,
     "unable to open": _AWAY,
     "disk i/o error": _AWAY,
+    "out of memory": _BUSY,
+    "locking protocol": _BUSY,
     "malformed": _DAMAGED,
     "file is not a database": _DAMAGED,
 }

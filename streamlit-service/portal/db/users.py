@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Unpack
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from portal.core.people import SshKey, User
 from portal.db import rows
 from portal.db.columns import UserColumns
 from portal.db.connection import Tx, one_or_none
-from portal.db.schema import aliases, users
+from portal.db.schema import UtcDateTime, aliases, certificates, users
 
 
 def by_subject(tx: Tx, subject: str) -> User | None:
@@ -35,6 +36,39 @@ def set_root(tx: Tx, subject: str, root: str) -> None:
     """Note who vouched first for a name or another name."""
     for table in (users, aliases):
         tx.execute(table.update().where(table.c.subject == subject).values(root=root))
+
+
+@dataclass(frozen=True)
+class Called:
+    """That a user is called by a name, as the authority of a root has it ("": not known)."""
+
+    name: str
+    user_id: int
+    root: str
+
+
+def called(tx: Tx, names: Collection[str], now: datetime) -> list[Called]:
+    """Who is called by these subjects: accounts, other names, and UPNs of cards that count.
+
+    Of each name the first who signed in with it comes first.
+    """
+    never = sa.literal(datetime.max.replace(tzinfo=UTC), UtcDateTime)
+    upn = "upn:" + certificates.c.upn
+    counts = certificates.c.not_after.is_(None) | (certificates.c.not_after > now)
+    of_accounts = sa.select(users.c.subject, users.c.id, users.c.root, users.c.created_at)
+    of_aliases = sa.select(aliases.c.subject, aliases.c.user_id, aliases.c.root, never)
+    of_cards = sa.select(
+        upn, certificates.c.user_id, certificates.c.root, certificates.c.first_seen_at
+    )
+    upns = [name.removeprefix("upn:") for name in names if name.startswith("upn:")]
+    rows_of = sa.union_all(
+        of_accounts.where(users.c.subject.in_(names)),
+        of_aliases.where(aliases.c.subject.in_(names)),
+        of_cards.where(certificates.c.upn.in_(upns), counts),
+    ).subquery()
+    name, user_id, root, since = rows_of.c
+    query = sa.select(name, user_id, root).order_by(since, user_id)
+    return [Called(*row) for row in tx.execute(query)]
 
 
 def put_keys(tx: Tx, user_id: int, keys: Iterable[SshKey]) -> None:

@@ -20,6 +20,8 @@ from portal.vms import health as vm_health
 log = structlog.get_logger()
 
 UNWANTED = (State.FAILED, State.REMOVED)
+HOLDING_NOTHING = (State.FAILED, State.WAITING)
+"""Their container stays, for its log, as long as nobody starts it on the VM by hand."""
 RETRY_ORPHAN_S = 60.0
 FIRST_LOOK_BACK = timedelta(minutes=1)
 _heard_until: dict[int, datetime] = {}
@@ -161,8 +163,8 @@ def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
 
 
 def _wanted(deployment: Deployment, status: ContainerStatus | None) -> bool:
-    """Whether its container may be here: of one that failed for its log, while it does not run."""
-    if deployment.state is State.FAILED:
+    """Whether its container may be here: of one that holds nothing, while it does not run."""
+    if deployment.state in HOLDING_NOTHING:
         return status is not None and not status.running
     return deployment.state not in UNWANTED
 
@@ -176,6 +178,6 @@ def _is_orphan(portal: Portal, vm: Vm, deployment_id: str) -> bool:
         deployment = db.deployments.by_id(tx, deployment_id)
     return (
         deployment is None
-        or deployment.state in UNWANTED
+        or deployment.state in (*UNWANTED, *HOLDING_NOTHING)
         or (deployment.vm is not None and deployment.vm.id != vm.id)
     )

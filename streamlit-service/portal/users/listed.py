@@ -12,48 +12,49 @@ from dataclasses import replace
 from portal import db
 from portal.context import Portal
 from portal.core import subjects
-from portal.core.people import Identity, Role, User
+from portal.core.people import Role, User
 from portal.core.settings import Settings
 from portal.core.subjects import Listed
-from portal.db.certificates import Vouched
 from portal.db.connection import Tx
+from portal.db.users import Called
 
 _RANK = (Role.USER, Role.CURATOR, Role.ADMIN)
-_UPN = "upn:"
-
-
-def role_of(portal: Portal, identity: Identity) -> Role:
-    """The role of whoever shows this card."""
-    names = {identity.subject}
-    if identity.edipi:
-        names.add(f"edipi:{identity.edipi}")
-    if identity.upn:
-        names.add(_UPN + identity.upn)
-    if not any(names & entry.subjects for _, entry in _entries(portal.settings)):
-        return Role.USER  # as nearly everybody
-    with portal.database.reading() as tx:
-        vouched = db.certificates.with_upns(tx, _upns(names))
-    return _role(portal, names, identity.roots, _first_realms(portal, vouched))
-
-
-def _roles(portal: Portal, tx: Tx) -> Callable[[User], Role]:
-    """The role of each user, as far as their subject and the UPNs of their certificates tell."""
-    named = frozenset[str]().union(*(entry.subjects for _, entry in _entries(portal.settings)))
-    vouched = db.certificates.with_upns(tx, _upns(named))
-    first = _first_realms(portal, vouched)
-
-    def role(user: User) -> Role:
-        upns = [each for each in vouched if each.user_id == user.id]
-        names = {user.subject, *(_UPN + each.upn for each in upns)}
-        return _role(portal, names, {user.root, *(each.root for each in upns)}, first)
-
-    return role
 
 
 def shown(portal: Portal, tx: Tx, people: Iterable[User]) -> list[User]:
     """Users with the role that counts: their own, or that of a list, whichever may more."""
     role = _roles(portal, tx)
     return [at_least(user, role(user)) for user in people]
+
+
+def _roles(portal: Portal, tx: Tx) -> Callable[[User], Role]:
+    """The role that the lists give, by every name that a user's accounts and cards have."""
+    entries = _entries(portal.settings)
+    named = frozenset[str]().union(*(entry.subjects for _, entry in entries))
+    if not named:
+        return lambda _: Role.USER
+    realm_of = portal.settings.realm_of
+    called = db.users.called(tx, named, portal.now())
+    first: dict[str, str] = {}
+    for each in called:
+        if each.root:
+            first.setdefault(each.name, realm_of(each.root))
+
+    def means(entry: Listed, one: Called) -> bool:
+        if one.name not in entry.subjects:
+            return False
+        if entry.authority:
+            roots = portal.settings.joined(entry.authority.casefold())
+            return subjects.common_name(one.root) in roots
+        return one.name not in first or realm_of(one.root) == first[one.name]
+
+    given = {
+        one.user_id: role
+        for role, entry in reversed(entries)
+        for one in called
+        if means(entry, one)
+    }
+    return lambda user: given.get(user.id, Role.USER)
 
 
 def at_least(user: User, role: Role) -> User:
@@ -83,13 +84,15 @@ def doubtful(settings: Settings, roots: Collection[str]) -> list[tuple[str, str]
 
     `roots`: names (RFC 4514) of the authorities that are accepted.
     """
-    known = {subjects.common_name(root) for root in roots}
+    names = [subjects.common_name(root) for root in roots]
     realms = {settings.realm_of(root) for root in roots}
     found = []
     for _, entry in _entries(settings):
         if not entry.subjects:
             found.append((entry.text, "is no name that a card carries"))
-        elif entry.authority and entry.authority.casefold() not in known:
+        elif entry.authority and names.count(entry.authority.casefold()) > 1:
+            found.append((entry.text, "names an authority of which several are accepted"))
+        elif entry.authority and entry.authority.casefold() not in names:
             found.append((entry.text, "names an authority that is not accepted here"))
         elif not entry.authority and len(realms) > 1:
             found.append((entry.text, "names no authority, and several are accepted"))
@@ -100,33 +103,3 @@ def _entries(settings: Settings) -> list[tuple[Role, Listed]]:
     """The role that each entry gives, the higher first."""
     admins = [(Role.ADMIN, entry) for entry in settings.listed_admins]
     return admins + [(Role.CURATOR, entry) for entry in settings.listed_curators]
-
-
-def _role(
-    portal: Portal, names: Collection[str], roots: Collection[str], first: dict[str, str]
-) -> Role:
-    settings = portal.settings
-    realms = {settings.realm_of(root) for root in roots if root}
-    called = {subjects.common_name(root) for root in roots if root}
-    for role, entry in _entries(settings):
-        meant = entry.subjects.intersection(names)
-        if entry.authority and called.isdisjoint(settings.joined(entry.authority.casefold())):
-            continue
-        if any(entry.authority or first.get(name) in {None, *realms} for name in meant):
-            return role
-    return Role.USER
-
-
-def _first_realms(portal: Portal, vouched: Iterable[Vouched]) -> dict[str, str]:
-    """The realm whose card signed in first with each of these UPNs, where any did.
-
-    Of other names the account itself knows its realm (see check_realm).
-    """
-    first: dict[str, str] = {}
-    for each in vouched:
-        first.setdefault(_UPN + each.upn, portal.settings.realm_of(each.root))
-    return first
-
-
-def _upns(names: Iterable[str]) -> list[str]:
-    return [name.removeprefix(_UPN) for name in names if name.startswith(_UPN)]

@@ -24,17 +24,22 @@ def user_of(portal: Portal, identity: Identity) -> User:
     """
     with portal.database.reading() as tx:
         user = db.users.by_subject(tx, identity.subject)
-        known_card = user and db.certificates.known(tx, identity.fingerprint, user.id)
+        known_card = db.certificates.known(tx, identity.fingerprint, user.id) if user else None
         root = db.users.root_of(tx, identity.subject)
+        counts = listed.shown(portal, tx, [user] if user else [])
     if user and user.retired_at:
         raise retired(portal)
     check_realm(portal, identity, root)
+    if counts and known_card and known_card.subject and not _is_newer_name(identity, counts[0]):
+        return counts[0]
     user = user or _first_sign_in(portal, identity)
     if _is_newer_name(identity, user):
         user = _new_name(portal, user, identity)
     if not known_card or not known_card.subject:
-        _new_card(portal, user, identity)
-    return listed.at_least(user, listed.role_of(portal, identity))
+        user = _new_card(portal, user, identity)
+    with portal.database.reading() as tx:
+        [user] = listed.shown(portal, tx, [user])
+    return user
 
 
 def retired(portal: Portal) -> Forbidden:
@@ -94,7 +99,7 @@ def _new_name(portal: Portal, user: User, identity: Identity) -> User:
     return replace(user, display_name=name, card_name=name, named_at=issued)
 
 
-def _new_card(portal: Portal, user: User, identity: Identity) -> None:
+def _new_card(portal: Portal, user: User, identity: Identity) -> User:
     """Record another certificate: its key opens containers started from now on, too."""
     now, key = portal.now(), identity.ssh_key
     with portal.database.transaction() as tx:
@@ -116,8 +121,12 @@ def _new_card(portal: Portal, user: User, identity: Identity) -> None:
             db.users.set_root(tx, identity.subject, root)
         if db.certificates.known(tx, identity.fingerprint, user.id):
             db.certificates.complete(tx, card)
-            return  # known before its names were kept, or another request was faster
+            return user  # known before its names were kept, or another request was faster
         db.certificates.put(tx, user.id, card)
+        issued = identity.not_before
+        if issued and (user.named_at is None or issued > user.named_at):  # the same name again
+            db.users.update(tx, user.id, named_at=issued)
+            user = replace(user, named_at=issued)
         db.audit.append(
             tx,
             now,
@@ -128,6 +137,7 @@ def _new_card(portal: Portal, user: User, identity: Identity) -> None:
             not_after=identity.not_after.isoformat(),
             fingerprint=ssh_keys.fingerprint(key) if key else "",
         )
+    return user
 
 
 def cards(portal: Portal, user: User) -> list[Certificate]:
@@ -251,7 +261,7 @@ def _put_keys(
 
 
 def _first_sign_in(portal: Portal, identity: Identity) -> User:
-    now, role = portal.now(), listed.role_of(portal, identity)
+    now = portal.now()
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         existing = db.users.by_subject(tx, identity.subject)  # another request may have been faster
@@ -266,6 +276,5 @@ def _first_sign_in(portal: Portal, identity: Identity) -> User:
             "user.created",
             f"user:{identity.subject}",
             name=identity.display_name,
-            role=role,
         )
     return user

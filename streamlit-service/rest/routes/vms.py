@@ -1,7 +1,5 @@
 """VMs: those a caller may use; for administrators all, and whose they are."""
 
-from typing import Literal
-
 from fastapi import APIRouter
 from portal import vms
 
@@ -21,11 +19,14 @@ def fleet(portal: Product, user: Administrator) -> list[FleetVmView]:
     return [FleetVmView.of(use.vm, use.owner) for use in vms.fleet(portal, user)]
 
 
-@router.post("/vms/{name}/{action}", status_code=204)
-def change_vm(
-    name: str, action: Literal["drain", "activate"], portal: Product, user: Administrator
-) -> None:
-    {"drain": vms.drain, "activate": vms.activate}[action](portal, user, name)
+@router.post("/vms/{name}/drain", status_code=204)
+def drain_vm(name: str, portal: Product, user: Administrator) -> None:
+    vms.drain(portal, user, name)
+
+
+@router.post("/vms/{name}/activate", status_code=204)
+def activate_vm(name: str, portal: Product, user: Administrator) -> None:
+    vms.activate(portal, user, name)
 
 
 @router.put("/vms/{name}/assignment", status_code=204)

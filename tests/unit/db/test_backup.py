@@ -282,6 +282,21 @@ def test_a_backup_of_an_older_schema_is_brought_to_the_newest(
             assert [(vm.name, vm.firewall) for vm in db.vms.all_vms(tx)] == [("vm-old", None)]
 
 
+@pytest.mark.parametrize("revision", ["0003", "0006", "0007", "head"])
+def test_a_backup_goes_into_a_database_that_only_has_its_schema(
+    clock: FakeClock, tmp_path: Path, revision: str
+) -> None:
+    path = tmp_path / f"one{db.backup.SUFFIX}"
+    with closing(Database(f"sqlite:///{tmp_path}/old.db")) as old:
+        old.migrate(revision)
+        db.backup.write(old, path, clock())
+    with closing(Database(f"sqlite:///{tmp_path}/new.db")) as fresh:
+        fresh.migrate()
+        db.backup.restore(fresh, path)
+        with fresh.reading() as tx:
+            assert db.vms.all_vms(tx) == []
+
+
 def test_a_backup_of_a_newer_portal_is_refused(
     lived: Portal, clock: FakeClock, tmp_path: Path
 ) -> None:

@@ -95,6 +95,36 @@ def test_what_may_be_ending_its_vm_is_not_started_for_ever(
     assert after_a_restart() is State.PENDING
 
 
+def test_what_waits_and_is_started_by_hand_is_removed_from_its_vm(
+    portal: Portal,
+    jane: User,
+    john: User,
+    engine: FakeEngine,
+    gpu_vm: Vm,
+    work_off: WorkOff,
+) -> None:
+    def order(who: User, name: str) -> Deployment:
+        return work_off(deployments.request(portal, who, Order("ml-cpu", name, gpus=2)).id)
+
+    waits = order(jane, "waits")
+    deployments.act(portal, jane, waits.id, "stop")
+    work_off(waits.id)
+    box = box_of(engine, waits)
+    johns = order(john, "mine")
+    deployments.act(portal, jane, waits.id, "start")
+    assert deployments.get(portal, jane, waits.id).state is State.WAITING
+    look(portal, engine)
+    assert box_of(engine, waits) is box  # for its log
+    box.running = True
+    for reachable in (True, False):
+        with portal.database.transaction() as tx:
+            db.vms.update(tx, gpu_vm.id, reachable=reachable)
+        look(portal, engine)
+    assert list(engine.boxes) == [f"portal-{johns.id}"]
+    assert recorded(portal, "vm-01").reachable
+    assert deployments.get(portal, jane, waits.id).state is State.WAITING
+
+
 def test_gpus_stay_with_what_starts_again(
     portal: Portal,
     jane: User,

@@ -72,6 +72,7 @@ ADMIN_ONLY = [
     ("GET", "/users", None),
     ("GET", "/quotas", None),
     ("DELETE", "/vms/vm-01", None),
+    ("POST", "/vms/vm-01/lost", {"reason": "it burnt down"}),
     ("POST", "/vms/vm-01/drain", None),
     ("PUT", "/vms/vm-01/assignment", {}),
     ("PUT", "/quotas/default", {"gpus": 9}),
@@ -89,6 +90,21 @@ def test_administration_is_refused_without_the_role(
     assert (status, problem["code"]) == (403, "not_admin")
     with portal.database.reading() as tx:
         assert db.vms.all_vms(tx)[0].state == "active"
+
+
+def test_a_vm_is_drained_activated_and_given_up(ask: Callable[..., Any], portal: Portal) -> None:
+    def state() -> str:
+        with portal.database.reading() as tx:
+            return db.vms.all_vms(tx)[0].state if db.vms.all_vms(tx) else "gone"
+
+    for action, becomes in (("drain", "draining"), ("activate", "active")):
+        assert ask("ray", "POST", f"/vms/vm-01/{action}")[0] == 204
+        assert state() == becomes
+    with portal.database.transaction() as tx:
+        db.vms.update(tx, 1, reachable=False)
+    assert ask("ray", "POST", "/vms/vm-01/lost", json={"reason": "it burnt down"}) == (200, [])
+    assert state() == "gone"
+    assert ask("ray", "POST", "/vms/vm-01/explode")[0] == 404
 
 
 def test_an_administrator_sets_quotas_and_groups(ask: Callable[..., Any]) -> None:

@@ -174,6 +174,17 @@ def test_a_card_that_both_authorities_vouch_for_is_let_in(portal: Portal) -> Non
     assert users.user_of(portal, crossed).id == jane.id
 
 
+def test_an_older_card_than_the_newest_seen_renames_nobody(portal: Portal) -> None:
+    cards = ((2020, "Jane Doe"), (2024, "Jane Doe"), (2022, "Jane Smith"))
+    for year, name in cards:
+        issued = datetime(year, 1, 1, tzinfo=UTC)
+        shows = replace(
+            identity(name=name), not_before=issued, fingerprint=str(year).rjust(64, "0")
+        )
+        jane = users.user_of(portal, shows)
+    assert jane.display_name == "Jane Doe"
+
+
 def test_two_cards_that_count_at_once_do_not_quarrel_about_the_name(portal: Portal) -> None:
     early, late = (datetime(year, 1, 1, tzinfo=UTC) for year in (2025, 2026))
     old = replace(identity(), not_before=early)

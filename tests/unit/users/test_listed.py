@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from portal import db, users
 from portal.context import Portal
 from portal.core.errors import Forbidden
 from portal.core.people import Identity, Role
-from support.samples import ONE, OTHER, identity
+from support.fakes import FakeClock
+from support.samples import ONE, OTHER, TEST, identity
 
 UPN = "jane@corp.example"
 
@@ -64,6 +66,37 @@ def test_an_entry_of_an_authority_counts_for_its_whole_realm(portal: Portal) -> 
     assert users.user_of(apart, card("4444444444", OTHER)).role is Role.ADMIN
 
 
+@pytest.mark.parametrize("listed", ["edipi:1111111111", UPN, "upn:jane.new@corp.example"])
+def test_a_role_is_the_persons_whichever_of_their_names_is_listed(
+    portal: Portal, listed: str
+) -> None:
+    here = listing(portal, listed)
+    old, new = card("1111111111", ONE), replace(upn_only(ONE), subject="upn:jane.new@corp.example")
+    jane = users.user_of(here, old)
+    users.merge(here, TEST, jane.subject, new.subject)
+    for who in (old, replace(new, upn="jane.new@corp.example"), old):
+        assert users.user_of(here, who).role is Role.ADMIN
+    with portal.database.reading() as tx:
+        assert [user.role for user in users.shown(here, tx, db.users.all_users(tx))] == [Role.ADMIN]
+
+
+def test_a_upn_counts_no_longer_than_its_card(portal: Portal, clock: FakeClock) -> None:
+    here = listing(portal, UPN)
+    old = card("1111111111", ONE)
+    new = replace(old, upn="jane.new@corp.example", fingerprint="2" * 64)
+    assert users.user_of(here, old).role is Role.ADMIN
+    new = replace(new, not_after=old.not_after + timedelta(days=365))
+    assert users.user_of(here, new).role is Role.ADMIN
+    clock.at = old.not_after
+    assert users.user_of(here, new).role is Role.USER
+
+
+def test_an_authority_of_which_two_are_accepted_is_told(portal: Portal) -> None:
+    twins = {"CN=Root CA,O=A", "CN=Root CA,O=B"}
+    told = users.doubtful(listing(portal, f"{UPN} of Root CA").settings, twins)
+    assert "several" in dict(told)[f"{UPN} of Root CA"]
+
+
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
@@ -105,7 +138,8 @@ def test_a_comma_in_an_authoritys_name_is_part_of_it(portal: Portal) -> None:
     odd = "O=CN=One Root CA,CN=Smith\\, Root,C=US"
     settings = portal.settings.model_copy(update={"realms": "Smith\\, Root,Other Root CA"})
     assert settings.realm_of(odd) == settings.realm_of(OTHER)
-    joined = portal.settings.model_copy(update={"realms": "One Root CA,Other Root CA"})
+    joined = portal.settings.model_copy(update={"realms": "One Root CA,Other Root CA,"})
+    assert joined.realm_of("O=Nameless,C=US") == "O=Nameless,C=US"
     assert joined.realm_of("OU=x\\,CN=One Root CA,CN=Evil") != joined.realm_of(ONE)
 
 
