@@ -7,7 +7,7 @@
 #
 #   --dry-run          say what would change, change nothing
 #   --remove           take the VM out of the fleet and undo all this; Docker, drivers and home folders stay
-#   --name NAME        its name in the portal (default: HOST)
+#   --name NAME        its name in the portal (default: HOST in small letters)
 #   --login USER       SSH login of an administrator (default: what ssh says)
 #   --port PORT        of its SSH, where that is not 22
 #   --address IP       where its containers publish (default: the address that HOST resolves to)
@@ -67,8 +67,10 @@ options() {
     done
     if [ $mode = remote ] && [ -z "$host" ]; then usage; fi
     [[ ! $host =~ [^A-Za-z0-9.:-] ]] || die usage "'$host' is no host name."
-    [ -z "$port" ] || { [[ $port =~ ^[0-9]{1,5}$ ]] && [ "$port" -ge 1 ] && [ "$port" -le 65535 ]; } || die usage "'$port' is no port."
-    name=${name:-$(printf '%s' "$host" | tr '[:upper:]' '[:lower:]')}
+    [ -z "$port" ] || is_port "$port" || die usage "'$port' is no port."
+    [ "$port" != 22 ] || port=
+    host=$(printf '%s' "$host" | tr '[:upper:]' '[:lower:]') # as the worker looks for its key
+    name=${name:-$host}
     [[ ! $name = *:* ]] || die usage "$name cannot be a name in the portal." "Give one with --name, for example --name vm-07."
 }
 
@@ -76,7 +78,11 @@ options() {
 readonly SETTINGS=(PORTAL_GATEWAYS PORTAL_SSH_NETWORKS PORTAL_ADMIN_NETWORKS PORTAL_EGRESS PORTAL_EGRESS_PROXY
     PORTAL_EGRESS_ALLOW PORTAL_EGRESS_DENY PORTAL_EGRESS_DNS PORTAL_CONTAINER_SUBNETS PORTAL_USER_PORTS
     PORTAL_REGISTRY_HOST PORTAL_VM_MIN_DISK_GB PORTAL_DOCKER_REPOSITORY PORTAL_NVIDIA_REPOSITORY PORTAL_MIN_DRIVER)
-is_network() { [[ $1 =~ ^[0-9]{1,3}(\.[0-9]{1,3}){3}(/([0-9]|[12][0-9]|3[0-2]))?$ ]]; }
+is_network() {
+    local octet='(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
+    [[ $1 =~ ^$octet(\.$octet){3}(/([0-9]|[12][0-9]|3[0-2]))?$ ]]
+}
+is_port() { [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] && (($1 <= 65535)); }
 defaults() {
     : "${PORTAL_GATEWAYS:=}" "${PORTAL_SSH_NETWORKS:=}" "${PORTAL_ADMIN_NETWORKS:=}" "${PORTAL_EGRESS:=open}"
     : "${PORTAL_EGRESS_PROXY:=}" "${PORTAL_EGRESS_ALLOW:=}" "${PORTAL_EGRESS_DENY:=}" "${PORTAL_EGRESS_DNS:=}"
@@ -95,7 +101,8 @@ defaults() {
     if [[ $PORTAL_CONTAINER_SUBNETS != */* ]] || ! is_network "$PORTAL_CONTAINER_SUBNETS"; then
         die usage "PORTAL_CONTAINER_SUBNETS must be one IPv4 network such as 10.213.0.0/16, not '$PORTAL_CONTAINER_SUBNETS'."
     fi
-    [[ $PORTAL_USER_PORTS =~ ^[1-9][0-9]{0,4}-[1-9][0-9]{0,4}$ ]] && ((${PORTAL_USER_PORTS%-*} < ${PORTAL_USER_PORTS#*-} && ${PORTAL_USER_PORTS#*-} <= 65535)) ||
+    local first=${PORTAL_USER_PORTS%-*} last=${PORTAL_USER_PORTS#*-}
+    [[ $PORTAL_USER_PORTS = *-* ]] && is_port "$first" && is_port "$last" && ((first < last)) ||
         die usage "PORTAL_USER_PORTS must be FIRST-LAST."
     [[ $PORTAL_EGRESS =~ ^(open|proxy|none)$ ]] || die usage "PORTAL_EGRESS must be open, proxy or none."
     [ "$PORTAL_EGRESS" != proxy ] || [[ $PORTAL_EGRESS_PROXY =~ ^[0-9.]+:[0-9]+$ ]] ||

@@ -16,7 +16,13 @@ from urllib.parse import unquote
 
 from cachetools import TTLCache
 from certificates.chain import certification_paths
-from certificates.names import MAX_COMMON_NAME, alternative_names, cac_name, readable
+from certificates.names import (
+    MAX_COMMON_NAME,
+    alternative_names,
+    cac_name,
+    looks_like_cac,
+    readable,
+)
 from certificates.revocation import Card
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -110,7 +116,8 @@ class Authenticator:
     def _verify(self, escaped: str) -> tuple[Identity, Card]:
         try:
             certificate = x509.load_pem_x509_certificate(unquote(escaped).encode())
-        except ValueError as error:
+            _ = certificate.extensions  # read as a whole, at the first of them
+        except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
             raise NotAuthenticated(
                 "bad_certificate", "The certificate cannot be read.", HINT, str(error)
             ) from error
@@ -149,6 +156,13 @@ def identity_of(certificate: x509.Certificate) -> Identity:
             HINT,
         )
     cac = cac_name(name)
+    if cac is None and looks_like_cac(name):
+        raise NotAuthenticated(
+            "no_person",
+            "The certificate's common name ends like that of a CAC, and its number is none: ten"
+            " digits after the last dot, and a name before.",
+            HINT,
+        )
     edipi = cac.edipi if cac else None
     names = alternative_names(certificate)
     subject = f"edipi:{edipi}" if edipi else names.subject

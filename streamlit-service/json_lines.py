@@ -48,6 +48,11 @@ def _is_object(line: str) -> bool:
     if not line.startswith("{"):  # as nearly every line that is not ours
         return False
     try:
-        return isinstance(json.loads(line), dict)
+        return isinstance(json.loads(line, parse_constant=_no_number), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _no_number(word: str) -> None:
+    """NaN and Infinity are no JSON (RFC 8259, section 6)."""
+    raise ValueError(word)

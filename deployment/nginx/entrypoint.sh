@@ -31,7 +31,7 @@ as_json() {
 }
 exec 2> >(as_json >&1)
 
-# As the services check them: ports, in order, and the portal's own is none of the users'.
+# What nginx itself needs; the services check more.
 are_ports() {
     [[ $1-$2 =~ ^[1-9][0-9]{0,4}-[1-9][0-9]{0,4}-[1-9][0-9]{0,4}$ ]] || return 1
     local first=${2%-*} last=${2#*-}

@@ -15,7 +15,7 @@ trust_host_key() {
     if ! grep -qxF "$at $key" "$file"; then
         # Appended where it can be: who reads meanwhile sees all others.
         if other_host_keys "$file" | cmp -s - "$file"; then
-            printf '%s\n' "$at $key" >>"$file"
+            printf '%s\n' "$at $key" >>"$file" || die disk "$file cannot be written: is the disk full?" "Run this again."
         else
             put_host_keys "$file" "$(other_host_keys "$file")" "$at $key"
         fi
@@ -36,6 +36,7 @@ forget_host_key() {
 lock_host_keys() {
     exec 9<>"$1"
     ! have_commands flock || flock 9
+    [ ! -e "$1.new" ] || take_host_keys "$1" || die disk "$1 cannot be written: is the disk full?" "No key is lost; run this again."
 }
 unlock_host_keys() { exec 9>&-; }
 
@@ -45,9 +46,16 @@ known_as() { [ -z "${port:-}" ] && printf '%s' "$host" || printf '[%s]:%s' "$hos
 # Lines of exactly this host are left out: a dot in its name is a dot.
 other_host_keys() { awk -v host="$(known_as)" '$1 != host' "$1"; }
 
-# The same file: containers have it mounted.
+# The same file: containers have it mounted. What it shall hold is whole beside it first, and stays there until it is in:
+# whatever happens in between, no key is lost.
 put_host_keys() { # file, lines …
-    local file=$1
+    local file=$1 one
     shift
-    { for one in "$@"; do [ -z "$one" ] || printf '%s\n' "$one"; done; } >"$file"
+    { for one in "$@"; do [ -z "$one" ] || printf '%s\n' "$one"; done; } >"$file.part" && mv "$file.part" "$file.new" &&
+        take_host_keys "$file" || die disk "$file cannot be written: is the disk full?" "No key is lost; run this again."
+}
+take_host_keys() { # FILE: over what is there, then without the rest of it
+    local size
+    size=$(wc -c <"$1.new") && dd if="$1.new" of="$1" conv=notrunc 2>/dev/null &&
+        dd if=/dev/null of="$1" bs=1 seek="$((size))" count=0 2>/dev/null && rm "$1.new"
 }

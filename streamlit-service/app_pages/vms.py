@@ -10,6 +10,7 @@ from portal.core.models import Deployment, Vm, VmState
 from portal.deployments import lifecycle
 from portal.scheduling import quotas
 from portal.users.permissions import SHARED_POOL
+from portal.vms import addresses
 from portal.vms import health as vm_health
 from portal.vms import service as fleet
 from portal.vms.health import Problem
@@ -77,7 +78,7 @@ def _unhealthy(vms: list[Vm]) -> None:
             )
             st.error(
                 f"**{vm.name} cannot be reached.** {vm.error or ''}{since} Its containers go on,"
-                f" unseen. Try: `{vm_health.on(vm, 'systemctl status docker ssh')}`",
+                f" unseen. Try: `{addresses.on(vm, 'systemctl status docker ssh')}`",
                 icon=":material/cloud_off:",
             )
         if vm.state is VmState.NEW:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ YIELD_EVERY = 500
 SKEW = timedelta(minutes=5)
 """How far an authority's clock may be ahead of ours."""
 FUTURE = "it is from the future"
+_PEM = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,16 @@ class RevocationList:
 
     def covers(self, certificate: Certificate, authority: Certificate) -> bool:
         """RFC 5280, 6.3.3 (b) and (f): same issuer, key, distribution point and kind."""
-        if certificate.issuer != self.issuer or _key(authority) != self.signer:
+        if certificate.issuer != self.issuer or key_of(authority) != self.signer:
             return False
         if not (self.authorities if _is_ca(certificate) else self.people):
             return False
         return not self.points or bool(self.points & _points(certificate))
+
+
+def split(content: bytes) -> list[bytes]:
+    """The lists in a file: several where it is PEM (RFC 7468)."""
+    return _PEM.findall(content) or [content]
 
 
 def read(name: str, content: bytes, bundle: Sequence[Certificate]) -> RevocationList:
@@ -61,7 +68,7 @@ def read(name: str, content: bytes, bundle: Sequence[Certificate]) -> Revocation
     return RevocationList(
         file=name,
         issuer=crl.issuer,
-        signer=_key(signer),
+        signer=key_of(signer),
         points=_names(scope.full_name) if scope else frozenset(),
         people=not (scope and scope.only_contains_ca_certs),
         authorities=not (scope and scope.only_contains_user_certs),
@@ -99,6 +106,10 @@ def _scope(crl: CertificateRevocationList) -> x509.IssuingDistributionPoint | No
         if isinstance(value, x509.DeltaCRLIndicator):
             raise ValueError("it lists changes only (a delta list)")  # noqa: TRY004
         if isinstance(value, x509.IssuingDistributionPoint):
+            if value.relative_name is not None:
+                raise ValueError(
+                    "its distribution point has a relative name, which is unknown here"
+                )
             if value.indirect_crl or value.only_contains_attribute_certs or value.only_some_reasons:
                 raise ValueError(
                     "it is for other certificates or some reasons "
@@ -131,7 +142,8 @@ def _is_ca(certificate: Certificate) -> bool:
         return False
 
 
-def _key(authority: Certificate) -> bytes:
+def key_of(authority: Certificate) -> bytes:
+    """An authority's public key, as lists keep it."""
     return authority.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

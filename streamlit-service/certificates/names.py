@@ -10,6 +10,7 @@ from cryptography.hazmat import asn1
 from cryptography.x509 import ExtensionNotFound, ObjectIdentifier
 from portal.core import subjects
 
+EDIPI_DIGITS = 10
 MAX_COMMON_NAME = 64
 """Characters: ub-common-name of RFC 5280, appendix A.1."""
 UPN = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
@@ -64,6 +65,13 @@ class AlternativeNames:
         return next((f"{kind}:{value}" for kind, value in named if value), None)
 
 
+def looks_like_cac(common_name: str) -> bool:
+    """Whether people would read a CAC's number at its end, which cac_name() does not."""
+    _, dot, number = unicodedata.normalize("NFKC", common_name).rpartition(".")
+    digits = "".join(number.split())
+    return bool(dot) and len(digits) == EDIPI_DIGITS and digits.isdecimal()
+
+
 def alternative_names(certificate: x509.Certificate) -> AlternativeNames:
     """Of each kind the only one: two would name two people."""
     try:
@@ -91,4 +99,18 @@ def _fasc_n(der: bytes) -> str | None:
         number = asn1.decode_der(bytes, der)
     except ValueError:
         return None
-    return number.hex() if len(number) == subjects.FASC_N_BYTES and any(number) else None
+    return (
+        number.hex() if len(number) == subjects.FASC_N_BYTES and not _is_nobodys(number) else None
+    )
+
+
+def _is_nobodys(number: bytes) -> bool:
+    """All bytes equal; or of no federal agency, or all zero, as cards carry that have none.
+
+    Digits of four bits, the lowest first, with a parity bit (SCEPACS 2.3, section 2.1).
+    """
+    bits = f"{int.from_bytes(number):0{len(number) * 8}b}"
+    digits = [int(bits[at : at + 4][::-1], 2) for at in range(0, len(bits), 5)]
+    agency, system, credential = digits[1:5], digits[6:10], digits[11:17]
+    nobody = agency == [9] * 4 or not any(agency + system + credential)
+    return len(set(number)) == 1 or nobody

@@ -6,9 +6,11 @@ admin.py crl fetch, or whatever your organisation distributes lists with.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from portal.core.errors import NotAuthenticated
 
 from certificates.chain import CertificationPath
-from certificates.crl import FUTURE, RevocationList, read
+from certificates.crl import FUTURE, RevocationList, key_of, read, split
 
 REREAD_S = 1.0
 EPOCH, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -131,7 +133,7 @@ class RevocationLists:
                 name: known
                 if (known := self._files.get(name)) is not None
                 and known.state == state
-                and known.problem != FUTURE
+                and FUTURE not in known.problem
                 else _File(state, *_read(self._folder / name, self._bundle))
                 for name, state in now.items()
             }
@@ -149,16 +151,29 @@ def _revoked(path: CertificationPath, held: Held) -> bool:
 
 
 def by_authority(bundle: Sequence[Certificate], held: Held) -> dict[str, RevocationList | None]:
-    """Each authority below a root, by common name → the list for people that counts longest."""
+    """Each authority below a root → the list for people that counts longest.
+
+    By common name; where several share it, by the whole name and the beginning of the key's hash.
+    """
+    below = [ca for ca in bundle if ca.subject != ca.issuer]
+    # A root alone issues people's certificates itself. Certified twice, a key is one authority.
+    issuers = {(ca.subject, key_of(ca)): ca for ca in below or bundle}
+    names = Counter(_name(ca) for ca in issuers.values())
     longest = {}
-    below = {ca.subject for ca in bundle if ca.subject != ca.issuer}
-    # A root alone issues people's certificates itself.
-    for issuer in below or {ca.subject for ca in bundle}:
-        names = issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
-        lists = [crl for crl in held.lists if crl.issuer == issuer and crl.people]
-        who = str(names[0].value) if names else issuer.rfc4514_string()
+    for (subject, key), ca in issuers.items():
+        lists = [
+            crl for crl in held.lists if (crl.issuer, crl.signer) == (subject, key) and crl.people
+        ]
+        who = _name(ca)
+        if names[who] > 1:
+            who = f"{subject.rfc4514_string()} (key {hashlib.sha256(key).hexdigest()[:8]})"
         longest[who] = max(lists, key=lambda crl: crl.next_update, default=None)
     return longest
+
+
+def _name(authority: Certificate) -> str:
+    names = authority.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else authority.subject.rfc4514_string()
 
 
 def load(folder: Path, bundle: Sequence[Certificate]) -> Held:
@@ -174,25 +189,35 @@ def load(folder: Path, bundle: Sequence[Certificate]) -> Held:
 
 @dataclass(frozen=True)
 class _File:
-    """What a file held when it looked like `state`: a list, or why it is none."""
+    """What a file held when it looked like `state`: lists, and why others are none."""
 
     state: tuple[int, int, int]
-    crl: RevocationList | None
+    lists: tuple[RevocationList, ...]
     problem: str
 
 
 def _together(files: Mapping[str, _File]) -> Held:
-    lists = [file.crl for file in files.values() if file.crl]
+    lists = [crl for file in files.values() for crl in file.lists]
     unusable = tuple((name, file.problem) for name, file in files.items() if file.problem)
     return Held(tuple(_newest(lists)), unusable)
 
 
-def _read(path: Path, bundle: Sequence[Certificate]) -> tuple[RevocationList | None, str]:
+def _read(path: Path, bundle: Sequence[Certificate]) -> tuple[tuple[RevocationList, ...], str]:
+    lists: list[RevocationList] = []
+    problems: list[str] = []
     try:
-        return read(path.name, path.read_bytes(), bundle), ""
-    except (ValueError, OSError) as error:
-        log.warning("revocation_list_unusable", file=path.name, cause=str(error))
-        return None, str(error)
+        contents = split(path.read_bytes())
+    except OSError as error:
+        contents, problems = [], [str(error)]
+    for content in contents:
+        try:
+            lists.append(read(path.name, content, bundle))
+        except ValueError as error:
+            problems.append(str(error))
+    problem = "; ".join(dict.fromkeys(problems))
+    if problem:
+        log.warning("revocation_list_unusable", file=path.name, cause=problem)
+    return tuple(lists), problem
 
 
 def _newest(lists: Iterable[RevocationList]) -> list[RevocationList]:
@@ -209,7 +234,7 @@ def _entries(folder: Path) -> dict[str, tuple[int, int, int]]:
     Raises OSError where there is no folder, or none that can be read.
     """
     with os.scandir(folder) as entries:
-        found = {e.name: _state(e) for e in entries if Path(e.name).suffix in SUFFIXES}
+        found = {e.name: _state(e) for e in entries if Path(e.name).suffix.lower() in SUFFIXES}
     return dict(sorted(found.items()))
 
 

@@ -15,7 +15,7 @@ import bootstrap
 import httpx2
 import typer
 from certificates import revocation
-from certificates.crl import read
+from certificates.crl import read, split
 from portal.core.settings import Settings
 
 from cli.common import HOUR_S
@@ -68,28 +68,29 @@ def fetch(
 def _one(config: Settings, url: str) -> bool:
     try:
         content = _download(url)
-        crl = read(url, content, bootstrap.client_authorities(config))
-        if crl.next_update < datetime.now(UTC):
+        authorities = bootstrap.client_authorities(config)
+        lists = [read(url, each, authorities) for each in split(content)]
+        until, made = min(each.next_update for each in lists), min(e.this_update for e in lists)
+        if until < datetime.now(UTC):
             raise ValueError("it is too old already")
         target = config.crl_dir / file_name(url)
-        if (made_at := _made_at(target, config)) and crl.this_update < made_at:
-            raise ValueError(
-                f"it is older ({crl.this_update:%Y-%m-%d %H:%M}) than the one that is there"
-            )
+        if (made_at := _made_at(target, config)) and made < made_at:
+            raise ValueError(f"it is older ({made:%Y-%m-%d %H:%M}) than the one that is there")
         _replace(target, content)
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
         typer.echo(f"{url}: {error}; the list that was there stays.", err=True)
         return False
-    typer.echo(
-        f"{url}: {len(crl.serials)} revoked, counts until {crl.next_update:%Y-%m-%d %H:%M} UTC."
-    )
+    revoked = sum(len(each.serials) for each in lists)
+    typer.echo(f"{url}: {revoked} revoked, counts until {until:%Y-%m-%d %H:%M} UTC.")
     return True
 
 
 def _made_at(path: Path, config: Settings) -> datetime | None:
     """When the present list was issued: somebody in between could send an older one."""
+    authorities = bootstrap.client_authorities(config)
     try:
-        return read(path.name, path.read_bytes(), bootstrap.client_authorities(config)).this_update
+        lists = [read(path.name, each, authorities) for each in split(path.read_bytes())]
+        return min(each.this_update for each in lists)
     except (OSError, ValueError):
         return None
 

@@ -10,7 +10,7 @@ from portal import db, deployments, vms
 from portal.core.errors import Conflict
 from portal.core.models import VmState
 from portal.users.permissions import SHARED_POOL
-from portal.vms import health as vm_health
+from portal.vms import addresses
 
 from cli.common import actor, print_json, wired
 
@@ -129,9 +129,7 @@ def remove(
     """
     with wired().database.reading() as tx:
         known = db.vms.by_name(tx, name)
-        others = [
-            vm.name for vm in db.vms.all_vms(tx) if vm_health.host(vm).lower() == name.lower()
-        ]
+        others = [vm.name for vm in db.vms.all_vms(tx) if addresses.host(vm) == name.lower()]
     if known is None and others:
         raise Conflict(
             "other_name",

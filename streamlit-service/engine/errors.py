@@ -38,7 +38,6 @@ _PULL = (
             "failed to register layer",
             "failed to extract",
             "processing tar",
-            "permission denied",
             *_BROKEN_DISK,
         ),
         "unpack_failed",
@@ -65,6 +64,9 @@ _PULL = (
         (
             "connection refused",
             "connection reset",
+            "connect: permission denied",
+            "timed out",
+            "host is down",
             "broken pipe",
             "no such host",
             "no route to host",
@@ -89,6 +91,7 @@ _PULL = (
         "registry_unreachable",
         "The VM cannot reach the registry.",
     ),
+    (("permission denied",), "unpack_failed", "The VM could not unpack the image: {reason}."),
     (
         ("manifest unknown", "not found", "unknown blob", "blob unknown", "name unknown"),
         "image_gone",

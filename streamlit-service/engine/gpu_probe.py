@@ -19,7 +19,10 @@ from engine.numbers import gib, number
 COMMAND = "portal-gate gpu-probe"
 MIB_PER_GIB = 1024
 FIELDS = 9
-TIMED_OUT = {"124", "137", "143"}  # timeout(1), and ended by a signal
+TIMED_OUT = 124
+"""Of timeout(1)."""
+SIGNALS = range(129, 193)
+"""Of a shell whose command a signal ended."""
 _GPU_LINE = re.compile(r"GPU (\d+): .*\(UUID: (GPU-[^)]+)\)")
 _MIG_LINE = re.compile(r"\s+MIG (\S+)\s+Device\s+\d+: \(UUID: (MIG-[^)]+)\)")
 _MIG_MEMORY = re.compile(r"\.(\d+)gb")
@@ -50,9 +53,11 @@ def parse(text: str, *, cdi_engine: bool, cdi_devices: Collection[str] | None = 
     """
     parts = _sections(text)
     gpus, driver = _gpus(parts.get("query", ""))
-    code = parts.get("exit", "0").strip()
-    if code in TIMED_OUT or (
-        any(mig for _, mig in gpus.values()) and "GPU " not in parts.get("list", "")
+    code = int(number(parts.get("exit", "0")) or 0)
+    if (
+        code == TIMED_OUT
+        or code in SIGNALS
+        or (any(mig for _, mig in gpus.values()) and "GPU " not in parts.get("list", ""))
     ):
         raise Incomplete(f"exit {code}: {parts.get('query', '')[:200]}")
     if not gpus:
@@ -89,7 +94,9 @@ def _sections(text: str) -> dict[str, str]:
 def _no_driver(parts: dict[str, str]) -> str | None:
     """None where there is simply no GPU."""
     # It is installed, and cannot talk to its kernel module.
-    if any(word in parts.get("query", "").lower() for word in ("driver", "nvml")):
+    if any(
+        word in parts.get("query", "").lower() for word in ("driver", "nvml", "unable to determine")
+    ):
         return "driver_broken"
     return "no_driver" if parts.get("pci", "0").strip() not in ("", "0") else None
 

@@ -18,6 +18,7 @@ KINDS = (
 )
 MANIFESTS = ", ".join(f"application/vnd.{kind}+json" for kind in KINDS)
 CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+REFUSED = (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN)
 
 
 class Registry:
@@ -51,7 +52,7 @@ class Registry:
     def download_bytes(self, reference: str) -> int:
         """The compressed layers of name@digest, in bytes; 0 when the registry does not say."""
         answer = self._manifest(reference, reference.partition("@")[2])
-        layers = answer.json().get("layers", []) if answer is not None else []
+        layers = _object(answer).get("layers") or []
         return sum(int(layer.get("size", 0)) for layer in layers)
 
     def config_of(self, reference: str) -> str:
@@ -60,7 +61,7 @@ class Registry:
         "" when not known.
         """
         answer = self._manifest(reference, reference.partition("@")[2])
-        return str(answer.json().get("config", {}).get("digest", "")) if answer is not None else ""
+        return str((_object(answer).get("config") or {}).get("digest", ""))
 
     def _manifest(self, reference: str, which: str) -> httpx2.Response | None:
         host, _, path = (
@@ -78,6 +79,8 @@ class Registry:
                 answer = self._http.get(
                     url, headers={**headers, "Authorization": f"Bearer {self._token(answer, url)}"}
                 )
+            if answer.status_code in REFUSED:
+                raise self._refused(url)
             if answer.status_code != httpx2.codes.NOT_FOUND:
                 answer.raise_for_status()
         except (httpx2.HTTPError, ValueError, KeyError) as error:
@@ -109,6 +112,24 @@ class Registry:
         if not str(realm).startswith("https://"):
             raise ValueError(f"a token server without TLS: {realm}")
         answer = self._http.get(realm, params=asked, auth=self._basic(url))
+        if answer.status_code in REFUSED:
+            raise self._refused(url)
         answer.raise_for_status()
         body = answer.json()
         return str(body.get("token") or body["access_token"])
+
+
+def _object(answer: httpx2.Response | None) -> dict[str, Any]:
+    """The manifest in an answer; an empty one where there is none. Raises EngineError."""
+    if answer is None:
+        return {}
+    try:
+        manifest = answer.json()
+    except ValueError as error:
+        raise EngineError(
+            "registry_unreachable",
+            "What answers in the registry's place is none.",
+            "Check its address, and what is between.",
+            f"{answer.url}: {error}",
+        ) from error
+    return manifest if isinstance(manifest, dict) else {}

@@ -16,6 +16,15 @@ if ! (echo test > "$HOME/.portal-can-write" && rm "$HOME/.portal-can-write") 2>/
     # Settings and history of this start are lost with it.
     export JUPYTER_CONFIG_DIR=/tmp/jupyter-config JUPYTER_DATA_DIR=/tmp/jupyter-data IPYTHONDIR=/tmp/ipython XDG_CACHE_HOME=/tmp/cache
 fi
+# Jupyter and IPython end when their own folder is a link to nowhere, or no folder.
+for own in jupyter:JUPYTER_CONFIG_DIR ipython:IPYTHONDIR; do
+    folder=$HOME/.${own%%:*}
+    if { [ -e "$folder" ] || [ -L "$folder" ]; } && ! [ -d "$folder" ]; then
+        trouble="$folder is no folder, or a link that leads nowhere; settings in /tmp are used."
+        export "${own#*:}=/tmp/${own%%:*}"
+        [ "$folder" != "$HOME/.jupyter" ] || mkdir -p /tmp/jupyter
+    fi
+done
 [ -z "$trouble" ] || echo "The home folder has a problem: $trouble" >&2
 
 # The notebooks' environment, in the home folder: the image's packages, with what the user installs on top. One for

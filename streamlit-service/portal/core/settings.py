@@ -10,11 +10,13 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from portal.core import subjects
-from portal.core.ports import BROWSERS_REFUSE, LAST_PORT, RANGE_SIZE
+from portal.core.ports import BROWSERS_REFUSE, FIRST_PORT, LAST_PORT, RANGE_SIZE
 from portal.core.registry_address import RegistryAddress
 from portal.core.subjects import Listed
 
 HTTPS = 443
+MAX_AMOUNT = 1e6
+"""Of seconds, days or GB."""
 
 
 class Settings(BaseSettings):
@@ -174,6 +176,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _amounts(self) -> Settings:
+        """What no clock and no disk can hold."""
+        for name, value in self:
+            if isinstance(value, float) and not value <= MAX_AMOUNT:
+                raise ValueError(f"PORTAL_{name.upper()}: {value:g} is more than {MAX_AMOUNT:g}")
+        return self
+
+    @model_validator(mode="after")
     def _port_for_browsers(self) -> Settings:
         if self.public_port in BROWSERS_REFUSE:
             raise ValueError(f"PORTAL_PUBLIC_PORT: browsers refuse port {self.public_port}")
@@ -182,10 +192,12 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _ports_of_users(self) -> Settings:
         span = self.served_ports
-        if len(span) < RANGE_SIZE or span[-1] > LAST_PORT:
+        whole = (each for each in range(FIRST_PORT, LAST_PORT, RANGE_SIZE) if each in span)
+        first = next(whole, LAST_PORT)
+        if not span or span[-1] > LAST_PORT or first + RANGE_SIZE - 1 not in span:
             raise ValueError(
-                f"PORTAL_USER_PORTS: {self.user_ports} is no range of at least {RANGE_SIZE} ports"
-                f" up to {LAST_PORT}"
+                f"PORTAL_USER_PORTS: {self.user_ports} holds no person's ports: {RANGE_SIZE} from"
+                f" {FIRST_PORT} on, or from a multiple of {RANGE_SIZE} above, up to {LAST_PORT}"
             )
         if self.public_port in span:
             raise ValueError(

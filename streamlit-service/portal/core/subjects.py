@@ -18,6 +18,8 @@ from portal.core.errors import Invalid
 
 MAX_UPN = 256
 FASC_N_BYTES = 25
+NIL, MAX = 0, 2**128 - 1
+"""UUIDs that are nobody's (RFC 9562, sections 5.9 and 5.10)."""
 EDIPI = re.compile(r"(?!0{10})[0-9]{10}")
 """Ten digits; ten zeros are nobody's."""
 _FASC_N = re.compile(rf"[0-9a-f]{{{2 * FASC_N_BYTES}}}")
@@ -52,7 +54,7 @@ def card_uuid(text: str) -> str | None:
         found = uuid.UUID(text)
     except ValueError:
         return None
-    return str(found) if found.int else None
+    return str(found) if found.int not in (NIL, MAX) else None
 
 
 def parse(text: str) -> str:

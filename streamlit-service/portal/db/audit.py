@@ -72,9 +72,10 @@ def events(tx: Tx, subject: str | None = None) -> list[AuditEvent]:
     ]
 
 
-def last(tx: Tx, action: str) -> datetime | None:
-    """When this was last done."""
-    query = sa.select(sa.func.max(audit_events.c.at)).where(audit_events.c.action == action)
+def last(tx: Tx, action: str, now: datetime) -> datetime | None:
+    """When this was last done; what a wrong clock has after `now` was done at no known time."""
+    done = (audit_events.c.action == action) & (audit_events.c.at <= now)
+    query = sa.select(sa.func.max(audit_events.c.at)).where(done)
     at: datetime | None = tx.execute(query).scalar()
     return at
 

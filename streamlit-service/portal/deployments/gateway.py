@@ -67,7 +67,7 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
         upstream=f"{holder.address}:{port}",
         token=holder.token if service is ports.Service.JUPYTER else "",
         deployment_id=holder.id,
-        touch=last is None or portal.now() - last > TOUCH_EVERY,
+        touch=last is None or abs(portal.now() - last) > TOUCH_EVERY,  # a clock may go back
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from portal.core.people import User
 from portal.deployments import intervention, lifecycle, slots
 from portal.images import launch_gate
 from portal.users import ranges
+from portal.vms import addresses
 from portal.vms import health as vm_health
 from portal.vms.health import Problem
 
@@ -39,7 +41,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
     now = portal.now()
     with portal.database.reading() as tx:
         vms, approved = db.vms.all_vms(tx), db.releases.approved(tx)
-        backups = db.audit.last(tx, "database.backed_up")
+        backups = db.audit.last(tx, "database.backed_up", now)
         troubled = intervention.troubled(tx)
         unlisted = users.left_from_lists(portal, tx)
         given, served = len(db.users.with_range(tx)), len(ranges.served(portal.settings))
@@ -97,7 +99,7 @@ def _people(given: int, served: int, unlisted: list[User]) -> Iterator[Status]:
             user.subject,
             f"{user.display_name} is {user.role} since a first sign-in, and PORTAL_ADMINS and"
             f" PORTAL_CURATORS do not name {user.subject} (nor a UPN of theirs that is known).",
-            f"docker compose exec api python3 admin.py user role {user.subject} user",
+            f"docker compose exec api python3 admin.py user role {shlex.quote(user.subject)} user",
             "role-unlisted",
         )
 
@@ -132,7 +134,7 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Status]:
             "vm",
             vm.name,
             f"{vm.name} cannot be reached: {vm.error or 'it was never seen'}",
-            vm_health.on(vm, "systemctl status docker ssh"),
+            addresses.on(vm, "systemctl status docker ssh"),
             "vm-unreachable",
         )
         return
@@ -171,7 +173,7 @@ def _in_use(vm: Vm, port: int, ago: timedelta) -> Status:
         f"{vm.name}:{port}",
         f"Port {port} of {vm.name} was in use by something else {_minutes(ago)} ago; its owner got"
         " another.",
-        vm_health.on(vm, f"sudo ss -ltnp sport = :{port}"),
+        addresses.on(vm, f"sudo ss -ltnp sport = :{port}"),
         "port-in-use",
     )
 
@@ -192,7 +194,7 @@ def _stuck(deployment: Deployment, span: timedelta) -> Status:
 
 
 def _command(problem: Problem, vm: Vm) -> str:
-    return problem.hint if problem.from_portal else vm_health.on(vm, problem.hint)
+    return problem.hint if problem.from_portal else addresses.on(vm, problem.hint)
 
 
 def _minutes(span: timedelta) -> str:

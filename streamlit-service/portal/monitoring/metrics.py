@@ -69,7 +69,7 @@ class Records(Collector):
             leased = db.leases.gpus(tx)
             live, waiting = db.deployments.live(tx), db.deployments.waiting(tx)
             releases = db.releases.all_releases(tx)
-            backed_up = db.audit.last(tx, "database.backed_up")
+            backed_up = db.audit.last(tx, "database.backed_up", self._portal.now())
             troubled = intervention.troubled(tx)
         names = {vm_id: vm.name for vm_id, vm in vms.items()}
         yield _gauge(

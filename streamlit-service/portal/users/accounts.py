@@ -156,8 +156,8 @@ def unmerge(portal: Portal, actor: Actor, subject: str) -> User:
     """Two accounts were not one person: who signs in as `subject` is somebody else again.
 
     Their keys, cards and usage go with them. What was made since the merge, VMs, quota and group
-    stay where they are. Returns who they were taken for. Invalid, or NotFound, for what is no other
-    name.
+    stay where they are; so do names that were merged into theirs before: unmerge those, too.
+    Returns who they were taken for. Invalid or NotFound for what is no other name.
     """
     who, subject = permissions.administrator(actor), subjects.parse(subject)
     with portal.database.transaction() as tx:
@@ -172,9 +172,9 @@ def unmerge(portal: Portal, actor: Actor, subject: str) -> User:
             )
         db.certificates.give_back(tx, stays.id, subject, goes.id if goes else None)
         if goes:
-            theirs = {key.fingerprint for key in goes.ssh_keys}
-            hers = [key for key in stays.ssh_keys if key.fingerprint not in theirs]
-            db.users.put_keys(tx, stays.id, hers)
+            # One that both had added is kept by both: each added it at a time of their own.
+            own = [key for key in stays.ssh_keys if key not in goes.ssh_keys]
+            db.users.put_keys(tx, stays.id, own)
             db.users.update(tx, goes.id, subject=subject, merged_into=None, root=root)
         _audit(portal, tx, who, "user.unmerged", stays, other=subject)
     return stays

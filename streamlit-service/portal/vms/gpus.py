@@ -10,7 +10,7 @@ from portal import db
 from portal.context import Portal
 from portal.core.models import Deployment, Gpu, GpuState, Vm
 from portal.core.people import Role, User
-from portal.core.resources import CPUS, MEMORY, NO_LIMITS, Resources
+from portal.core.resources import CPUS, MEMORY, NO_LIMITS, Resources, exceeds
 from portal.scheduling import admission, placement, quotas
 from portal.scheduling.placement import UNKNOWN_SIZE
 from portal.users import permissions
@@ -81,7 +81,7 @@ def order_limits(portal: Portal, user: User) -> OrderLimits:
         cpus=max((vm.cpus or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE),
     )
     needed = {"memory": MEMORY, "CPUs": CPUS}
-    short = [noun for noun, amount in needed.items() if amount.of(left) < amount.minimum]
+    short = [noun for noun, amount in needed.items() if exceeds(amount.minimum, amount.of(left))]
     return OrderLimits(left.capped(biggest), short[0] if short else "")
 
 

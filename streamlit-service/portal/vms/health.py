@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from portal.core.engine import Engine, VmReport
 from portal.core.models import Vm
+from portal.vms.addresses import is_remote, prepare
 
-SSH_PORT = 22
 LOW_DISK_GB = 10.0
 SKEW_S = 5.0
 REPORT_IS_OLD = timedelta(minutes=5)
@@ -113,59 +112,6 @@ def report_of(vm: Vm, engine: Engine) -> VmReport | None:
     if report is None and is_remote(vm):
         return VmReport(NO_GATE)
     return report
-
-
-def prepare(vm: Vm) -> str:
-    """The command that prepares this VM once more, from the portal's machine."""
-    if not is_remote(vm):
-        return "sudo scripts/setup-vm.sh --local"
-    port, where = _port(vm), host(vm)
-    options = [f"--port {port}"] if port else []
-    if where.lower() != vm.name:  # which is its name where none is given
-        options.append(f"--name {vm.name}")
-    return " ".join(["scripts/setup-vm.sh", *options, where])
-
-
-def on(vm: Vm, command: str) -> str:
-    """The command by which the portal's machine carries out another on the VM."""
-    if not is_remote(vm):
-        return command
-    port = _port(vm)
-    client = f"ssh -p {port}" if port else "ssh"
-    whole = command if _PLAIN.fullmatch(command) else shlex.quote(command)
-    return f"{client} {host(vm)} {whole}"
-
-
-_PLAIN = re.compile(r"[\w ./:=@%+-]+", re.ASCII)
-"""What a shell takes as it is."""
-
-
-def is_remote(vm: Vm) -> bool:
-    """Whether its engine is another machine's."""
-    return vm.engine_url.startswith("ssh://")
-
-
-def _port(vm: Vm) -> str:
-    """Of its SSH; "" where it is the usual one."""
-    found = re.search(r":(\d+)$", vm.engine_url)
-    return found[1] if found and int(found[1]) != SSH_PORT else ""
-
-
-def host(vm: Vm) -> str:
-    """The host of its engine's address; the VM's name where that is this machine's own socket."""
-    if not is_remote(vm):
-        return vm.name
-    return re.sub(r"^ssh://(?:[^@]*@)?|:\d+$", "", vm.engine_url).strip("[]")
-
-
-def same_door(vm: Vm, engine_url: str) -> bool:
-    """Whether an address leads to the VM's engine by the same host and port, as whomever."""
-    other = replace(vm, engine_url=engine_url)
-    return (is_remote(vm), host(vm).lower(), _port(vm)) == (
-        is_remote(other),
-        host(other).lower(),
-        _port(other),
-    )
 
 
 def reserves(reserved: str, ports: range) -> bool:

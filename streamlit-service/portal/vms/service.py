@@ -19,7 +19,7 @@ from portal.db.columns import VmColumns
 from portal.scheduling import admission
 from portal.users import permissions
 from portal.users.permissions import SHARED_POOL
-from portal.vms import health as vm_health
+from portal.vms import addresses
 
 ENGINE_BY_SSH = re.compile(
     r"ssh://(?:[\w.-]+@)?(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
@@ -119,7 +119,7 @@ def _name_taken(vm: Vm) -> Conflict:
 
 def _refuse_twice(tx: Tx, engine_url: str, address: str) -> None:
     for other in db.vms.all_vms(tx):
-        if (other.engine_url == engine_url) or other.address == address:
+        if addresses.same_door(other.engine_url, engine_url) or other.address == address:
             raise Conflict(
                 "vm_twice",
                 f"{other.name} is the same machine: {other.engine_url}, {other.address}.",
@@ -145,7 +145,7 @@ def set_up(
         whose = {user.id: user.subject for user in db.users.all_users(tx)}
     if existing and owner is None and pool is None:
         owner, pool = whose.get(existing.owner_id or 0), existing.pool
-    if existing and vm_health.same_door(existing, engine_url):
+    if existing and addresses.same_door(existing.engine_url, engine_url):
         engine_url = existing.engine_url
     address = address or (existing.address if existing else None)
     if address is None:

@@ -56,7 +56,7 @@ def test_one_whose_disk_is_full_says_so_and_keeps_what_was_there(
     assert full.value.code == "database_full"
     with portal.database.reading() as tx:
         assert db.users.by_subject(tx, jane.subject)
-        assert db.audit.last(tx, "test.filled") is None
+        assert db.audit.last(tx, "test.filled", portal.now()) is None
 
 
 @pytest.mark.parametrize(

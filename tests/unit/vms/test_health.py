@@ -20,7 +20,7 @@ from portal.jobs.observe import observe_health
 from portal.vms import health as vm_health
 from support import gpu_world
 from support.fakes import FakeClock, FakeEngine
-from support.samples import TEST, vm
+from support.samples import TEST
 
 SAID = """== clock 1000
 == synchronised yes
@@ -131,59 +131,6 @@ def remote(portal: Portal) -> None:
     """vm-02, reached over SSH and seen."""
     vms.add(portal, TEST, "vm-02", "ssh://portal@host.example:2222", "10.0.0.2")
     vms.record_probe(portal, vm_of(portal, "vm-02"), EngineInfo("28.0.0", 8, 32.0))
-
-
-@pytest.mark.parametrize(
-    ("engine_url", "before", "preparation"),
-    [
-        ("ssh://portal@gpu-1", "ssh gpu-1 ", "scripts/setup-vm.sh --name vm-02 gpu-1"),
-        ("ssh://portal@gpu-1:22", "ssh gpu-1 ", "scripts/setup-vm.sh --name vm-02 gpu-1"),
-        ("ssh://portal@VM-02", "ssh VM-02 ", "scripts/setup-vm.sh VM-02"),
-        (
-            "ssh://portal@gpu-1:2222",
-            "ssh -p 2222 gpu-1 ",
-            "scripts/setup-vm.sh --port 2222 --name vm-02 gpu-1",
-        ),
-        (
-            "ssh://portal@[fd00::5]:2222",
-            "ssh -p 2222 fd00::5 ",
-            "scripts/setup-vm.sh --port 2222 --name vm-02 fd00::5",
-        ),
-        ("ssh://portal@[fd00::5]", "ssh fd00::5 ", "scripts/setup-vm.sh --name vm-02 fd00::5"),
-        ("ssh://vm-02", "ssh vm-02 ", "scripts/setup-vm.sh vm-02"),
-        ("unix:///var/run/docker.sock", "", "sudo scripts/setup-vm.sh --local"),
-    ],
-)
-def test_commands_in_alarms_can_be_pasted(engine_url: str, before: str, preparation: str) -> None:
-    machine = replace(vm(2), name="vm-02", engine_url=engine_url)
-    assert vm_health.on(machine, "systemctl status docker") == f"{before}systemctl status docker"
-    assert vm_health.prepare(machine) == preparation
-
-
-def test_two_commands_run_both_on_the_vm() -> None:
-    machine = replace(vm(2), engine_url="ssh://portal@gpu-1")
-    assert vm_health.on(machine, "df; free") == "ssh gpu-1 'df; free'"
-
-
-@pytest.mark.parametrize(
-    ("known", "again"),
-    [
-        ("ssh://portal@gpu-1:2222", "ssh://portal@gpu-1:2222"),
-        ("ssh://portal@gpu-1:22", "ssh://portal@gpu-1"),
-        ("ssh://GPU-1", "ssh://portal@gpu-1"),
-        ("ssh://portal@[fd00::5]:2222", "ssh://portal@[FD00::5]:2222"),
-    ],
-)
-def test_a_vm_that_is_prepared_again_is_the_same(portal: Portal, known: str, again: str) -> None:
-    before = vms.add(portal, TEST, "vm-02", known, "10.0.0.2")
-    assert vms.set_up(portal, TEST, "vm-02", again, None, None, None) == before
-
-
-def test_another_machine_is_not_taken_for_the_same(portal: Portal) -> None:
-    vms.add(portal, TEST, "vm-02", "ssh://portal@gpu-1", "10.0.0.2")
-    for other in ("ssh://portal@gpu-1:2222", "ssh://portal@gpu-2", "unix:///vm-02"):
-        with pytest.raises(Conflict):
-            vms.set_up(portal, TEST, "vm-02", other, None, None, None)
 
 
 def test_one_machine_is_not_added_twice(portal: Portal) -> None:
