@@ -72,6 +72,21 @@ CARD = x509.UniformResourceIdentifier("urn:uuid:6B2F0A7C-51C1-4E3B-9B5E-0D6E1D2A
 FASC_N = x509.OtherName(names.FASC_N, b"\x04\x19" + bytes(range(25)))
 
 
+def fasc_n(agency: str, system: str, credential: str) -> x509.OtherName:
+    """As FIPS 201 cards carry it: digits of four bits, the lowest first, and odd parity."""
+
+    def five(value: int) -> str:
+        bits = f"{value:04b}"[::-1]
+        return bits + str((bits.count("1") + 1) % 2)
+
+    start, between, end = "11010", "10110", "11111"
+    parts = [start, *map(five, map(int, agency)), between, *map(five, map(int, system)), between]
+    parts += [*map(five, map(int, credential)), between, five(1), between, five(1), between]
+    parts += [five(0)] * 16 + [end, five(0)]
+    bits = "".join(parts)
+    return x509.OtherName(names.FASC_N, b"\x04\x19" + int(bits, 2).to_bytes(25))
+
+
 @pytest.mark.parametrize(
     ("alternatives", "subject"),
     [
@@ -82,8 +97,16 @@ FASC_N = x509.OtherName(names.FASC_N, b"\x04\x19" + bytes(range(25)))
         ([x509.UniformResourceIdentifier(f"urn:uuid:{'0' * 32}")], None),
         ([x509.OtherName(names.FASC_N, b"\x04\x02ab")], None),
         ([x509.OtherName(names.FASC_N, b"\x04\x19" + bytes(25))], None),
+        ([x509.OtherName(names.FASC_N, b"\x04\x19" + b"\xff" * 25)], None),
+        ([fasc_n("9999", "9999", "999999")], None),
+        ([fasc_n("9999", "0001", "000001")], None),
+        ([fasc_n("0000", "0000", "000000")], None),
+        (
+            [fasc_n("0032", "0001", "092446")],
+            "fascn:" + fasc_n("0032", "0001", "092446").value[2:].hex(),
+        ),
+        ([x509.UniformResourceIdentifier(f"urn:uuid:{'f' * 32}")], None),
     ],
-    ids=["UUID", "FASC-N", "two UUIDs", "no UUID", "the nil UUID", "short", "zeros"],
 )
 def test_a_piv_card_is_known_by_its_uuid_or_fasc_n(
     alternatives: list[x509.GeneralName], subject: str | None
@@ -95,6 +118,50 @@ def test_a_piv_card_is_known_by_its_uuid_or_fasc_n(
     else:
         known = identity_of(certificate)
         assert (known.subject, known.display_name) == (subject, "JANE DOE")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DOE.JANE.Q. 1234567890",
+        "DOE.JANE.Q.\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19\uff10",
+        "DOE.JANE.Q.\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669\u0660",
+        "DOE\uff0eJANE\uff0e1234567890",
+        ".1234567890",
+        "DOE.JANE.0000000000",
+    ],
+)
+def test_what_only_looks_like_a_cac_is_nobody_by_its_upn_either(
+    authority: pki.Authority, name: str
+) -> None:
+    with pytest.raises(NotAuthenticated) as refused:
+        identity_of(authority.person(name, "1234567890@mil").certificate)
+    assert refused.value.code == "no_person"
+
+
+def test_a_number_that_is_a_whole_name_is_no_cac(authority: pki.Authority) -> None:
+    known = identity_of(authority.person("1234567890", "jane@corp.example").certificate)
+    assert known.subject == "upn:jane@corp.example"
+
+
+@pytest.mark.parametrize(
+    "names_der", [b"\x30\x04\xa3\x02\x30\x00", b"\x30\x05\xa5\x03\xa1\x01\x41"]
+)
+def test_alternative_names_that_nobody_reads_are_refused_in_words(
+    authority: pki.Authority, authenticator: Authenticator, names_der: bytes
+) -> None:
+    """x400Address and ediPartyName (RFC 5280, 4.2.1.6)."""
+    issued = authority.person(*JANE).certificate
+    builder = pki._builder(
+        issued.subject, issued.issuer, authority.issuing.key, 9, timedelta(0)
+    ).add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+    odd = x509.UnrecognizedExtension(x509.oid.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, names_der)
+    certificate = builder.add_extension(odd, critical=False).sign(
+        authority.issuing.key, hashes.SHA256()
+    )
+    with pytest.raises(NotAuthenticated) as refused:
+        authenticator.authenticate(headers(certificate))
+    assert refused.value.code == "bad_certificate"
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,47 @@ def test_a_link_that_leads_nowhere_is_one_list_missing_not_all(
     assert refused(soft, jane) == "revoked"
 
 
+@pytest.mark.parametrize("name", ["all.pem", "ALL.CRL"])
+def test_every_list_of_a_file_counts(
+    folder: Path, authority: pki.Authority, put: Callable[..., None], name: str
+) -> None:
+    other = pki.Authority("Other")
+    gone = other.person("ROE.JOHN.2345678901", None).certificate
+    whole = [*bundle(authority), *bundle(other)]
+    put(b"Of both:\n" + pem(a_list(authority)) + pem(a_list(other, revoked=(gone,))), name)
+    held = revocation.load(folder, whole)
+    assert ({crl.issuer for crl in held.lists}, held.unusable) == (
+        {authority.issuing.certificate.subject, other.issuing.certificate.subject},
+        (),
+    )
+    card = Card(certification_paths(gone, whole, frozenset(), datetime.now(UTC)))
+    with pytest.raises(NotAuthenticated) as out:
+        RevocationLists(folder, whole, revocation.SOFT).check(card)
+    assert out.value.code == "revoked"
+    put(pem(a_list(authority)) + pem(a_list(pki.Authority("Third"))), name)
+    held = revocation.load(folder, whole)
+    assert len(held.lists) == 1
+    assert "no accepted authority" in held.unusable[0][1]
+
+
+def pem(der: bytes) -> bytes:
+    if der.startswith(b"-----"):
+        return der
+    return x509.load_der_x509_crl(der).public_bytes(serialization.Encoding.PEM)
+
+
+def test_of_two_keys_of_one_name_each_needs_its_own_list(
+    folder: Path, authority: pki.Authority, put: Callable[..., None]
+) -> None:
+    twin = pki.Authority("Test")
+    twin_bundle = [*bundle(authority), *bundle(twin)]
+    put(a_list(authority))
+    named = revocation.by_authority(twin_bundle, revocation.load(folder, twin_bundle))
+    same = authority.issuing.certificate.subject == twin.issuing.certificate.subject
+    assert (len(named), sum(newest is None for newest in named.values())) == (2, 1)
+    assert all(("(key " in who) == same for who in named)
+
+
 def test_a_list_that_becomes_readable_counts(
     soft: RevocationLists,
     put: Callable[..., None],
