@@ -72,9 +72,9 @@ check_clock() {
 
 # A certificate's last day: gone, or near.
 check_certificate() { # FILE WHOSE [BUNDLE], where it is one of several, named by its subject
-    local text end whose=$2 left show="openssl x509 -in $1 -noout -text" now
+    local text begin end whose=$2 left show="openssl x509 -in $1 -noout -text" now
     [ -s "$1" ] || { note critical certificate "$2" "$1 is missing or empty." "ls -l $1" certificates; return; }
-    if ! text=$(openssl x509 -noout -subject -nameopt RFC2253 -enddate -in "$1" 2>/dev/null); then
+    if ! text=$(openssl x509 -noout -subject -nameopt RFC2253 -startdate -enddate -in "$1" 2>/dev/null); then
         note critical certificate "$2" "${3:-$1} holds something that is no certificate." "openssl storeutl -noout -certs ${3:-$1}" certificates
         return
     fi
@@ -82,10 +82,12 @@ check_certificate() { # FILE WHOSE [BUNDLE], where it is one of several, named b
         whose=${text%%$'\n'*} show="openssl storeutl -noout -text -certs $3"
         whose=${whose#subject=}
     fi
-    end=${text##*notAfter=}
+    begin=${text##*notBefore=} begin=${begin%%$'\n'*} end=${text##*notAfter=}
     printf -v now '%(%s)T' -1
     left=$(($(date -d "$end" +%s) - now))
-    if [ $left -lt 0 ]; then
+    if [ "$(date -d "$begin" +%s)" -gt "$now" ]; then
+        note critical certificate "$whose" "The certificate of $whose counts from $begin on only." "$show" certificates
+    elif [ $left -lt 0 ]; then
         note critical certificate "$whose" "The certificate of $whose expired on $end." "$show" certificates
     elif [ $((left / 86400)) -lt "$(setting PORTAL_CERTIFICATE_WARNING_DAYS 30)" ]; then
         note warning certificate "$whose" "The certificate of $whose expires in $((left / 86400)) days." "$show" certificates
@@ -95,10 +97,14 @@ check_certificate() { # FILE WHOSE [BUNDLE], where it is one of several, named b
 }
 
 # Authorities come as a bundle: each counts, and any that expired lets nobody of its people in.
-check_bundle() { # FILE WHOSE
+check_bundle() { # FILE WHOSE [BUT_THE_FIRST]
     local folder one
     folder=$(mktemp -d)
     awk -v d="$folder" '/BEGIN CERT/ {n++} n {print > (d "/" n ".pem")}' "$1" 2>/dev/null
+    if [ -n "${3:-}" ]; then
+        rm -f "$folder/1.pem"
+        [ -e "$folder/2.pem" ] || { rm -rf "$folder"; return; }
+    fi
     for one in "$folder"/*.pem; do
         [ -s "$one" ] || { note critical certificate "$2" "$1 holds no certificate." "head $1" certificates; break; }
         check_certificate "$one" "$2" "$1"
@@ -111,6 +117,7 @@ check_certificates() {
     secrets=$(setting PORTAL_SECRETS "$root/deployment/secrets")
     [[ $secrets = /* ]] || secrets=$root/deployment/$secrets
     check_certificate "$secrets/server_cert" "the server"
+    check_bundle "$secrets/server_cert" "the server's authorities" but-the-first
     check_bundle "$secrets/client_ca" "the authorities of people"
     # A system's bundle, which may be the registry's, is its distribution's business.
     if [ "$(grep -c 'BEGIN CERT' "$secrets/registry_ca" 2>/dev/null)" -gt 50 ]; then

@@ -14,6 +14,8 @@ set -euo pipefail
 bundle=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=vm/steps.sh
 . "$bundle/vm/steps.sh"
+# shellcheck source=vm/docker_settings.sh
+. "$bundle/vm/docker_settings.sh"
 
 repository=${PORTAL_NVIDIA_REPOSITORY:-https://nvidia.github.io/libnvidia-container}
 minimum=${PORTAL_MIN_DRIVER:-525.60.13}
@@ -86,8 +88,8 @@ make_toolkit() {
 }
 
 is_registered() { jq -e '.runtimes.nvidia' /etc/docker/daemon.json >/dev/null 2>&1; }
-make_registered() { nvidia-ctk runtime configure --runtime=docker >/dev/null && restart_docker; }
-restart_docker() { ! systemctl is-active --quiet docker || { systemctl reload docker; systemctl restart docker; }; }
+register() { nvidia-ctk runtime configure --runtime=docker >/dev/null; }
+make_registered() { change_daemon_json register; }
 
 # The hook is looked for when dockerd starts: it must have been there before.
 is_known_to_docker() { docker info --format '{{json .Runtimes}}' 2>/dev/null | jq -e '.nvidia' >/dev/null; }

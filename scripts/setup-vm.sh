@@ -24,6 +24,8 @@ bundle=$(cd "$(dirname "$0")" && pwd)
 deployment=$bundle/../deployment
 # shellcheck source=vm/steps.sh
 . "$bundle/vm/steps.sh"
+# shellcheck source=vm/docker_settings.sh
+. "$bundle/vm/docker_settings.sh"
 # shellcheck source=vm/env.sh
 . "$bundle/vm/env.sh"
 # shellcheck source=vm/host_keys.sh
@@ -102,8 +104,9 @@ defaults() {
         die usage "PORTAL_CONTAINER_SUBNETS must be one IPv4 network such as 10.213.0.0/16, not '$PORTAL_CONTAINER_SUBNETS'."
     fi
     local first=${PORTAL_USER_PORTS%-*} last=${PORTAL_USER_PORTS#*-}
-    [[ $PORTAL_USER_PORTS = *-* ]] && is_port "$first" && is_port "$last" && ((first < last)) ||
+    if ! [[ $PORTAL_USER_PORTS = *-* ]] || ! is_port "$first" || ! is_port "$last" || ((first >= last)); then
         die usage "PORTAL_USER_PORTS must be FIRST-LAST."
+    fi
     [[ $PORTAL_EGRESS =~ ^(open|proxy|none)$ ]] || die usage "PORTAL_EGRESS must be open, proxy or none."
     [ "$PORTAL_EGRESS" != proxy ] || [[ $PORTAL_EGRESS_PROXY =~ ^[0-9.]+:[0-9]+$ ]] ||
         die usage "With PORTAL_EGRESS=proxy, PORTAL_EGRESS_PROXY must be ADDRESS:PORT."

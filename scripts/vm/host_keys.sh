@@ -51,8 +51,10 @@ other_host_keys() { awk -v host="$(known_as)" '$1 != host' "$1"; }
 put_host_keys() { # file, lines …
     local file=$1 one
     shift
-    { for one in "$@"; do [ -z "$one" ] || printf '%s\n' "$one"; done; } >"$file.part" && mv "$file.part" "$file.new" &&
-        take_host_keys "$file" || die disk "$file cannot be written: is the disk full?" "No key is lost; run this again."
+    if ! { for one in "$@"; do [ -z "$one" ] || printf '%s\n' "$one"; done; } >"$file.part" ||
+        ! mv "$file.part" "$file.new" || ! take_host_keys "$file"; then
+        die disk "$file cannot be written: is the disk full?" "No key is lost; run this again."
+    fi
 }
 take_host_keys() { # FILE: over what is there, then without the rest of it
     local size

@@ -59,35 +59,8 @@ is_daemon_json() {
     fi
     [ "$(wanted_daemon_json)" = "$(jq --sort-keys . /etc/docker/daemon.json 2>/dev/null)" ] # however it is laid out
 }
-# What the engine refuses is put back: a Docker that ran before runs afterwards.
-make_daemon_json() {
-    local before file=/etc/docker/daemon.json
-    before=$(mktemp)
-    if [ -e $file ]; then cp -p $file "$before"; else rm "$before"; fi
-    wanted_daemon_json | write $file 0644 || return
-    if ! valid_daemon_json; then put_back_daemon_json "$before"; return 1; fi
-    if systemctl is-active --quiet docker; then
-        systemctl reload docker                           # live-restore counts first: then a restart leaves containers running
-        systemctl reset-failed docker.service 2>/dev/null # systemd counts restarts, somebody's of a moment ago too
-        if ! systemctl restart docker; then
-            journalctl --unit docker.service --lines 8 --no-pager >&2
-            put_back_daemon_json "$before"
-            systemctl reset-failed docker.service
-            systemctl start docker
-            return 1
-        fi
-    fi
-    rm -f "$before"
-}
-# Engine 23 and newer can say so without a restart.
-valid_daemon_json() {
-    have_commands dockerd && [[ $(dockerd --help 2>&1) == *--validate* ]] || return 0
-    quietly dockerd --validate --config-file /etc/docker/daemon.json
-}
-put_back_daemon_json() { # FILE, which is not there where there was none
-    if [ -e "$1" ]; then mv "$1" /etc/docker/daemon.json; else rm -f /etc/docker/daemon.json; fi
-    echo "Docker refuses these settings; its own are back." >&2
-}
+write_daemon_json() { wanted_daemon_json | write /etc/docker/daemon.json 0644; }
+make_daemon_json() { change_daemon_json write_daemon_json; }
 
 is_engine_running() {
     systemctl is-enabled --quiet docker.service 2>/dev/null && systemctl is-active --quiet docker.service &&
@@ -224,16 +197,29 @@ is_firewall() {
         wanted_unit | same "$UNIT" && wanted_drop_in | same "$DROP_IN" &&
         [ "$(/usr/local/sbin/portal-firewall check 2>/dev/null)" = ok ]
 }
+# Rules that cannot be loaded are put back: with them Docker would not start again.
 make_firewall() {
+    local before file files=(/usr/local/sbin/portal-firewall "$KEPT/vm.conf" "$UNIT" "$DROP_IN")
+    before=$(mktemp -d)
+    for file in "${files[@]}"; do [ ! -e "$file" ] || cp -p --parents "$file" "$before"; done
+    load_firewall && { rm -rf "$before"; return; }
+    journalctl --unit container-portal-firewall.service --lines 5 --no-pager >&2
+    for file in "${files[@]}"; do
+        if [ -e "$before/$file" ]; then cp -p "$before/$file" "$file"; else rm -f "$file"; fi
+    done
+    rm -rf "$before"
+    systemctl daemon-reload
+    echo "These rules cannot be loaded; what was there before is back." >&2
+    return 1
+}
+load_firewall() {
     write /usr/local/sbin/portal-firewall 0755 <"$bundle/vm/portal-firewall.sh"
     wanted_conf | write "$KEPT/vm.conf" 0644
     wanted_unit | write "$UNIT" 0644
     wanted_drop_in | write "$DROP_IN" 0644
     systemctl daemon-reload
     systemctl enable --quiet container-portal-firewall.service
-    systemctl reload-or-restart container-portal-firewall.service && return # a restart would take Docker along
-    journalctl --unit container-portal-firewall.service --lines 5 --no-pager >&2
-    return 1
+    systemctl reload-or-restart container-portal-firewall.service # a restart would take Docker along
 }
 
 # --- what is only looked at ----------------------------------------------------------------------

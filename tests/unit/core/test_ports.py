@@ -78,6 +78,9 @@ def test_what_does_not_exist_is_refused(index: int, slot: int) -> None:
         "\u0661\u0660\u0660\u0660\u0660-\u0661\u0660\u0669\u0669\u0669",
         "10000-10999\n",
         "8000-10999",
+        "10050-10149",
+        "9000-9999",
+        "1-200",
     ],
 )
 def test_ports_that_no_gateway_can_listen_on_are_refused_at_start(span: str) -> None:
@@ -88,3 +91,11 @@ def test_ports_that_no_gateway_can_listen_on_are_refused_at_start(span: str) -> 
 def test_the_smallest_and_the_largest_range_are_taken() -> None:
     for span, count in (("10000-10099", 100), ("10000-65535", 55_536)):
         assert len(Settings(user_ports=span).served_ports) == count
+
+
+@pytest.mark.parametrize(
+    "amounts", [{"scratch_gb": "inf"}, {"scan_max_age_days": "1e10"}, {"ready_timeout_s": "nan"}]
+)
+def test_amounts_that_nothing_can_hold_are_refused_at_start(amounts: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**amounts)  # type: ignore[arg-type]

@@ -52,6 +52,10 @@ from portal.core.models import LayerProgress
         ("unexpected EOF", "registry_unreachable"),
         ("manifest for registry.geofence.mil/x not found: manifest unknown", "image_gone"),
         ("no matching manifest for linux/arm64/v8 in the manifest list entries", "wrong_platform"),
+        ('denied: Permission denied for "sha256:aa" from request "/v2/x"', "registry_refused"),
+        ("dial tcp 10.0.0.9:5000: connect: permission denied", "registry_unreachable"),
+        ("dial tcp 10.0.0.9:5000: connect: connection timed out", "registry_unreachable"),
+        ("dial tcp 10.0.0.9:5000: connect: host is down", "registry_unreachable"),
         ("something new", "pull_failed"),
     ],
 )

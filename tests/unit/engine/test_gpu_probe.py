@@ -120,6 +120,12 @@ def test_in_mig_mode_the_instances_are_handed_out_and_the_gpu_is_not(name: str) 
             "driver_broken",
         ),
         (said("Failed to initialize NVML: Unknown Error", code=255), "driver_broken"),
+        (
+            said(
+                "Unable to determine the device handle for GPU0000:41:00.0: Unknown Error", code=255
+            ),
+            "driver_broken",
+        ),
         (said(row(0, A), toolkit=""), "no_toolkit"),
         (said(row(0, A), toolkit="", cdi="nvidia.yaml"), "no_toolkit"),
         ("", None),
@@ -129,6 +135,7 @@ def test_in_mig_mode_the_instances_are_handed_out_and_the_gpu_is_not(name: str) 
         "no driver",
         "driver broken",
         "NVML broken",
+        "the only GPU lost",
         "no toolkit",
         "CDI specs, engine too old",
         "silent",
@@ -145,8 +152,13 @@ def test_cdi_is_used_where_the_engine_can_and_the_hook_is_not_there() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [said("", code=124), said(row(0, A), code=143), said(row(0, A, mig="Enabled"), listing="")],
-    ids=["timed out", "ended by a signal", "MIG on, and no list"],
+    [
+        said("", code=124),
+        said(row(0, A), code=143),
+        said("", code=139),
+        said(row(0, A, mig="Enabled"), listing=""),
+    ],
+    ids=["timed out", "ended by a signal", "crashed", "MIG on, and no list"],
 )
 def test_a_look_that_was_cut_short_says_nothing(text: str) -> None:
     with pytest.raises(gpu_probe.Incomplete):

@@ -41,7 +41,17 @@ def test_a_banner_and_a_traceback_are_wrapped() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{not json}", "{", "{'a': 1}", '{"a": 1} and more', "{}}", "{" * 9999]
+    "text",
+    [
+        "{not json}",
+        "{",
+        "{'a': 1}",
+        '{"a": 1} and more',
+        "{}}",
+        '{"a": NaN}',
+        '{"a": -Infinity}',
+        "{" * 9999,
+    ],
 )
 def test_what_only_begins_like_json_is_wrapped(text: str) -> None:
     assert [line["message"] for line in written(f"{text}\n")] == [text]

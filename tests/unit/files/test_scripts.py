@@ -31,7 +31,13 @@ def bash(script: str, *arguments: str, **environment: str) -> subprocess.Complet
         ("PORTAL_X=a#b", "a#b"),
         ("export PORTAL_X=one\r", "one"),
         ("PORTAL_X=$(touch /tmp/never) `id`", "$(touch /tmp/never) `id`"),
+        ("PORTAL_X=  blank", "blank"),
+        ("PORTAL_X = blanks", "blanks"),
+        ('PORTAL_X="a\\"b" # c', 'a"b'),
+        ("PORTAL_X='${PATH}'", "${PATH}"),
+        ("PORTAL_X=a${PORTAL_NOTHING}b", "ab"),
         ("PORTAL_X=", ""),
+        ("PORTAL_X= # nothing", ""),
         ("# PORTAL_X=no", ""),
     ],
 )
@@ -77,8 +83,12 @@ def test_reserved_ports_are_compared_as_numbers(reserved: str, covered: bool) ->
         ({"PORTAL_CONTAINER_SUBNETS": "10.213.0.0/16 10.214.0.0/16"}, "one IPv4 network"),
         ({"PORTAL_CONTAINER_SUBNETS": "10.213.0.0"}, "one IPv4 network"),
         ({"PORTAL_EGRESS_DENY": "default"}, "is no IPv4 address or network"),
+        ({"PORTAL_EGRESS_DENY": "10.0.0.256"}, "is no IPv4 address or network"),
+        ({"PORTAL_EGRESS_ALLOW": "999.1.1.1/8"}, "is no IPv4 address or network"),
         ({"PORTAL_EGRESS": "proxy"}, "PORTAL_EGRESS_PROXY must be"),
         ({"PORTAL_USER_PORTS": "10000"}, "must be FIRST-LAST"),
+        ({"PORTAL_USER_PORTS": "10999-10000"}, "must be FIRST-LAST"),
+        ({"PORTAL_USER_PORTS": "10000-65536"}, "must be FIRST-LAST"),
     ],
 )
 def test_settings_that_would_break_a_vm_are_refused_at_once(
@@ -142,3 +152,59 @@ def test_two_that_are_set_up_at_once_keep_both_keys(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = (tmp_path / "ssh_known_hosts").read_text().splitlines()
     assert sorted(lines) == sorted([*(f"vm-{n} ed {n}" for n in range(12)), "old ed B"])
+
+
+def test_of_two_lines_of_one_name_the_last_counts_and_others_are_put_in(tmp_path: Path) -> None:
+    (tmp_path / "env").write_text(
+        "PORTAL_X=first\nPORTAL_BASE=/srv\nPORTAL_X=\"${PORTAL_BASE}/last\"\nPORTAL_Y='${PORTAL_BASE}'\n"
+    )
+    done = bash(
+        '. scripts/vm/env.sh; read_env "$1"; printf "%s %s" "$PORTAL_X" "$PORTAL_Y"',
+        str(tmp_path / "env"),
+    )
+    assert done.stdout == "/srv/last ${PORTAL_BASE}"
+
+
+FULL_DISK = 'trap "" XFSZ; ulimit -f 0; '
+"""Nothing can be written any more (getrlimit(2)): as on a full disk."""
+
+
+@pytest.mark.parametrize("change", ["KEY='ed B'; trust_host_key", "forget_host_key"])
+def test_a_full_disk_loses_no_host_key(tmp_path: Path, change: str) -> None:
+    known = tmp_path / "ssh_known_hosts"
+    before = "gpu-1 ed A\ngpu-2 ed A\ngpu-3 ed A\n"
+    known.write_text(before)
+    script = KEYS.replace("trust_host_key", FULL_DISK + change)
+    done = bash(script, "gpu-1", str(tmp_path), KEY="")
+    assert (done.returncode, known.read_text()) == (5, before)
+    assert "No key is lost" in done.stderr
+
+
+def test_a_change_of_host_keys_that_was_interrupted_is_finished_by_the_next(tmp_path: Path) -> None:
+    known = tmp_path / "ssh_known_hosts"
+    known.write_text("gpu-2 ed B\npu-2 ed A\ngpu-3 ed A\n")  # half of it was copied
+    (tmp_path / "ssh_known_hosts.new").write_text("gpu-2 ed B\ngpu-3 ed A\n")
+    done = bash(KEYS, "gpu-4", str(tmp_path), KEY="ed C")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert known.read_text() == "gpu-2 ed B\ngpu-3 ed A\ngpu-4 ed C\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["ssh_known_hosts"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        ("GPU-1", "gpu-1 true"),
+        ("--port 22 gpu-1", "gpu-1 true"),
+        ("--port 2222 gpu-1", "-p 2222 gpu-1 true"),
+    ],
+)
+def test_a_vm_is_reached_by_the_name_that_the_worker_will_look_for(
+    tmp_path: Path, arguments: str, asked: str
+) -> None:
+    client = tmp_path / "ssh"
+    client.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked; exit 255\n')
+    client.chmod(0o755)
+    environment = {"PORTAL_GATEWAYS": "10.0.0.5", "PORTAL_SSH": str(client)}
+    done = bash(f"scripts/setup-vm.sh --env /nowhere {arguments}", **environment)
+    assert done.returncode == 6, done.stderr
+    assert (tmp_path / "asked").read_text().endswith(f"ServerAliveInterval=15 {asked}\n")

@@ -81,6 +81,7 @@ def test_the_password_goes_to_no_other_registry(settled: Settings) -> None:
     [
         (httpx2.Response(401, headers={"WWW-Authenticate": 'Basic realm="x"'}), "registry_refused"),
         (httpx2.Response(401), "registry_refused"),
+        (httpx2.Response(403), "registry_refused"),
         (httpx2.Response(500), "registry_unreachable"),
         (httpx2.ConnectError("no route"), "registry_unreachable"),
         (httpx2.ReadTimeout("silent"), "registry_unreachable"),
@@ -112,3 +113,25 @@ def test_what_goes_wrong_is_told_apart(
 )
 def test_bases_are_copied_from_where_docker_would_pull_them(name: str, full: str) -> None:
     assert mirror.full_name(name) == full
+
+
+def test_a_token_server_that_refuses_is_a_refusal(settled: Settings) -> None:
+    def say(request: httpx2.Request) -> httpx2.Response:
+        challenge = 'Bearer realm="https://ghcr.io/token",service="ghcr.io"'
+        headers = {} if request.url.path == "/token" else {"WWW-Authenticate": challenge}
+        return httpx2.Response(401, headers=headers)
+
+    with pytest.raises(EngineError) as refused:
+        asked(settled, say).digest_of(REFERENCE, "1.0.0")
+    assert refused.value.code == "registry_refused"
+
+
+@pytest.mark.parametrize("body", ["<html>Sign in to the guest network</html>", "[]", "null", "{}"])
+def test_what_answers_in_the_registrys_place_is_said(settled: Settings, body: str) -> None:
+    registry = asked(settled, lambda _: httpx2.Response(200, text=body))
+    if body.startswith("<"):
+        with pytest.raises(EngineError) as refused:
+            registry.download_bytes(REFERENCE)
+        assert refused.value.code == "registry_unreachable"
+    else:
+        assert registry.download_bytes(REFERENCE) == 0
