@@ -11,25 +11,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 
 : "${PORTAL_BIND:=127.0.0.1}" "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_USER_PORTS:=10000-10999}"
-# nginx's errors as the log of everything else, one line of JSON each: date time [level] process: message. Each is one
-# write of less than 4,096 bytes, which no other process's can run into (pipe(7), PIPE_BUF).
-as_json() {
-    # shellcheck disable=SC2016  # Perl's variables
-    perl -we '
-        while (my $message = <STDIN>) {
-            my $level = "error";
-            ($level, $message) = ($1, $2) if $message =~ m{^[\d/]+ [\d:]+ \[([a-z]+)\] (.*)}s;
-            chomp $message;
-            $message = substr $message, 0, 1900;
-            $message =~ s/[\x80-\xff]/?/g if $message =~ /\xed[\xa0-\xbf]|\xf4[\x90-\xff]|[\xf5-\xff]/ || !utf8::decode(my $copy = $message); # no UTF-8
-            $message =~ s/[\x00-\x1f\x7f]/ /g;
-            $message =~ s/(["\\])/\\$1/g;
-            my ($s, $m, $h, $day, $month, $year) = gmtime;
-            my $at = sprintf "%d-%02d-%02dT%02d:%02d:%02d+00:00", $year + 1900, $month + 1, $day, $h, $m, $s;
-            syswrite STDOUT, qq({"timestamp":"$at","level":"$level","event":"nginx","message":"$message"}\n);
-        }'
-}
-exec 2> >(as_json >&1)
+exec 2> >(perl -w /usr/local/bin/as_json nginx error >&1)
 
 # What nginx itself needs; the services check more.
 are_ports() {

@@ -154,16 +154,6 @@ def test(workspace: Workspace) -> Tests:
     return tests
 
 
-def _way_on(refusal: str) -> str:
-    """What to do about a push that a registry refused, in Docker's words."""
-    if re.search(r"\b5\d\d\b|no space left", refusal):
-        return (
-            "The registry itself failed: its log says why. Most often its disk is full."
-            " Nothing was recorded; publish again once it works."
-        )
-    return "Check the registry's address, authority and credentials."
-
-
 def push(workspace: Workspace) -> str:
     """Push, and give back name@digest as engines pull it.
 
@@ -204,6 +194,16 @@ def push(workspace: Workspace) -> str:
         ) from error
     workspace.say(f"pushed {repository}@{digest}")
     return f"{repository}@{digest}"
+
+
+def _way_on(refusal: str) -> str:
+    """What to do about a push that a registry refused, in Docker's words."""
+    if re.search(r"\b5\d\d\b|no space left", refusal):
+        return (
+            "The registry itself failed: its log says why. Most often its disk is full."
+            " Nothing was recorded; publish again once it works."
+        )
+    return "Check the registry's address, authority and credentials."
 
 
 class _Sent:

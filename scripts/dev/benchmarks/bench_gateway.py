@@ -19,7 +19,7 @@ AB_CLIENTS = 8
 BESIDE = "127.0.0.77"
 """Of this host: the gateway without authorization, beside the gateway."""
 MANY_PORTS = "10000-28499"
-"""In a sandbox with 20,000 open files a process; further ones have processes of their own."""
+"""Where a process may have only 20,000 open files, further ones have processes of their own."""
 NGINX_TEMP = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 

@@ -5,14 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from portal.core.models import (
-    Deployment,
-    LayerProgress,
-    Order,
-    Release,
-    State,
-    StopReason,
-)
+from portal.core.models import Deployment, LayerProgress, Order, Release, State, StopReason
 from portal.core.resources import Resources
 from portal.deployments import Preview
 from portal.images import Ready

@@ -1,13 +1,6 @@
 """Containers that people ask for: request them, act on them, open their ports, help with them."""
 
-from portal.deployments.intervention import (
-    everybody,
-    give_up,
-    remove_lost_vm,
-    retire,
-    stop,
-    stuck,
-)
+from portal.deployments.intervention import everybody, give_up, remove_lost_vm, retire, stop, stuck
 from portal.deployments.service import (
     Preview,
     act,

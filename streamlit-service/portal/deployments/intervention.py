@@ -5,13 +5,7 @@ from __future__ import annotations
 from portal import db, users, vms
 from portal.context import Portal
 from portal.core.errors import Conflict
-from portal.core.models import (
-    Deployment,
-    Failure,
-    State,
-    StopReason,
-    Vm,
-)
+from portal.core.models import Deployment, Failure, State, StopReason, Vm
 from portal.core.people import Actor
 from portal.core.reasons import check_reason
 from portal.db import Tx

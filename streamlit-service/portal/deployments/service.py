@@ -14,14 +14,7 @@ from portal import db
 from portal.context import Portal
 from portal.core import ports
 from portal.core.errors import Conflict, Invalid, NoCapacity
-from portal.core.models import (
-    Deployment,
-    Order,
-    Release,
-    State,
-    StopReason,
-    Vm,
-)
+from portal.core.models import Deployment, Order, Release, State, StopReason, Vm
 from portal.core.people import Role, User
 from portal.db.columns import NOT_WAITING, UNLOCKED, DeploymentColumns
 from portal.db.connection import Tx

@@ -12,13 +12,7 @@ import structlog
 from portal import db
 from portal.context import Portal
 from portal.core.errors import LockLost, PortalError
-from portal.core.models import (
-    Deployment,
-    Failure,
-    State,
-    Trouble,
-    Vm,
-)
+from portal.core.models import Deployment, Failure, State, Trouble, Vm
 from portal.db.columns import UNLOCKED, DeploymentColumns
 from portal.deployments import lifecycle, slots
 from portal.monitoring import metrics

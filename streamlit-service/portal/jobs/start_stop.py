@@ -14,14 +14,7 @@ from portal import db, users
 from portal.core import ports
 from portal.core.engine import Engine
 from portal.core.errors import DatabaseTrouble, EngineError, LockLost, PortalError, VmUnreachable
-from portal.core.models import (
-    Deployment,
-    LayerProgress,
-    Release,
-    State,
-    StopReason,
-    Vm,
-)
+from portal.core.models import Deployment, LayerProgress, Release, State, StopReason, Vm
 from portal.deployments.container_spec import container_name, spec_for
 from portal.images import launch_gate
 from portal.jobs.claim import Work

@@ -12,13 +12,7 @@ from portal import db, vms
 from portal.context import Portal
 from portal.core.engine import LABEL_PORTAL, ContainerSpec, Engine
 from portal.core.errors import EngineError, PortalError
-from portal.core.models import (
-    Gpu,
-    GpuState,
-    Release,
-    Vm,
-    VmState,
-)
+from portal.core.models import Gpu, GpuState, Release, Vm, VmState
 from portal.core.resources import GIB
 from portal.deployments.container_spec import HOME, TMP, TMPFS, environment, network
 from portal.images import launch_gate

@@ -17,13 +17,7 @@ from prometheus_client.registry import Collector
 from portal import db
 from portal.context import Portal
 from portal.core.error_codes import CODES
-from portal.core.models import (
-    Gpu,
-    GpuState,
-    Release,
-    State,
-    Vm,
-)
+from portal.core.models import Gpu, GpuState, Release, State, Vm
 from portal.core.resources import GIB
 from portal.deployments import intervention
 from portal.images import launch_gate

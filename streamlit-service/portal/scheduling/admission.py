@@ -14,14 +14,7 @@ from datetime import datetime, timedelta
 from portal import db
 from portal.context import Portal
 from portal.core.errors import Conflict
-from portal.core.models import (
-    Deployment,
-    Failure,
-    Gpu,
-    Order,
-    State,
-    Vm,
-)
+from portal.core.models import Deployment, Failure, Gpu, Order, State, Vm
 from portal.core.people import User
 from portal.db import Tx
 from portal.db.columns import NOT_WAITING, DeploymentColumns

@@ -5,13 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from portal.core.models import (
-    Deployment,
-    LayerProgress,
-    ReleaseState,
-    State,
-    Trouble,
-)
+from portal.core.models import Deployment, LayerProgress, ReleaseState, State, Trouble
 from portal.core.settings import Settings
 from portal.deployments.addresses import ssh_command, urls
 from pydantic import BaseModel, Field

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
-import docker
 import pytest
 from harness.fleet import TestVm
 from harness.injury import crash_engine, lose_power
@@ -119,22 +117,3 @@ def test_a_vm_that_is_lost_gives_everything_back_and_is_cleaned_when_it_returns(
     stack.admin("vm", "add", "vm-doomed", *place, "--owner", "edipi:2345678901")
     wait_until(lambda: name not in doomed.run("docker", "ps", "-a"), "it is removed", LONG_S)
     assert john.answers(elsewhere)
-
-
-def test_a_worker_that_was_killed_is_followed_at_once(
-    stack: Stack, vm_a: TestVm, jane: Person, running: dict[str, Any]
-) -> None:
-    jane.act(running["id"], "stop")
-    [worker] = docker.from_env().containers.list(
-        filters={
-            "label": [
-                f"com.docker.compose.project={stack.project}",
-                "com.docker.compose.service=worker",
-            ]
-        }
-    )
-    worker.kill()
-    worker.start()
-    started = time.monotonic()
-    jane.becomes(running, "it is stopped", state="stopped")
-    print(f"stopped {time.monotonic() - started:.1f} s after the worker's start")

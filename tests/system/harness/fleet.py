@@ -24,7 +24,7 @@ START_ENGINE = (
     "rm -f /var/run/docker.pid /var/run/docker/containerd/containerd.pid;"
     " exec dockerd --storage-driver=overlay2 > /var/log/dockerd.log 2>&1"
 )
-# Where a sandbox lacks CAP_SYS_RESOURCE, --privileged fails; this is enough for a nested engine.
+# Where CAP_SYS_RESOURCE is lacking, --privileged fails; this is enough for a nested engine.
 UNPRIVILEGED = (
     "--cap-add=ALL",
     "--cap-drop=SYS_RESOURCE",

@@ -9,13 +9,7 @@ from portal import db, deployments, vms
 from portal.context import Portal
 from portal.core.engine import ContainerStatus
 from portal.core.errors import Conflict, EngineError, Forbidden, Invalid, VmUnreachable
-from portal.core.models import (
-    Deployment,
-    Order,
-    State,
-    StopReason,
-    Vm,
-)
+from portal.core.models import Deployment, Order, State, StopReason, Vm
 from portal.core.people import User
 from portal.jobs.observe import observe
 from portal.jobs.reconciler import TRIES, Reconciler

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import subprocess
 import threading
 import traceback
-from pathlib import Path
 
 import pytest
 from json_lines import JsonLines
@@ -77,7 +75,6 @@ def test_a_line_waits_for_its_end() -> None:
     assert [line["message"] for line in written("half ", "a line\n")] == ["half a line"]
 
 
-@pytest.mark.parametrize("service", ["nginx", "registry"])
 @pytest.mark.parametrize(
     "line",
     [
@@ -93,17 +90,28 @@ def test_a_line_waits_for_its_end() -> None:
         "é".encode() * 3000,
     ],
 )
-def test_what_the_gateway_and_the_registry_say_is_json_whatever_it_is(
-    service: str, line: bytes
-) -> None:
-    text = Path(f"deployment/{service}/entrypoint.sh").read_text(encoding="utf-8")
-    [wrap] = re.findall(r"^as_json\(\) \{.*?^\}$", text, re.MULTILINE | re.DOTALL)
+def test_what_the_gateway_and_the_registry_say_is_json_whatever_it_is(line: bytes) -> None:
     said = subprocess.run(
-        ["bash", "-c", f"{wrap}\nas_json"], input=line + b"\n", capture_output=True, check=True
+        ["perl", "-w", "deployment/as_json.pl", "nginx", "error"],
+        input=line + b"\n",
+        capture_output=True,
+        check=True,
     )
     assert said.stderr == b""
-    [message] = [
-        json.loads(each).get("message", json.loads(each).get("msg"))
-        for each in said.stdout.decode().splitlines()
-    ]
-    assert message[:4] == line.decode(errors="replace")[:4]
+    [logged] = [json.loads(each) for each in said.stdout.decode().splitlines()]
+    assert logged["message"][:4] == line.decode(errors="replace")[:4]
+    assert (logged["event"], logged["level"]) == ("nginx", "error")
+
+
+def test_nginxs_level_is_kept_and_what_is_json_passes() -> None:
+    lines = b'2026/01/01 10:00:00 [warn] 7#7: odd\nnginx: [emerg] no\n{"event":"request"}\n'
+    said = subprocess.run(
+        ["perl", "-w", "deployment/as_json.pl", "nginx", "error"],
+        input=lines,
+        capture_output=True,
+        check=True,
+    )
+    warned, refused, passed = (json.loads(line) for line in said.stdout.splitlines())
+    assert (warned["level"], warned["message"]) == ("warn", "7#7: odd")
+    assert (refused["level"], refused["message"]) == ("emerg", "no")
+    assert passed == {"event": "request"}

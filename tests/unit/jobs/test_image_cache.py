@@ -10,14 +10,7 @@ import pytest
 from portal import db, deployments, images, vms
 from portal.context import Portal
 from portal.core.errors import EngineError
-from portal.core.models import (
-    Deployment,
-    LayerProgress,
-    Order,
-    Release,
-    Vm,
-    VmState,
-)
+from portal.core.models import Deployment, LayerProgress, Order, Release, Vm, VmState
 from portal.core.people import User
 from portal.jobs.image_cache import sync_images
 from support.fakes import FakeEngine

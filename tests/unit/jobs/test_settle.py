@@ -11,13 +11,7 @@ from portal import db, deployments, vms
 from portal.context import Portal
 from portal.core.engine import ContainerSpec
 from portal.core.errors import EngineError, VmUnreachable
-from portal.core.models import (
-    Deployment,
-    Order,
-    State,
-    StopReason,
-    Vm,
-)
+from portal.core.models import Deployment, Order, State, StopReason, Vm
 from portal.core.people import User
 from portal.jobs import start_stop
 from portal.jobs.claim import Work

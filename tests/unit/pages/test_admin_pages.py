@@ -8,13 +8,7 @@ from datetime import timedelta
 from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.engine import EngineInfo, GpuReport, VmReport
-from portal.core.models import (
-    Deployment,
-    Order,
-    State,
-    Vm,
-    VmState,
-)
+from portal.core.models import Deployment, Order, State, Vm, VmState
 from portal.core.people import User
 from portal.core.resources import Quota
 from portal.scheduling import quotas

@@ -9,13 +9,7 @@ import pytest
 from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NoCapacity
-from portal.core.models import (
-    Deployment,
-    GpuState,
-    Order,
-    State,
-    Vm,
-)
+from portal.core.models import Deployment, GpuState, Order, State, Vm
 from portal.core.people import User
 from portal.core.resources import Quota
 from portal.db import Tx

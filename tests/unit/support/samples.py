@@ -8,13 +8,7 @@ from typing import Any
 from portal import db, images
 from portal.context import Portal
 from portal.core.catalog import Image
-from portal.core.models import (
-    Gpu,
-    GpuState,
-    Release,
-    Vm,
-    VmState,
-)
+from portal.core.models import Gpu, GpuState, Release, Vm, VmState
 from portal.core.people import CommandLine, Identity, Role, User
 from portal.images import Candidate
 from portal.images.report import Finding, Report, Scanner, apply_policy

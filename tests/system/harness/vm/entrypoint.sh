@@ -2,7 +2,7 @@
 # Boots the "VM": a power cycle is `docker kill` and `docker start`.
 set -eu
 
-# Without --privileged (sandboxes that lack CAP_SYS_RESOURCE) these come read-only.
+# Without --privileged (where CAP_SYS_RESOURCE is lacking) these come read-only.
 mount -o remount,rw /sys 2>/dev/null || true
 for folder in /sys/fs/cgroup /sys/fs/cgroup/*; do
     mount -o remount,bind,rw "$folder" 2>/dev/null || true
