@@ -40,7 +40,7 @@ test: ## Everything, on a bare machine too
 	@echo "Unit tests cover $$($(PY) -m coverage report --format=total) % of the source, branches included (.venv/bin/coverage report names files)."
 	@$(PY) -m pytest -n $(PROCESSES) --dist loadfile tests/component tests/system
 
-faults: venv engine ## Every fault: the worker killed at each step, VMs that restart, vanish, freeze
+faults: venv engine ## Every fault: services killed at each step and under load, VMs, disks, registry, clock
 	@PORTAL_FAULTS=all $(PY) -m pytest -v tests/unit/jobs/test_crash_points.py tests/unit/jobs/test_world.py tests/unit/db/test_backup_crashes.py tests/system/faults
 
 soak: venv engine ## Half an hour of work and faults: no service grows (MINUTES=30)
