@@ -20,7 +20,7 @@ import httpx2
 import pytest
 from builds import StackError
 from harness.fleet import TestVm
-from harness.injury import crash_engine, fall_silent, lose_power, lose_ssh
+from harness.injury import lose_power
 from harness.people import Person, client
 from stack import Stack
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -61,7 +61,7 @@ def test_nothing_grows_while_people_work_and_vms_fail(
         works=lambda: work(jane),
         reads=lambda: read(john),
         looks=lambda: look(stack),
-        fails=lambda: fail(vm_a, random.choice(FAULTS)),
+        fails=lambda: fail(vm_a, random.choice([*OF_A_VM.values()])),
     ):
         while time.monotonic() < until:
             for service in SERVICES:
@@ -158,9 +158,6 @@ def look(stack: Stack) -> None:
         page.send(message.SerializeToString())
         for _ in itertools.islice(page, 10):
             pass
-
-
-FAULTS = (lose_power, crash_engine, lose_ssh, fall_silent)
 
 
 def fail(vm: TestVm, fault: Callable[[TestVm], None]) -> None:

@@ -55,7 +55,7 @@ def test_nothing_is_lost_whatever_dies_while_twenty_people_work(
         report.troubles = checker.agreed(production, vm)
     record_property("faults", str(report))
     print(report)
-    print(sum((each.counts for each in people.workers), Counter()).most_common(20))
+    print(sum((each.counts for each in people.members), Counter()).most_common(20))
     assert (report.lost, report.troubles) == ([], []), f"PORTAL_FAULT_SEED={SEED}"
     assert report.done > len(report.recovery_s) * PEOPLE / 2, "nobody worked"
 
@@ -76,10 +76,7 @@ def faults(
         f"{service} killed": partial(killed, service) for service in injury.KILLED
     }
     vms: dict[str, Callable[[], None]] = {
-        "engine crashed": partial(injury.crash_engine, vm),
-        "SSH lost": partial(injury.lose_ssh, vm),
-        "VM lost power": partial(injury.lose_power, vm),
-        "VM silent": partial(injury.fall_silent, vm),
+        name: partial(happens, vm) for name, happens in injury.OF_A_VM.items()
     }
     ways = services | vms
 

@@ -29,7 +29,8 @@ with portal.database.reading() as tx:
     }
 print(json.dumps(found))
 """
-CONTAINERS = '{{.Label "org.container-portal.deployment"}} {{.State}}'
+LABEL = "org.container-portal.deployment"
+CONTAINERS = f'{{{{.Label "{LABEL}"}}}} {{{{.State}}}}'
 AGREE_S = 60
 SETTLED = {"running", "stopped", "failed", "waiting"}
 
@@ -64,9 +65,9 @@ def agreed(system: Stack, *vms: TestVm) -> list[str]:
 
 
 def _containers(vm: TestVm) -> dict[str, str]:
-    listed = vm.run("docker", "ps", "--all", "--format", CONTAINERS)
-    pairs = (line.split() for line in listed.splitlines())
-    return {pair[0]: pair[1] for pair in pairs if len(pair) == len(("deployment", "state"))}
+    ours = f"label={LABEL}"
+    listed = vm.run("docker", "ps", "--all", "--filter", ours, "--format", CONTAINERS)
+    return dict(line.split() for line in listed.splitlines())
 
 
 def _left_volumes(vm: TestVm) -> list[str]:

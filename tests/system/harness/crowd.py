@@ -13,17 +13,17 @@ import httpx2
 import pki
 from stack import Stack
 
+from harness.checker import SETTLED
 from harness.people import Person, client, wait_until
 
 PAUSE_S = (2.0, 10.0)
 """Between one thing and the next. Less, and two cores would do nothing but start notebooks."""
 SMALL = {"memory_gb": 0.5, "cpus": 0.5}
-PAUSED, ASKED = "stopped", "running"
 SETTLE_S = 240
 
 
 @dataclass
-class Worker:
+class Member:
     """One of the people; remembers what the portal said yes to."""
 
     person: Person
@@ -63,7 +63,7 @@ class Worker:
             case "remove":
                 self._ask(each, "removed", "DELETE", f"/api/v1/deployments/{each}")
             case action:
-                state = PAUSED if action == "stop" else ASKED
+                state = "stopped" if action == "stop" else "running"
                 self._ask(each, state, "POST", f"/api/v1/deployments/{each}/{action}")
 
     def _get(self, path: str) -> httpx2.Response:
@@ -73,7 +73,7 @@ class Worker:
         order = {"image": "ml-cpu", "name": name, **SMALL}
         answer = self.person.http.post("/api/v1/deployments", json=order)
         if answer.status_code == httpx2.codes.ACCEPTED:
-            self.wanted[answer.json()["id"]] = ASKED
+            self.wanted[answer.json()["id"]] = "running"
         else:
             answer.raise_for_status()
 
@@ -102,7 +102,7 @@ class Worker:
         """Whether nothing of theirs is at work."""
         with suppress(httpx2.HTTPError):
             states = {one["state"] for one in self._get("/api/v1/deployments").json()}
-            return states <= {"running", "stopped", "failed", "waiting"}
+            return states <= SETTLED
         return False
 
 
@@ -119,8 +119,8 @@ def _is(found: dict[str, object] | None) -> str:
 class Crowd:
     """All of them."""
 
-    def __init__(self, workers: list[Worker]) -> None:
-        self.workers = workers
+    def __init__(self, members: list[Member]) -> None:
+        self.members = members
 
     @contextmanager
     def at_work(self, seed: int) -> Iterator[None]:
@@ -128,7 +128,7 @@ class Crowd:
         stop = threading.Event()
         threads = [
             threading.Thread(target=each.work, args=(stop, random.Random(seed + number)))
-            for number, each in enumerate(self.workers)
+            for number, each in enumerate(self.members)
         ]
         for thread in threads:
             thread.start()
@@ -141,22 +141,22 @@ class Crowd:
 
     def settle(self) -> None:
         """Wait until nothing is at work."""
-        wait_until(lambda: all(each.settled() for each in self.workers), "all settles", SETTLE_S)
+        wait_until(lambda: all(each.settled() for each in self.members), "all settles", SETTLE_S)
 
     def lost(self) -> list[str]:
-        return [line for each in self.workers for line in each.lost()]
+        return [line for each in self.members for line in each.lost()]
 
     def count(self, what: str) -> int:
-        return sum(each.counts[what] for each in self.workers)
+        return sum(each.counts[what] for each in self.members)
 
     def leave(self) -> None:
         """They remove what they had, as people leave a room: at once."""
-        for each in self.workers:
+        for each in self.members:
             for one in each.person.http.get("/api/v1/deployments").json():
                 each.person.http.delete(f"/api/v1/deployments/{one['id']}")
         wait_until(
             lambda: (
-                not any(each.person.http.get("/api/v1/deployments").json() for each in self.workers)
+                not any(each.person.http.get("/api/v1/deployments").json() for each in self.members)
             ),
             "everything is removed",
             SETTLE_S,
@@ -175,7 +175,7 @@ def crowd(system: Stack, people: int) -> Iterator[Crowd]:
             pki.write_person(system.certs, name, issued, authority)
             http = opened.enter_context(client(system, name))
             http.timeout = httpx2.Timeout(20.0)
-            workers.append(Worker(Person(name, http)))
+            workers.append(Member(Person(name, http)))
         together = Crowd(workers)
         yield together
         together.leave()

@@ -111,6 +111,14 @@ def fall_silent(vm: TestVm) -> None:
         vm.container.unpause()
 
 
+OF_A_VM = {
+    "engine crashed": crash_engine,
+    "SSH lost": lose_ssh,
+    "VM lost power": lose_power,
+    "VM silent": fall_silent,
+}
+
+
 def works_again(probe: Person, made: dict[str, object]) -> float:
     """Seconds until a page answers and a restart, asked for now, is done."""
     started = time.monotonic()

@@ -53,3 +53,5 @@ def test_activity_is_noted_but_not_at_every_request(
     assert gateway.route(portal, JANE, 10000).touch
     gateway.touch(portal, running.id)
     assert not gateway.route(portal, JANE, 10000).touch
+    clock.forward(-3600)  # set back
+    assert gateway.route(portal, JANE, 10000).touch

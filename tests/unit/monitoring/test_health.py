@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from portal import db, vms
+from portal import db, users, vms
 from portal.context import Portal
 from portal.core.engine import EngineInfo, VmReport
 from portal.core.models import VmState
+from portal.core.people import Role
 from portal.monitoring import health
 from support.fakes import FakeClock
 from support.paths import ROOT
-from support.samples import TEST
+from support.samples import TEST, identity
 
 GUIDE = ROOT / "docs" / "TROUBLESHOOTING.md"
 SECTIONS = set(re.findall(r'<a id="([^"]+)"></a>', GUIDE.read_text(encoding="utf-8")))
@@ -52,6 +55,24 @@ def seen(portal: Portal, **report: object) -> None:
 
 def test_a_portal_that_is_well_has_no_troubles(well: Portal) -> None:
     assert troubles(well) == {}
+
+
+def test_a_backup_of_a_time_to_come_is_no_backup_of_today(well: Portal, clock: FakeClock) -> None:
+    with well.database.transaction() as tx:
+        later = clock() + timedelta(days=9999)
+        db.audit.append(tx, later, "test", "database.backed_up", "database")
+    assert troubles(well) == {}
+    clock.forward(timedelta(days=30).total_seconds())
+    assert "30 days old" in troubles(well)["backup", "backup"].message
+
+
+@pytest.mark.parametrize("upn", ["o'brien@corp.example", "jane;reboot@corp.example"])
+def test_a_name_in_a_command_is_one_word_to_a_shell(portal: Portal, upn: str) -> None:
+    user = users.user_of(portal, replace(identity(), subject=f"upn:{upn}", edipi=None))
+    with portal.database.transaction() as tx:
+        db.users.update(tx, user.id, role=Role.ADMIN)
+    command = troubles(portal)["role", user.subject].next_step
+    assert shlex.split(command)[-2:] == [user.subject, "user"]
 
 
 @pytest.mark.parametrize(

@@ -132,9 +132,7 @@ def test_a_merge_undoes_no_retirement(portal: Portal, jane: User, john: User) ->
             users.merge(portal, TEST, old.subject, new.subject)
 
 
-def test_a_merge_that_was_wrong_is_undone(
-    portal: Portal, jane: User, work_off: Callable[[str], Deployment]
-) -> None:
+def test_a_merge_that_was_wrong_is_undone(portal: Portal, clock: FakeClock, jane: User) -> None:
     new = replace(NEW, ssh_key=SSH_KEY)
     stranger = users.user_of(portal, new)
     key = users.add_key(portal, stranger, "laptop", OTHER_KEY).ssh_keys[0]
@@ -148,6 +146,11 @@ def test_a_merge_that_was_wrong_is_undone(
     assert (again.id, again.ssh_keys, hers.id, hers.ssh_keys) == (stranger.id, (key,), jane.id, ())
     assert [each.ssh_key for each in users.cards(portal, again)] == [SSH_KEY]
     assert users.cards(portal, hers) == []
+    clock.forward(1)
+    users.add_key(portal, hers, "laptop", OTHER_KEY)  # both have it: it is a key of both
+    users.merge(portal, TEST, jane.subject, NEW.subject)
+    users.unmerge(portal, TEST, "UPN:Jane.Smith@example.org")
+    assert [len(users.user_of(portal, who).ssh_keys) for who in (new, JANE)] == [1, 1]
     for nobody in (NEW.subject, jane.subject, "edipi:9999999999"):
         with pytest.raises(NotFound):
             users.unmerge(portal, TEST, nobody)
