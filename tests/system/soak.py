@@ -20,7 +20,7 @@ import httpx2
 import pytest
 from builds import StackError
 from harness.fleet import TestVm
-from harness.injury import lose_power
+from harness.injury import OF_A_VM, lose_power
 from harness.people import Person, client
 from stack import Stack
 from streamlit.proto.BackMsg_pb2 import BackMsg
