@@ -212,7 +212,11 @@ def _buttons(d: Deployment) -> None:
             )
     if d.state in (State.RUNNING, State.STOPPED, State.STARTING, State.FAILED):
         _logs_button(d)
-    choices = [action for action in MENU if d.state in lifecycle.USER_ACTIONS[action][0]]
+    choices = [
+        action
+        for action in MENU
+        if lifecycle.is_possible(action, d.state, restarting=d.restart_after_stop)
+    ]
     if choices:
         st.menu_button(
             "More",

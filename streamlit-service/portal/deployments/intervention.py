@@ -23,7 +23,7 @@ def stop(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> Deplo
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         before = _known(tx, deployment_id)
-        after = lifecycle.intent("stop", before.state)
+        after = lifecycle.intent("stop", before.state, restarting=before.restart_after_stop)
         columns: DeploymentColumns = {
             "restart_after_stop": False,
             "stop_reason": StopReason.ADMIN,

@@ -33,7 +33,9 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.RUNNING: frozenset(
         {State.PENDING, State.STOPPING, State.STOPPED, State.REMOVING, State.FAILED}
     ),
-    State.STOPPING: frozenset({State.STOPPED, State.PENDING, State.REMOVING, State.FAILED}),
+    State.STOPPING: frozenset(
+        {State.STOPPING, State.STOPPED, State.PENDING, State.REMOVING, State.FAILED}
+    ),
     State.STOPPED: frozenset(
         {State.PENDING, State.WAITING, State.STOPPING, State.REMOVING, State.REMOVED}
     ),
@@ -42,7 +44,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.REMOVED: frozenset(),
 }
 """Running → pending: its VM was restarted. On the way up → stopped: its VM was given up. Stopped →
-stopping: somebody started it on the VM by hand.
+stopping: somebody started it on the VM by hand. Stopping → stopping: a restart became a stop.
 """
 
 USER_ACTIONS: dict[str, tuple[frozenset[State], State]] = {
@@ -67,11 +69,20 @@ def check(before: State, after: State) -> None:
         )
 
 
-def intent(action: str, before: State) -> State:
+def is_possible(action: str, before: State, *, restarting: bool) -> bool:
+    """Whether a person may ask for this now. A restart that still stops can become a stop."""
+    if action == "stop" and restarting and before is State.STOPPING:
+        return True
+    return before in USER_ACTIONS[action][0]
+
+
+def intent(action: str, before: State, *, restarting: bool = False) -> State:
     """The state that records a user's action, or Conflict with what is possible instead."""
-    allowed, after = USER_ACTIONS[action]
-    if before not in allowed:
-        possible = [name for name, (states, _) in USER_ACTIONS.items() if before in states]
+    after = USER_ACTIONS[action][1]
+    if not is_possible(action, before, restarting=restarting):
+        possible = [
+            name for name in USER_ACTIONS if is_possible(name, before, restarting=restarting)
+        ]
         hint = f"Now possible: {', '.join(possible)}." if possible else "It is being removed."
         raise Conflict("wrong_state", f"The container is {before}; it cannot {action} now.", hint)
     # What waits has no container that could take time to stop.

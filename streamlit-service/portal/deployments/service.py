@@ -187,7 +187,7 @@ def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployme
         if before is None or before.state is State.REMOVED:
             raise permissions.no_such_deployment()
         permissions.check_owner(user, before)
-        after = lifecycle.intent(action, before.state)
+        after = lifecycle.intent(action, before.state, restarting=before.restart_after_stop)
         if action == "restart":  # refused now, while it still runs, rather than once it is down
             launch_gate.check(portal.settings, before.release, now)
         if action == "start":

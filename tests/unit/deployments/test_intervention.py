@@ -133,6 +133,23 @@ def test_an_administrator_stops_somebodys_container_and_the_owner_reads_why(
     assert (again.stop_reason, again.stop_note) == (None, "")
 
 
+@pytest.mark.parametrize("who", ["owner", "administrator"])
+def test_a_restart_that_still_stops_can_become_a_stop(
+    portal: Portal, jane: User, running: Deployment, work_off: WorkOff, who: str
+) -> None:
+    deployments.act(portal, jane, running.id, "restart")
+    if who == "owner":
+        deployments.act(portal, jane, running.id, "stop")
+    else:
+        deployments.stop(portal, TEST, running.id, REASON)
+    assert work_off(running.id).state is State.STOPPED
+    deployments.act(portal, jane, running.id, "start")
+    work_off(running.id)
+    deployments.act(portal, jane, running.id, "stop")
+    with pytest.raises(Conflict):  # it is asked for already
+        deployments.act(portal, jane, running.id, "stop")
+
+
 def test_a_stop_that_does_not_succeed_is_told_and_can_be_given_up(
     portal: Portal, jane: User, engine: FakeEngine, gpu_vm: Vm, work_off: WorkOff
 ) -> None:
