@@ -117,3 +117,30 @@ def test_a_vm_that_is_lost_gives_everything_back_and_is_cleaned_when_it_returns(
     stack.admin("vm", "add", "vm-doomed", *place, "--owner", "edipi:2345678901")
     wait_until(lambda: name not in doomed.run("docker", "ps", "-a"), "it is removed", LONG_S)
     assert john.answers(elsewhere)
+
+
+HARMS = (
+    "rm -rf work && ln -s /nowhere work",
+    "rm -rf .jupyter && ln -s /nowhere .jupyter",
+    "rm -rf .ipython && echo no folder > .ipython",
+    "rm -rf .portal && echo no folder > .portal",
+)
+
+
+def test_whatever_is_wrong_with_a_home_folder_its_notebook_starts(
+    vm_a: TestVm, jane: Person, running: dict[str, Any]
+) -> None:
+    mounts = vm_a.run(
+        "docker", "inspect", f"portal-{running['id']}", "--format", "{{json .Mounts}}"
+    )
+    [home] = [
+        each["Source"] for each in json.loads(mounts) if each["Destination"].startswith("/home")
+    ]
+    jane.act(running["id"], "stop")
+    jane.becomes(running, "it is stopped", state="stopped")
+    vm_a.run("sh", "-c", f"cd {home} && {' && '.join(HARMS)}")
+    jane.act(running["id"], "start")
+    again = jane.becomes(running, "it runs all the same", state="running")
+    assert jane.answers(again)
+    log = jane.http.get(f"/api/v1/deployments/{running['id']}/logs").text
+    assert "The home folder has a problem" in log
