@@ -47,6 +47,7 @@ PATIENT = (httpx2.HTTPError, AssertionError, KeyError, OSError, WebSocketExcepti
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.timeout(MINUTES * 60 + 1200)
 def test_nothing_grows_while_people_work_and_vms_fail(
     stack: Stack, vm_a: TestVm, jane: Person, john: Person
 ) -> None:
