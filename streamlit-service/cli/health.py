@@ -75,7 +75,7 @@ def _all(deploy: str | None) -> list[Status]:
 
 
 def doubtful_entries(config: Settings) -> Iterator[Status]:
-    """Entries of PORTAL_ADMINS and PORTAL_CURATORS that name nobody, or perhaps somebody else."""
+    """Entries of the settings that name nobody, or perhaps somebody else."""
     if not config.client_ca_file.is_file():
         return  # whoever asks is given no authorities
     authorities = bootstrap.client_authorities(config)
@@ -85,7 +85,7 @@ def doubtful_entries(config: Settings) -> Iterator[Status]:
             "warning",
             "role",
             entry,
-            f"{entry!r} in PORTAL_ADMINS or PORTAL_CURATORS {problem}.",
+            f"{entry!r} in PORTAL_ADMINS, PORTAL_CURATORS or PORTAL_REALMS {problem}.",
             "grep -E 'PORTAL_(ADMINS|CURATORS|REALMS)' .env",
             "doubtful-entry",
         )

@@ -6,7 +6,8 @@ with the name: two authorities may issue the same name to two people.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
 from portal import db
@@ -82,21 +83,31 @@ def left_from_lists(portal: Portal, tx: Tx) -> list[User]:
 def doubtful(settings: Settings, roots: Collection[str]) -> list[tuple[str, str]]:
     """(entry, what is wrong with it) of each that names nobody, or perhaps somebody else.
 
-    `roots`: names (RFC 4514) of the authorities that are accepted.
+    Of the two lists, and of PORTAL_REALMS. `roots`: names (RFC 4514) of the authorities that are
+    accepted.
     """
-    names = [subjects.common_name(root) for root in roots]
-    realms = {settings.realm_of(root) for root in roots}
+    several = len({settings.realm_of(root) for root in roots}) > 1
     found = []
     for _, entry in _entries(settings):
         if not entry.subjects:
             found.append((entry.text, "is no name that a card carries"))
-        elif entry.authority and names.count(entry.authority.casefold()) > 1:
-            found.append((entry.text, "names an authority of which several are accepted"))
-        elif entry.authority and entry.authority.casefold() not in names:
-            found.append((entry.text, "names an authority that is not accepted here"))
-        elif not entry.authority and len(realms) > 1:
+        elif entry.authority:
+            found += _doubtful_authority(entry.text, entry.authority, roots)
+        elif several:
             found.append((entry.text, "names no authority, and several are accepted"))
+    for name in itertools.chain(*subjects.realms(settings.realms)):
+        found += _doubtful_authority(name, name, roots)
     return found
+
+
+def _doubtful_authority(
+    text: str, authority: str, roots: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    named = sum(subjects.common_name(root) == authority.casefold() for root in roots)
+    if named > 1:
+        yield text, "names an authority of which several are accepted"
+    elif not named:
+        yield text, "names an authority that is not accepted here"
 
 
 def _entries(settings: Settings) -> list[tuple[Role, Listed]]:

@@ -91,6 +91,11 @@ def test_a_upn_counts_no_longer_than_its_card(portal: Portal, clock: FakeClock) 
     assert users.user_of(here, new).role is Role.USER
 
 
+def test_a_realm_of_an_authority_that_is_not_accepted_is_told(portal: Portal) -> None:
+    told = users.doubtful(listing(portal, "", "One Root CA,Other Rot CA").settings, {ONE, OTHER})
+    assert [entry for entry, _ in told] == ["other rot ca"]
+
+
 def test_an_authority_of_which_two_are_accepted_is_told(portal: Portal) -> None:
     twins = {"CN=Root CA,O=A", "CN=Root CA,O=B"}
     told = users.doubtful(listing(portal, f"{UPN} of Root CA").settings, twins)
