@@ -19,7 +19,7 @@ from portal.deployments.container_spec import container_name, spec_for
 from portal.images import launch_gate
 from portal.jobs.claim import Work
 from portal.jobs.lanes import Turns
-from portal.jobs.settle import ended_with_vm
+from portal.jobs.settle import KILLED_BY_SIGNAL, ended_with_vm
 from portal.monitoring import metrics
 
 log = structlog.get_logger()
@@ -277,7 +277,7 @@ def _check_alive(vm: Vm, engine: Engine, container_id: str) -> None:
             f"The VM {vm.name} restarted while the container started.",
             "It is started again by itself.",
         )
-    if status is not None and status.out_of_memory:
+    if status is not None and status.out_of_memory and status.exit_code == KILLED_BY_SIGNAL:
         raise EngineError(
             "out_of_memory",
             "The container ran out of memory while it started.",

@@ -51,6 +51,7 @@ def add(
     users.check_group_name(pool)
     now = portal.now()
     with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
         owner_id = users.known(tx, owner).id if owner is not None else None
         existing = db.vms.by_name(tx, name)
         place = (engine_url, address, owner_id, pool)
