@@ -12,8 +12,8 @@ import builds
 import docker
 from builds import ROOT
 from docker.models.containers import Container
+from portal.core.errors import DatabaseTrouble
 from portal.db.connection import Database
-from sqlalchemy.exc import OperationalError
 
 IMAGE = "container-portal-postgres:dev"
 PASSWORD = "only-for-tests"
@@ -69,7 +69,7 @@ def _wait_for(url: str) -> None:
         try:
             database.migrate()
             return
-        except OperationalError:
+        except DatabaseTrouble:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)  # polling a boot

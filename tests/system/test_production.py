@@ -29,6 +29,7 @@ DROP TABLE blocked_ports, leaders, aliases, certificates;
 UPDATE users SET range_index = 100 + id WHERE range_index IS NULL;
 ALTER TABLE users ALTER COLUMN range_index SET NOT NULL, DROP COLUMN card_name,
   DROP COLUMN retired_at, DROP COLUMN retired_reason, DROP COLUMN root,
+  DROP COLUMN named_at, DROP COLUMN merged_into,
   ADD COLUMN certificate_key TEXT NOT NULL DEFAULT 'ssh-ed25519 AAAA';
 DROP INDEX leases_by_resource, leases_by_start, audit_by_action, deployments_by_release;
 UPDATE alembic_version SET version_num = '0003';
