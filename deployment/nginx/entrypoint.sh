@@ -11,7 +11,8 @@ if [ "$(id -u)" = 0 ]; then
 fi
 
 : "${PORTAL_BIND:=127.0.0.1}" "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_USER_PORTS:=10000-10999}"
-exec 2> >(perl -w /usr/local/bin/as_json nginx error >&1)
+# Its errors are text; where compose mounts as_json.pl, they become JSON.
+[ ! -r /usr/local/bin/as_json ] || exec 2> >(perl -w /usr/local/bin/as_json nginx error >&1)
 
 # What nginx itself needs; the services check more.
 are_ports() {

@@ -139,8 +139,11 @@ def test_whatever_is_wrong_with_a_home_folder_its_notebook_starts(
     jane.act(running["id"], "stop")
     jane.becomes(running, "it is stopped", state="stopped")
     vm_a.run("sh", "-c", f"cd {home} && {' && '.join(HARMS)}")
-    jane.act(running["id"], "start")
-    again = jane.becomes(running, "it runs all the same", state="running")
-    assert jane.answers(again)
-    log = jane.http.get(f"/api/v1/deployments/{running['id']}/logs").text
-    assert "The home folder has a problem" in log
+    try:
+        jane.act(running["id"], "start")
+        again = jane.becomes(running, "it runs all the same", state="running")
+        assert jane.answers(again)
+        log = jane.http.get(f"/api/v1/deployments/{running['id']}/logs").text
+        assert "The home folder has a problem" in log
+    finally:
+        vm_a.run("sh", "-c", f"cd {home} && rm -rf work .jupyter .ipython .portal")
