@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 
 from harness.fleet import TestVm
-from harness.people import Person
+from harness.people import LONG_S, Person, wait_until
 from harness.slow_line import slow_line
 from stack import Stack
 
@@ -22,6 +23,7 @@ def test_everything_works_at_the_end_of_a_slow_line(
     owner = ("--owner", "edipi:2345678901")
     with slow_line(stack, vm, DELAY_S) as engine:
         stack.admin("vm", "add", "vm-far", "--engine", engine, "--address", vm.address, *owner)
+        wait_until(lambda: is_reached(stack, "vm-far"), "the portal reaches it", LONG_S)
         started = time.monotonic()
         made = john.settled(john.deploy("far-away")["id"])
         assert made["state"] == "running", made
@@ -32,3 +34,8 @@ def test_everything_works_at_the_end_of_a_slow_line(
             john.becomes(made, f"{action} is done", state=state, trouble=None)
         john.remove_all()
         stack.admin("vm", "remove", "vm-far")
+
+
+def is_reached(stack: Stack, name: str) -> bool:
+    fleet = json.loads(stack.admin("vm", "list"))
+    return any(vm["reachable"] for vm in fleet if vm["name"] == name)
