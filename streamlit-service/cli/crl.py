@@ -15,7 +15,7 @@ import bootstrap
 import httpx2
 import typer
 from certificates import revocation
-from certificates.crl import read, split
+from certificates.crl import RevocationList, read, split
 from portal.core.settings import Settings
 
 from cli.common import HOUR_S
@@ -68,8 +68,7 @@ def fetch(
 def _one(config: Settings, url: str) -> bool:
     try:
         content = _download(url)
-        authorities = bootstrap.client_authorities(config)
-        lists = [read(url, each, authorities) for each in split(content)]
+        lists = _lists(url, content, config)
         until, made = min(each.next_update for each in lists), min(e.this_update for e in lists)
         if until < datetime.now(UTC):
             raise ValueError("it is too old already")
@@ -85,12 +84,15 @@ def _one(config: Settings, url: str) -> bool:
     return True
 
 
+def _lists(name: str, content: bytes, config: Settings) -> list[RevocationList]:
+    authorities = bootstrap.client_authorities(config)
+    return [read(name, each, authorities) for each in split(content)]
+
+
 def _made_at(path: Path, config: Settings) -> datetime | None:
     """When the present list was issued: somebody in between could send an older one."""
-    authorities = bootstrap.client_authorities(config)
     try:
-        lists = [read(path.name, each, authorities) for each in split(path.read_bytes())]
-        return min(each.this_update for each in lists)
+        return min(each.this_update for each in _lists(path.name, path.read_bytes(), config))
     except (OSError, ValueError):
         return None
 

@@ -18,9 +18,9 @@ new_key() {
     made=$(mktemp -d "$1/new.XXXXXX") || return
     ssh-keygen -q -t ed25519 -N '' -C "$(hostname)" -f "$made/key" \
         && rm -rf "$key" && mv "$made/key.pub" "$key.pub" && mv "$made/key" "$key"
-    local done=$?
+    local result=$?
     rm -rf "$made"
-    return "$done"
+    return "$result"
 }
 chmod 0600 "$key" 2> /dev/null || true # ssh-keygen reads no key that others can
 if ! is_key "$key" && ! { install -d -m 0700 "$kept" && new_key "$kept" && is_key "$key"; }; then

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pki
 import pytest
+from certificates import revocation
 from cryptography import x509
 
 JANE = ("DOE.JANE.Q.1234567890", "1234567890@mil")
@@ -26,3 +28,14 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "crls"
     made.mkdir()
     return made
+
+
+@pytest.fixture
+def put(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A file into the folder; whoever looks sees it now, not after REREAD_S."""
+    monkeypatch.setattr(revocation, "REREAD_S", 0.0)
+
+    def write(content: bytes, name: str = "people.crl") -> None:
+        (folder / name).write_bytes(content)
+
+    return write

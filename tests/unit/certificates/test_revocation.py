@@ -17,22 +17,11 @@ from certificates.chain import certification_paths
 from certificates.crl import RevocationList
 from certificates.revocation import Card, RevocationLists
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from portal.core.errors import NotAuthenticated
 from portal.core.settings import Settings
+from support.lists import a_list, bundle
 
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
-
-
-@pytest.fixture
-def put(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A file into the folder; whoever looks sees it now, not after REREAD_S."""
-    monkeypatch.setattr(revocation, "REREAD_S", 0.0)
-
-    def write(content: bytes, name: str = "people.crl") -> None:
-        (folder / name).write_bytes(content)
-
-    return write
 
 
 @pytest.fixture
@@ -43,37 +32,6 @@ def strict(folder: Path, authority: pki.Authority) -> RevocationLists:
 @pytest.fixture
 def soft(folder: Path, authority: pki.Authority) -> RevocationLists:
     return RevocationLists(folder, bundle(authority), revocation.SOFT)
-
-
-def bundle(authority: pki.Authority) -> list[x509.Certificate]:
-    return [authority.root.certificate, authority.issuing.certificate]
-
-
-def a_list(
-    authority: pki.Authority,
-    *extensions: tuple[x509.ExtensionType, bool],
-    signed_by: str = "issuing",
-    revoked: tuple[x509.Certificate, ...] = (),
-) -> bytes:
-    """A list with extensions of its own."""
-    ca = getattr(authority, signed_by)
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(ca.certificate.subject)
-        .last_update(now)
-        .next_update(now + timedelta(days=1))
-    )
-    for extension, critical in extensions:
-        builder = builder.add_extension(extension, critical)
-    for certificate in revoked:
-        entry = (
-            x509.RevokedCertificateBuilder()
-            .serial_number(certificate.serial_number)
-            .revocation_date(now)
-        )
-        builder = builder.add_revoked_certificate(entry.build())
-    return builder.sign(ca.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
 def scope(**limits: object) -> tuple[x509.IssuingDistributionPoint, bool]:
@@ -235,47 +193,6 @@ def test_a_link_that_leads_nowhere_is_one_list_missing_not_all(
     (folder / "old.crl").symlink_to(folder / "gone")
     put(authority.revocation_list(jane))
     assert refused(soft, jane) == "revoked"
-
-
-@pytest.mark.parametrize("name", ["all.pem", "ALL.CRL"])
-def test_every_list_of_a_file_counts(
-    folder: Path, authority: pki.Authority, put: Callable[..., None], name: str
-) -> None:
-    other = pki.Authority("Other")
-    gone = other.person("ROE.JOHN.2345678901", None).certificate
-    whole = [*bundle(authority), *bundle(other)]
-    put(b"Of both:\n" + pem(a_list(authority)) + pem(a_list(other, revoked=(gone,))), name)
-    held = revocation.load(folder, whole)
-    assert ({crl.issuer for crl in held.lists}, held.unusable) == (
-        {authority.issuing.certificate.subject, other.issuing.certificate.subject},
-        (),
-    )
-    card = Card(certification_paths(gone, whole, frozenset(), datetime.now(UTC)))
-    with pytest.raises(NotAuthenticated) as out:
-        RevocationLists(folder, whole, revocation.SOFT).check(card)
-    assert out.value.code == "revoked"
-    put(pem(a_list(authority)) + pem(a_list(pki.Authority("Third"))), name)
-    held = revocation.load(folder, whole)
-    assert len(held.lists) == 1
-    assert "no accepted authority" in held.unusable[0][1]
-
-
-def pem(der: bytes) -> bytes:
-    if der.startswith(b"-----"):
-        return der
-    return x509.load_der_x509_crl(der).public_bytes(serialization.Encoding.PEM)
-
-
-def test_of_two_keys_of_one_name_each_needs_its_own_list(
-    folder: Path, authority: pki.Authority, put: Callable[..., None]
-) -> None:
-    twin = pki.Authority("Test")
-    twin_bundle = [*bundle(authority), *bundle(twin)]
-    put(a_list(authority))
-    named = revocation.by_authority(twin_bundle, revocation.load(folder, twin_bundle))
-    same = authority.issuing.certificate.subject == twin.issuing.certificate.subject
-    assert (len(named), sum(newest is None for newest in named.values())) == (2, 1)
-    assert all(("(key " in who) == same for who in named)
 
 
 def test_a_list_that_becomes_readable_counts(
