@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import event
 from sqlalchemy.engine import Connection, Row, make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from portal.core.errors import DatabaseTrouble
-from portal.db import troubles
+from portal.db import sqlite, troubles
 from portal.db.schema import audit_events, audit_head
 
 Tx = Connection
@@ -32,9 +31,6 @@ DEADLINES = {
 }
 """A PostgreSQL that vanished without a word is noticed in some 15 s (libpq's connection parameters;
 seconds, but for tcp_user_timeout: milliseconds)."""
-BUSY_TIMEOUT_S = 10
-"""A claim lasts longer (lock_ttl_s): who waits for the database does not lose it."""
-
 
 T = TypeVar("T")
 
@@ -71,8 +67,10 @@ class Database:
         )
         self._alone = threading.Lock()
         self._kept: Connection | None = None
-        if self._engine.dialect.name == "sqlite":
-            _prepare_sqlite(self._engine)
+        self._turns = sqlite.Turns()
+        self._is_sqlite = self._engine.dialect.name == "sqlite"
+        if self._is_sqlite:
+            sqlite.prepare(self._engine)
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the database to the newest schema (or up to one before it); a no-op when it is."""
@@ -81,8 +79,8 @@ class Database:
         with (
             _in_words(),
             self._engine.connect() as connection,
-            _foreign_keys_off(connection),
-            _immediate(connection).begin(),
+            sqlite.foreign_keys_off(connection),
+            sqlite.immediate(connection).begin(),
         ):
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
@@ -109,13 +107,18 @@ class Database:
         """
         with (
             _in_words(),
+            self._turn() as until,
             self._engine.connect() as connection,
-            _immediate(connection).begin(),
+            sqlite.immediate(connection, until).begin(),
         ):
             try:
                 yield connection
             except IntegrityError as error:
                 raise _taken(error) from error
+
+    def _turn(self) -> AbstractContextManager[float | None]:
+        """PostgreSQL puts its writers in order itself."""
+        return sqlite.writing(self._turns) if self._is_sqlite else nullcontext()
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:
@@ -124,7 +127,7 @@ class Database:
         Raises DatabaseTrouble when the database does not answer.
         """
         with _in_words(), self._engine.connect() as connection:
-            if self._engine.dialect.name != "sqlite":
+            if not self._is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
@@ -146,7 +149,7 @@ class Database:
     def _ask_alone(self, query: sa.Select[Any], parameters: dict[str, str]) -> Row[Any] | None:
         with _in_words():
             if self._kept is None:
-                options = {"isolation_level": "AUTOCOMMIT", _SQLITE_BEGIN: None}
+                options = {"isolation_level": "AUTOCOMMIT", sqlite.BEGIN: None}
                 self._kept = self._engine.connect().execution_options(**options)
             try:
                 return self._kept.execute(query, parameters).first()
@@ -185,50 +188,8 @@ def _taken(error: IntegrityError) -> Exception:
 
 def _options(url: str) -> dict[str, Any]:
     if url.startswith("sqlite"):
-        return {
-            "connect_args": {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
-            "pool_size": 40,
-        }
+        return sqlite.options()
     return {"pool_size": 20, "pool_timeout": 10, "connect_args": DEADLINES}
-
-
-def _prepare_sqlite(engine: sa.Engine) -> None:
-    """Leave BEGIN to SQLAlchemy instead of the driver ("Serializable isolation" in its docs)."""
-
-    @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # DEFERRED takes its snapshot with the first query.
-        mode = connection.get_execution_options().get(_SQLITE_BEGIN, "DEFERRED")
-        if mode is not None:
-            connection.exec_driver_sql(f"BEGIN {mode}")
-
-
-_SQLITE_BEGIN = "sqlite_begin"
-
-
-def _immediate(connection: Connection) -> Connection:
-    """Let the next transaction take SQLite's write lock at its start, not half way."""
-    return connection.execution_options(**{_SQLITE_BEGIN: "IMMEDIATE"})
-
-
-@contextmanager
-def _foreign_keys_off(connection: Connection) -> Iterator[None]:
-    """SQLite changes tables by copying them; this can only be switched outside of BEGIN."""
-    if connection.dialect.name != "sqlite":
-        yield
-        return
-    cursor = connection.connection.cursor()
-    cursor.execute("PRAGMA foreign_keys=OFF")
-    try:
-        yield
-    finally:
-        cursor.execute("PRAGMA foreign_keys=ON")
 
 
 def ping(tx: Tx) -> None:

@@ -69,8 +69,22 @@ def trouble(error: sa.exc.SQLAlchemyError) -> DatabaseTrouble | None:
     kind = _kind(error)
     if kind is None:
         return None
-    message, hint = SAY[kind]
     cause = next(iter(str(getattr(error, "orig", None) or error).strip().splitlines()), "")
+    return _in_words(kind, cause)
+
+
+def busy(cause: str) -> DatabaseTrouble:
+    """The trouble of somebody whose turn never came."""
+    return _in_words(_BUSY, cause)
+
+
+def is_busy(error: sa.exc.SQLAlchemyError) -> bool:
+    """Whether the database has other work now, and the same may succeed in a moment."""
+    return _kind(error) == _BUSY
+
+
+def _in_words(kind: str, cause: str) -> DatabaseTrouble:
+    message, hint = SAY[kind]
     return DatabaseTrouble(f"database_{kind}", message, hint, cause)
 
 

@@ -14,14 +14,14 @@ from portal.context import Portal
 from portal.core.errors import DatabaseTrouble
 from portal.core.models import Deployment, Order, State
 from portal.core.people import User
-from portal.db import connection, troubles
+from portal.db import sqlite, troubles
 from portal.db.connection import Database
 
 
 def test_one_that_is_held_by_another_writer_is_busy(
     portal: Portal, jane: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.05)
     again = Database(portal.settings.database_url)
     path = portal.settings.database_url.removeprefix("sqlite:///")
     other = sqlite3.connect(path, isolation_level=None)
