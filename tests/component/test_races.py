@@ -201,7 +201,7 @@ def test_who_waits_is_served_once_however_many_look(portal: Portal) -> None:
 
     def serve(_: int) -> list[str]:
         with portal.database.transaction() as tx:
-            return [deployment_id.id for deployment_id in admission.advance(portal, tx)]
+            return [started.id for started in admission.advance(portal, tx).started]
 
     with ThreadPoolExecutor(8) as pool:
         started = [

@@ -161,12 +161,14 @@ class Reconciler:
             if not (admission.decisions(self._portal, tx) or admission.blocked(self._portal, tx)):
                 return  # nobody waits, or nothing changed: writers are not held up
         with self._portal.database.transaction() as tx:
-            started = admission.advance(self._portal, tx)
+            advanced = admission.advance(self._portal, tx)
         now = self._portal.now()
-        for deployment in started:
+        for deployment in advanced.started:
             metrics.WAIT.observe((now - (deployment.waiting_since or now)).total_seconds())
-        if started:
-            log.info("queue_advanced", started=[deployment.id for deployment in started])
+        for failure in advanced.failures:
+            metrics.FAILURES.labels(failure.code).inc()
+        if advanced.started:
+            log.info("queue_advanced", started=[each.id for each in advanced.started])
 
     def _converge(self, deployment_id: str) -> None:
         work = Work.claim(self._portal, deployment_id)

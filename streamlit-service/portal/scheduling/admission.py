@@ -30,6 +30,14 @@ Homes = Mapping[int, frozenset[int]]
 
 
 @dataclass(frozen=True)
+class Advanced:
+    """What became of the queue: who starts, as they were while they waited, and what failed."""
+
+    started: Sequence[Deployment]
+    failures: Sequence[Failure]
+
+
+@dataclass(frozen=True)
 class Fleet:
     """All VMs with what is free on them, at one moment."""
 
@@ -121,21 +129,20 @@ def _hopeless(portal: Portal, waiter: Deployment, decision: Decision) -> bool:
     )
 
 
-def advance(portal: Portal, tx: Tx) -> list[Deployment]:
-    """Start everybody in the queue who can, update the others' places, end what became impossible.
-
-    Returns those that start, as they were while they waited.
-    """
+def advance(portal: Portal, tx: Tx) -> Advanced:
+    """Start everybody who can, update the others' places, end what became impossible."""
     db.serialize_writers(tx)
-    now, started = portal.now(), []
+    now, started, failures = portal.now(), list[Deployment](), list[Failure]()
     for waiter, refusal in blocked(portal, tx):
-        _fail(tx, waiter, Failure(refusal.code, refusal.message, refusal.hint), now)
+        failures.append(Failure(refusal.code, refusal.message, refusal.hint))
+        _fail(tx, waiter, failures[-1], now)
     for waiter, decision in decisions(portal, tx):
         if decision.placement is not None:
             _start(tx, waiter, decision.placement, now)
             started.append(waiter)
         elif _hopeless(portal, waiter, decision):
-            _give_up(tx, waiter, decision, now)
+            failures.append(_no_vm(decision))
+            _fail(tx, waiter, failures[-1], now)
         else:
             db.deployments.update(
                 tx,
@@ -144,7 +151,7 @@ def advance(portal: Portal, tx: Tx) -> list[Deployment]:
                 waits_for=decision.waits_for,
                 impossible_since=None if decision.possible else waiter.impossible_since or now,
             )
-    return started
+    return Advanced(started, failures)
 
 
 def blocked(portal: Portal, tx: Tx) -> list[tuple[Deployment, Conflict]]:
@@ -201,13 +208,12 @@ def _start(tx: Tx, waiter: Deployment, placed: Placement, now: datetime) -> None
     )
 
 
-def _give_up(tx: Tx, waiter: Deployment, decision: Decision, now: datetime) -> None:
-    failure = Failure(
+def _no_vm(decision: Decision) -> Failure:
+    return Failure(
         "no_vm" if decision.nowhere else "no_room",
         f"No VM of yours can run this any more. It waited for: {decision.waits_for}.",
         "Ask for less, or ask your administrator.",
     )
-    _fail(tx, waiter, failure, now)
 
 
 def _fail(tx: Tx, waiter: Deployment, failure: Failure, now: datetime) -> None:

@@ -16,7 +16,6 @@ from portal.core.models import Vm, VmState
 from portal.core.people import Actor, User
 from portal.db import Tx
 from portal.db.columns import VmColumns
-from portal.scheduling import admission
 from portal.users import permissions
 from portal.users.permissions import SHARED_POOL
 from portal.vms import addresses
@@ -308,7 +307,7 @@ def _change(
     columns: Callable[[Tx], VmColumns],
     **details: str | None,
 ) -> Vm:
-    """Change a VM and audit it; then nobody may wait for what can no longer come."""
+    """Change a VM and audit it; the worker then sees who waits for what can no longer come."""
     who, now = permissions.administrator(actor), portal.now()
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
@@ -319,7 +318,6 @@ def _change(
         else:
             db.vms.update(tx, vm.id, **changes)
         db.audit.append(tx, now, who, f"vm.{event}", f"vm:{name}", **details)
-        admission.advance(portal, tx)
     portal.wake()
     return replace(vm, **changes)
 

@@ -14,8 +14,10 @@ from portal.monitoring import metrics
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from support.fakes import FakeClock, FakeEngine
 from support.paths import ROOT
+from support.samples import TEST
 
 WorkOff = Callable[..., Deployment]
+FAILED = "portal_deployment_failures_total"
 MONITORING = ROOT / "deployment" / "monitoring"
 
 
@@ -63,6 +65,24 @@ def test_how_long_somebody_waited_is_measured_when_they_start(
     ).dispatch():
         job.result(timeout=10)
     assert (REGISTRY.get_sample_value("portal_wait_seconds_sum") or 0.0) - before == 300
+
+
+def test_who_waits_for_a_vm_that_is_removed_is_counted_among_the_failures(
+    portal: Portal, jane: User, engine: FakeEngine, work_off: WorkOff
+) -> None:
+    with portal.database.transaction() as tx:
+        db.vms.update(tx, 1, memory_gb=4)
+    first = deployments.request(portal, jane, Order("ml-cpu", "first", memory_gb=4))
+    deployments.request(portal, jane, Order("ml-cpu", "second", memory_gb=4))
+    deployments.act(portal, jane, first.id, "remove")
+    work_off(first.id)
+    vms.remove(portal, TEST, "vm-01")
+    before = REGISTRY.get_sample_value(FAILED, {"code": "no_vm"}) or 0.0
+    for job in Reconciler(
+        portal, lambda vm: engine, lambda vm, port: True, lambda release: None
+    ).dispatch():
+        job.result(timeout=10)
+    assert (REGISTRY.get_sample_value(FAILED, {"code": "no_vm"}) or 0.0) - before == 1
 
 
 def test_alerts_and_dashboard_ask_only_for_what_is_told(

@@ -217,6 +217,7 @@ def test_a_vm_that_is_removed_while_somebody_waits_for_it_fails_the_wait_with_th
     deployments.act(portal, jane, mine.id, "stop")
     work_off(mine.id)
     vms.remove(portal, TEST, "vm-01")
+    assert serve(portal) == []
     failed = deployments.get(portal, john, his.id)
     assert failed.state is State.FAILED and failed.failure and failed.failure.code == "no_vm"
 

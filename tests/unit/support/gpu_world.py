@@ -29,7 +29,7 @@ def see(portal: Portal, seen: GpuReport, name: str = "vm-01") -> Vm:
 def serve(portal: Portal) -> list[str]:
     """The queue moves up, as in the worker's next pass."""
     with portal.database.transaction() as tx:
-        return [deployment.id for deployment in admission.advance(portal, tx)]
+        return [deployment.id for deployment in admission.advance(portal, tx).started]
 
 
 def held(portal: Portal) -> dict[str, str]:
