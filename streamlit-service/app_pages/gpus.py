@@ -10,7 +10,7 @@ from portal.core.models import Deployment
 from portal.core.people import Role
 from portal.vms import gpus
 from portal.vms import health as vm_health
-from portal.vms.gpus import Hold
+from portal.vms.gpus import GpuStatus, Hold
 
 from app_pages.parts import frame, gpu_tiles, session, wording
 
@@ -24,7 +24,7 @@ def page() -> None:
     """The page, updated in place."""
     st.subheader("GPUs")
     overview = gpus.overview(session.portal(), session.user())
-    _problems()
+    _problems(overview)
     if not overview:
         st.info(
             "Here you see which GPUs are free. None of your VMs has one that the portal can hand"
@@ -40,12 +40,13 @@ def page() -> None:
     _queue()
 
 
-def _problems() -> None:
+def _problems(overview: list[GpuStatus]) -> None:
     """What an administrator should fix comes first, with the command."""
     if session.user().role is not Role.ADMIN:
         return
     for use in vms.fleet(session.portal(), session.user()):
-        if problem := vm_health.gpu_problem(use.vm):
+        gpus_of_vm = [each.gpu for each in overview if each.vm.id == use.vm.id]
+        for problem in vm_health.gpu_problems(use.vm, gpus_of_vm):
             st.warning(wording.with_command(problem), icon=":material/build:")
 
 

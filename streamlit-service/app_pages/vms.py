@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
 import streamlit as st
 from portal import deployments
-from portal.core.models import Deployment, Vm, VmState
+from portal.core.models import Deployment, Gpu, GpuState, Vm, VmState
 from portal.deployments import lifecycle
 from portal.scheduling import quotas
 from portal.users.permissions import SHARED_POOL
-from portal.vms import addresses
+from portal.vms import addresses, gpus
 from portal.vms import health as vm_health
 from portal.vms import service as fleet
 from portal.vms.health import Problem
@@ -18,6 +20,8 @@ from portal.vms.service import VmUse
 
 from app_pages.parts import frame, session, wording
 
+GpusOf = Mapping[int, list[Gpu]]
+"""By the VM's id."""
 SHARED = "The shared pool"
 FIREWALL = {"ok": "● on", "": ""}
 SAY_EACH = 3
@@ -37,12 +41,13 @@ def page() -> None:
             icon=":material/dns:",
         )
         return
-    now = portal.now()
-    _unhealthy(vms)
+    now, seen = portal.now(), gpus.overview(portal, session.user())
+    gpus_of = {vm.id: [each.gpu for each in seen if each.vm.id == vm.id] for vm in vms}
+    _unhealthy(vms, gpus_of)
     _stuck()
     rows = [_row(use) for use in sorted(uses, key=lambda use: (_well(use.vm, now), use.vm.name))]
     st.dataframe(rows, hide_index=True, width="stretch", key="vms")
-    _change(vms)
+    _change(vms, gpus_of)
 
 
 def _row(use: VmUse) -> dict[str, object]:
@@ -67,7 +72,7 @@ def _well(vm: Vm, now: datetime) -> bool:
     return vm.reachable and not vm.gpu_problem and not vm_health.of_vm(vm, now)
 
 
-def _unhealthy(vms: list[Vm]) -> None:
+def _unhealthy(vms: list[Vm], gpus_of: GpusOf) -> None:
     now = session.portal().now()
     for vm in vms:
         if not vm.reachable:
@@ -87,8 +92,8 @@ def _unhealthy(vms: list[Vm]) -> None:
                 f" failed. Try: `admin.py vm verify {vm.name}`",
                 icon=":material/pending:",
             )
-        if gpu_problem := vm_health.gpu_problem(vm):
-            st.warning(wording.with_command(gpu_problem), icon=":material/build:")
+        for problem in vm_health.gpu_problems(vm, gpus_of[vm.id]):
+            st.warning(wording.with_command(problem), icon=":material/build:")
     groups: dict[tuple[object, ...], list[tuple[Vm, Problem]]] = {}
     for vm in (vm for vm in vms if vm.reachable):
         for problem in vm_health.of_vm(vm, now):
@@ -127,7 +132,7 @@ def _of(part: float, whole: float | None) -> str:
     return f"{part:g} of {whole:g}" if whole is not None else f"{part:g}"
 
 
-def _change(vms: list[Vm]) -> None:
+def _change(vms: list[Vm], gpus_of: GpusOf) -> None:
     chosen = st.selectbox(
         "Change a VM", [vm.name for vm in vms], key="vm", index=None, placeholder="Choose a VM"
     )
@@ -144,6 +149,7 @@ def _change(vms: list[Vm]) -> None:
                     )
                 )
             _take_out_of_service(vm)
+        _missing_gpus(vm, gpus_of[vm.id])
 
 
 def _for_whom(vm: Vm) -> tuple[str | None, str]:
@@ -168,6 +174,20 @@ def _for_whom(vm: Vm) -> tuple[str | None, str]:
             help="Only members of the group with this name use the VM.",
         )
     return people[whose].subject if isinstance(whose, int) else None, pool
+
+
+def _missing_gpus(vm: Vm, gpus_of_vm: list[Gpu]) -> None:
+    for gpu in gpus_of_vm:
+        if gpu.state is GpuState.MISSING and st.button(
+            f"GPU {gpu.index} was taken out",
+            key=f"forget-{gpu.uuid}",
+            icon=":material/memory_alt:",
+            help=f"{gpu.model}, {gpu.uuid}: no longer shown as out of order. Should the VM report"
+            " it again, it is back.",
+        ):
+            frame.carry_out(
+                partial(gpus.forget, session.portal(), session.user(), vm.name, gpu.uuid)
+            )
 
 
 def _take_out_of_service(vm: Vm) -> None:

@@ -10,7 +10,7 @@ from portal import db, deployments, vms
 from portal.core.errors import Conflict
 from portal.core.models import VmState
 from portal.users.permissions import SHARED_POOL
-from portal.vms import addresses
+from portal.vms import addresses, gpus
 
 from cli.common import actor, print_json, wired
 
@@ -109,6 +109,13 @@ def activate(name: str) -> None:
     """A drained VM takes new containers again."""
     vms.activate(wired(), actor(), name)
     typer.echo(f"VM {name} takes new containers.")
+
+
+@app.command("forget-gpu")
+def forget_gpu(name: str, uuid: str) -> None:
+    """A GPU that is missing was taken out of a VM: it is no longer shown as out of order."""
+    gpus.forget(wired(), actor(), name, uuid)
+    typer.echo(f"{uuid} is forgotten. It is seen again should {name} report it.")
 
 
 @app.command("remove")

@@ -9,6 +9,8 @@ from portal.db import rows
 from portal.db.connection import Tx
 from portal.db.schema import gpus
 
+GONE = "gpu.gone"
+"""The audit action of a GPU that is forgotten."""
 _ORDERED = sa.select(gpus).order_by(gpus.c.vm_id, gpus.c.index, gpus.c.uuid)
 
 

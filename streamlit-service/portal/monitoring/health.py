@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from portal import db, users
 from portal.context import Portal
-from portal.core.models import Deployment, Vm, VmState
+from portal.core.models import Deployment, Gpu, Vm, VmState
 from portal.core.people import User
 from portal.deployments import intervention, lifecycle, slots
 from portal.images import launch_gate
@@ -20,6 +20,7 @@ from portal.vms.health import Problem
 
 PROBES_ENDED = timedelta(seconds=60)
 """A worker that probed no VM for so long does not probe any more."""
+SECTIONS = {"gpu": "gpu-problem"}
 BACKUP_LATE = timedelta(hours=50)
 STUCK_AFTER, STUCK_LONG = timedelta(minutes=1), timedelta(minutes=15)
 
@@ -45,6 +46,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         troubled = intervention.troubled(tx)
         unlisted = users.left_from_lists(portal, tx)
         given, served = len(db.users.with_range(tx)), len(ranges.served(portal.settings))
+        gpus = db.gpus.all_gpus(tx)
         in_use = db.blocked_ports.since(tx, now - slots.BLOCKED_FOR)
     yield Status("ok", "database", "database", "The database answers.")
     yield from _backup(backups, now)
@@ -63,7 +65,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
             "worker-silent",
         )
     for vm in vms:
-        yield from _vm(portal, vm)
+        yield from _vm(portal, vm, [gpu for gpu in gpus if gpu.vm_id == vm.id])
         for port, since in in_use.get(vm.id, {}).items():
             yield _in_use(vm, port, now - since)
     yield from _people(given, served, unlisted)
@@ -127,7 +129,7 @@ def _backup(last: datetime | None, now: datetime) -> Iterator[Status]:
         yield Status("ok", "backup", "backup", f"The last backup is {_minutes(now - last)} old.")
 
 
-def _vm(portal: Portal, vm: Vm) -> Iterator[Status]:
+def _vm(portal: Portal, vm: Vm, gpus: list[Gpu]) -> Iterator[Status]:
     if not vm.reachable:
         yield Status(
             "critical",
@@ -139,10 +141,7 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Status]:
         )
         return
     good = True
-    if gpus := vm_health.gpu_problem(vm):
-        good = False
-        yield Status("critical", "gpu", vm.name, gpus.message, _command(gpus, vm), "gpu-problem")
-    for problem in vm_health.of_vm(vm, portal.now()):
+    for problem in [*vm_health.gpu_problems(vm, gpus), *vm_health.of_vm(vm, portal.now())]:
         good = False
         yield Status(
             "critical" if problem.grave else "warning",
@@ -150,7 +149,7 @@ def _vm(portal: Portal, vm: Vm) -> Iterator[Status]:
             vm.name,
             problem.message,
             _command(problem, vm),
-            f"vm-{problem.kind}",
+            SECTIONS.get(problem.kind, f"vm-{problem.kind}"),
         )
     if vm.state is VmState.NEW:
         good = False

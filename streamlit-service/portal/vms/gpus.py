@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 
 from portal import db
 from portal.context import Portal
+from portal.core.errors import Conflict, NotFound
 from portal.core.models import Deployment, Gpu, GpuState, Vm
-from portal.core.people import Role, User
+from portal.core.people import Actor, Role, User
 from portal.core.resources import CPUS, MEMORY, NO_LIMITS, Resources, exceeds
 from portal.scheduling import admission, placement, quotas
 from portal.scheduling.placement import UNKNOWN_SIZE
 from portal.users import permissions
+from portal.vms.service import known
 
 
 class Hold(enum.StrEnum):
@@ -94,6 +96,31 @@ def lost_gpus(portal: Portal, deployment: Deployment) -> int:
     return sum(
         uuid not in seen or seen[uuid].state is not GpuState.OK for uuid in deployment.gpu_uuids
     )
+
+
+def forget(portal: Portal, actor: Actor, name: str, uuid: str) -> None:
+    """Say that a missing GPU was taken out of its VM; should the VM report it, it is seen anew.
+
+    Conflict while the VM reports it, or a container still holds it.
+    """
+    who, now = permissions.administrator(actor), portal.now()
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        gpu = db.gpus.of_vm(tx, known(tx, name).id).get(uuid)
+        if gpu is None:
+            raise NotFound(
+                "no_such_gpu", f"{name} has no GPU {uuid[:80]}.", "GET /gpus names them."
+            )
+        if gpu.state is not GpuState.MISSING:
+            raise Conflict(
+                "gpu_present", f"{name} reports this GPU: it is not missing.", "Remove it first."
+            )
+        if holder := db.leases.gpus(tx).get(uuid):
+            raise Conflict(
+                "gpu_held", f"Deployment {holder} holds this GPU.", "Stop that container first."
+            )
+        db.gpus.delete(tx, uuid)
+        db.audit.append(tx, now, who, db.gpus.GONE, f"gpu:{uuid}", vm=name, model=gpu.model)
 
 
 def overview(portal: Portal, user: User) -> list[GpuStatus]:

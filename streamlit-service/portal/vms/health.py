@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from portal.core.engine import Engine, VmReport
-from portal.core.models import Vm
+from portal.core.models import Gpu, GpuState, Vm
 from portal.vms.addresses import is_remote, prepare
 
 LOW_DISK_GB = 10.0
@@ -104,6 +104,23 @@ def gpu_problem(vm: Vm) -> Problem | None:
         grave=True,
         from_portal=not command,
     )
+
+
+def gpu_problems(vm: Vm, gpus: Iterable[Gpu]) -> list[Problem]:
+    """What is wrong with GPUs: with all of the VM's together, or with some of these of it."""
+    if problem := gpu_problem(vm):
+        return [problem]
+    return [_out_of_order(vm, gpu) for gpu in gpus if gpu.state is not GpuState.OK]
+
+
+def _out_of_order(vm: Vm, gpu: Gpu) -> Problem:
+    which = f"GPU {gpu.index} ({gpu.model}, {gpu.uuid}) of {vm.name}"
+    if gpu.state is GpuState.MISSING:
+        return Problem(
+            "gpu", f"{which} is missing: the VM no longer reports it.", "nvidia-smi -L", grave=False
+        )
+    words = (gpu.problem or "unhealthy").replace("_", " ")
+    return Problem("gpu", f"{which} is out of order: {words}.", "nvidia-smi -q", grave=False)
 
 
 def report_of(vm: Vm, engine: Engine) -> VmReport | None:

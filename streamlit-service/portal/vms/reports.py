@@ -12,6 +12,7 @@ from portal.db import Tx
 from portal.db.columns import VmColumns
 from portal.vms import health as vm_health
 
+WORKER = "worker"
 SEEN_EVERY = timedelta(seconds=15)
 
 
@@ -38,14 +39,14 @@ def record_probe(portal: Portal, vm: Vm, info: EngineInfo) -> None:
             db.audit.append(
                 tx,
                 now,
-                "worker",
+                WORKER,
                 "vm.resized",
                 f"vm:{vm.name}",
                 cpus=info.cpus,
                 memory_gb=info.memory_gb,
             )
         if not vm.reachable:
-            db.audit.append(tx, now, "worker", "vm.reachable", f"vm:{vm.name}", engine=info.version)
+            db.audit.append(tx, now, WORKER, "vm.reachable", f"vm:{vm.name}", engine=info.version)
 
 
 def record_health(portal: Portal, vm: Vm, report: VmReport) -> None:
@@ -68,7 +69,7 @@ def record_health(portal: Portal, vm: Vm, report: VmReport) -> None:
         )
         if report.firewall != vm.firewall:
             db.audit.append(
-                tx, now, "worker", "vm.firewall", f"vm:{vm.name}", firewall=report.firewall
+                tx, now, WORKER, "vm.firewall", f"vm:{vm.name}", firewall=report.firewall
             )
 
 
@@ -87,41 +88,42 @@ def record_gpus(portal: Portal, vm: Vm, report: GpuReport, *, readings: bool = T
         "gpu_access": report.access,
         "gpu_problem": report.problem,
     }
-    changed = False
     with portal.database.transaction() as tx:
         recorded = db.gpus.of_vm(tx, vm.id)
         if facts != {name: getattr(vm, name) for name in facts}:
             db.vms.update(tx, vm.id, **facts)
-            db.audit.append(tx, now, "worker", "vm.gpus", f"vm:{vm.name}", **facts)
-        elsewhere = {
-            gpu.uuid
-            for gpu in db.gpus.all_gpus(tx)
-            if gpu.vm_id != vm.id and gpu.state is GpuState.OK
-        }
-        for seen in report.gpus:
-            if seen.uuid in elsewhere:
-                continue  # two VMs name the same GPU (one was cloned, say): the first keeps it
-            gpu = Gpu(
-                vm_id=vm.id, state=GpuState.UNHEALTHY if seen.problem else GpuState.OK, **vars(seen)
-            )
-            before = recorded.pop(gpu.uuid, None)
-            if gpu != before:
-                db.gpus.put(tx, gpu)
-            if before is None or before.state is not gpu.state:
-                db.audit.append(
-                    tx,
-                    now,
-                    "worker",
-                    f"gpu.{gpu.state}",
-                    f"gpu:{gpu.uuid}",
-                    vm=vm.name,
-                    model=gpu.model,
-                    problem=gpu.problem,
-                )
-                changed = True
-        _missing(tx, vm, recorded, now)
+            db.audit.append(tx, now, WORKER, "vm.gpus", f"vm:{vm.name}", **facts)
+        changed = False
+        for gpu in _of_this_vm(tx, vm, report):
+            changed |= _put(tx, vm, gpu, recorded.pop(gpu.uuid, None), now)
+        leased, parents = db.leases.gpus(tx), {seen.parent for seen in report.gpus}
+        for uuid, gpu in recorded.items():
+            _gone(tx, vm, gpu, now, leased.get(uuid), instead=uuid in parents)
     if changed:
         portal.wake()  # somebody may wait for what came
+
+
+def _of_this_vm(tx: Tx, vm: Vm, report: GpuReport) -> list[Gpu]:
+    """Two VMs may name the same GPU (one was cloned, say): the first keeps it."""
+    elsewhere = {
+        gpu.uuid for gpu in db.gpus.all_gpus(tx) if gpu.vm_id != vm.id and gpu.state is GpuState.OK
+    }
+    return [
+        Gpu(vm_id=vm.id, state=GpuState.UNHEALTHY if seen.problem else GpuState.OK, **vars(seen))
+        for seen in report.gpus
+        if seen.uuid not in elsewhere
+    ]
+
+
+def _put(tx: Tx, vm: Vm, gpu: Gpu, before: Gpu | None, now: datetime) -> bool:
+    """Record a GPU as it is reported; whether it came, or its state changed, which is audited."""
+    if gpu != before:
+        db.gpus.put(tx, gpu)
+    if before is not None and before.state is gpu.state:
+        return False
+    action, facts = f"gpu.{gpu.state}", {"vm": vm.name, "model": gpu.model, "problem": gpu.problem}
+    db.audit.append(tx, now, WORKER, action, f"gpu:{gpu.uuid}", **facts)
+    return True
 
 
 def _is_news(portal: Portal, vm: Vm, report: GpuReport) -> bool:
@@ -134,31 +136,29 @@ def _is_news(portal: Portal, vm: Vm, report: GpuReport) -> bool:
     ):
         return True
     with portal.database.reading() as tx:
-        known = {(gpu.uuid, gpu.problem) for gpu in db.gpus.of_vm(tx, vm.id).values()}
+        known = {
+            (gpu.uuid, gpu.problem)
+            for gpu in db.gpus.of_vm(tx, vm.id).values()
+            if gpu.state is not GpuState.MISSING
+        }
     return known != {(seen.uuid, seen.problem) for seen in report.gpus}
 
 
-def _missing(tx: Tx, vm: Vm, gone: dict[str, Gpu], now: datetime) -> None:
-    """A leased GPU that vanished is kept, so that people see it; others are forgotten."""
-    leased = db.leases.gpus(tx)
-    for uuid, gpu in gone.items():
-        if uuid not in leased:
-            db.gpus.delete(tx, uuid)
-            db.audit.append(
-                tx, now, "worker", "gpu.gone", f"gpu:{uuid}", vm=vm.name, model=gpu.model
-            )
-        elif gpu.state is not GpuState.MISSING:
-            db.gpus.mark_missing(tx, uuid, f"{vm.name} no longer reports it")
-            db.audit.append(
-                tx,
-                now,
-                "worker",
-                f"gpu.{GpuState.MISSING}",
-                f"gpu:{uuid}",
-                vm=vm.name,
-                model=gpu.model,
-                deployment=leased[uuid],
-            )
+def _gone(
+    tx: Tx, vm: Vm, gpu: Gpu, now: datetime, deployment: str | None, *, instead: bool
+) -> None:
+    """A GPU that is not reported any more is kept, so that people see it.
+
+    Not so what MIG took away and nobody holds: instances, and a GPU with `instead` instances now.
+    """
+    subject, facts = f"gpu:{gpu.uuid}", {"vm": vm.name, "model": gpu.model}
+    if deployment is None and (gpu.parent or instead):
+        db.gpus.delete(tx, gpu.uuid)
+        db.audit.append(tx, now, WORKER, db.gpus.GONE, subject, **facts)
+    elif gpu.state is not GpuState.MISSING:
+        db.gpus.mark_missing(tx, gpu.uuid, f"{vm.name} no longer reports it")
+        missing = f"gpu.{GpuState.MISSING}"
+        db.audit.append(tx, now, WORKER, missing, subject, **facts, deployment=deployment)
 
 
 def record_unreachable(portal: Portal, vm: Vm, error: str) -> None:
@@ -167,4 +167,4 @@ def record_unreachable(portal: Portal, vm: Vm, error: str) -> None:
     with portal.database.transaction() as tx:
         db.vms.update(tx, vm.id, reachable=False, error=error[:500])
         if vm.reachable:
-            db.audit.append(tx, now, "worker", "vm.unreachable", f"vm:{vm.name}", error=error[:500])
+            db.audit.append(tx, now, WORKER, "vm.unreachable", f"vm:{vm.name}", error=error[:500])

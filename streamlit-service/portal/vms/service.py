@@ -249,7 +249,7 @@ def remove(portal: Portal, actor: Actor, name: str) -> None:
     def columns(tx: Tx) -> VmColumns:
         # In the transaction that removes it: an order that comes meanwhile finds it, or does not.
         _check_unused(tx, name)
-        for deployment_id in db.leases.left_over(tx, _known(tx, name).id):
+        for deployment_id in db.leases.left_over(tx, known(tx, name).id):
             db.leases.release(tx, deployment_id, portal.now(), (db.leases.GPU,))
         return {"state": VmState.REMOVED}
 
@@ -265,7 +265,7 @@ def remove_lost(
     """
 
     def columns(tx: Tx) -> VmColumns:
-        vm = _known(tx, name)
+        vm = known(tx, name)
         if vm.reachable:
             raise Conflict(
                 "vm_answers",
@@ -311,7 +311,7 @@ def _change(
     who, now = permissions.administrator(actor), portal.now()
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
-        vm = _known(tx, name)
+        vm = known(tx, name)
         changes = columns(tx)
         if changes.get("state") is VmState.REMOVED:
             db.vms.remove(tx, vm.id)
@@ -322,7 +322,8 @@ def _change(
     return replace(vm, **changes)
 
 
-def _known(tx: Tx, name: str) -> Vm:
+def known(tx: Tx, name: str) -> Vm:
+    """The VM of this name. NotFound where there is none."""
     vm = db.vms.by_name(tx, name)
     if vm is None:
         raise NotFound(

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 from portal import vms
+from portal.vms import gpus
 
 from rest.dependencies import Administrator, Caller, Product
 from rest.views.vms import AssignmentBody, FleetVmView, VmView
@@ -32,6 +33,11 @@ def activate_vm(name: str, portal: Product, user: Administrator) -> None:
 @router.put("/vms/{name}/assignment", status_code=204)
 def assign_vm(name: str, body: AssignmentBody, portal: Product, user: Administrator) -> None:
     vms.assign(portal, user, name, owner=body.owner, pool=body.pool)
+
+
+@router.delete("/vms/{name}/gpus/{uuid:path}", status_code=204)
+def forget_gpu(name: str, uuid: str, portal: Product, user: Administrator) -> None:
+    gpus.forget(portal, user, name, uuid)
 
 
 @router.delete("/vms/{name}", status_code=204)

@@ -15,6 +15,7 @@ from portal.scheduling import quotas
 from streamlit.testing.v1 import AppTest
 from support.apptest import texts
 from support.fakes import FakeClock
+from support.gpu_world import report, see
 from support.samples import TEST
 
 WorkOff = Callable[..., Deployment]
@@ -87,6 +88,19 @@ def test_a_vm_is_drained_and_activated(
     page.button(key="activate").click().run()
     with portal.database.reading() as tx:
         assert db.vms.all_vms(tx)[0].state is VmState.ACTIVE
+
+
+def test_a_gpu_that_was_taken_out_is_no_longer_shown_as_missing(
+    portal: Portal, ray: User, gpu_vm: Vm, page_of: Callable[[User, str], AppTest]
+) -> None:
+    see(portal, report(1))
+    assert "GPU 1 (A100, GPU-1) of vm-01 is missing" in texts(page_of(ray, "gpus"))
+    page = page_of(ray, "vms")
+    assert "GPU 1 (A100, GPU-1) of vm-01 is missing" in texts(page)
+    page.selectbox(key="vm").set_value("vm-01").run()
+    page.button(key="forget-GPU-1").click().run()
+    assert not page.exception
+    assert "missing" not in texts(page_of(ray, "vms"))
 
 
 def test_a_quota_is_set_and_cleared(

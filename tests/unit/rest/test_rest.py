@@ -17,11 +17,12 @@ from fastapi.testclient import TestClient
 from portal import db, deployments, users
 from portal.context import Portal
 from portal.core.errors import EngineError
-from portal.core.models import Deployment, Order
+from portal.core.models import Deployment, Order, Vm
 from portal.core.people import Role, User
 from rest import errors
 from rest.dependencies import Services
 from support.fakes import FakeClock
+from support.gpu_world import report, see
 from support.samples import JANE, identity
 
 WorkOff = Callable[..., Deployment]
@@ -74,6 +75,7 @@ ADMIN_ONLY = [
     ("DELETE", "/vms/vm-01", None),
     ("POST", "/vms/vm-01/lost", {"reason": "it burnt down"}),
     ("POST", "/vms/vm-01/drain", None),
+    ("DELETE", "/vms/vm-01/gpus/GPU-1", None),
     ("PUT", "/vms/vm-01/assignment", {}),
     ("PUT", "/quotas/default", {"gpus": 9}),
     ("DELETE", "/quotas/default", None),
@@ -105,6 +107,15 @@ def test_a_vm_is_drained_activated_and_given_up(ask: Callable[..., Any], portal:
     assert ask("ray", "POST", "/vms/vm-01/lost", json={"reason": "it burnt down"}) == (200, [])
     assert state() == "gone"
     assert ask("ray", "POST", "/vms/vm-01/explode")[0] == 404
+
+
+def test_a_gpu_that_was_taken_out_is_forgotten(
+    ask: Callable[..., Any], portal: Portal, gpu_vm: Vm
+) -> None:
+    assert ask("ray", "DELETE", "/vms/vm-01/gpus/GPU-1")[1]["code"] == "gpu_present"
+    see(portal, report(1))
+    assert ask("ray", "DELETE", "/vms/vm-01/gpus/GPU-1")[0] == 204
+    assert ask("ray", "DELETE", "/vms/vm-01/gpus/GPU-1")[1]["code"] == "no_such_gpu"
 
 
 def test_an_administrator_sets_quotas_and_groups(ask: Callable[..., Any]) -> None:

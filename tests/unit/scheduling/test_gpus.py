@@ -9,7 +9,7 @@ import pytest
 from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NoCapacity
-from portal.core.models import Deployment, GpuState, Order, State, Vm
+from portal.core.models import Deployment, Order, State, Vm
 from portal.core.people import User
 from portal.core.resources import Quota
 from portal.db import Tx
@@ -132,27 +132,6 @@ def test_more_gpus_than_any_vm_has_never_wait(portal: Portal, jane: User, gpu_vm
 
 
 # --- inventory -----------------------------------------------------------------------------
-
-
-def test_a_leased_gpu_that_disappears_is_shown_and_not_given_to_others(
-    portal: Portal, jane: User, john: User, gpu_vm: Vm, work_off: WorkOff
-) -> None:
-    made = ask(portal, jane, "mine")
-    work_off(made.id)
-    see(portal, report(gpus=report().gpus[1:]))
-    with portal.database.reading() as tx:
-        gone = db.gpus.of_vm(tx, gpu_vm.id)["GPU-0"]
-        trail = [event.action for event in db.audit.events(tx, "gpu:GPU-0")]
-    assert (gone.state, gone.problem) == (GpuState.MISSING, "vm-01 no longer reports it")
-    assert trail == ["gpu.ok", "gpu.missing"]
-    assert deployments.get(portal, jane, made.id).state is State.RUNNING
-    assert ask(portal, john, "his").gpu_uuids == ("GPU-1",)
-
-
-def test_a_gpu_nobody_holds_is_forgotten_when_it_goes(portal: Portal, gpu_vm: Vm) -> None:
-    see(portal, report(1))
-    with portal.database.reading() as tx:
-        assert set(db.gpus.of_vm(tx, gpu_vm.id)) == {"GPU-0"}
 
 
 def test_a_vm_without_toolkit_says_so(portal: Portal, jane: User, gpu_vm: Vm) -> None:
