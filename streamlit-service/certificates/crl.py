@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from collections.abc import Sequence
@@ -17,7 +18,11 @@ YIELD_EVERY = 500
 SKEW = timedelta(minutes=5)
 """How far an authority's clock may be ahead of ours."""
 FUTURE = "it is from the future"
-_PEM = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
+_CRITICAL = b"\x01\x01\xff\x04"
+"""How an extension goes on after its name, in DER: BOOLEAN TRUE, then its value."""
+_KNOWN_OF_ENTRIES = (x509.CRLReason, x509.InvalidityDate)
+"""Whatever they say, the certificate is revoked: only delta lists take one back."""
+_PEM = re.compile(rb"-----BEGIN X509 CRL-----(.*?)-----END X509 CRL-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,20 @@ class RevocationList:
 
 def split(content: bytes) -> list[bytes]:
     """The lists in a file: several where it is PEM (RFC 7468)."""
-    return _PEM.findall(content) or [content]
+    return [pem[0] for pem in _PEM.finditer(content)] or [content]
+
+
+def _der(content: bytes) -> bytes:
+    """A list as DER, whether it came so or as PEM. ValueError where PEM is broken."""
+    pem = _PEM.search(content)
+    return base64.b64decode(b"".join(pem[1].split()), validate=True) if pem else content
 
 
 def read(name: str, content: bytes, bundle: Sequence[Certificate]) -> RevocationList:
     """One list, PEM or DER, verified. Raises ValueError saying why it cannot be used."""
     try:
-        pem = content.lstrip().startswith(b"-----BEGIN")
-        crl = x509.load_pem_x509_crl(content) if pem else x509.load_der_x509_crl(content)
+        der = _der(content)
+        crl = x509.load_der_x509_crl(der)
     except ValueError as error:
         raise ValueError("it is no certificate revocation list") from error
     signer = next((ca for ca in bundle if ca.subject == crl.issuer and _signed(crl, ca)), None)
@@ -63,6 +74,8 @@ def read(name: str, content: bytes, bundle: Sequence[Certificate]) -> Revocation
     scope = _scope(crl)
     if crl.last_update_utc > datetime.now(UTC) + SKEW:
         raise ValueError(FUTURE)
+    if unknown := _unknown_in_entries(crl, der):
+        raise ValueError(f"an entry has a critical extension that is unknown here: {unknown}")
     if crl.next_update_utc is None:
         raise ValueError("it does not say until when it counts")
     return RevocationList(
@@ -88,20 +101,40 @@ def _serials(crl: CertificateRevocationList) -> frozenset[int]:
     return frozenset(serials)
 
 
+def _unknown_in_entries(crl: CertificateRevocationList, der: bytes) -> str:
+    """A critical extension of an entry that we do not know (RFC 5280, 5.3), or "".
+
+    Reading those of all entries takes half as long as the list itself, searching its bytes nothing.
+    """
+    of_the_list = sum(extension.critical for extension in crl.extensions)
+    if der.count(_CRITICAL) <= of_the_list:
+        return ""
+    for entry in crl:
+        for extension in _extensions(entry):
+            if extension.critical and not isinstance(extension.value, _KNOWN_OF_ENTRIES):
+                return extension.oid.dotted_string
+    return ""
+
+
+def _extensions(
+    of: CertificateRevocationList | x509.RevokedCertificate,
+) -> list[x509.Extension[x509.ExtensionType]]:
+    try:
+        return list(of.extensions)
+    except (
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:  # neither is a ValueError
+        raise ValueError(f"its extensions cannot be read: {error}") from error
+
+
 def _scope(crl: CertificateRevocationList) -> x509.IssuingDistributionPoint | None:
     """What the list is limited to.
 
     RFC 5280, 5.2: with a critical extension we do not know, it must not be used.
     """
     scope = None
-    try:
-        extensions = list(crl.extensions)
-    except (
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-    ) as error:  # neither is a ValueError
-        raise ValueError(f"its extensions cannot be read: {error}") from error
-    for extension in extensions:
+    for extension in _extensions(crl):
         value = extension.value
         if isinstance(value, x509.DeltaCRLIndicator):
             raise ValueError("it lists changes only (a delta list)")  # noqa: TRY004

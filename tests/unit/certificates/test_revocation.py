@@ -158,6 +158,37 @@ def test_what_is_no_whole_list_of_our_authorities_counts_for_nothing_and_is_name
     assert (name, why in output) == ("people.crl", True), output
 
 
+@pytest.mark.parametrize(
+    ("extension", "critical", "outcome"),
+    [
+        (UNKNOWN, True, "revocation_unknown"),
+        (x509.CertificateIssuer([x509.DNSName("another.example")]), True, "revocation_unknown"),
+        (UNKNOWN, False, "revoked"),
+        (x509.CRLReason(x509.ReasonFlags.certificate_hold), True, "revoked"),
+        (x509.InvalidityDate(datetime(2026, 1, 1)), False, "revoked"),  # noqa: DTZ001
+    ],
+    ids=["unknown", "issuer", "not critical", "a reason", "since when"],
+)
+def test_a_list_counts_unless_an_entry_needs_what_we_do_not_know(
+    strict: RevocationLists,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
+    extension: x509.ExtensionType,
+    critical: bool,
+    outcome: str,
+) -> None:
+    put(
+        a_list(
+            authority,
+            scope(only_contains_user_certs=True),
+            revoked=(jane,),
+            of_entries=((extension, critical),),
+        )
+    )
+    assert refused(strict, jane) == outcome
+
+
 def test_a_list_speaks_for_those_it_is_made_for_only(
     strict: RevocationLists,
     put: Callable[..., None],

@@ -18,8 +18,9 @@ def a_list(
     *extensions: tuple[x509.ExtensionType, bool],
     signed_by: str = "issuing",
     revoked: tuple[x509.Certificate, ...] = (),
+    of_entries: tuple[tuple[x509.ExtensionType, bool], ...] = (),
 ) -> bytes:
-    """A list with extensions of its own."""
+    """A list with extensions of its own, and of each of its entries."""
     ca = getattr(authority, signed_by)
     now = datetime.now(UTC)
     builder = (
@@ -36,5 +37,7 @@ def a_list(
             .serial_number(certificate.serial_number)
             .revocation_date(now)
         )
+        for extension, critical in of_entries:
+            entry = entry.add_extension(extension, critical)
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(ca.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
