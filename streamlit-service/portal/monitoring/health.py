@@ -45,6 +45,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         backups = db.audit.last(tx, "database.backed_up", now)
         troubled = intervention.troubled(tx)
         unlisted = users.left_from_lists(portal, tx)
+        everybody = {user.id: user for user in db.users.all_users(tx)}
         given, served = len(db.users.with_range(tx)), len(ranges.served(portal.settings))
         gpus = db.gpus.all_gpus(tx)
         in_use = db.blocked_ports.since(tx, now - slots.BLOCKED_FOR)
@@ -65,6 +66,9 @@ def of_records(portal: Portal) -> Iterator[Status]:
             "worker-silent",
         )
     for vm in vms:
+        owner = everybody.get(vm.owner_id or 0)
+        if owner and owner.retired_at:
+            yield _idle(vm, owner)
         yield from _vm(portal, vm, [gpu for gpu in gpus if gpu.vm_id == vm.id])
         for port, since in in_use.get(vm.id, {}).items():
             yield _in_use(vm, port, now - since)
@@ -163,6 +167,17 @@ def _vm(portal: Portal, vm: Vm, gpus: list[Gpu]) -> Iterator[Status]:
         )
     if good:
         yield Status("ok", "vm", vm.name, f"{vm.name} is healthy.")
+
+
+def _idle(vm: Vm, owner: User) -> Status:
+    return Status(
+        "warning",
+        "vm",
+        vm.name,
+        f"{vm.name} is dedicated to {owner.display_name}, who was retired: nobody can use it.",
+        f"docker compose exec api python3 admin.py vm assign {vm.name}",
+        "vm-of-a-retired-person",
+    )
 
 
 def _in_use(vm: Vm, port: int, ago: timedelta) -> Status:

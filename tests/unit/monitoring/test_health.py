@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from portal import db, users, vms
+from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.engine import EngineInfo, VmReport
 from portal.core.models import VmState
@@ -54,6 +54,17 @@ def seen(portal: Portal, **report: object) -> None:
 
 
 def test_a_portal_that_is_well_has_no_troubles(well: Portal) -> None:
+    assert troubles(well) == {}
+
+
+def test_a_vm_of_somebody_who_has_left_is_told(well: Portal) -> None:
+    left = users.user_of(well, identity("3456789012", "Mei T Lin"))
+    vms.assign(well, TEST, "vm-07", owner=left.subject)
+    assert troubles(well) == {}
+    deployments.retire(well, TEST, left.subject, "moved to another place")
+    told = troubles(well)["vm", "vm-07"]
+    assert told.message == "vm-07 is dedicated to Mei T Lin, who was retired: nobody can use it."
+    vms.assign(well, TEST, "vm-07")
     assert troubles(well) == {}
 
 
