@@ -24,6 +24,16 @@ gpu_probe() {
     smi | grep -Eo 'CUDA[A-Za-z ]* Version *: *[0-9.]+'
 }
 
+# Where images, containers and homes are. Whichever disk has less room is told.
+image_folders() {
+    info=$(timeout 5 docker info --format '{{.DockerRootDir}} {{.DriverStatus}}' 2>/dev/null)
+    root=${info%% *}
+    echo "${root:-/var/lib/docker}"
+    case $info in # images are containerd's then: the default since Engine 29
+    *io.containerd.snapshotter*) ls -d /var/lib/containerd 2>/dev/null ;;
+    esac
+}
+
 vm_check() {
     echo "== clock $(date +%s)"
     echo "== synchronised $(timeout 5 timedatectl show --property NTPSynchronized --value 2>/dev/null)"
@@ -32,8 +42,8 @@ vm_check() {
     else
         echo "== firewall none"
     fi
-    root=$(timeout 5 docker info --format '{{.DockerRootDir}}' 2>/dev/null)
-    echo "== disk $(df -P -k "${root:-/var/lib/docker}" 2>/dev/null | awk 'NR == 2 {print $2, $4}')"
+    echo "== disk $(image_folders | xargs df -P -k 2>/dev/null |
+        awk 'NR > 1 && (free == "" || $4 < free) {size = $2; free = $4} END {print size, free}')"
     echo "== reserved $(cat /proc/sys/net/ipv4/ip_local_reserved_ports 2>/dev/null)"
 }
 
