@@ -113,9 +113,6 @@ check_bundle() { # FILE WHOSE [BUT_THE_FIRST]
 }
 
 check_certificates() {
-    local secrets
-    secrets=$(setting PORTAL_SECRETS "$root/deployment/secrets")
-    [[ $secrets = /* ]] || secrets=$root/deployment/$secrets
     check_certificate "$secrets/server_cert" "the server"
     check_bundle "$secrets/server_cert" "the server's authorities" but-the-first
     check_bundle "$secrets/client_ca" "the authorities of people"
@@ -125,6 +122,20 @@ check_certificates() {
     else
         check_bundle "$secrets/registry_ca" "the registry's authority"
     fi
+}
+
+# Services read their secrets at start: one that was replaced since then does not count yet.
+check_secrets() {
+    local service start file line
+    # shellcheck disable=SC2016 # Go's variables, not the shell's
+    line='{{$name := index .Config.Labels "com.docker.compose.service"}}{{$start := .State.StartedAt}}{{range .Mounts}}'
+    # shellcheck disable=SC2016
+    line+='{{$name}} {{$start}} {{.Source}}{{println}}{{end}}'
+    while read -r service start file; do
+        [[ $file = "$secrets"/* ]] && [ "${file##*/}" != ssh_known_hosts ] || continue # that is read anew each time
+        [ "$(stat -c %Z "$file" 2>/dev/null || echo 0)" -gt "$(date -d "$start" +%s)" ] || continue
+        note warning secret "$service ${file##*/}" "$file was changed after $service started, which goes on with what it read then." "docker compose up -d --force-recreate $service" secret-replaced
+    done < <(compose ps -q 2>/dev/null | xargs -r timeout 20 docker inspect --format "$line" 2>/dev/null | sort -u)
 }
 
 # --- the services -----------------------------------------------------------------------------------
@@ -217,11 +228,14 @@ print_text() {
 # read(1) swallows empty fields between tabs: they are given a space.
 in_order() { { grep '^critical' "$findings"; grep '^warning' "$findings"; grep '^ok' "$findings"; } | sed -e ':a' -e 's/\t\t/\t \t/;ta' -e 's/\t$/\t /'; }
 
+secrets=$(setting PORTAL_SECRETS "$root/deployment/secrets")
+secrets=$(realpath -ms "$secrets") # from deployment/, as compose reads it
 check_certificates
 check_clock
 if check_engine; then
     check_disk
     check_services
+    check_secrets
     check_proxy
     check_inside
 fi

@@ -21,4 +21,12 @@ if [ ! -d "$PGDATA" ]; then
     echo "CREATE DATABASE portal;" | postgres --single -D "$volume/new" -j postgres >/dev/null
     mv "$volume/new" "$PGDATA"
 fi
+
+# A password that was replaced since the last start counts from this one on.
+if ! sha256sum --check --status "$volume/password.sha256" 2>/dev/null; then
+    password=$(head -n 1 /run/secrets/postgres_password | sed "s/'/''/g")
+    echo "ALTER ROLE portal PASSWORD '$password'" |
+        postgres --single -D "$PGDATA" -c log_min_error_statement=panic postgres >/dev/null
+    sha256sum /run/secrets/postgres_password >"$volume/password.sha256"
+fi
 exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp

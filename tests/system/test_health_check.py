@@ -60,19 +60,18 @@ def stopped(system: Stack, service: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def changed(production: Stack) -> Iterator[Callable[[str, bytes], None]]:
-    """Another content for a secret file, for a while."""
-    kept: dict[Path, bytes] = {}
+def with_secret(
+    production: Stack, tmp_path: Path
+) -> Callable[[str, bytes], tuple[int, dict[str, Any]]]:
+    """What it says of a portal whose secret holds this."""
 
-    def change(name: str, content: bytes) -> None:
-        path = production.home / "secrets" / name
-        kept[path] = path.read_bytes()
-        path.chmod(0o644)
-        path.write_bytes(content)
+    def look(name: str, content: bytes) -> tuple[int, dict[str, Any]]:
+        secrets = shutil.copytree(production.home / "secrets", tmp_path / "secrets")
+        (secrets / name).chmod(0o644)
+        (secrets / name).write_bytes(content)
+        return check(production, PORTAL_SECRETS=str(secrets))
 
-    yield change
-    for path, content in kept.items():
-        path.write_bytes(content)
+    return look
 
 
 def certificate(days: int) -> bytes:
@@ -155,10 +154,9 @@ def test_programs_read_in_their_own_form_that_the_api_is_away(production: Stack)
 
 
 def test_a_certificate_that_expires_soon(
-    production: Stack, changed: Callable[[str, bytes], None]
+    with_secret: Callable[[str, bytes], tuple[int, dict[str, Any]]],
 ) -> None:
-    changed("server_cert", certificate(5))
-    report = check(production)[1]
+    report = with_secret("server_cert", certificate(5))[1]
     says = next(
         finding["message"] for finding in report["findings"] if finding["subject"] == "the server"
     )
@@ -166,25 +164,35 @@ def test_a_certificate_that_expires_soon(
 
 
 def test_something_that_is_no_certificate(
-    production: Stack, changed: Callable[[str, bytes], None]
+    with_secret: Callable[[str, bytes], tuple[int, dict[str, Any]]],
 ) -> None:
-    changed("registry_ca", b"not a certificate")
-    code, report = check(production)
+    code, report = with_secret("registry_ca", b"not a certificate")
     assert code == 2
     assert any("holds no certificate" in finding["message"] for finding in report["findings"])
 
 
 def test_an_authority_that_expired_is_named_however_many_there_are(
-    production: Stack, changed: Callable[[str, bytes], None]
+    production: Stack, with_secret: Callable[[str, bytes], tuple[int, dict[str, Any]]]
 ) -> None:
     good = (production.home / "secrets" / "client_ca").read_bytes()
     expired = production.authority().person("EXPIRED", None, days=1, starts=timedelta(days=-9))
-    changed("client_ca", good + certificate(400) * 60 + pki.pem(expired.certificate))
-    code, report = check(production)
+    code, report = with_secret(
+        "client_ca", good + certificate(400) * 60 + pki.pem(expired.certificate)
+    )
     assert code == 2
     bad = [each for each in report["findings"] if each["check"] == "certificate"]
     [message] = [each["message"] for each in bad if each["state"] != "ok"]
     assert re.search("EXPIRED.* expired on", message)
+
+
+def test_a_secret_that_was_replaced_and_does_not_count_yet(production: Stack) -> None:
+    password = production.home / "secrets" / "registry_password"
+    production.write_secret("registry_password", password.read_bytes())
+    told = {("secret", "worker registry_password"), ("secret", "registry registry_password")}
+    assert told <= wrong(check(production)[1])
+    production.compose("restart", "worker", "registry", capture=True)
+    production.compose("up", "-d", "--wait", "--no-recreate", capture=True)
+    assert not {each for each in wrong(check(production)[1]) if each[0] == "secret"}
 
 
 def test_a_revocation_list_that_did_not_come(production: Stack) -> None:

@@ -17,6 +17,7 @@ if os.environ.get("PORTAL_FAULTS") != "all":
         "test_power.py",
         "test_publisher.py",
         "test_registry_hangs.py",
+        "test_replaced_secrets.py",
         "test_slow_line.py",
     ]
     """Only `make faults` has the time for these."""
