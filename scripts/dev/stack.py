@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,13 @@ class Stack:
     def url(self) -> str:
         """The portal's address."""
         return f"https://{self.host}:{self.port}"
+
+    def tls(self, person: str | None) -> ssl.SSLContext:
+        """Of a client that trusts this portal, with somebody's certificate or none."""
+        context = ssl.create_default_context(cafile=str(self.certs / "ca.crt"))
+        if person is not None:
+            context.load_cert_chain(self.certs / f"{person}.crt", self.certs / f"{person}.key")
+        return context
 
     @property
     def demo(self) -> DemoSecrets:

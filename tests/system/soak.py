@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import os
 import random
-import ssl
 import statistics
 import threading
 import time
@@ -146,8 +145,7 @@ def read(john: Person) -> None:
 
 def look(stack: Stack) -> None:
     """A page, as a browser opens and leaves it."""
-    context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
-    context.load_cert_chain(stack.certs / "john.crt", stack.certs / "john.key")
+    context = stack.tls("john")
     with client(stack, "john") as http:
         http.get("/containers")
     message = BackMsg()

@@ -9,10 +9,8 @@ from pathlib import Path
 import bench
 import pytest
 import rows
-from harness.people import Person
+from harness.people import JOHN, Person
 from stack import Stack
-
-JOHN = "edipi:2345678901"
 
 
 @pytest.fixture

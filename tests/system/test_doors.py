@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from harness import logs
 from harness.fleet import TestVm
-from harness.people import Person, photograph, wait_until
+from harness.people import JOHN, Person, photograph, wait_until
 from playwright.sync_api import Page, expect
 from stack import Stack
 
@@ -33,7 +32,7 @@ def running(vm_a: TestVm, jane: Person) -> dict[str, object]:
 
 def client(stack: Stack, certificate: Path | None) -> httpx2.Client:
     """A client that trusts the portal, with a certificate or none."""
-    context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
+    context = stack.tls(None)
     if certificate:
         context.load_cert_chain(certificate.with_suffix(".crt"), certificate.with_suffix(".key"))
     return httpx2.Client(verify=context, timeout=10, trust_env=False)
@@ -68,8 +67,7 @@ def upgrade(stack: Stack, who: str, path: str) -> int:
 
 def status(stack: Stack, who: str, asked: bytes) -> int:
     """Of the answer to what is sent to Jane's port as it is."""
-    context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
-    context.load_cert_chain(stack.certs / f"{who}.crt", stack.certs / f"{who}.key")
+    context = stack.tls(who)
     with (
         socket.create_connection((stack.host, JANES_PORT), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname=stack.host) as secure,
@@ -188,7 +186,7 @@ def test_forged_identity_headers_change_nothing(
     janes = (stack.certs / "jane.crt").read_text().replace("\n", "%0A")
     forged = {**FORGED, "X-Client-Cert": janes}
     me = john.http.get("/api/v1/me", headers=forged).json()
-    assert me["subject"] == "edipi:2345678901"
+    assert me["subject"] == JOHN
     assert john.http.get(f"/api/v1/deployments/{running['id']}", headers=forged).status_code == 404
     assert (
         john.http.get(f"https://{stack.host}:{JANES_PORT}/api", headers=forged).status_code == 403

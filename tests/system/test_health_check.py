@@ -18,7 +18,8 @@ import pki
 import pytest
 from builds import ROOT
 from harness.people import client, wait_until
-from harness.production_system import VM, containers
+from harness.production_system import VM
+from harness.services import containers
 from stack import Stack
 
 CHECK = ROOT / "scripts" / "health-check.sh"

@@ -13,7 +13,8 @@ import docker
 import httpx2
 import pytest
 from harness.people import Person, client, somebody, wait_until
-from harness.production_system import containers, machine
+from harness.production_system import machine
+from harness.services import containers
 from stack import Stack
 
 AS_GATEWAY = ("exec", "-T", "--user", "10002", "proxy")

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from harness import fleet as fleets
 from harness.fleet import Fleet, TestVm
-from harness.people import Person, photograph, violations, wait_until
+from harness.people import JANE, JOHN, Person, photograph, violations, wait_until
 from playwright.sync_api import Page, expect
 from stack import Stack
 
 OpenBrowser = Callable[..., Page]
-PEOPLE = ("edipi:1234567890", "edipi:2345678901")
+PEOPLE = (JANE, JOHN)
 WHOLE, PARENT = (
     "GPU-aaaaaaaa-0000-4000-8000-000000000001",
     "GPU-bbbbbbbb-0000-4000-8000-000000000002",

@@ -6,7 +6,7 @@ import json
 
 import docker
 from harness.fleet import Fleet, TestVm
-from harness.people import Person
+from harness.people import JOHN, Person
 from stack import Stack
 
 
@@ -38,7 +38,7 @@ def test_each_on_their_own_vm_with_the_same_container_port(
         "--address",
         vm_b.address,
         "--owner",
-        "edipi:2345678901",
+        JOHN,
     )
     orders = [(owner, owner.deploy("own")["id"]) for owner in (jane, john)]
     made = {owner.name: owner.settled(deployment_id) for owner, deployment_id in orders}

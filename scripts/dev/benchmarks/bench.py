@@ -8,7 +8,6 @@ Each figure has its floor or peer measured in the same run, alternating, on the 
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable
 
 import bench_demo
@@ -58,8 +57,7 @@ def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Cal
 
 def client(stack: Stack, person: str) -> httpx2.Client:
     """An HTTPS client with a person's certificate, trusting the demo CA only."""
-    context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
-    context.load_cert_chain(stack.certs / f"{person}.crt", stack.certs / f"{person}.key")
+    context = stack.tls(person)
     return httpx2.Client(base_url=stack.url, verify=context, timeout=30, trust_env=False)
 
 

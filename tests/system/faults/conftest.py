@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from harness.fleet import Fleet, TestVm
-from harness.people import Person
+from harness.people import JOHN, Person
 from stack import Stack
 
 if os.environ.get("PORTAL_FAULTS") != "all":
@@ -39,7 +39,7 @@ def johns(fleet: Fleet, stack: Stack, john: Person) -> Iterator[Callable[[str], 
     def add(name: str) -> TestVm:
         names.append(name)
         vm = fleet.add(name)
-        place = ("--engine", vm.engine_url, "--address", vm.address, "--owner", "edipi:2345678901")
+        place = ("--engine", vm.engine_url, "--address", vm.address, "--owner", JOHN)
         stack.admin("vm", "add", name, *place)
         return vm
 

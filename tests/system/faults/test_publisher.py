@@ -12,8 +12,8 @@ import docker
 import pytest
 import yaml
 from builds import StackError
-from docker.models.containers import Container
 from harness.curator import base_is_there, copy_of_images
+from harness.services import containers
 from stack import Stack
 
 STEPS = range(1, 9)
@@ -53,22 +53,13 @@ def publish(stack: Stack, tmp_path: Path) -> Publish:
         def follow(line: str) -> None:
             print(line)
             if f" [{die_at}/" in line:
-                for each in publishers(stack):
+                for each in containers(stack, "publisher"):
                     each.kill()
 
         settings = {"PORTAL_IMAGES": str(images)}
         return stack.publisher("image", "publish", NAME, say=follow, settings=settings)
 
     return publish
-
-
-def publishers(stack: Stack) -> list[Container]:
-    labels = [f"project={stack.project}", "service=publisher"]
-    filters: dict[str, str | list[str] | bool] = {
-        "label": [f"com.docker.compose.{label}" for label in labels]
-    }
-    found: list[Container] = docker.from_env().containers.list(filters=filters)
-    return found
 
 
 def is_published(stack: Stack, version: str) -> bool:
@@ -85,7 +76,7 @@ def test_a_publisher_that_is_killed_at_any_step_is_followed_by_the_next(
     for step in STEPS:
         with pytest.raises(StackError):
             publish("0.0.7", die_at=step)
-        assert publishers(stack) == []
+        assert containers(stack, "publisher") == []
     publish("0.0.7")
     assert is_published(stack, "0.0.7")
     left = docker.from_env().containers.list(all=True, filters={"name": "publish-test-"})

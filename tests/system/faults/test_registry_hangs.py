@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 import docker
 import pytest
 from harness.fleet import TestVm
-from harness.people import LONG_S, Person, wait_until
+from harness.people import JOHN, LONG_S, Person, wait_until
 from stack import Stack
 
-JOHN = "edipi:2345678901"
 DOWNLOADS = 6
 SOON_S = 10
 """Far less than the two minutes that a download may be silent."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from harness.fleet import TestVm
-from harness.people import LONG_S, Person, wait_until
+from harness.people import JOHN, LONG_S, Person, wait_until
 from harness.slow_line import slow_line
 from stack import Stack
 
@@ -20,7 +20,7 @@ def test_everything_works_at_the_end_of_a_slow_line(
 ) -> None:
     vm = johns("vm-far")
     stack.admin("vm", "remove", "vm-far")
-    owner = ("--owner", "edipi:2345678901")
+    owner = ("--owner", JOHN)
     with slow_line(stack, vm, DELAY_S) as engine:
         stack.admin("vm", "add", "vm-far", "--engine", engine, "--address", vm.address, *owner)
         wait_until(lambda: is_reached(stack, "vm-far"), "the portal reaches it", LONG_S)

@@ -20,7 +20,8 @@ from harness import checker, injury
 from harness.crowd import crowd
 from harness.fleet import TestVm
 from harness.people import somebody, wait_until
-from harness.production_system import containers, machine
+from harness.production_system import machine
+from harness.services import containers
 from stack import Stack
 
 ALL = os.environ.get("PORTAL_FAULTS") == "all"

@@ -9,7 +9,8 @@ import pytest
 from harness import checker
 from harness.injury import BACK_S, healthy
 from harness.people import somebody, wait_until
-from harness.production_system import containers, machine
+from harness.production_system import machine
+from harness.services import containers
 from stack import Stack
 
 

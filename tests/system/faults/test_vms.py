@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness.fleet import TestVm
 from harness.injury import crash_engine, lose_power
-from harness.people import LONG_S, Person, wait_until
+from harness.people import JOHN, LONG_S, Person, wait_until
 from stack import Stack
 
 REASON = "The machine burnt down."
@@ -114,7 +114,7 @@ def test_a_vm_that_is_lost_gives_everything_back_and_is_cleaned_when_it_returns(
     name = f"portal-{made['id']}"
     doomed.run("docker", "start", name)  # as an engine would that restarts containers itself
     place = ("--engine", doomed.engine_url, "--address", doomed.address)
-    stack.admin("vm", "add", "vm-doomed", *place, "--owner", "edipi:2345678901")
+    stack.admin("vm", "add", "vm-doomed", *place, "--owner", JOHN)
     wait_until(lambda: name not in doomed.run("docker", "ps", "-a"), "it is removed", LONG_S)
     assert john.answers(elsewhere)
 

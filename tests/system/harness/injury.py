@@ -17,7 +17,7 @@ from stack import Stack
 
 from harness.fleet import TestVm
 from harness.people import Person, wait_until
-from harness.production_system import containers
+from harness.services import containers
 
 BACK_S = 180
 KILLED = ("authz", "api", "ui", "worker", "proxy", "names", "registry", "postgres")

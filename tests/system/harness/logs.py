@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import docker
 from stack import Stack
+
+from harness import services
 
 SERVICES = ("authz", "api", "ui", "worker", "proxy", "names", "registry")
 TOKENS = """
@@ -43,11 +44,7 @@ def problems(system: Stack) -> list[str]:
 
 def logged(system: Stack, service: str) -> Iterator[bytes]:
     """Of each replica; docker compose logs would add control characters."""
-    labels = [
-        f"com.docker.compose.project={system.project}",
-        f"com.docker.compose.service={service}",
-    ]
-    for replica in docker.from_env().containers.list(all=True, filters={"label": labels}):
+    for replica in services.containers(system, service, ended=True):
         yield from bytes(replica.logs()).splitlines()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,8 @@ GUIDES = "".join(
     (ROOT / "docs" / name).read_text(encoding="utf-8")
     for name in ("USER_GUIDE.md", "ADMIN_GUIDE.md")
 )
+JANE, JOHN = "edipi:1234567890", "edipi:2345678901"
+"""By their cards."""
 SETTLE_S = 180
 LONG_S = 90
 """Until a fault is over, and what it hit is well again."""
@@ -100,8 +101,7 @@ class Person:
 
 def client(system: Stack, name: str) -> httpx2.Client:
     """A person's program at a portal."""
-    context = ssl.create_default_context(cafile=str(system.certs / "ca.crt"))
-    context.load_cert_chain(system.certs / f"{name}.crt", system.certs / f"{name}.key")
+    context = system.tls(name)
     return httpx2.Client(
         base_url=system.url,
         verify=context,

@@ -8,7 +8,6 @@ import builds
 import docker
 import pytest
 from builds import ROOT
-from docker.models.containers import Container
 from stack import Stack
 
 from harness import logs, published
@@ -52,15 +51,6 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         fleet.close()
         clear(system)
-
-
-def containers(system: Stack, service: str) -> list[Container]:
-    labels = [
-        f"com.docker.compose.project={system.project}",
-        f"com.docker.compose.service={service}",
-    ]
-    containers: list[Container] = docker.from_env().containers.list(filters={"label": labels})
-    return containers
 
 
 def machine(system: Stack) -> TestVm:
