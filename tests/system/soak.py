@@ -152,7 +152,12 @@ def look(stack: Stack) -> None:
     message.rerun_script.query_string = ""
     address, spoken = f"wss://{stack.host}:{stack.port}/_stcore/stream", [Subprotocol("streamlit")]
     with connect(
-        address, ssl=context, origin=Origin(stack.url), subprotocols=spoken, proxy=None
+        address,
+        ssl=context,
+        origin=Origin(stack.url),
+        subprotocols=spoken,
+        proxy=None,
+        max_queue=None,  # what was not read yet would hold up closing for ten seconds
     ) as page:
         page.send(message.SerializeToString())
         for _ in itertools.islice(page, 10):
