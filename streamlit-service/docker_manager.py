@@ -17,7 +17,14 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from engine import errors as engine_errors
 from engine import gpu_probe, vm_probe
-from engine.container import create_arguments, ensure_network, moment, running, status
+from engine.container import (
+    create_arguments,
+    ensure_network,
+    moment,
+    running,
+    statistics,
+    status,
+)
 from engine.events import killed_for_memory
 from engine.local_gpus import LocalGpus
 from engine.pull import PullError, layers_of
@@ -29,6 +36,7 @@ from portal.core.engine import (
     EngineInfo,
     GpuReport,
     OnProgress,
+    Statistics,
     VmReport,
 )
 from portal.core.errors import EngineError
@@ -228,6 +236,17 @@ class DockerEngine:
         def read(client: docker.DockerClient) -> ContainerStatus | None:
             try:
                 return status(client.containers.get(container_id))
+            except NotFound:
+                return None
+
+        return self._call(read)
+
+    def statistics(self, container_id: str) -> Statistics | None:
+        """One question to the engine, which does not wait for a second reading."""
+
+        def read(client: docker.DockerClient) -> Statistics | None:
+            try:
+                return statistics(client.api.stats(container_id, stream=False, one_shot=True))
             except NotFound:
                 return None
 

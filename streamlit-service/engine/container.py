@@ -14,6 +14,7 @@ from portal.core.engine import (
     LABEL_SPEC,
     ContainerSpec,
     ContainerStatus,
+    Statistics,
 )
 
 
@@ -118,6 +119,23 @@ def status(container: Container) -> ContainerStatus:
         paused=bool(state["Paused"]),
         started_at=moment(state["StartedAt"]),
     )
+
+
+def statistics(raw: dict[str, Any]) -> Statistics | None:
+    """What a container uses (Engine API, GET /containers/{id}/stats); None of one that has ended.
+
+    cgroup v1 says total_…_file of all that is in it, v2 only …_file.
+    """
+    memory, processors = raw.get("memory_stats") or {}, raw.get("cpu_stats") or {}
+    if not memory.get("usage"):
+        return None
+    kinds = memory.get("stats") or {}
+    cached = sum(
+        int(kinds.get(f"total_{kind}", kinds.get(kind, 0)))
+        for kind in ("active_file", "inactive_file")
+    )
+    used = max(int(memory["usage"]) - cached, 0)
+    return Statistics(int(processors["cpu_usage"]["total_usage"]) / 1e9, used)
 
 
 def moment(text: str) -> datetime | None:

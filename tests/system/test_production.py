@@ -26,7 +26,7 @@ TO_0003 = """
 ALTER TABLE vms DROP COLUMN firewall, DROP COLUMN disk_free_gb, DROP COLUMN clock_skew_s,
   DROP COLUMN checked_at, DROP COLUMN synchronised, DROP COLUMN ports_reserved;
 ALTER TABLE deployments DROP COLUMN trouble, DROP COLUMN pending_since, DROP COLUMN stop_note;
-DROP TABLE blocked_ports, leaders, aliases, certificates;
+DROP TABLE figures, recent_figures, blocked_ports, leaders, aliases, certificates;
 UPDATE users SET range_index = 100 + id WHERE range_index IS NULL;
 ALTER TABLE users ALTER COLUMN range_index SET NOT NULL, DROP COLUMN card_name,
   DROP COLUMN retired_at, DROP COLUMN retired_reason, DROP COLUMN root,

@@ -72,6 +72,17 @@ class ContainerStatus:
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """What a container used: processor time in seconds since its start, memory in bytes now.
+
+    Memory is without the files that the kernel keeps in it while there is room.
+    """
+
+    cpu_s: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
 class EngineInfo:
     """What a VM's engine says of its machine."""
 
@@ -178,6 +189,9 @@ class Engine(Protocol):
 
     def inspect(self, container_id: str) -> ContainerStatus | None:
         """Status, or None when there is no such container."""
+
+    def statistics(self, container_id: str) -> Statistics | None:
+        """What a container uses; None when it does not run."""
 
     def containers(self) -> list[ContainerStatus]:
         """All containers this portal made on the VM, running or not."""

@@ -32,6 +32,8 @@ from portal.db.schema import audit_head
 
 SUFFIX = ".portal-backup.tar.gz"
 BATCH = 500
+NOT_KEPT = ("alembic_version", "recent_figures")
+"""Not rows of the portal's, and those that are of no use tomorrow."""
 
 
 def write(database: Database, path: Path, now: datetime) -> Manifest:
@@ -234,7 +236,7 @@ def _present(tx: Tx) -> list[sa.Table]:
     """The tables as they are in this database, those first that others refer to."""
     schema = sa.MetaData()
     schema.reflect(tx)
-    return [table for table in schema.sorted_tables if table.name != "alembic_version"]
+    return [table for table in schema.sorted_tables if table.name not in NOT_KEPT]
 
 
 def _revision(tx: Tx) -> str:

@@ -276,6 +276,26 @@ sa.Index("leases_by_resource", leases.c.kind, leases.c.resource, leases.c.releas
 sa.Index("leases_by_start", leases.c.kind, leases.c.acquired_at)
 sa.Index("deployments_by_release", deployments.c.release_id)
 
+
+def _figures(name: str) -> sa.Table:
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("deployment_id", sa.Text, sa.ForeignKey("deployments.id"), primary_key=True),
+        sa.Column("at", UtcDateTime, primary_key=True, index=True),
+        sa.Column("cpus", sa.Float, nullable=False),
+        sa.Column("memory_gb", sa.Float, nullable=False),
+        sa.Column("memory_peak_gb", sa.Float, nullable=False),
+        sa.Column("gpu_utilisation", sa.Float),
+        sa.Column("gpu_memory_gb", sa.Float),
+        sa.Column("home_gb", sa.Float),
+    )
+
+
+# What containers used, by the minute for a day, and by the hour for 90 days.
+recent_figures = _figures("recent_figures")
+figures = _figures("figures")
+
 audit_events = sa.Table(
     "audit_events",
     metadata,

@@ -1,5 +1,6 @@
 """Containers that people ask for: request them, act on them, open their ports, help with them."""
 
+from portal.deployments.history import History, history
 from portal.deployments.intervention import everybody, give_up, remove_lost_vm, retire, stop, stuck
 from portal.deployments.service import (
     Preview,
@@ -14,11 +15,13 @@ from portal.deployments.service import (
 )
 
 __all__ = [
+    "History",
     "Preview",
     "act",
     "everybody",
     "get",
     "give_up",
+    "history",
     "latest",
     "mine",
     "preview",

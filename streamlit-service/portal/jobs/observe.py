@@ -10,7 +10,7 @@ import structlog
 
 from portal import db, vms
 from portal.context import Portal
-from portal.core.engine import ContainerStatus, Engine, EngineInfo, VmReport
+from portal.core.engine import ContainerStatus, Engine, EngineInfo, GpuReport, VmReport
 from portal.core.errors import EngineError
 from portal.core.models import Deployment, State, Vm
 from portal.deployments.container_spec import network
@@ -126,18 +126,19 @@ def _give_back(portal: Portal, vm: Vm, gone: Mapping[str, Collection[str]]) -> N
     portal.wake()
 
 
-def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> None:
-    """Probe the VM's GPUs. Silence is left to observe(), which probes more often."""
+def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> GpuReport | None:
+    """Probe the VM's GPUs; None when it is silent, which is left to observe()."""
     try:
         report = engine.gpus()
     except EngineError as error:
         log.warning("gpus_not_probed", vm=vm.name, code=error.code, cause=error.cause)
-        return
+        return None
     now = time.monotonic()
     due = now - _read_at.get(vm.id, -READINGS_EVERY_S) >= READINGS_EVERY_S
     if due:
         _read_at[vm.id] = now
     vms.record_gpus(portal, vm, report, readings=due)
+    return report
 
 
 def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:

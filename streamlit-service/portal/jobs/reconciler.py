@@ -22,6 +22,7 @@ from portal.jobs.image_cache import sync_images
 from portal.jobs.lanes import Lane, Lanes
 from portal.jobs.leader import STANDBY_S, Leader
 from portal.jobs.observe import observe, observe_gpus, observe_health
+from portal.jobs.sampling import Sampler
 from portal.jobs.start_stop import RETRY_AFTER_S, IsReady, Verify, converge
 from portal.monitoring import metrics
 from portal.scheduling import admission
@@ -64,6 +65,7 @@ class Reconciler:
         self._stopping = threading.Event()
         self._lanes = Lanes(self._done)
         self._leader = Leader(portal)
+        self._sampler = Sampler(portal)
         self._turned_at = time.monotonic()
         self._held: set[Work] = set()
         self._unforeseen: Counter[str] = Counter()
@@ -108,6 +110,7 @@ class Reconciler:
     def dispatch(self) -> list[Future[None]]:
         """Start every job and every probe that is due. Returns what was started."""
         self._advance_queue()
+        self._sampler.write()
         with self._portal.database.reading() as tx:
             due = db.deployments.workable(tx, lifecycle.WORK, self._portal.now())
             vms = db.vms.all_vms(tx)
@@ -117,7 +120,14 @@ class Reconciler:
             started.append(
                 self._probe(f"observe:{vm.id}", vm, settings.observe_interval_s, observe)
             )
-            started.append(self._probe(f"gpus:{vm.id}", vm, settings.gpu_interval_s, observe_gpus))
+            started.append(
+                self._probe(
+                    f"sample:{vm.id}", vm, settings.observe_interval_s, self._sampler.sample
+                )
+            )
+            started.append(
+                self._probe(f"gpus:{vm.id}", vm, settings.gpu_interval_s, self._see_gpus)
+            )
             started.append(
                 self._probe(f"health:{vm.id}", vm, settings.health_interval_s, observe_health)
             )
@@ -151,6 +161,11 @@ class Reconciler:
         if started:
             self._probed_at[key] = now
         return started
+
+    def _see_gpus(self, portal: Portal, vm: Vm, engine: Engine) -> None:
+        report = observe_gpus(portal, vm, engine)
+        if report is not None and report.gpus:
+            self._sampler.see_gpus(vm, report)
 
     def _sync_images(self, portal: Portal, vm: Vm, engine: Engine) -> None:
         sync_images(portal, vm, engine, self.verify, self._downloads)

@@ -12,11 +12,12 @@ from portal.context import Portal
 from portal.core.errors import PortalError
 from portal.core.models import Deployment, Order, State
 from portal.deployments import lifecycle
+from pydantic import AwareDatetime
 from worker_client import MAX_TAIL
 
 from rest import slow
 from rest.dependencies import Caller, Product, Services, Wired
-from rest.views.deployments import DeploymentView, OrderBody
+from rest.views.deployments import DeploymentView, HistoryView, OrderBody
 
 EVENT_POLL_S = 0.2
 LOG_POLL_S = 0.7
@@ -63,6 +64,19 @@ def act(
     deployment_id: str, action: Literal["stop", "start", "restart"], portal: Product, user: Caller
 ) -> DeploymentView:
     return _view(portal, deployments.act(portal, user, deployment_id, action))
+
+
+@router.get("/{deployment_id}/figures")
+def figures(
+    deployment_id: str,
+    portal: Product,
+    user: Caller,
+    since: Annotated[
+        AwareDatetime | None,
+        Query(description="left out: an hour ago; by the minute up to a day, else by the hour"),
+    ] = None,
+) -> HistoryView:
+    return HistoryView.of(deployments.history(portal, user, deployment_id, since))
 
 
 @router.get("/{deployment_id}/events", response_class=StreamingResponse)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from portal.core.models import Deployment, LayerProgress, ReleaseState, State, Trouble
 from portal.core.settings import Settings
+from portal.deployments import History
 from portal.deployments.addresses import ssh_command, urls
 from pydantic import BaseModel, Field
 
@@ -112,6 +113,38 @@ class DeploymentView(BaseModel):
             started_at=d.started_at,
             stopped_at=d.stopped_at,
             last_activity_at=d.last_activity_at,
+        )
+
+
+class PointView(BaseModel):
+    """What it used in one minute or hour: CPUs on average, GB, percent."""
+
+    at: datetime
+    cpus: float
+    memory_gb: float
+    memory_peak_gb: float
+    gpu_utilisation: float | None
+    gpu_memory_gb: float | None
+    home_gb: float | None
+
+
+class HistoryView(BaseModel):
+    """What a deployment used, beside what it may use."""
+
+    span_s: int = Field(description="of each point: 60 or 3600")
+    cpus: float
+    memory_gb: float
+    memory_peak_gb: float | None = Field(description="null when nothing was seen")
+    points: list[PointView]
+
+    @classmethod
+    def of(cls, history: History) -> HistoryView:
+        return cls(
+            span_s=int(history.span.total_seconds()),
+            cpus=history.deployment.cpus,
+            memory_gb=history.deployment.memory_gb,
+            memory_peak_gb=history.memory_peak_gb,
+            points=[PointView(**vars(point)) for point in history.points],
         )
 
 

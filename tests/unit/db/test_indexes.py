@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from portal import db, deployments, vms
 from portal.context import Portal
+from portal.core.figures import Figures
 from portal.core.models import Deployment, Order
 from portal.core.people import User
 from portal.deployments import gateway
@@ -21,7 +22,7 @@ from portal.scheduling import quotas
 from support.fakes import FakeEngine
 from support.samples import JANE, TEST
 
-GROW = ("deployments", "leases", "audit_events", "reports")
+GROW = ("deployments", "leases", "audit_events", "reports", "recent_figures", "figures")
 """With every start, as long as the portal lives."""
 SCAN = re.compile(rf"^SCAN ({'|'.join(GROW)})\b(?! USING (?:COVERING )?INDEX one_live)")
 """The index of live leases holds only these: reading it whole is what is asked for."""
@@ -75,6 +76,11 @@ def test_deploying_acting_looking_and_opening_read_by_index(
         job.result(10)
     with portal.database.transaction() as tx:
         db.deployments.renew(tx, {made.id: "a token"}, portal.now())
+    deployments.history(portal, jane, made.id)
+    with portal.database.transaction() as tx:
+        db.figures.put(tx, {made.id: Figures(portal.now(), 1.0, 1.0, 1.0)})
+        db.figures.latest(tx, [made.id], portal.now())
+        db.figures.roll_up(tx, portal.now())
     vms.fleet(portal, TEST)
     list(health.of_records(portal))
     deployments.everybody(portal, TEST)

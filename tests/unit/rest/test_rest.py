@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import rest
@@ -17,13 +18,14 @@ from fastapi.testclient import TestClient
 from portal import db, deployments, users
 from portal.context import Portal
 from portal.core.errors import EngineError
+from portal.core.figures import Figures
 from portal.core.models import Deployment, Order, Vm
 from portal.core.people import Role, User
 from rest import errors
 from rest.dependencies import Services
 from support.fakes import FakeClock
 from support.gpu_world import report, see
-from support.samples import JANE, identity
+from support.samples import JANE, JOHN, identity
 
 WorkOff = Callable[..., Deployment]
 RAY = identity("3456789012", "Alex M Ray")
@@ -36,7 +38,7 @@ class Door:
     """Stands in for the certificate check: the header names the person."""
 
     def authenticate(self, headers: Any) -> Any:
-        return {"jane": JANE, "ray": RAY}[headers["X-Person"]]
+        return {"jane": JANE, "john": JOHN, "ray": RAY}[headers["X-Person"]]
 
 
 class SilentWorker:
@@ -116,6 +118,22 @@ def test_a_gpu_that_was_taken_out_is_forgotten(
     see(portal, report(1))
     assert ask("ray", "DELETE", "/vms/vm-01/gpus/GPU-1")[0] == 204
     assert ask("ray", "DELETE", "/vms/vm-01/gpus/GPU-1")[1]["code"] == "no_such_gpu"
+
+
+def test_figures_are_its_owners_by_the_minute_or_the_hour(
+    ask: Callable[..., Any], portal: Portal, clock: FakeClock
+) -> None:
+    made = ask("jane", "POST", "/deployments", json={"image": "ml-cpu", "memory_gb": 4})[1]["id"]
+    nothing = ask("jane", "GET", f"/deployments/{made}/figures")[1]
+    assert (nothing["points"], nothing["memory_peak_gb"], nothing["memory_gb"]) == ([], None, 4)
+    with portal.database.transaction() as tx:
+        db.figures.put(tx, {made: Figures(clock() - timedelta(minutes=5), 1.5, 2.0, 3.0)})
+    seen = ask("jane", "GET", f"/deployments/{made}/figures")[1]
+    assert (seen["span_s"], seen["memory_peak_gb"], seen["points"][0]["cpus"]) == (60, 3.0, 1.5)
+    long_ago = quote((clock() - timedelta(days=30)).isoformat())
+    assert ask("jane", "GET", f"/deployments/{made}/figures?since={long_ago}")[1]["span_s"] == 3600
+    assert ask("john", "GET", f"/deployments/{made}/figures")[0] == 404
+    assert ask("jane", "GET", f"/deployments/{made}/figures?since=yesterday")[0] == 422
 
 
 def test_an_administrator_sets_quotas_and_groups(ask: Callable[..., Any]) -> None:

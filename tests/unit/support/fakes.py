@@ -15,6 +15,7 @@ from portal.core.engine import (
     EngineInfo,
     GpuReport,
     OnProgress,
+    Statistics,
     VmReport,
 )
 from portal.core.errors import EngineError
@@ -47,6 +48,7 @@ class Box:
     out_of_memory: bool = False
     paused: bool = False
     started_at: datetime | None = None
+    used: Statistics = field(default_factory=lambda: Statistics(0.0, 0))
 
 
 @dataclass
@@ -68,6 +70,8 @@ class FakeEngine:
     ports_in_use: set[int] = field(default_factory=set)
     """Held by something else on the VM."""
     pulled: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    """Whose statistics were asked for."""
 
     def _enter(self, method: str) -> None:
         if method in self.failing:
@@ -148,6 +152,12 @@ class FakeEngine:
     def containers(self) -> list[ContainerStatus]:
         self._enter("containers")
         return [_status(box) for box in self.boxes.values()]
+
+    def statistics(self, container_id: str) -> Statistics | None:
+        self._enter("statistics")
+        self.asked.append(container_id)
+        box = self.boxes.get(container_id)
+        return box.used if box and box.running else None
 
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
         self._enter("logs")
