@@ -38,6 +38,11 @@ compose() { timeout "${limit:-20}" docker compose "$@"; }
 . "$root/scripts/vm/env.sh"
 read_env .env
 setting() { printf '%s' "${!1:-$2}"; } # NAME DEFAULT: the environment, then .env, then the default
+for name in PORTAL_CERTIFICATE_WARNING_DAYS PORTAL_DISK_WARNING_PERCENT PORTAL_DISK_CRITICAL_PERCENT; do
+    [[ $(setting "$name" 0) =~ ^[0-9]+$ ]] && continue
+    echo "error: $name must be a whole number, and is '${!name}'." >&2
+    exit 3
+done
 
 # --- this machine ---------------------------------------------------------------------------------
 
@@ -126,15 +131,17 @@ check_certificates() {
 
 # Services read their secrets at start: one that was replaced since then does not count yet.
 check_secrets() {
-    local service start file line
+    local service start file changed line
     # shellcheck disable=SC2016 # Go's variables, not the shell's
     line='{{$name := index .Config.Labels "com.docker.compose.service"}}{{$start := .State.StartedAt}}{{range .Mounts}}'
     # shellcheck disable=SC2016
     line+='{{$name}} {{$start}} {{.Source}}{{println}}{{end}}'
     while read -r service start file; do
         [[ $file = "$secrets"/* ]] && [ "${file##*/}" != ssh_known_hosts ] || continue # that is read anew each time
-        [ "$(stat -c %Z "$file" 2>/dev/null || echo 0)" -gt "$(date -d "$start" +%s)" ] || continue
-        note warning secret "$service ${file##*/}" "$file was changed after $service started, which goes on with what it read then." "docker compose up -d --force-recreate $service" secret-replaced
+        # Of the file and of what a link to it leads to: the one that changed last.
+        changed=$({ stat -c %Z "$file"; stat -L -c %Z "$file"; } 2>/dev/null | sort -n | tail -n 1)
+        [ "${changed:-0}" -gt "$(date -d "$start" +%s)" ] || continue
+        note warning secret "$service ${file##*/}" "$file, or its rights, were changed after $service started, which goes on with what it read then." "docker compose up -d --force-recreate $service" secret-replaced
     done < <(compose ps -q 2>/dev/null | xargs -r timeout 20 docker inspect --format "$line" 2>/dev/null | sort -u)
 }
 

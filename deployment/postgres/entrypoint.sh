@@ -24,9 +24,21 @@ fi
 
 # A password that was replaced since the last start counts from this one on.
 if ! sha256sum --check --status "$volume/password.sha256" 2>/dev/null; then
-    password=$(head -n 1 /run/secrets/postgres_password | sed "s/'/''/g")
-    echo "ALTER ROLE portal PASSWORD '$password'" |
-        postgres --single -D "$PGDATA" -c log_min_error_statement=panic postgres >/dev/null
-    sha256sum /run/secrets/postgres_password >"$volume/password.sha256"
+    # Without what surrounds it, as the services read it.
+    password=$(tr -d '\r' </run/secrets/postgres_password | awk 'NF {sub(/^[ \t]+/, ""); sub(/[ \t]+$/, ""); print; exit}')
+    if [ -z "$password" ]; then
+        echo "The secret postgres_password is empty. Nothing was changed. docs/ADMIN_GUIDE.md says how to make one." >&2
+        exit 1
+    fi
+    quoted=$(printf '%s' "$password" | sed "s/'/''/g")
+    said=$(printf '%s\n' "SET standard_conforming_strings = on;" "ALTER ROLE portal PASSWORD '$quoted';" |
+        postgres --single -D "$PGDATA" -c log_min_error_statement=panic postgres 2>&1) || true
+    case $said in
+    *ERROR:* | *FATAL:* | *PANIC:*)
+        echo "The database's password could not be changed: $(printf '%s' "$said" | grep -E 'ERROR|FATAL|PANIC' | head -n 1)" >&2
+        exit 1
+        ;;
+    esac
+    (umask 077 && sha256sum /run/secrets/postgres_password >"$volume/password.sha256")
 fi
 exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp

@@ -64,6 +64,15 @@ def _der(content: bytes) -> bytes:
 def read(name: str, content: bytes, bundle: Sequence[Certificate]) -> RevocationList:
     """One list, PEM or DER, verified. Raises ValueError saying why it cannot be used."""
     try:
+        return _read(name, content, bundle)
+    except ValueError:
+        raise
+    except Exception as error:  # what parsing a damaged or forged list ends in, nobody knows
+        raise ValueError(f"it cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _read(name: str, content: bytes, bundle: Sequence[Certificate]) -> RevocationList:
+    try:
         der = _der(content)
         crl = x509.load_der_x509_crl(der)
     except ValueError as error:

@@ -99,6 +99,19 @@ _PULL = (
     ),
 )
 _RUN = (
+    # Of the kernel, though its words are those of a full disk.
+    (
+        ("session key", "/sys/fs/cgroup", "inotify"),
+        "vm_exhausted",
+        "The VM has no memory, processes or files left to start a container.",
+    ),
+    # containerd's own socket, no port of anybody's.
+    (("shim socket",), "engine_refused", "The VM's Docker Engine could not start the container."),
+    (
+        ("range of cpus is from",),
+        "vm_shrunk",
+        "The VM has fewer CPUs now than this container was promised.",
+    ),
     (_NO_SPACE, "disk_full", "The VM's disk is full."),
     (_BROKEN_DISK, "disk_broken", "The VM's disk does not take what is written."),
     (

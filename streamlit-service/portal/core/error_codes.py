@@ -171,6 +171,7 @@ CODES = {
     "ports_in_use": "Containers hold ports of the range.",
     "same_user": "Both subjects are one account.",
     "no_such_user": "Nobody with this subject has signed in.",
+    "vm_shrunk": "The VM has fewer CPUs than before.",
     "no_such_gpu": "The VM has no such GPU.",
     "no_such_vm": "There is no such VM.",
     "other_name": "The VM has another name in the fleet.",

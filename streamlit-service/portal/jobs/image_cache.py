@@ -37,7 +37,10 @@ def sync_images(
             releases = db.releases.all_releases(tx)
             recorded = db.releases.on_vm(tx, vm.id)
             used = {deployment.release.id for deployment in db.deployments.on_vm(tx, vm.id)}
-            wanted = _wanted(portal, vm, db.releases.approved(tx))
+            approved = db.releases.approved(tx)
+            wanted = _wanted(portal, vm, approved)
+            # Of a VM whose driver is updated the GPUs are away for a while: their images stay.
+            kept = {release.id for name, release in approved.items() if name in portal.catalog}
         _note(
             portal,
             vm,
@@ -47,7 +50,7 @@ def sync_images(
         if not portal.settings.prepull or vm.state is not VmState.ACTIVE:
             return
         for release in releases:
-            if release.reference in present and release.id not in used | set(wanted):
+            if release.reference in present and release.id not in used | kept:
                 _remove(portal, vm, engine, release)
         missing = [release for release in wanted.values() if release.reference not in present]
         if missing and at_once.acquire(blocking=False):

@@ -19,6 +19,8 @@ from portal.images import launch_gate
 WORKER = "worker"
 PAUSED = "paused"
 KILLED_BY_SIGNAL = 137
+LOST = 255
+"""What the engine says of a container that it finds dead when it starts."""
 MANY_RESTARTS, MANY_RESTARTS_WITHIN = 3, timedelta(hours=1)
 """What ended so often with its VM may be what ends the VM: it waits for its owner."""
 
@@ -79,8 +81,15 @@ def _reason(status: ContainerStatus | None, engine: Engine) -> StopReason:
 
 def ended_with_vm(status: ContainerStatus, engine: Engine) -> bool:
     """Whether a container that ended did so because its VM or the engine restarted."""
+    if status.exit_code == LOST:
+        return True
     engine_start = engine.started_at()
-    return bool(engine_start and status.started_at and status.started_at < engine_start)
+    if engine_start is None or status.started_at is None:
+        return False
+    now = engine.info().at
+    if now is not None and engine_start > now:
+        return False  # its clock was set back since then: the two cannot be compared
+    return status.started_at < engine_start
 
 
 def _may_start_again(portal: Portal, deployment: Deployment) -> bool:

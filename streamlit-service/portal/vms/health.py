@@ -117,7 +117,10 @@ def _out_of_order(vm: Vm, gpu: Gpu) -> Problem:
     which = f"GPU {gpu.index} ({gpu.model}, {gpu.uuid}) of {vm.name}"
     if gpu.state is GpuState.MISSING:
         return Problem(
-            "gpu", f"{which} is missing: the VM no longer reports it.", "nvidia-smi -L", grave=False
+            "gpu",
+            f"{which} is missing: lost, taken out, or in MIG mode without instances.",
+            "nvidia-smi -L",
+            grave=False,
         )
     words = (gpu.problem or "unhealthy").replace("_", " ")
     return Problem("gpu", f"{which} is out of order: {words}.", "nvidia-smi -q", grave=False)

@@ -96,9 +96,11 @@ def record_gpus(portal: Portal, vm: Vm, report: GpuReport, *, readings: bool = T
         changed = False
         for gpu in _of_this_vm(tx, vm, report):
             changed |= _put(tx, vm, gpu, recorded.pop(gpu.uuid, None), now)
-        leased, parents = db.leases.gpus(tx), {seen.parent for seen in report.gpus}
+        leased = db.leases.gpus(tx)
+        there = {seen.uuid for seen in report.gpus} | {seen.parent for seen in report.gpus}
         for uuid, gpu in recorded.items():
-            _gone(tx, vm, gpu, now, leased.get(uuid), instead=uuid in parents)
+            divided = (gpu.parent or uuid) in there
+            _gone(tx, vm, gpu, now, leased.get(uuid), divided=divided)
     if changed:
         portal.wake()  # somebody may wait for what came
 
@@ -106,7 +108,9 @@ def record_gpus(portal: Portal, vm: Vm, report: GpuReport, *, readings: bool = T
 def _of_this_vm(tx: Tx, vm: Vm, report: GpuReport) -> list[Gpu]:
     """Two VMs may name the same GPU (one was cloned, say): the first keeps it."""
     elsewhere = {
-        gpu.uuid for gpu in db.gpus.all_gpus(tx) if gpu.vm_id != vm.id and gpu.state is GpuState.OK
+        gpu.uuid
+        for gpu in db.gpus.all_gpus(tx)
+        if gpu.vm_id != vm.id and gpu.state is not GpuState.MISSING
     }
     return [
         Gpu(vm_id=vm.id, state=GpuState.UNHEALTHY if seen.problem else GpuState.OK, **vars(seen))
@@ -145,14 +149,14 @@ def _is_news(portal: Portal, vm: Vm, report: GpuReport) -> bool:
 
 
 def _gone(
-    tx: Tx, vm: Vm, gpu: Gpu, now: datetime, deployment: str | None, *, instead: bool
+    tx: Tx, vm: Vm, gpu: Gpu, now: datetime, deployment: str | None, *, divided: bool
 ) -> None:
     """A GPU that is not reported any more is kept, so that people see it.
 
-    Not so what MIG took away and nobody holds: instances, and a GPU with `instead` instances now.
+    Not so what nobody holds of one that is there, `divided` by MIG in another way than before.
     """
     subject, facts = f"gpu:{gpu.uuid}", {"vm": vm.name, "model": gpu.model}
-    if deployment is None and (gpu.parent or instead):
+    if deployment is None and divided:
         db.gpus.delete(tx, gpu.uuid)
         db.audit.append(tx, now, WORKER, db.gpus.GONE, subject, **facts)
     elif gpu.state is not GpuState.MISSING:

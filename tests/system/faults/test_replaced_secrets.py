@@ -60,7 +60,9 @@ def replace(production: Stack) -> str:
     production.write_secret("server_key", pki.key_pem(server.key))
     for name in ("proxy_secret", "registry_password"):
         production.write_secret(name, f"{secrets.token_urlsafe(24)}\n".encode())
-    production.write_secret("postgres_password", f"it's {secrets.token_urlsafe(24)}\n".encode())
+    production.write_secret(
+        "postgres_password", f" it's C:\\temp\\new {secrets.token_urlsafe(24)} \r\n".encode()
+    )
     return pki.pem(server.certificate).decode()
 
 

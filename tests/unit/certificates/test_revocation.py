@@ -158,6 +158,21 @@ def test_what_is_no_whole_list_of_our_authorities_counts_for_nothing_and_is_name
     assert (name, why in output) == ("people.crl", True), output
 
 
+def test_a_forged_list_of_another_version_stops_no_other(
+    strict: RevocationLists,
+    folder: Path,
+    put: Callable[..., None],
+    authority: pki.Authority,
+    jane: x509.Certificate,
+) -> None:
+    put(authority.revocation_list(jane))
+    forged = a_list(authority).replace(b"\x02\x01\x01", b"\x02\x01\x02", 1)
+    (folder / "forged.crl").write_bytes(forged)
+    assert refused(strict, jane) == "revoked"
+    [(name, output)] = strict.held().unusable
+    assert (name, "cannot be read" in output) == ("forged.crl", True), output
+
+
 @pytest.mark.parametrize(
     ("extension", "critical", "outcome"),
     [

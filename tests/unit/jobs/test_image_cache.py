@@ -69,6 +69,18 @@ def test_an_old_release_is_removed_once_nobody_has_a_container_of_it(
     assert engine.on_disk == {newer.reference}
 
 
+def test_images_for_gpus_stay_while_a_driver_does_not_answer(
+    portal: Portal, vm: Vm, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(portal.catalog, "gpu-x", image("gpu-x", gpu=True))
+    for_gpus = approved(portal, 1, "gpu-x")
+    engine.on_disk.add(for_gpus.reference)
+    with_gpus = replace(vm, gpu_access="nvidia")
+    assert for_gpus.id in look(portal, with_gpus, engine)
+    assert for_gpus.id in look(portal, replace(vm, gpu_access=None), engine)
+    assert for_gpus.reference in engine.on_disk
+
+
 def test_images_that_are_not_ours_stay(portal: Portal, vm: Vm, engine: FakeEngine) -> None:
     engine.on_disk.add("docker.io/somebody/else@sha256:" + "9" * 64)
     look(portal, vm, engine)

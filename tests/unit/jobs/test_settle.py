@@ -37,6 +37,31 @@ def test_what_ran_on_a_vm_that_was_restarted_starts_again_in_its_place(
     assert box_of(engine, running).running
 
 
+def test_a_vm_whose_clock_was_wrong_at_its_start_is_judged_all_the_same(
+    portal: Portal, jane: User, engine: FakeEngine, clock: FakeClock, running: Deployment
+) -> None:
+    """An hour behind: the container seems to be newer than the engine that found it dead."""
+    clock.forward(600)
+    box = box_of(engine, running)
+    box.running, box.exit_code, box.started_at = False, 255, clock() - timedelta(minutes=10)
+    engine.engine_start = clock() - timedelta(hours=1)
+    look(portal, engine)
+    found = deployments.get(portal, jane, running.id)
+    assert (found.state, found.stop_reason) == (State.PENDING, StopReason.VM_RESTARTED)
+
+
+def test_what_ends_by_itself_after_its_vms_clock_was_set_back_is_not_started_again(
+    portal: Portal, jane: User, engine: FakeEngine, clock: FakeClock, running: Deployment
+) -> None:
+    """An hour ahead at the start: the engine seems to be newer than everything since then."""
+    engine.engine_start, engine.at = clock() + timedelta(hours=1), clock()
+    box = box_of(engine, running)
+    box.running, box.exit_code, box.started_at, box.out_of_memory = False, 137, clock(), True
+    look(portal, engine)
+    found = deployments.get(portal, jane, running.id)
+    assert (found.state, found.stop_reason) == (State.STOPPED, StopReason.OUT_OF_MEMORY)
+
+
 def test_what_may_be_ending_its_vm_is_not_started_for_ever(
     portal: Portal,
     jane: User,

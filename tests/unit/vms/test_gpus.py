@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from portal import db, deployments
+from portal import db, deployments, vms
 from portal.context import Portal
 from portal.core.engine import SeenGpu
 from portal.core.errors import Conflict, Forbidden, NotFound
@@ -19,6 +19,9 @@ from support.gpu_world import ask, report, see
 from support.samples import TEST
 
 WorkOff = Callable[..., Deployment]
+MISSING = (
+    "GPU 1 (A100, GPU-1) of vm-01 is missing: lost, taken out, or in MIG mode without instances."
+)
 INSTANCES = tuple(
     SeenGpu(f"MIG-{n}", n, "A100 1g.5gb", "GPU-1", 5, None, None, None) for n in range(2)
 )
@@ -53,7 +56,7 @@ def test_a_gpu_that_nobody_holds_is_missed_too(portal: Portal, gpu_vm: Vm) -> No
     assert told(portal) == []
     see(portal, report(1))
     assert states(portal, gpu_vm) == {"GPU-0": GpuState.OK, "GPU-1": GpuState.MISSING}
-    assert told(portal) == ["GPU 1 (A100, GPU-1) of vm-01 is missing: the VM no longer reports it."]
+    assert told(portal) == [MISSING]
     see(portal, report(2))
     assert states(portal, gpu_vm) == {"GPU-0": GpuState.OK, "GPU-1": GpuState.OK}
     assert told(portal) == []
@@ -77,6 +80,29 @@ def test_what_mig_splits_up_or_joins_is_not_missed(portal: Portal, gpu_vm: Vm) -
     see(portal, whole)
     assert set(states(portal, gpu_vm)) == {"GPU-0", "GPU-1"}
     assert told(portal) == []
+
+
+def test_instances_whose_gpu_is_away_with_them_are_missed(portal: Portal, gpu_vm: Vm) -> None:
+    see(portal, report(gpus=(*report(1).gpus, *INSTANCES)))
+    see(portal, report(1))
+    assert states(portal, gpu_vm) == {
+        "GPU-0": GpuState.OK,
+        "MIG-0": GpuState.MISSING,
+        "MIG-1": GpuState.MISSING,
+    }
+    assert len(told(portal)) == len(INSTANCES)
+
+
+def test_of_two_vms_that_name_one_broken_gpu_the_first_keeps_it(portal: Portal, gpu_vm: Vm) -> None:
+    vms.add(portal, TEST, "vm-02", "ssh://portal@vm-02", "10.0.0.2")
+    [gpu] = report(1).gpus
+    broken = report(gpus=(replace(gpu, problem="gpu_error"),))
+    for _ in range(3):
+        see(portal, broken, "vm-01")
+        see(portal, broken, "vm-02")
+    with portal.database.reading() as tx:
+        trail = [event.action for event in db.audit.events(tx, "gpu:GPU-0")]
+    assert trail == ["gpu.ok", "gpu.unhealthy"]
 
 
 def test_a_missing_gpu_is_written_once_not_at_every_look(portal: Portal, gpu_vm: Vm) -> None:
