@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +26,8 @@ from certificates.chain import CertificationPath
 from certificates.crl import FUTURE, RevocationList, key_of, read, split
 
 REREAD_S = 1.0
+FUTURE_AGAIN_S = 60.0
+"""A list from the future is looked at again so often: it may count by then."""
 EPOCH, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 SUFFIXES = (".crl", ".pem")
 OFF, SOFT, STRICT = "off", "soft", "strict"
@@ -129,16 +131,18 @@ class RevocationLists:
             except OSError as error:  # what was revoked stays revoked
                 log.warning("revocation_folder_unreadable", cause=str(error))
                 return
+            again = time.monotonic() - FUTURE_AGAIN_S
             files = {
                 name: known
                 if (known := self._files.get(name)) is not None
                 and known.state == state
-                and FUTURE not in known.problem
+                and not (FUTURE in known.problem and known.read_at < again)
                 else _File(state, *_read(self._folder / name, self._bundle))
                 for name, state in now.items()
             }
             if files != self._files:
-                self._held, self._files = _together(files), files
+                self._held = _together(files)
+            self._files = files
 
 
 def _revoked(path: CertificationPath, held: Held) -> bool:
@@ -194,6 +198,7 @@ class _File:
     state: tuple[int, int, int]
     lists: tuple[RevocationList, ...]
     problem: str
+    read_at: float = field(default_factory=time.monotonic, compare=False)
 
 
 def _together(files: Mapping[str, _File]) -> Held:

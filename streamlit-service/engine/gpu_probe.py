@@ -91,6 +91,10 @@ def _sections(text: str) -> dict[str, str]:
     return sections
 
 
+NOT_THERE = ("", "126", "127")
+"""How a shell ends that cannot run a program, or did not say how it ended."""
+
+
 def _no_driver(parts: dict[str, str]) -> str | None:
     """None where there is simply no GPU."""
     # It is installed, and cannot talk to its kernel module.
@@ -98,7 +102,10 @@ def _no_driver(parts: dict[str, str]) -> str | None:
         word in parts.get("query", "").lower() for word in ("driver", "nvml", "unable to determine")
     ):
         return "driver_broken"
-    return "no_driver" if parts.get("pci", "0").strip() not in ("", "0") else None
+    if parts.get("pci", "0").strip() in ("", "0"):
+        return None
+    # Whatever it said, nvidia-smi is there: "No devices were found", a field it does not know.
+    return "no_driver" if parts.get("exit", "").strip() in NOT_THERE else "driver_broken"
 
 
 def _gpus(query: str) -> tuple[dict[str, tuple[SeenGpu, bool]], str | None]:

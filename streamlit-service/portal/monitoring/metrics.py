@@ -161,7 +161,9 @@ def _health(vms: Iterable[Vm], now: datetime) -> Iterator[GaugeMetricFamily]:
 def _state(vm: Vm, gpu: Gpu, leased: Iterable[str]) -> str:
     if gpu.state is not GpuState.OK or not vm.reachable:
         return "out_of_order"
-    return "leased" if gpu.uuid in leased else "free"
+    if gpu.uuid in leased:
+        return "leased"
+    return "out_of_order" if vm.gpu_problem else "free"
 
 
 def _gauge(name: str, help_text: str, labels: list[str], counts: Counts) -> GaugeMetricFamily:

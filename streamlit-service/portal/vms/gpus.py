@@ -57,7 +57,8 @@ def offers(portal: Portal, user: User) -> list[Offer]:
         capacity = fleet.capacities[vm_id]
         for model, count in capacity.working.items():
             most[model] = max(most[model], count)
-            free[model] += len(capacity.free.get(model, ())) if placement.open_now(capacity) else 0
+            opens = placement.open_now(capacity) and not capacity.vm.gpu_problem
+            free[model] += len(capacity.free.get(model, ())) if opens else 0
     return sorted(
         (Offer(model, free[model], most[model]) for model in most), key=lambda o: (-o.free, o.model)
     )
@@ -168,7 +169,7 @@ def _status(
     if gpu.state is not GpuState.OK or not vm.reachable:
         hold = Hold.OUT_OF_ORDER
     elif not leased:
-        hold = Hold.FREE
+        hold = Hold.OUT_OF_ORDER if vm.gpu_problem else Hold.FREE
     else:
         hold = Hold.YOURS if mine else Hold.TAKEN
     holder = deployment.owner.display_name if deployment is not None and may_know else ""

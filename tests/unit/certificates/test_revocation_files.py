@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pki
@@ -38,6 +38,31 @@ def test_every_list_of_a_file_counts(
     held = revocation.load(folder, whole)
     assert len(held.lists) == 1
     assert "no accepted authority" in held.unusable[0][1]
+
+
+def test_a_list_from_the_future_is_not_read_again_at_every_look(
+    folder: Path,
+    authority: pki.Authority,
+    put: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put(authority.revocation_list(starts=timedelta(hours=1)))
+    monkeypatch.setattr(revocation, "REREAD_S", 0.0)
+    read: list[Path] = []
+    really = revocation._read
+
+    def count(path: Path, whole: Sequence[x509.Certificate]) -> object:
+        read.append(path)
+        return really(path, whole)
+
+    monkeypatch.setattr(revocation, "_read", count)
+    lists = RevocationLists(folder, bundle(authority), revocation.STRICT)
+    for _ in range(5):
+        assert lists.held().lists == ()
+    assert len(read) == 1
+    monkeypatch.setattr(revocation, "FUTURE_AGAIN_S", 0.0)
+    lists.held()
+    assert len(read) == len(["at first", "when it may count by then"])
 
 
 def pem(der: bytes) -> bytes:

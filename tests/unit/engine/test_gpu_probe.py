@@ -115,6 +115,11 @@ def test_in_mig_mode_the_instances_are_handed_out_and_the_gpu_is_not(name: str) 
     [
         (said("", pci="0", code=127), None),
         (said("timeout: failed to run command 'nvidia-smi'", pci="1", code=127), "no_driver"),
+        (said("No devices were found", pci="1", code=6), "driver_broken"),
+        (
+            said('Field "mig.mode.current" is not a valid field to query.', pci="1", code=2),
+            "driver_broken",
+        ),
         (
             said("NVIDIA-SMI has failed because it couldn't talk to the NVIDIA driver.", code=9),
             "driver_broken",
@@ -133,6 +138,8 @@ def test_in_mig_mode_the_instances_are_handed_out_and_the_gpu_is_not(name: str) 
     ids=[
         "no gpu",
         "no driver",
+        "no GPU comes up",
+        "driver from before MIG",
         "driver broken",
         "NVML broken",
         "the only GPU lost",

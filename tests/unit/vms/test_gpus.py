@@ -73,6 +73,14 @@ def test_what_keeps_all_of_a_vm_from_use_is_told_once(portal: Portal, gpu_vm: Vm
     assert told(portal) == ["vm-01 has an NVIDIA driver that does not answer."]
 
 
+def test_gpus_that_nobody_can_get_are_not_shown_as_free(
+    portal: Portal, jane: User, gpu_vm: Vm
+) -> None:
+    see(portal, report(access=None, problem="no_toolkit"))
+    assert {each.hold for each in gpus.overview(portal, jane)} == {gpus.Hold.OUT_OF_ORDER}
+    assert [offer.free for offer in gpus.offers(portal, jane)] == [0]
+
+
 def test_what_mig_splits_up_or_joins_is_not_missed(portal: Portal, gpu_vm: Vm) -> None:
     whole, split = report(), report(gpus=(*report(1).gpus, *INSTANCES))
     see(portal, split)
