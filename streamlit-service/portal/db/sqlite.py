@@ -116,7 +116,7 @@ def _begun(connection: Connection, *, last: bool) -> bool:
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     except OperationalError as error:
-        if last or not troubles.is_busy(error):
+        if last or not troubles.is_locked(error):
             raise
         return False
     return True

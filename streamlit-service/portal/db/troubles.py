@@ -78,9 +78,9 @@ def busy(cause: str) -> DatabaseTrouble:
     return _in_words(_BUSY, cause)
 
 
-def is_busy(error: sa.exc.SQLAlchemyError) -> bool:
-    """Whether the database has other work now, and the same may succeed in a moment."""
-    return _kind(error) == _BUSY
+def is_locked(error: sa.exc.SQLAlchemyError) -> bool:
+    """Whether another writer holds SQLite's lock: waiting for it helps."""
+    return isinstance(error, sa.exc.DBAPIError) and "is locked" in str(error.orig).lower()
 
 
 def _in_words(kind: str, cause: str) -> DatabaseTrouble:
