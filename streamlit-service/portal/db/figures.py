@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -71,14 +71,6 @@ def of(tx: Tx, deployment_id: str, span: timedelta, since: datetime) -> list[Fig
         .order_by(table.c.at)
     )
     return [_figures(row) for row in tx.execute(query)]
-
-
-def latest(tx: Tx, deployment_ids: Collection[str], since: datetime) -> dict[str, Figures]:
-    """The last minute of each that was sampled since then."""
-    recent = recent_figures.c
-    mine = recent.deployment_id.in_(deployment_ids) & (recent.at >= since)
-    query = sa.select(recent_figures).where(mine).order_by(recent.at)
-    return {row.deployment_id: _figures(row) for row in tx.execute(query)}
 
 
 def _figures(row: sa.Row[Any]) -> Figures:

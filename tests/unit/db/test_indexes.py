@@ -79,7 +79,6 @@ def test_deploying_acting_looking_and_opening_read_by_index(
     deployments.history(portal, jane, made.id)
     with portal.database.transaction() as tx:
         db.figures.put(tx, {made.id: Figures(portal.now(), 1.0, 1.0, 1.0)})
-        db.figures.latest(tx, [made.id], portal.now())
         db.figures.roll_up(tx, portal.now())
     vms.fleet(portal, TEST)
     list(health.of_records(portal))
