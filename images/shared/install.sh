@@ -31,7 +31,8 @@ echo "$version" > /opt/notebook-env/version
 cp "$site/_image.pth" "/opt/notebook-env/lib/python$version/site-packages/"
 # pip under every name that people type; the image's own would try to write to the image.
 for name in pip pip3 "pip$version"; do
-    printf '#!/bin/sh\nexec "%s/bin/python" -m pip "$@"\n' "$NOTEBOOK_ENV" > "/opt/notebook-env/bin/$name"
+    # shellcheck disable=SC2016  # for that script's shell
+    printf '#!/bin/sh\nexec "$(dirname "$0")/python" -m pip "$@"\n' > "/opt/notebook-env/bin/$name"
     chmod 0755 "/opt/notebook-env/bin/$name"
 done
 chown -R 1000:1000 /opt/notebook-env
@@ -43,6 +44,7 @@ install -D -m 0644 "$here/overrides.json" /opt/venv/share/jupyter/lab/settings/o
 install -D -m 0644 "$here/jupyter_server_config.py" /etc/jupyter/jupyter_server_config.py
 install -m 0755 "$here/start.sh" /usr/local/bin/start-notebook
 install -m 0755 "$here/serve-ssh.sh" /usr/local/bin/serve-ssh
+install -m 0644 "$here/serve-jupyter.py" /usr/local/bin/serve-jupyter
 install -m 0644 "$here/on-demand.py" /usr/local/bin/tensorboard-on-demand
 # shellcheck disable=SC2016  # for that script's shell
 printf '#!/bin/sh\nexec "$NOTEBOOK_ENV/bin/python" "$@"\n' > /usr/local/bin/notebook-python

@@ -8,6 +8,7 @@ the token is checked here instead and never leaves the server.
 import hmac
 import os
 import secrets
+from pathlib import Path
 
 from jupyter_server.auth.identity import IdentityProvider, User
 
@@ -44,10 +45,15 @@ c.ServerApp.port_retries = 0
 c.ServerApp.open_browser = False
 c.ServerApp.allow_remote_access = True
 HOME, WORK = "/home/scientist", "/home/scientist/work"
-# A home that cannot be used (a dangling link, no right to it) must not keep the server from
-# starting.
-c.ServerApp.root_dir = HOME if os.access(HOME, os.R_OK | os.X_OK) else "/tmp"
-if os.access(WORK, os.R_OK | os.X_OK):
+
+
+def is_open(folder):
+    """Whether people can work in it: a dangling link, a file, no right to it end the server."""
+    return os.access(folder, os.R_OK | os.X_OK) and Path(folder).is_dir()
+
+
+c.ServerApp.root_dir = HOME if is_open(HOME) else "/tmp"
+if is_open(WORK):
     c.FileContentsManager.preferred_dir = "work"
 # Extensions of JupyterLab that people install, without what these run on the server.
 c.LabApp.extra_labextensions_path = [

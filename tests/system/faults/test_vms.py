@@ -121,9 +121,12 @@ def test_a_vm_that_is_lost_gives_everything_back_and_is_cleaned_when_it_returns(
 
 HARMS = (
     "rm -rf work && ln -s /nowhere work",
-    "rm -rf .jupyter && ln -s /nowhere .jupyter",
     "rm -rf .ipython && echo no folder > .ipython",
     "rm -rf .portal && echo no folder > .portal",
+    "mkdir -p .local && rm -rf .local/share && mkdir -m 0 .local/share",
+    # Settings that somebody brought from another machine: another address, and one that ends it.
+    "mkdir -p .jupyter && echo 'c.ServerApp.base_url = \"/hub/\"' > .jupyter/jupyter_lab_config.py",
+    "echo 'c.ServerApp.port = \"none\"' > .jupyter/jupyter_config.py",
 )
 
 
@@ -146,4 +149,4 @@ def test_whatever_is_wrong_with_a_home_folder_its_notebook_starts(
         log = jane.http.get(f"/api/v1/deployments/{running['id']}/logs").text
         assert "The home folder has a problem" in log
     finally:
-        vm_a.run("sh", "-c", f"cd {home} && rm -rf work .jupyter .ipython .portal")
+        vm_a.run("sh", "-c", f"cd {home} && rm -rf work .jupyter .ipython .portal .local")
