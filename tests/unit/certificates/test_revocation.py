@@ -296,7 +296,7 @@ def test_only_the_list_that_changed_is_read_again(
     assert names == ["people.crl", "root.crl", "people.crl"]
 
 
-def test_no_request_waits_while_a_list_is_read(
+def test_the_list_before_counts_while_a_new_one_is_read(
     soft: RevocationLists,
     put: Callable[..., None],
     authority: pki.Authority,
