@@ -36,7 +36,7 @@ cd "$root/deployment" || exit 3
 compose() { timeout "${limit:-20}" docker compose "$@"; }
 # shellcheck source=vm/env.sh
 . "$root/scripts/vm/env.sh"
-read_env .env
+read_env .env || exit 3
 setting() { printf '%s' "${!1:-$2}"; } # NAME DEFAULT: the environment, then .env, then the default
 for name in PORTAL_CERTIFICATE_WARNING_DAYS PORTAL_DISK_WARNING_PERCENT PORTAL_DISK_CRITICAL_PERCENT; do
     [[ $(setting "$name" 0) =~ ^[0-9]+$ ]] && continue
@@ -117,8 +117,21 @@ check_bundle() { # FILE WHOSE [BUT_THE_FIRST]
     rm -rf "$folder"
 }
 
+check_key() { # nginx does not start with a key that is another certificate's
+    local key certificate
+    certificate=$(openssl x509 -noout -pubkey -in "$secrets/server_cert" 2>/dev/null) || return 0 # told already
+    if [ ! -r "$secrets/server_key" ]; then
+        [ -e "$secrets/server_key" ] || note critical certificate "the server's key" "$secrets/server_key is missing." "ls -l $secrets" certificates
+    elif ! key=$(openssl pkey -pubout -passin pass: -in "$secrets/server_key" 2>/dev/null); then
+        note critical certificate "the server's key" "$secrets/server_key holds no private key that can be read without a passphrase." "openssl pkey -noout -check -in $secrets/server_key" certificates
+    elif [ "$key" != "$certificate" ]; then
+        note critical certificate "the server's key" "$secrets/server_key is not the key of the certificate in $secrets/server_cert." "openssl x509 -noout -subject -in $secrets/server_cert" certificates
+    fi
+}
+
 check_certificates() {
     check_certificate "$secrets/server_cert" "the server"
+    check_key
     check_bundle "$secrets/server_cert" "the server's authorities" but-the-first
     check_bundle "$secrets/client_ca" "the authorities of people"
     # A system's bundle, which may be the registry's, is its distribution's business.

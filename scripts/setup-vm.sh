@@ -259,7 +259,7 @@ run_remote() {
 # One block, so that bash has read all of it: a new version may be checked out meanwhile.
 {
     options "$@"
-    read_env "$env_file"
+    read_env "$env_file" || exit 2
     defaults
     if [ $mode = local ]; then run_local; else run_remote; fi
     exit

@@ -21,6 +21,7 @@ from engine.container import (
     create_arguments,
     ensure_network,
     moment,
+    remove,
     running,
     statistics,
     status,
@@ -226,7 +227,7 @@ class DockerEngine:
     def remove(self, container_id: str) -> None:
         """Remove by force with its anonymous volumes; named ones stay. No-op when it is gone."""
         self._call(
-            _or_gone(lambda client: client.api.remove_container(container_id, force=True, v=True)),
+            _or_gone(lambda client: remove(client.api, container_id)),
             self._settings.engine_timeout_s + 20,
         )
 

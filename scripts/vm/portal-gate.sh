@@ -24,13 +24,18 @@ gpu_probe() {
     smi | grep -Eo 'CUDA[A-Za-z ]* Version *: *[0-9.]+'
 }
 
-# Where images, containers and homes are. Whichever disk has less room is told.
+# Where images, containers and homes are. Whichever disk has less room is told; nothing where the engine does not say.
 image_folders() {
     info=$(timeout 5 docker info --format '{{.DockerRootDir}} {{.DriverStatus}}' 2>/dev/null)
-    root=${info%% *}
-    echo "${root:-/var/lib/docker}"
+    case $info in
+    /*) echo "${info%% *}" ;;
+    *) return ;;
+    esac
     case $info in # images are containerd's then: the default since Engine 29
-    *io.containerd.snapshotter*) ls -d /var/lib/containerd 2>/dev/null ;;
+    *io.containerd.snapshotter*)
+        folder=$(sed -n "s/^root *= *[\"']\(.*\)[\"'].*/\1/p" /etc/containerd/config.toml 2>/dev/null)
+        ls -d "${folder:-/var/lib/containerd}" 2>/dev/null
+        ;;
     esac
 }
 
@@ -42,7 +47,7 @@ vm_check() {
     else
         echo "== firewall none"
     fi
-    echo "== disk $(image_folders | xargs df -P -k 2>/dev/null |
+    echo "== disk $(image_folders | xargs -r df -P -k 2>/dev/null |
         awk 'NR > 1 && (free == "" || $4 < free) {size = $2; free = $4} END {print size, free}')"
     echo "== reserved $(cat /proc/sys/net/ipv4/ip_local_reserved_ports 2>/dev/null)"
 }

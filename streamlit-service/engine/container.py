@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import docker
+from docker.errors import APIError
 from docker.models.containers import Container
 from docker.types import DeviceRequest, DriverConfig, Mount
 from portal.core.engine import (
@@ -16,6 +17,7 @@ from portal.core.engine import (
     ContainerStatus,
     Statistics,
 )
+from requests import RequestException
 
 
 def create_arguments(spec: ContainerSpec, *, bounded: bool = False) -> dict[str, Any]:
@@ -142,3 +144,23 @@ def moment(text: str) -> datetime | None:
     """A time as engines write it (RFC 3339, to the nanosecond); None for their year 1: never."""
     at = datetime.fromisoformat(text)
     return at if at.year > 1 else None
+
+
+BEING_REMOVED = "is already in progress"
+"""The engine's word for a removal that somebody else, or an earlier try, asked for."""
+
+
+def remove(api: docker.APIClient, container_id: str) -> None:
+    """Remove a container with its anonymous volumes; it is gone when this returns.
+
+    Raises APIError where the engine refuses, or a removal that goes on already does not end.
+    """
+    try:
+        api.remove_container(container_id, force=True, v=True)
+    except APIError as error:
+        if BEING_REMOVED not in str(error.explanation):
+            raise
+        try:
+            api.wait(container_id, condition="removed")
+        except RequestException:
+            raise error from None

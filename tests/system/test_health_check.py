@@ -162,6 +162,7 @@ def test_a_certificate_that_expires_soon(
         finding["message"] for finding in report["findings"] if finding["subject"] == "the server"
     )
     assert re.fullmatch(r"The certificate of the server expires in [45] days\.", says)
+    assert ("certificate", "the server's key") in wrong(report)  # it is another's
 
 
 def test_something_that_is_no_certificate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,9 @@ from portal.core.registry_address import RegistryAddress
 from portal.core.subjects import Listed
 
 HTTPS = 443
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
+"""Source: RFC 1123, section 2.1."""
 MAX_AMOUNT = 1e6
 """Of seconds, days or GB."""
 
@@ -181,6 +185,16 @@ class Settings(BaseSettings):
         for name, value in self:
             if isinstance(value, float) and not value <= MAX_AMOUNT:
                 raise ValueError(f"PORTAL_{name.upper()}: {value:g} is more than {MAX_AMOUNT:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _host_as_browsers_send_it(self) -> Settings:
+        if not _HOST.fullmatch(self.public_host):
+            raise ValueError(
+                f"PORTAL_PUBLIC_HOST: {self.public_host!r} is no name as browsers send it: lower"
+                " case, letters of ASCII (umlauts as xn--…), no scheme, port, path or dot at the"
+                " end; or an IPv4 address"
+            )
         return self
 
     @model_validator(mode="after")

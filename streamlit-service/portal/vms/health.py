@@ -122,6 +122,13 @@ def _out_of_order(vm: Vm, gpu: Gpu) -> Problem:
             "nvidia-smi -L",
             grave=False,
         )
+    if gpu.problem == "not_in_cdi":
+        return Problem(
+            "gpu",
+            f"{which} is in none of the CDI files, by which the VM's engine hands out GPUs.",
+            "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
+            grave=False,
+        )
     words = (gpu.problem or "unhealthy").replace("_", " ")
     return Problem("gpu", f"{which} is out of order: {words}.", "nvidia-smi -q", grave=False)
 

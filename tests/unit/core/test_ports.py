@@ -52,6 +52,21 @@ def test_the_portal_itself_is_on_no_port_that_browsers_refuse(port: int) -> None
         Settings(public_port=port)
 
 
+@pytest.mark.parametrize("host", ["localhost", "gpu.corp.example", "192.0.2.7", "xn--kln-sna.de"])
+def test_the_portal_has_a_name_as_browsers_send_it(host: str) -> None:
+    assert Settings(public_host=host, public_port=443).public_origin == f"https://{host}"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["GPU.corp.example", "https://gpu", "gpu:8443", "gpu.", "[::1]", "köln.de", "gpu/", "-a"],
+)
+def test_another_name_is_refused_at_start(host: str) -> None:
+    """Every click would be refused: a browser's Origin never is this."""
+    with pytest.raises(ValueError, match="no name as browsers send it"):
+        Settings(public_host=host)
+
+
 @given(st.integers())
 def test_ports_outside_all_ranges_belong_to_nobody(port: int) -> None:
     inside = ports.FIRST_PORT <= port < ports.FIRST_PORT + ports.RANGES * ports.RANGE_SIZE

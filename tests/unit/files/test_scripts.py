@@ -39,14 +39,37 @@ def bash(script: str, *arguments: str, **environment: str) -> subprocess.Complet
         ("PORTAL_X=", ""),
         ("PORTAL_X= # nothing", ""),
         ("# PORTAL_X=no", ""),
+        ("PORTAL_X=$PORTAL_NOTHING/x", "/x"),
+        ("PORTAL_X=${PORTAL_NOTHING:-there}/x", "there/x"),
+        ("PORTAL_X=${PORTAL_EMPTY:-full}${PORTAL_EMPTY-full}", "full"),
+        ("other=1\nPORTAL_X=${other}", "1"),
+        ('PORTAL_X="a$$b\\$c"', "a$b$c"),
+        ("PORTAL_X=5$ $1", "5$ $1"),
+        ("PORTAL_X: colon", "colon"),
+        ("\ufeffPORTAL_X=after a mark", "after a mark"),
+        ('PORTAL_X="two\\nlines"', "two\nlines"),
+        ("PORTAL_X='two\nlines'", "two\nlines"),
+        ("PORTAL_X='it\\'s'", "it's"),
     ],
 )
 def test_an_env_file_is_read_as_compose_reads_it(tmp_path: Path, line: str, value: str) -> None:
     (tmp_path / "env").write_text(line + "\n")
     done = bash(
-        '. scripts/vm/env.sh; read_env "$1"; printf %s "${PORTAL_X:-}"', str(tmp_path / "env")
+        '. scripts/vm/env.sh; read_env "$1"; printf %s "${PORTAL_X:-}"',
+        str(tmp_path / "env"),
+        PORTAL_EMPTY="",
     )
     assert (done.stdout, done.stderr) == (value, "")
+
+
+@pytest.mark.parametrize("value", ['"no end', "${HOME:+set}", "${HOME?so}", "${A:-${B}}", "${A"])
+def test_what_of_an_env_file_is_not_read_as_compose_reads_it_is_refused(
+    tmp_path: Path, value: str
+) -> None:
+    (tmp_path / "env").write_text(f"PORTAL_Y=y\n\nPORTAL_X={value}\n")
+    done = bash('. scripts/vm/env.sh; read_env "$1" || exit 3', str(tmp_path / "env"))
+    assert done.returncode == 3
+    assert "env, line 3: " in done.stderr
 
 
 def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:

@@ -68,6 +68,16 @@ def test_one_that_is_out_of_order_is_told(portal: Portal, gpu_vm: Vm) -> None:
     assert told(portal) == ["GPU 1 (A100, GPU-1) of vm-01 is out of order: reset needed."]
 
 
+def test_one_that_the_engine_cannot_hand_out_is_told_with_the_way_on(
+    portal: Portal, gpu_vm: Vm
+) -> None:
+    first, second = report().gpus
+    see(portal, report(gpus=(first, replace(second, problem="not_in_cdi"))))
+    [status] = [each for each in health.of_records(portal) if each.check == "gpu"]
+    assert "in none of the CDI files" in status.message
+    assert "nvidia-ctk cdi generate" in status.next_step
+
+
 def test_what_keeps_all_of_a_vm_from_use_is_told_once(portal: Portal, gpu_vm: Vm) -> None:
     see(portal, report(0, problem="driver_broken"))
     assert told(portal) == ["vm-01 has an NVIDIA driver that does not answer."]
