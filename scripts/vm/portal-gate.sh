@@ -20,6 +20,7 @@ gpu_probe() {
     echo "== exit $?"
     echo "== list"
     smi -L
+    echo "== listed $?"
     echo "== cuda"
     smi | grep -Eo 'CUDA[A-Za-z ]* Version *: *[0-9.]+'
 }

@@ -53,13 +53,13 @@ def parse(text: str, *, cdi_engine: bool, cdi_devices: Collection[str] | None = 
     """
     parts = _sections(text)
     gpus, driver = _gpus(parts.get("query", ""))
-    code = int(number(parts.get("exit", "0")) or 0)
+    divided = any(mig for _, mig in gpus.values())
     if (
-        code == TIMED_OUT
-        or code in SIGNALS
-        or (any(mig for _, mig in gpus.values()) and "GPU " not in parts.get("list", ""))
+        _cut_short(parts.get("exit"))
+        or (divided and _cut_short(parts.get("listed")))
+        or (divided and "GPU " not in parts.get("list", ""))
     ):
-        raise Incomplete(f"exit {code}: {parts.get('query', '')[:200]}")
+        raise Incomplete(f"exit {parts.get('exit')}: {parts.get('query', '')[:200]}")
     if not gpus:
         return GpuReport(problem=_no_driver(parts))
     cuda = _CUDA.search(parts.get("cuda", ""))
@@ -80,6 +80,12 @@ def parse(text: str, *, cdi_engine: bool, cdi_devices: Collection[str] | None = 
         access=access or None,
         problem=None if access else "no_toolkit",
     )
+
+
+def _cut_short(code: str | None) -> bool:
+    """By how nvidia-smi ended; a portal-gate of an older version does not say it of the list."""
+    ended = int(number(code or "0") or 0)
+    return ended == TIMED_OUT or ended in SIGNALS
 
 
 def _sections(text: str) -> dict[str, str]:

@@ -36,7 +36,7 @@ SCRIPT = f"""
 smi() {{ timeout 10 nvidia-smi "$@" 2>&1; }}
 echo "== query"; smi --query-gpu={FIELDS} --format=csv,noheader,nounits
 echo "== exit $?"
-echo "== list"; smi -L
+echo "== list"; smi -L; echo "== listed $?"
 echo "== cuda"; smi | grep -Eo 'CUDA[A-Za-z ]* Version *: *[0-9.]+'
 true
 """

@@ -50,20 +50,26 @@ class Turns:
             else:
                 self._taken = True
                 mine.set()
-        if not mine.wait(timeout):
-            self._leave(mine)
+        try:
+            came = mine.wait(timeout)
+        except BaseException:  # an interrupted command: whoever comes next does not wait for it
+            if not self._left(mine):
+                self._pass_on()
+            raise
+        if not came and self._left(mine):
+            raise TimeoutError
         try:
             yield
         finally:
             self._pass_on()
 
-    def _leave(self, mine: threading.Event) -> None:
-        """Raises TimeoutError, unless the turn came at the last moment."""
+    def _left(self, mine: threading.Event) -> bool:
+        """Leave the queue; False where the turn came at the last moment."""
         with self._guard:
             if mine.is_set():
-                return
+                return False
             self._queue.remove(mine)
-        raise TimeoutError
+            return True
 
     def _pass_on(self) -> None:
         with self._guard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 
 from portal import db
@@ -90,6 +91,7 @@ def record_gpus(portal: Portal, vm: Vm, report: GpuReport, *, readings: bool = T
     }
     with portal.database.transaction() as tx:
         recorded = db.gpus.of_vm(tx, vm.id)
+        new = Counter(seen.model for seen in report.gpus if seen.uuid not in recorded)
         if facts != {name: getattr(vm, name) for name in facts}:
             db.vms.update(tx, vm.id, **facts)
             db.audit.append(tx, now, WORKER, "vm.gpus", f"vm:{vm.name}", **facts)
@@ -100,7 +102,9 @@ def record_gpus(portal: Portal, vm: Vm, report: GpuReport, *, readings: bool = T
         there = {seen.uuid for seen in report.gpus} | {seen.parent for seen in report.gpus}
         for uuid, gpu in recorded.items():
             divided = (gpu.parent or uuid) in there
-            _gone(tx, vm, gpu, now, leased.get(uuid), divided=divided)
+            replaced = not divided and uuid not in leased and new[gpu.model] > 0
+            new[gpu.model] -= replaced
+            _gone(tx, vm, gpu, now, leased.get(uuid), replaced=divided or replaced)
     if changed:
         portal.wake()  # somebody may wait for what came
 
@@ -149,14 +153,15 @@ def _is_news(portal: Portal, vm: Vm, report: GpuReport) -> bool:
 
 
 def _gone(
-    tx: Tx, vm: Vm, gpu: Gpu, now: datetime, deployment: str | None, *, divided: bool
+    tx: Tx, vm: Vm, gpu: Gpu, now: datetime, deployment: str | None, *, replaced: bool
 ) -> None:
     """A GPU that is not reported any more is kept, so that people see it.
 
-    Not so what nobody holds of one that is there, `divided` by MIG in another way than before.
+    Not so what nobody holds and was `replaced`: by MIG's other parts of the same GPU, by another
+    card of the model, or by the same virtual GPU, which has another name after each boot.
     """
     subject, facts = f"gpu:{gpu.uuid}", {"vm": vm.name, "model": gpu.model}
-    if deployment is None and divided:
+    if deployment is None and replaced:
         db.gpus.delete(tx, gpu.uuid)
         db.audit.append(tx, now, WORKER, db.gpus.GONE, subject, **facts)
     elif gpu.state is not GpuState.MISSING:

@@ -48,6 +48,24 @@ def test_one_who_waited_in_vain_leaves_the_queue_to_the_others() -> None:
         assert went == [0]
 
 
+def test_one_who_is_interrupted_leaves_the_queue_to_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Interrupted(threading.Event):
+        def wait(self, _timeout: float | None = None) -> bool:
+            raise KeyboardInterrupt
+
+    turns = sqlite.Turns()
+    with turns.taken(0):
+        with monkeypatch.context() as patched:
+            patched.setattr(threading, "Event", Interrupted)
+            with pytest.raises(KeyboardInterrupt), turns.taken(1):
+                pass
+        assert turns.waiting == 0
+    with turns.taken(0):
+        pass
+
+
 def test_a_turn_ends_with_the_error_of_the_one_who_had_it() -> None:
     turns = sqlite.Turns()
     with pytest.raises(ZeroDivisionError), turns.taken(0):

@@ -23,11 +23,12 @@ def said(
     cdi: str = "",
     pci: str = "2",
     code: int = 0,
+    listed: int = 0,
 ) -> str:
     """Output of portal-gate."""
     return (
         f"== pci\n{pci}\n== toolkit\n{toolkit}\n== cdi\n{cdi}\n== query\n{query}\n== exit {code}\n"
-        f"== list\n{listing}\n== cuda\nCUDA Version: 12.2\n"
+        f"== list\n{listing}\n== listed {listed}\n== cuda\nCUDA Version: 12.2\n"
     )
 
 
@@ -164,8 +165,9 @@ def test_cdi_is_used_where_the_engine_can_and_the_hook_is_not_there() -> None:
         said(row(0, A), code=143),
         said("", code=139),
         said(row(0, A, mig="Enabled"), listing=""),
+        said(row(0, A, mig="Enabled"), listing=f"GPU 0: A100 (UUID: {A})", listed=124),
     ],
-    ids=["timed out", "ended by a signal", "crashed", "MIG on, and no list"],
+    ids=["timed out", "ended by a signal", "crashed", "MIG on, and no list", "half a list"],
 )
 def test_a_look_that_was_cut_short_says_nothing(text: str) -> None:
     with pytest.raises(gpu_probe.Incomplete):

@@ -68,6 +68,20 @@ def test_one_that_is_out_of_order_is_told(portal: Portal, gpu_vm: Vm) -> None:
     assert told(portal) == ["GPU 1 (A100, GPU-1) of vm-01 is out of order: reset needed."]
 
 
+def test_one_that_another_of_its_model_replaced_is_forgotten(portal: Portal, gpu_vm: Vm) -> None:
+    """A virtual GPU has another name after each boot of its VM: they must not pile up."""
+    first, second = report().gpus
+    see(portal, report(gpus=(first,)))
+    see(portal, report(gpus=(first, replace(second, uuid="GPU-new"))))
+    assert states(portal, gpu_vm) == {"GPU-0": GpuState.OK, "GPU-new": GpuState.OK}
+    see(portal, report(gpus=(replace(second, uuid="GPU-T4", model="T4"),)))
+    assert states(portal, gpu_vm) == {
+        "GPU-0": GpuState.MISSING,
+        "GPU-new": GpuState.MISSING,
+        "GPU-T4": GpuState.OK,
+    }
+
+
 def test_one_that_the_engine_cannot_hand_out_is_told_with_the_way_on(
     portal: Portal, gpu_vm: Vm
 ) -> None:
