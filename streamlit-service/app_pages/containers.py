@@ -6,6 +6,7 @@ import functools
 from datetime import datetime
 
 import streamlit as st
+import wording
 from portal import deployments
 from portal.core.errors import PortalError
 from portal.core.models import Deployment, ReleaseState, State, StopReason
@@ -14,7 +15,7 @@ from portal.deployments.addresses import ssh_command, urls
 from portal.images import launch_gate
 from portal.vms import gpus
 
-from app_pages.parts import frame, log_dialog, session, wording
+from app_pages.parts import frame, log_dialog, session
 
 REFRESH_S = 1.0
 LEAVE_QUEUE = ":material/cancel: Leave the queue"

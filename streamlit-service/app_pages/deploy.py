@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+import wording
 from portal import deployments, images
 from portal.core.catalog import Image
 from portal.core.errors import PortalError
@@ -11,7 +12,7 @@ from portal.core.resources import Resources
 from portal.images import OfferedImage
 from portal.vms import gpus
 
-from app_pages.parts import frame, session, wording
+from app_pages.parts import frame, session
 
 MEMORY_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CPU_STEPS = (0.5, 1, 2, 4, 8, 16, 32, 64)

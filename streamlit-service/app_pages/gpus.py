@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import streamlit as st
+import wording
 from portal import deployments, vms
 from portal.core.models import Deployment
 from portal.core.people import Role
@@ -12,7 +13,7 @@ from portal.vms import gpus
 from portal.vms import health as vm_health
 from portal.vms.gpus import GpuStatus, Hold
 
-from app_pages.parts import frame, gpu_tiles, session, wording
+from app_pages.parts import frame, gpu_tiles, session
 
 REFRESH_S = 3.0
 QUEUE_SHOWN = 200

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import streamlit as st
+import wording
 from portal import images
 from portal.core.models import Release, ReleaseState
 from portal.images import launch_gate
 from portal.images.service import DECIDED_FROM
 from portal.users import permissions
 
-from app_pages.parts import frame, release_details, session, wording
+from app_pages.parts import frame, release_details, session
 
 BADGES = {
     ReleaseState.CANDIDATE: ":blue-badge[:material/pending: Candidate]",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import streamlit as st
+import wording
 from portal import users
 from portal.core.people import SshKey
 from portal.users import ssh_keys
 
-from app_pages.parts import frame, session, wording
+from app_pages.parts import frame, session
 
 
 def page() -> None:

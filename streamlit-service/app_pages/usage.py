@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 
 import streamlit as st
+import wording
 from portal.users import usage
 from portal.users.usage import Dimension, Usage
 from portal.vms import gpus
 
-from app_pages.parts import session, wording
+from app_pages.parts import session
 
 PERIODS = {"7 days": 7, "30 days": 30, "90 days": 90}
 KINDS = {

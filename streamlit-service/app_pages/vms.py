@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 
 import streamlit as st
+import wording
 from portal import deployments
 from portal.core.models import Deployment, Gpu, GpuState, Vm, VmState
 from portal.deployments import lifecycle
@@ -18,7 +19,7 @@ from portal.vms import service as fleet
 from portal.vms.health import Problem
 from portal.vms.service import VmUse
 
-from app_pages.parts import frame, session, wording
+from app_pages.parts import frame, session
 
 GpusOf = Mapping[int, list[Gpu]]
 """By the VM's id."""

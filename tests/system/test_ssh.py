@@ -8,7 +8,7 @@ from typing import Any
 import builds
 import docker
 import pytest
-from app_pages.parts import wording
+import wording
 from docker.models.containers import Container
 from harness import HARNESS
 from harness.fleet import TestVm

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 
 import streamlit as st
+import wording
 from portal import images
 from portal.core.models import Deployment, Release
 from portal.images.report import Finding, Kind, Report, Severity
 from portal.users import permissions
 
-from app_pages.parts import session, wording
+from app_pages.parts import session
 
 
 def label(release: Release) -> str:

@@ -8,14 +8,13 @@ from zoneinfo import ZoneInfo
 import bootstrap
 import streamlit as st
 import structlog
+import wording
 from auth import Authenticator
 from portal import users
 from portal.context import Portal
 from portal.core.people import User
 from streamlit.navigation.page import StreamlitPage
 from worker_client import WorkerClient
-
-from app_pages.parts import wording
 
 
 @st.cache_resource

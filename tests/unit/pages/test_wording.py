@@ -3,7 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from app_pages.parts import log_dialog, wording
+import wording
+from app_pages.parts import log_dialog
 from portal.core.models import LayerProgress, State, StopReason
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)

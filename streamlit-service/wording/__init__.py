@@ -1,0 +1,51 @@
+"""How things are worded, for pages and what feeds them. Pure, so that tests hold the words."""
+
+from wording.containers import (
+    ESTIMATE_AFTER_S,
+    STATE_WORDS,
+    STEPS,
+    STOP_WORDS,
+    badge,
+    download,
+    layer,
+    queued,
+    steps,
+    trouble,
+    why,
+)
+from wording.images import ready, verdict
+from wording.orders import could_have, would_start, would_wait
+from wording.ssh import pkcs11_module, ssh_config
+from wording.units import absolute, added, ago, amount, hours, left, plural, size, zone
+from wording.vms import with_command
+
+__all__ = [
+    "ESTIMATE_AFTER_S",
+    "STATE_WORDS",
+    "STEPS",
+    "STOP_WORDS",
+    "absolute",
+    "added",
+    "ago",
+    "amount",
+    "badge",
+    "could_have",
+    "download",
+    "hours",
+    "layer",
+    "left",
+    "pkcs11_module",
+    "plural",
+    "queued",
+    "ready",
+    "size",
+    "ssh_config",
+    "steps",
+    "trouble",
+    "verdict",
+    "why",
+    "with_command",
+    "would_start",
+    "would_wait",
+    "zone",
+]

@@ -1,0 +1,11 @@
+"""Problems of VMs."""
+
+from __future__ import annotations
+
+from portal.vms.health import Problem
+
+
+def with_command(problem: Problem) -> str:
+    """A VM's problem and the command that fixes it."""
+    where = "Run on the portal's machine" if problem.from_portal else "Run there"
+    return f"{problem.message} {where}: `{problem.hint}`"
