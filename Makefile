@@ -32,6 +32,7 @@ lint: venv types ## Linters and types alone
 
 types: venv
 	@.venv/bin/mypy
+	@cd streamlit-service/front && PATH="$(CURDIR)/.venv/bin:$$PATH" npm run -s check
 
 test: ## Everything, on a bare machine too
 	@mkdir -p .cache
@@ -61,6 +62,8 @@ error-codes: venv ## docs/ERROR_CODES.md anew from the list of error codes
 lock: venv ## Resolve requirements anew
 	@for f in streamlit-service/requirements streamlit-service/requirements-uv requirements-dev; do \
 	  .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q $$f.in -o $$f.txt; done
+	@.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q streamlit-service/front/requirements.in -o streamlit-service/front/requirements.txt
+	@cd streamlit-service/front && PATH="$(CURDIR)/.venv/bin:$$PATH" npm update --ignore-scripts --no-audit --no-fund --silent
 	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q streamlit-service/publishing/requirements.in -o streamlit-service/publishing/requirements.txt
 	@cp streamlit-service/requirements-uv.txt images/shared/
 	@for one in ml-cpu/requirements:3.11 gpu-jupyter/requirements:3.10 gpu-pytorch/requirements:3.11 \

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from rest.dependencies import Services, has_storable_address
 from rest.routes import (
+    board,
     deployments,
     gpus,
     images,
@@ -18,7 +19,7 @@ from rest.routes import (
     vms,
 )
 
-NOUNS = (users, images, vms, gpus, deployments, interventions, ssh_keys, quotas, usage)
+NOUNS = (board, users, images, vms, gpus, deployments, interventions, ssh_keys, quotas, usage)
 
 
 def install(app: FastAPI, services: Services) -> None:

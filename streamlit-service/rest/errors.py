@@ -31,6 +31,11 @@ def problem(status: int, code: str, message: str, hint: str = "") -> JSONRespons
     return JSONResponse(body, status, media_type="application/problem+json")
 
 
+def problem_of(error: PortalError) -> JSONResponse:
+    """The problem document of a refusal."""
+    return problem(error.status, error.code, error.message, error.hint)
+
+
 def reference_of(answer: JSONResponse) -> str:
     """The reference that a problem document shows."""
     reference: str = json.loads(bytes(answer.body))["reference"]
@@ -42,7 +47,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(PortalError)
     async def portal_error(request: Request, error: PortalError) -> JSONResponse:
-        answer = problem(error.status, error.code, error.message, error.hint)
+        answer = problem_of(error)
         log.info(
             "request_refused",
             path=request.url.path,

@@ -16,7 +16,7 @@ from wording.containers import (
 from wording.images import ready, verdict
 from wording.orders import could_have, would_start, would_wait
 from wording.ssh import pkcs11_module, ssh_config
-from wording.units import absolute, added, ago, amount, hours, left, plural, size, zone
+from wording.units import absolute, added, ago, amount, hours, left, ordinal, plural, size, zone
 from wording.vms import with_command
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "hours",
     "layer",
     "left",
+    "ordinal",
     "pkcs11_module",
     "plural",
     "queued",

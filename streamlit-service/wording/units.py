@@ -38,6 +38,12 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st."""
+    teens = 10 <= number % 100 <= 20
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
 def amount(count: float, noun: str) -> str:
     """0.5 CPUs, 1 CPU, 2 CPUs."""
     return f"{count:g} {noun}" if count == 1 else f"{count:g} {noun}s"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from datetime import datetime, timedelta
-from typing import Unpack
+from typing import Any, Unpack
 
 import sqlalchemy as sa
 
@@ -14,9 +14,11 @@ from portal.db import rows
 from portal.db.columns import DeploymentColumns
 from portal.db.connection import Tx, one_or_none
 from portal.db.leases import HELD
-from portal.db.schema import deployments, leases
+from portal.db.schema import deployments, leases, releases, vms
 
 LONGEST_CLAIM = timedelta(minutes=1)
+LAST_STARTS = 20
+"""Of a release, to tell how long the next takes."""
 _SELECT = rows.deployment_select()
 
 
@@ -31,6 +33,47 @@ def of_user(tx: Tx, owner_id: int) -> list[Deployment]:
     return [
         rows.deployment(row) for row in tx.execute(query.order_by(deployments.c.created_at.desc()))
     ]
+
+
+def stamps(tx: Tx, owner_ids: Collection[int]) -> dict[int, Hashable]:
+    """By owner, what differs when a row of theirs, its VM or its release changed."""
+    table = deployments.c
+    query = (
+        sa.select(
+            table.owner_id,
+            table.id,
+            table.updated_at,
+            table.state,
+            sa.cast(table.progress, sa.Text),
+            sa.cast(table.trouble, sa.Text),
+            table.position,
+            table.waits_for,
+            table.impossible_since,
+            table.stop_note,
+            vms.c.reachable,
+            releases.c.state.label("release_state"),
+        )
+        .outerjoin(vms, vms.c.id == table.vm_id)
+        .join(releases, releases.c.id == table.release_id)
+        .where(table.owner_id.in_(owner_ids), table.state != State.REMOVED)
+        .order_by(table.id)
+    )
+    found: dict[int, list[tuple[Any, ...]]] = {owner: [] for owner in owner_ids}
+    for row in tx.execute(query):
+        found[row.owner_id].append(tuple(row))
+    return {owner: hash(tuple(rows)) for owner, rows in found.items()}
+
+
+def last_starts_s(tx: Tx, release_id: int) -> list[float]:
+    """How long the last starts of a release took, from the order or a place in the queue on."""
+    table = deployments.c
+    query = (
+        sa.select(table.pending_since, table.started_at)
+        .where(table.release_id == release_id, table.started_at > table.pending_since)
+        .order_by(table.started_at.desc())
+        .limit(LAST_STARTS)
+    )
+    return [(row.started_at - row.pending_since).total_seconds() for row in tx.execute(query)]
 
 
 def on_vm(tx: Tx, vm_id: int) -> list[Deployment]:

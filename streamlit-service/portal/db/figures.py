@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -71,6 +71,19 @@ def of(tx: Tx, deployment_id: str, span: timedelta, since: datetime) -> list[Fig
         .order_by(table.c.at)
     )
     return [_figures(row) for row in tx.execute(query)]
+
+
+def recent(tx: Tx, deployment_ids: Collection[str], since: datetime) -> dict[str, list[Figures]]:
+    """What these used from then on, by the minute, the oldest first."""
+    query = (
+        sa.select(recent_figures)
+        .where(recent_figures.c.deployment_id.in_(deployment_ids), recent_figures.c.at >= since)
+        .order_by(recent_figures.c.at)
+    )
+    found: dict[str, list[Figures]] = {}
+    for row in tx.execute(query) if deployment_ids else ():
+        found.setdefault(row.deployment_id, []).append(_figures(row))
+    return found
 
 
 def _figures(row: sa.Row[Any]) -> Figures:

@@ -2,6 +2,7 @@
 
 from portal.deployments.history import History, history
 from portal.deployments.intervention import everybody, give_up, remove_lost_vm, retire, stop, stuck
+from portal.deployments.overview import Overview, overview, stamps
 from portal.deployments.service import (
     Preview,
     act,
@@ -16,6 +17,7 @@ from portal.deployments.service import (
 
 __all__ = [
     "History",
+    "Overview",
     "Preview",
     "act",
     "everybody",
@@ -24,11 +26,13 @@ __all__ = [
     "history",
     "latest",
     "mine",
+    "overview",
     "preview",
     "propose_name",
     "remove_lost_vm",
     "request",
     "retire",
+    "stamps",
     "stop",
     "stuck",
     "waiting",

@@ -9,7 +9,7 @@ from app_pages.parts import session
 from portal import deployments, users
 from portal.context import Portal
 from portal.core.errors import NotAuthenticated
-from portal.core.models import Deployment, State
+from portal.core.models import Deployment
 from portal.core.people import User
 from streamlit.testing.v1 import AppTest
 from support.apptest import texts
@@ -60,17 +60,16 @@ def test_an_account_that_was_taken_for_another_comes_apart_again(
 def test_a_card_that_is_revoked_while_the_page_is_open_does_nothing_more(
     portal: Portal,
     jane: User,
-    running: Deployment,
     page_of: PageOf,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    page = page_of(jane, "containers")
+    page = page_of(jane, "deploy")
 
     def revoked() -> User:
         raise NotAuthenticated("revoked", "Your certificate was revoked.", "Use your new card.")
 
     monkeypatch.setattr(session, "sign_in", revoked)
-    page.menu_button(key=f"more-{running.id}").click("stop").run()
+    page.button(key="deploy").click().run()
     assert not page.exception
     assert "Your certificate was revoked." in texts(page)
-    assert deployments.get(portal, jane, running.id).state is State.RUNNING
+    assert deployments.mine(portal, jane) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from board import board
 from portal import db, deployments, images, users
 from portal.context import Portal
 from portal.core.models import Deployment, Order
@@ -78,7 +79,8 @@ def test_withdrawing_names_who_is_affected(
     assert "1 container of it will be marked" in texts(page)
     # AppTest closes dialogs; a browser does this in test_registry_gate.py.
     images.withdraw(portal, mei, 1, "CVE-2026-1")
-    assert "was withdrawn: CVE-2026-1.**" in texts(page_of(jane, "containers"))
+    [card] = board(portal, jane).cards
+    assert "was withdrawn: CVE-2026-1.**" in card.notes[0].text
 
 
 def test_what_changed_is_shown_against_the_release_before(
@@ -113,18 +115,16 @@ def test_curators_see_that_a_scan_grows_old(
 
 
 def test_what_cannot_start_says_so_instead_of_offering_it(
-    portal: Portal, jane: User, page_of: PageOf, work_off: Callable[..., Deployment]
+    portal: Portal, jane: User, work_off: Callable[..., Deployment]
 ) -> None:
     made = deployments.request(portal, jane, Order("ml-cpu", "work"))
     work_off(made.id)
     deployments.act(portal, jane, made.id, "stop")
     work_off(made.id)
     images.withdraw(portal, CommandLine("cli"), 1, "CVE-2026-1")
-    page = page_of(jane, "containers")
-    assert "It cannot start:** ml-cpu 1.0.0 was withdrawn: CVE-2026-1" in texts(page)
-    assert [button.label for button in page.button if button.label in ("Start", "Deploy anew")] == [
-        "Deploy anew"
-    ]
+    [card] = board(portal, jane).cards
+    assert "It cannot start:** ml-cpu 1.0.0 was withdrawn: CVE-2026-1" in card.notes[0].text
+    assert (card.startable, card.anew) == (False, True)
 
 
 def test_a_release_from_before_scans_says_so(portal: Portal, jane: User, page_of: PageOf) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from board import board
 from portal import db, deployments, vms
 from portal.context import Portal
 from portal.core.errors import EngineError
 from portal.core.models import Deployment, State, StopReason
 from portal.core.people import User
-from portal.jobs.observe import observe
 from streamlit.testing.v1 import AppTest
 from support.apptest import texts
 from support.fakes import FakeClock, FakeEngine
@@ -17,6 +17,11 @@ from support.fakes import FakeClock, FakeEngine
 WorkOff = Callable[..., Deployment]
 PageOf = Callable[[User, str], AppTest]
 REASON = "The machine burnt down."
+
+
+def told(portal: Portal, user: User) -> str:
+    """What a person's page of containers says beside them."""
+    return "\n".join(note.text for card in board(portal, user).cards for note in card.notes)
 
 
 def test_a_vm_is_given_up_with_a_reason_that_the_owner_reads(
@@ -36,7 +41,7 @@ def test_a_vm_is_given_up_with_a_reason_that_the_owner_reads(
     deployments.remove_lost_vm(portal, ray, "vm-01", REASON)  # as its button does
     seen = deployments.get(portal, jane, running.id)
     assert (seen.state, seen.stop_reason) == (State.STOPPED, StopReason.VM_LOST)
-    shown = texts(page_of(jane, "containers"))
+    shown = told(portal, jane)
     assert REASON in shown and "The home folder is kept" not in shown
 
 
@@ -55,37 +60,11 @@ def test_a_stop_that_does_not_succeed_is_shown_to_both_and_given_up(
     work_off(running.id)
     clock.forward(300)
     said = "The engine cannot kill it.** First seen 5 min ago; the portal goes on trying."
-    assert said in texts(page_of(jane, "containers"))
+    assert said in told(portal, jane)
     page = page_of(ray, "vms")
     assert said in texts(page)
     page.button(key=f"give-up-{running.id}").click().run()
     assert not page.exception
     assert "counts as ended" in texts(page)
     deployments.give_up(portal, ray, running.id, REASON)  # as its button does
-    assert REASON in texts(page_of(jane, "containers"))
-
-
-def test_a_restart_of_the_vm_and_a_kernel_that_was_killed_are_told(
-    portal: Portal,
-    jane: User,
-    engine: FakeEngine,
-    clock: FakeClock,
-    running: Deployment,
-    work_off: WorkOff,
-    page_of: PageOf,
-) -> None:
-    [box] = engine.boxes.values()
-    box.running, box.exit_code, box.started_at = False, 255, clock()
-    clock.forward(60)
-    engine.engine_start = clock()
-    with portal.database.reading() as tx:
-        [vm] = db.vms.all_vms(tx)
-    observe(portal, vm, engine)
-    work_off(running.id)
-    clock.forward(1)
-    engine.killed[running.id] = engine.at = clock()
-    observe(portal, vm, engine)
-    shown = texts(page_of(jane, "containers"))
-    assert "Its VM, or Docker on it, was restarted. It was started again" in shown
-    assert "used up its 2 GB and was ended" in shown
-    assert "goes on trying" not in shown
+    assert REASON in told(portal, jane)

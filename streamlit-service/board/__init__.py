@@ -1,0 +1,6 @@
+"""The page of a person's containers as data, every sentence included: for the page and its feed."""
+
+from board.cards import Card
+from board.page import Board, Feed, board
+
+__all__ = ["Board", "Card", "Feed", "board"]

@@ -1,0 +1,182 @@
+"""One container on the page: what it is, what one can do with it, and what is to be known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import wording
+from portal.core.models import Deployment, ReleaseState, State
+from portal.core.settings import Settings
+from portal.deployments import lifecycle
+from portal.deployments.addresses import ssh_command, urls
+from portal.deployments.overview import Overview
+from portal.images import launch_gate
+
+from board.meters import Meter, meters
+from board.notes import Note, notes
+from board.progress import Progress, progress
+
+GROUPS = {State.RUNNING: "running", State.STOPPED: "stopped", State.FAILED: "stopped"}
+"""Of the page; whatever else moves."""
+READABLE = (State.RUNNING, State.STOPPED, State.STARTING, State.FAILED)
+"""States with a log."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """What one may ask for; `loss`: what to say before, where something is lost by it."""
+
+    name: str
+    label: str
+    busy: str
+    """What the card says from the click on."""
+    loss: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ssh:
+    """Commands to connect: with a card, with a key that was added, and for ~/.ssh/config."""
+
+    with_card: str
+    with_key: str
+    config: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A container. Times are ISO 8601 in UTC: the browser says how long ago."""
+
+    id: str
+    name: str
+    group: str
+    state: str
+    word: str
+    icon: str
+    tone: str
+    since: str
+    """When it came into this state."""
+    facts: tuple[str, ...]
+    jupyter: str
+    """Where its notebook is; "" while it is not."""
+    tensorboard: str
+    startable: bool
+    image: str
+    """To deploy it anew, where its release may not start."""
+    anew: bool
+    has_log: bool
+    actions: tuple[Action, ...]
+    notes: tuple[Note, ...]
+    progress: Progress | None
+    meters: tuple[Meter, ...]
+    ssh: Ssh | None
+
+
+LABELS = {
+    "stop": ("Stop", "Stopping"),
+    "restart": ("Restart", "Restarting"),
+    "remove": ("Remove …", "Removing"),
+}
+"""Of what is behind More, in this order."""
+
+
+def card(settings: Settings, seen: Overview, d: Deployment, agent: str) -> Card:
+    """One deployment as the page shows it."""
+    word, icon, tone = wording.STATE_WORDS[d.state]
+    problem = launch_gate.problem(settings, d.release, seen.now)
+    can_start = d.state in lifecycle.USER_ACTIONS["start"][0]
+    links = urls(d, settings) if d.state is State.RUNNING else {}
+    return Card(
+        id=d.id,
+        name=d.name,
+        group=GROUPS.get(d.state, "moving"),
+        state=d.state,
+        word=word,
+        icon=icon,
+        tone=tone,
+        since=_since(d).isoformat(),
+        facts=_facts(d),
+        jupyter=links.get("jupyter", ""),
+        tensorboard=links.get("tensorboard", ""),
+        startable=can_start and not problem,
+        image=d.release.image,
+        anew=can_start and bool(problem),
+        has_log=d.state in READABLE,
+        actions=_actions(d),
+        notes=notes(settings, seen, d, _about_its_release(d, problem, can_start=can_start)),
+        progress=progress(seen, d),
+        meters=meters(d, seen.figures.get(d.id, ())),
+        ssh=_ssh(d, agent) if d.state is State.RUNNING else None,
+    )
+
+
+def _since(d: Deployment) -> datetime:
+    if d.state is State.RUNNING:
+        return d.started_at or d.updated_at
+    if d.state is State.WAITING:
+        return d.waiting_since or d.updated_at
+    if d.state in lifecycle.COMING_UP:
+        return d.pending_since or d.updated_at
+    return d.updated_at
+
+
+def _facts(d: Deployment) -> tuple[str, ...]:
+    facts = [f"{d.release.image} {d.release.version}"]
+    if d.vm:
+        facts.append(d.vm.name)
+    if d.gpus:
+        facts.append(wording.plural(d.gpus, "GPU"))
+    return (*facts, f"{d.memory_gb:g} GB", wording.amount(d.cpus, "CPU"))
+
+
+def _actions(d: Deployment) -> tuple[Action, ...]:
+    possible = [
+        name
+        for name in LABELS
+        if lifecycle.is_possible(name, d.state, restarting=d.restart_after_stop)
+    ]
+    return tuple(_action(d, name) for name in possible)
+
+
+def _action(d: Deployment, name: str) -> Action:
+    label, busy = LABELS[name]
+    if (d.state, name) == (State.WAITING, "stop"):
+        return Action(name, "Leave the queue", "Leaving the queue")
+    return Action(name, label, busy, _loss(d) if name == "remove" else ())
+
+
+def _loss(d: Deployment) -> tuple[str, ...]:
+    where = f" on {d.vm.name}" if d.vm else ""
+    lost = (
+        "everything outside the home folder, and unsaved work in running notebooks"
+        if d.state is State.RUNNING
+        else "everything outside the home folder"
+    )
+    return (
+        f"**Kept:** your home folder{where}, with notebooks and TensorBoard logs",
+        f"**Deleted:** the container {d.name}: {lost}",
+    )
+
+
+def _about_its_release(d: Deployment, problem: str, *, can_start: bool) -> Sequence[Note]:
+    """What its owner should know: that it will not start again, and the way on."""
+    if problem and can_start:
+        kept = "Your home folder is kept: deploy the image anew to go on."
+        return [Note("warning", f"**It cannot start:** {problem} {kept}")]
+    if problem and d.release.state is ReleaseState.WITHDRAWN:
+        rest = "What runs goes on, but it does not start again. Save your work in the home folder,"
+        return [Note("warning", f"**{problem}** {rest} and deploy the image anew.")]
+    return []
+
+
+def _ssh(d: Deployment, agent: str) -> Ssh | None:
+    command = ssh_command(d)
+    if not command:
+        return None
+    module = wording.pkcs11_module(agent)
+    return Ssh(
+        with_card=command.replace("ssh ", f"ssh -I {module} ", 1),
+        with_key=command,
+        config=wording.ssh_config(d.name, command, module),
+    )

@@ -1,0 +1,62 @@
+"""What a container uses of what it has, as bars with the last hour behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from portal.core.figures import Figures
+from portal.core.models import Deployment, State
+
+MINUTES = 60
+
+
+@dataclass(frozen=True)
+class Meter:
+    """`share` 0 to 1 of what it has; `hour`: percent by minute, the oldest first, None unseen."""
+
+    name: str
+    text: str
+    share: float
+    hour: tuple[int | None, ...]
+
+
+def meters(d: Deployment, figures: Sequence[Figures]) -> tuple[Meter, ...]:
+    """Those of which something is known; the newest minute counts."""
+    if d.state is not State.RUNNING or not figures:
+        return ()
+    last = figures[-1]
+    found = [
+        _meter("CPU", f"{last.cpus:.1f} of {d.cpus:g}", figures, lambda each: each.cpus / d.cpus),
+        _meter(
+            "Memory",
+            f"{last.memory_gb:.1f} of {d.memory_gb:g} GB",
+            figures,
+            lambda each: each.memory_gb / d.memory_gb,
+        ),
+    ]
+    if last.gpu_utilisation is not None:
+        memory = f" · {last.gpu_memory_gb:.1f} GB" if last.gpu_memory_gb is not None else ""
+        found.append(
+            _meter(
+                "GPU",
+                f"{last.gpu_utilisation:.0f} %{memory}",
+                figures,
+                lambda each: None if each.gpu_utilisation is None else each.gpu_utilisation / 100,
+            )
+        )
+    return tuple(found)
+
+
+def _meter(
+    name: str, text: str, figures: Sequence[Figures], share: Callable[[Figures], float | None]
+) -> Meter:
+    end = figures[-1].at
+    hour: list[int | None] = [None] * MINUTES
+    for each in figures:
+        back = int((end - each.at) / timedelta(minutes=1))
+        part = share(each)
+        if 0 <= back < MINUTES and part is not None:
+            hour[MINUTES - 1 - back] = round(100 * min(part, 1.0))
+    return Meter(name, text, min(share(figures[-1]) or 0.0, 1.0), tuple(hour))

@@ -1,0 +1,16 @@
+// The page of a person's containers, as a component of Streamlit (components v2).
+
+import { render } from "preact";
+import { Containers } from "./page";
+
+interface Mounted {
+  parentElement: HTMLElement | ShadowRoot;
+  setTriggerValue(name: string, value: unknown): void;
+}
+
+// Streamlit calls this again with each run of its script; what is shown comes from the feed.
+export default function mount({ parentElement, setTriggerValue }: Mounted): () => void {
+  const root = parentElement.querySelector<HTMLElement>("#containers")!;
+  render(<Containers ask={(what, id) => setTriggerValue("asked", [what, id])} />, root);
+  return () => render(null, root);
+}

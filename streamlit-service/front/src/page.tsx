@@ -1,0 +1,100 @@
+// All rows: what runs first, then what moves; what is stopped is folded.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { type Card, merged, type Problem } from "./board";
+import { follow } from "./feed";
+import { act } from "./requests";
+import { type Asked, type Doing, Row } from "./row";
+import { Tabs } from "./tabs";
+import { Icon, lasting, useNow } from "./words";
+
+const FEED = "/api/v1/board/events";
+
+type By<T> = Record<string, T>;
+
+function without<T>(all: By<T>, id: string): By<T> {
+  const { [id]: _, ...rest } = all;
+  return rest;
+}
+
+export function Containers({ ask }: { ask: (what: string, id: string) => void }) {
+  const [cards, setCards] = useState<Card[] | null>(null);
+  const [summary, setSummary] = useState<string[]>([]);
+  const [silent, setSilent] = useState<number | null>(null);
+  const [out, setOut] = useState<Problem | null>(null);
+  const [asked, setAsked] = useState<By<Asked>>({});
+  const [problems, setProblems] = useState<By<Problem>>({});
+  const tabs = useRef(new Tabs());
+  const [, redraw] = useState(0);
+
+  useEffect(() => follow(FEED, {
+    changed(change) {
+      setSummary(change.summary);
+      setCards((shown) => merged(shown ?? [], change));
+      // What was asked for is done when the portal tells of it.
+      setAsked((all) => change.cards.reduce((left, card) => without(left, card.id), all));
+      tabs.current.see(change.cards);
+    },
+    out: setOut,
+    silent: setSilent,
+  }), []);
+
+  async function request(card: Card, action: string, busy: string): Promise<void> {
+    setProblems((all) => without(all, card.id));
+    setAsked((all) => ({ ...all, [card.id]: { busy } }));
+    const problem = await act(card.id, action);
+    if (problem === null) return;
+    setAsked((all) => without(all, card.id));
+    setProblems((all) => ({ ...all, [card.id]: problem }));
+    tabs.current.close(card.id);
+  }
+
+  const doing: Doing = {
+    act: (card, action, busy) => void request(card, action, busy),
+    openWhenReady(card, start) {
+      tabs.current.open(card);
+      redraw((count) => count + 1);
+      if (start) void request(card, "start", "Starting");
+    },
+    go: (where, card) => ask(where, where === "deploy" ? card.image : card.id),
+    forget: (card) => setProblems((all) => without(all, card.id)),
+  };
+
+  if (out) return <p class="note error" role="alert"><b>{out.message}</b> {out.hint}</p>;
+  if (cards === null) return <p class="faint" role="status">Asking for your containers …</p>;
+  const row = (card: Card) => (
+    <Row key={card.id} card={card} asked={asked[card.id]} problem={problems[card.id]}
+      opens={tabs.current.waits(card.id)} still={silent !== null} doing={doing} />
+  );
+  const stopped = cards.filter((card) => card.group === "stopped");
+  const others = cards.filter((card) => card.group !== "stopped");
+  return (
+    <section aria-label="My containers">
+      <header>
+        <p>{summary.join(" · ")}</p>
+        <button type="button" onClick={() => ask("deploy", "")}><Icon name="add" />New container</button>
+      </header>
+      {silent !== null && <Silent since={silent} />}
+      {cards.length === 0 && <p class="note info">
+        Here you find your containers: open, stop, start or remove them. You have none yet.
+      </p>}
+      <ul class="rows">{others.map(row)}</ul>
+      {stopped.length > 0 && (
+        <details open={others.length === 0}>
+          <summary>{stopped.length} stopped</summary>
+          <ul class="rows">{stopped.map(row)}</ul>
+        </details>
+      )}
+    </section>
+  );
+}
+
+function Silent({ since }: { since: number }) {
+  const age = lasting(useNow() - since);
+  const why = navigator.onLine ? "The portal does not answer" : "You are offline";
+  return (
+    <p class="note warning" role="status">
+      <b>{why}; trying again.</b> This is as of {age} ago. Containers that run go on.
+    </p>
+  );
+}

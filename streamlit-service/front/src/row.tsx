@@ -1,0 +1,133 @@
+// One container: a row of what it is, what it uses and what to do; below it what is to be known.
+
+import { useState } from "preact/hooks";
+import type { Action, Card, Problem } from "./board";
+import { Confirm } from "./confirm";
+import { type Item, Menu } from "./menu";
+import { Meters } from "./meters";
+import { Way } from "./progress";
+import { Connect } from "./ssh";
+import { Age, Icon, Sentence } from "./words";
+
+export interface Asked {
+  // What the row says meanwhile.
+  busy: string;
+}
+
+export interface Doing {
+  act(card: Card, action: string, busy: string): void;
+  openWhenReady(card: Card, start: boolean): void;
+  go(where: "logs" | "deploy", card: Card): void;
+  forget(card: Card): void;
+}
+
+interface Props {
+  card: Card;
+  asked: Asked | undefined;
+  problem: Problem | undefined;
+  opens: boolean;
+  still: boolean;
+  doing: Doing;
+}
+
+const ICONS: Record<string, string> = { stop: "stop", restart: "restart_alt", remove: "delete" };
+
+export function Row({ card, asked, problem, opens, still, doing }: Props) {
+  const [confirming, setConfirming] = useState<Action | null>(null);
+  const [ssh, setSsh] = useState(false);
+  const waits = asked !== undefined || still;
+  const choose = (action: Action) =>
+    action.loss.length ? setConfirming(action) : doing.act(card, action.name, action.busy);
+  const decided = (yes: boolean) => {
+    if (yes && confirming) doing.act(card, confirming.name, confirming.busy);
+    setConfirming(null);
+  };
+  return (
+    <li class={`row ${card.group}`} aria-label={card.name} aria-busy={asked !== undefined} data-id={card.id}>
+      <div class="line">
+        <div class="who">
+          <h3>{card.name}</h3>
+          <p class={`state ${asked ? "blue" : card.tone}`}>
+            <Icon name={asked ? "pending" : card.icon} />
+            {asked ? `${asked.busy} …` : card.word}{" "}
+            {!asked && <Age state={card.state} since={card.since} />}
+          </p>
+          <p class="faint">{card.facts.join(" · ")}</p>
+        </div>
+        {card.meters.length > 0 ? <Meters meters={card.meters} /> : <span />}
+        <div class="buttons">
+          <Primary card={card} waits={waits} opens={opens} doing={doing} />
+          <Menu label={`More for ${card.name}`} disabled={waits}
+            items={items(card, choose, doing, () => setSsh(!ssh))} />
+        </div>
+      </div>
+      {problem && (
+        <p class="note error" role="alert">
+          <span><b>{problem.message}</b> {problem.hint}</span>
+          <button type="button" aria-label="Dismiss" onClick={() => doing.forget(card)}><Icon name="close" /></button>
+        </p>
+      )}
+      {card.notes.map((note) => (
+        <p key={note.text} class={`note ${note.kind}`}><Sentence text={note.text} /></p>
+      ))}
+      {card.progress && !asked && <Way progress={card.progress} />}
+      {ssh && card.ssh && <Connect name={card.name} ssh={card.ssh} />}
+      {confirming && <Confirm name={card.name} action={confirming} decided={decided} />}
+    </li>
+  );
+}
+
+function Primary({ card, waits, opens, doing }: Pick<Props, "card" | "opens" | "doing"> & { waits: boolean }) {
+  if (card.jupyter) {
+    return (
+      <a class="primary" href={card.jupyter} target="_blank" rel="noopener" aria-label={`Open JupyterLab of ${card.name}`}>
+        <Icon name="open_in_new" />Open JupyterLab
+      </a>
+    );
+  }
+  if (card.startable) {
+    return (
+      <button type="button" class="primary" disabled={waits} aria-label={`Start ${card.name}`}
+        onClick={() => doing.act(card, "start", "Starting")}>
+        <Icon name="play_arrow" />Start
+      </button>
+    );
+  }
+  if (card.anew) {
+    return (
+      <button type="button" class="primary" onClick={() => doing.go("deploy", card)}>
+        <Icon name="rocket_launch" />Deploy anew
+      </button>
+    );
+  }
+  if (card.progress) {
+    return (
+      <button type="button" disabled={opens} aria-label={`Open ${card.name} when it is ready`}
+        onClick={() => doing.openWhenReady(card, false)}>
+        <Icon name="open_in_new" />{opens ? "Opens when ready" : "Open when ready"}
+      </button>
+    );
+  }
+  return null;
+}
+
+function items(card: Card, choose: (action: Action) => void, doing: Doing, toggleSsh: () => void): Item[] {
+  const found: Item[] = [];
+  if (card.startable) {
+    found.push({ label: "Start and open", icon: "open_in_new", choose: () => doing.openWhenReady(card, true) });
+  }
+  if (card.tensorboard) {
+    found.push({ label: "Open TensorBoard", icon: "monitoring", href: card.tensorboard });
+  }
+  if (card.has_log) found.push({ label: "Logs", icon: "article", choose: () => doing.go("logs", card) });
+  if (card.ssh) found.push({ label: "SSH", icon: "terminal", choose: toggleSsh });
+  for (const action of card.actions) {
+    found.push({
+      label: action.label,
+      icon: ICONS[action.name] ?? "bolt",
+      danger: action.name === "remove",
+      choose: () => choose(action),
+    });
+  }
+  return found;
+}

@@ -1,0 +1,41 @@
+// How to connect by SSH, each command with a button that copies it.
+
+import { useState } from "preact/hooks";
+import type { Ssh } from "./board";
+import { Icon } from "./words";
+
+function Copied({ title, text }: { title: string; text: string }) {
+  const [done, setDone] = useState(false);
+  async function copy() {
+    await navigator.clipboard.writeText(text);
+    setDone(true);
+    window.setTimeout(() => setDone(false), 2_000);
+  }
+  return (
+    <div class="command">
+      <p>{title}</p>
+      <pre>{text}</pre>
+      <button type="button" onClick={() => void copy()} aria-label={`Copy: ${title}`}>
+        <Icon name={done ? "check" : "content_copy"} />{done ? "Copied" : "Copy"}
+      </button>
+    </div>
+  );
+}
+
+export function Connect({ name, ssh }: { name: string; ssh: Ssh }) {
+  return (
+    <div class="ssh">
+      <Copied title="With your smart card (OpenSC installed):" text={ssh.with_card} />
+      <Copied title="With a key that you added on the page SSH keys:" text={ssh.with_key} />
+      <Copied title="For ~/.ssh/config:" text={ssh.config} />
+      <p>
+        <a href={`vscode://vscode-remote/ssh-remote+${name}/home/scientist`}>Open in VS Code</a>{" "}
+        works when the last lines are in your ~/.ssh/config.
+      </p>
+      <p class="faint">
+        At the first connection, compare the fingerprint with “SSH host key” in the log. No connection?
+        SSH may be blocked from your network; ask your administrator.
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,61 @@
+"""Who follows their containers now: one look at the records in a second tells whose changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+
+from portal import deployments
+from portal.context import Portal
+from portal.core.errors import PortalError
+
+from rest import slow
+
+LOOK_EVERY_S = 1.0
+REFRESH_EVERY = 30
+"""Looks after which everybody is told, changed or not: figures, the person's rights."""
+
+
+class Followers:
+    """Of one event loop."""
+
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+        self._followed: defaultdict[int, set[asyncio.Event]] = defaultdict(set)
+        self._stamps: dict[int, Hashable] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._looks = 0
+
+    @contextmanager
+    def follow(self, user_id: int) -> Iterator[asyncio.Event]:
+        """An event that is set whenever something of theirs may have changed."""
+        changed = asyncio.Event()
+        self._followed[user_id].add(changed)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._look())
+        try:
+            yield changed
+        finally:
+            self._followed[user_id].discard(changed)
+            if not self._followed[user_id]:
+                del self._followed[user_id]
+                self._stamps.pop(user_id, None)
+
+    async def _look(self) -> None:
+        while self._followed:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                stamps = await slow.EVENTS.run(
+                    deployments.stamps, self._portal, tuple(self._followed)
+                )
+            except PortalError:  # the database is away for a moment
+                continue
+            self._looks += 1
+            for number, (user_id, stamp) in enumerate(stamps.items()):
+                due = (self._looks + number) % REFRESH_EVERY == 0  # not all at once
+                if due or stamp != self._stamps.get(user_id):
+                    for changed in self._followed.get(user_id, ()):
+                        changed.set()
+            self._stamps = stamps

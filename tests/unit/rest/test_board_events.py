@@ -1,0 +1,145 @@
+"""The feed of a person's page: what it is told, when, and that it ends with their right to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from portal import deployments
+from portal.context import Portal
+from portal.core.errors import DatabaseTrouble, NotAuthenticated
+from portal.core.models import Deployment, Order
+from portal.core.people import User
+from rest import followers
+from rest.dependencies import Services
+from rest.routes import board
+from starlette.requests import Request
+from support.samples import JANE
+
+Feed = AsyncIterator[str]
+
+
+class Door:
+    """Stands in for the certificate check, which may fail from some time on."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.asked = 0
+
+    def authenticate(self, _headers: Any) -> Any:
+        self.asked += 1
+        if self.error:
+            raise self.error
+        return JANE
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+@pytest.fixture
+def feed(
+    portal: Portal, jane: User, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], Feed]:
+    """Jane's, with looks that follow each other at once."""
+    monkeypatch.setattr(followers, "LOOK_EVERY_S", 0.005)
+    services = Services(portal, door, None)  # type: ignore[arg-type]
+    app = FastAPI()
+    request = Request({"type": "http", "headers": [], "app": app})
+    return lambda: board._feed(request, services, jane.id)
+
+
+async def heard(feed: Feed) -> tuple[str, Any]:
+    """The next event: its name and what it holds."""
+    name, data = (await asyncio.wait_for(anext(feed), 20)).strip().split("\n")
+    text = data.removeprefix("data:").strip()
+    return name.removeprefix("event: "), json.loads(text) if text else None
+
+
+def test_a_page_is_told_everything_and_then_what_changes(
+    portal: Portal, jane: User, running: Deployment, feed: Callable[[], Feed]
+) -> None:
+    async def look() -> None:
+        page = feed()
+        name, first = await heard(page)
+        assert (name, [card["name"] for card in first["cards"]]) == ("board", ["first"])
+        deployments.act(portal, jane, running.id, "stop")
+        name, change = await heard(page)
+        assert (name, change["cards"][0]["word"]) == ("board", "Stopping")
+
+    asyncio.run(look())
+
+
+def test_two_pages_of_a_person_are_told_the_same(
+    portal: Portal, jane: User, feed: Callable[[], Feed]
+) -> None:
+    async def look() -> None:
+        pages = [feed(), feed()]
+        for page in pages:
+            await heard(page)
+        deployments.request(portal, jane, Order("ml-cpu", "new"))
+        changes = [await heard(page) for page in pages]
+        assert changes[0] == changes[1]
+
+    asyncio.run(look())
+
+
+def test_a_page_of_which_nothing_changes_is_told_that_the_portal_is_there(
+    feed: Callable[[], Feed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board, "ALIVE_S", 0.01)
+
+    async def look() -> None:
+        page = feed()
+        await heard(page)
+        assert await heard(page) == ("alive", None)
+
+    asyncio.run(look())
+
+
+def test_the_page_of_somebody_whose_card_is_revoked_ends_with_the_reason(
+    portal: Portal, jane: User, feed: Callable[[], Feed], door: Door
+) -> None:
+    async def look() -> None:
+        page = feed()
+        await heard(page)
+        door.error = NotAuthenticated("revoked", "Your certificate was revoked.", "Use another.")
+        deployments.request(portal, jane, Order("ml-cpu", "new"))
+        name, problem = await heard(page)
+        assert (name, problem["message"]) == ("out", "Your certificate was revoked.")
+        with pytest.raises(StopAsyncIteration):
+            await anext(page)
+
+    asyncio.run(look())
+
+
+def test_a_database_that_is_away_for_a_moment_ends_no_page(
+    feed: Callable[[], Feed], door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board, "AGAIN_S", 0.01)
+    door.error = DatabaseTrouble("database_busy", "The database is busy.", "Try again.")
+
+    async def look() -> None:
+        told = asyncio.create_task(heard(feed()))
+        while not door.asked:
+            await asyncio.sleep(0.01)
+        door.error = None
+        assert (await told)[0] == "board"
+
+    asyncio.run(look())
+
+
+def test_who_does_not_look_any_more_costs_nothing(feed: Callable[[], Feed]) -> None:
+    async def look() -> None:
+        page = feed()
+        await heard(page)
+        await page.aclose()  # type: ignore[attr-defined]
+        await asyncio.sleep(0.05)
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(look())
