@@ -10,15 +10,20 @@ from portal.core.figures import Figures
 from portal.core.models import Deployment, State
 
 MINUTES = 60
+NEARLY_FULL = 0.9
 
 
 @dataclass(frozen=True)
 class Meter:
-    """`share` 0 to 1 of what it has; `hour`: percent by minute, the oldest first, None unseen."""
+    """`share` 0 to 1 of what it has; `hour`: percent by minute, the oldest first, None unseen.
+
+    `full`: so full that it may fail; a processor that is busy is well used.
+    """
 
     name: str
     text: str
     share: float
+    full: bool
     hour: tuple[int | None, ...]
 
 
@@ -34,6 +39,7 @@ def meters(d: Deployment, figures: Sequence[Figures]) -> tuple[Meter, ...]:
             f"{last.memory_gb:.1f} of {d.memory_gb:g} GB",
             figures,
             lambda each: each.memory_gb / d.memory_gb,
+            full=memory_is_nearly_full(d, figures),
         ),
     ]
     if last.gpu_utilisation is not None:
@@ -49,8 +55,18 @@ def meters(d: Deployment, figures: Sequence[Figures]) -> tuple[Meter, ...]:
     return tuple(found)
 
 
+def memory_is_nearly_full(d: Deployment, figures: Sequence[Figures]) -> bool:
+    """Whether it came near its limit in the last minute: what uses most may be ended soon."""
+    return bool(figures) and figures[-1].memory_peak_gb >= NEARLY_FULL * d.memory_gb
+
+
 def _meter(
-    name: str, text: str, figures: Sequence[Figures], share: Callable[[Figures], float | None]
+    name: str,
+    text: str,
+    figures: Sequence[Figures],
+    share: Callable[[Figures], float | None],
+    *,
+    full: bool = False,
 ) -> Meter:
     end = figures[-1].at
     hour: list[int | None] = [None] * MINUTES
@@ -59,4 +75,4 @@ def _meter(
         part = share(each)
         if 0 <= back < MINUTES and part is not None:
             hour[MINUTES - 1 - back] = round(100 * min(part, 1.0))
-    return Meter(name, text, min(share(figures[-1]) or 0.0, 1.0), tuple(hour))
+    return Meter(name, text, min(share(figures[-1]) or 0.0, 1.0), full, tuple(hour))

@@ -10,8 +10,7 @@ from portal.core.models import Deployment, State, StopReason
 from portal.core.settings import Settings
 from portal.deployments.overview import Overview
 
-NEARLY_FULL = 0.9
-"""Of its memory: beyond, a notebook may be killed at any time."""
+from board.meters import memory_is_nearly_full
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ def _trouble(seen: Overview, d: Deployment) -> Iterator[Note]:
 
 
 def _memory(seen: Overview, d: Deployment) -> Iterator[Note]:
-    figures = seen.figures.get(d.id)
-    if figures and figures[-1].memory_peak_gb >= NEARLY_FULL * d.memory_gb:
+    figures = seen.figures.get(d.id, ())
+    if memory_is_nearly_full(d, figures):
         used = f"{figures[-1].memory_peak_gb:.1f} of {d.memory_gb:g} GB"
         yield Note(
             "warning",

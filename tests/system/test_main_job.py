@@ -47,8 +47,9 @@ def test_jane_goes_from_her_card_to_a_cells_output(
     run_a_cell(lab)
     photograph(lab, "jupyterlab")
 
+    page.get_by_role("button", name="More").click()
     with page.expect_popup() as popup:
-        page.get_by_role("link", name="Open TensorBoard").click()
+        page.get_by_role("menuitem", name="Open TensorBoard").click()
     board = popup.value
     assert board.url.startswith(f"https://{stack.host}:10001/")
     expect(board).to_have_title("TensorBoard")
@@ -81,7 +82,8 @@ def test_logs_can_be_read_searched_and_followed(
 
     page = browser_of("jane")
     page.goto(stack.url)
-    page.get_by_role("button", name="Logs").click()
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Logs").click()
     expect(page.get_by_role("dialog").get_by_text("Jupyter Server").first).to_be_visible()
     photograph(page, "logs")
     page.get_by_label("Search").fill("no such words anywhere")
@@ -146,7 +148,7 @@ def test_removal_names_what_is_lost_and_the_home_folder_comes_back(
     page.goto(stack.url)
     page.get_by_role("button", name="More").click()
     page.get_by_role("menuitem", name="Remove …").click()
-    expect(page.get_by_role("dialog").get_by_text("your home folder on this VM")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_text("your home folder on vm-a")).to_be_visible()
     photograph(page, "remove")
     page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()
     expect(page.get_by_text("first", exact=True)).to_have_count(0)

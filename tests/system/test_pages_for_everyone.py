@@ -100,12 +100,15 @@ def test_a_keyboard_is_enough_to_deploy_and_to_stop(
     photograph(page, "focus")
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="Open JupyterLab")).to_be_visible(timeout=60_000)
-    tab_to(page, "button", "More")
+    tab_to(page, "button", "More for ml-cpu")
     page.keyboard.press("Enter")
-    expect(page.locator("[role=menu]:focus-within")).to_be_visible()
-    # Streamlit 1.67 marks the first entry, and gives it the focus only after a move.
+    expect(page.get_by_role("menuitem", name="Open TensorBoard")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="More for ml-cpu")).to_be_focused()
+    page.keyboard.press("ArrowDown")
     page.keyboard.press("End")
-    page.keyboard.press("Home")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
     expect(page.get_by_role("menuitem", name="Stop")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_text("You stopped it.")).to_be_visible(timeout=60_000)
@@ -116,6 +119,6 @@ def tab_to(page: Page, role: str, words: str) -> None:
     target = page.get_by_role(role, name=words, exact=True)  # type: ignore[arg-type]
     for _ in range(60):
         page.keyboard.press("Tab")
-        if target.evaluate("it => it === document.activeElement"):
+        if target.evaluate("it => it === it.getRootNode().activeElement"):
             return
     raise AssertionError(f"Tab never reaches {words!r}")

@@ -161,6 +161,7 @@ def test_the_page_shows_how_to_connect(
 ) -> None:
     page = browser_of("jane")
     page.goto(f"{stack.url}/containers")
-    page.get_by_text("SSH", exact=True).click()
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="SSH").click()
     expect(page.get_by_text("PKCS11Provider").first).to_be_visible()
     photograph(page, "ssh")

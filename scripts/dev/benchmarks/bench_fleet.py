@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from app_pages.parts import session
-from bench_page import remember, times
+from bench_page import runs, times
 from builds import ROOT
 from portal import users, vms
 from portal.context import Portal
@@ -114,12 +114,12 @@ def _gpus_page(sizes: Sizes) -> Row:
         empty = AppTest.from_string("import streamlit as st\nst.write('x')", default_timeout=20)
         with (
             patch.object(session, "_wired", lambda: (portal, None, None)),
-            patch.object(session, "sign_in", lambda: remember(ray)),
+            patch.object(session, "sign_in", lambda: ray),
         ):
             page = AppTest.from_file(
                 str(ROOT / "streamlit-service" / "app.py"), default_timeout=20
             ).run()
             page.switch_page(str(Path("app_pages") / "gpus.py"))
-            full, bare = times(page, sizes.rounds), times(empty, sizes.rounds)
+            full, bare = times(runs(page), sizes.rounds), times(runs(empty), sizes.rounds)
         database.close()
     return row(f"GPUs of {sizes.page_vms} VMs / an empty page", full, bare, "< 300 ms", "ms")

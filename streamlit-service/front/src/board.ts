@@ -32,6 +32,7 @@ export interface Meter {
   name: string;
   text: string;
   share: number;
+  full: boolean;
   hour: (number | null)[];
 }
 

@@ -3,7 +3,6 @@
 import type { Meter } from "./board";
 
 const HEIGHT = 18;
-const FULL = 0.9;
 
 function Hour({ hour }: { hour: (number | null)[] }) {
   // Gaps stay gaps: each run of minutes that were seen is a line of its own.
@@ -28,8 +27,8 @@ function Hour({ hour }: { hour: (number | null)[] }) {
 export function Meters({ meters }: { meters: Meter[] }) {
   return (
     <ul class="meters">
-      {meters.map(({ name, text, share, hour }) => (
-        <li key={name} class={share >= FULL ? "full" : ""} title={`${name}: ${text}; the line is the last hour`}>
+      {meters.map(({ name, text, share, full, hour }) => (
+        <li key={name} class={full ? "full" : ""} title={`${name}: ${text}; the line is the last hour`}>
           <span class="label">{name}</span>
           <span class="amount">{text}</span>
           <Hour hour={hour} />

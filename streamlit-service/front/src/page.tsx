@@ -70,14 +70,14 @@ export function Containers({ ask }: { ask: (what: string, id: string) => void })
   const others = cards.filter((card) => card.group !== "stopped");
   return (
     <section aria-label="My containers">
-      <header>
-        <p>{summary.join(" · ")}</p>
-        <button type="button" onClick={() => ask("deploy", "")}><Icon name="add" />New container</button>
-      </header>
+      {cards.length > 0 && (
+        <header>
+          <p>{summary.join(" · ")}</p>
+          <button type="button" onClick={() => ask("deploy", "")}><Icon name="add" />New container</button>
+        </header>
+      )}
       {silent !== null && <Silent since={silent} />}
-      {cards.length === 0 && <p class="note info">
-        Here you find your containers: open, stop, start or remove them. You have none yet.
-      </p>}
+      {cards.length === 0 && <Nothing deploy={() => ask("deploy", "")} />}
       <ul class="rows">{others.map(row)}</ul>
       {stopped.length > 0 && (
         <details open={others.length === 0}>
@@ -86,6 +86,17 @@ export function Containers({ ask }: { ask: (what: string, id: string) => void })
         </details>
       )}
     </section>
+  );
+}
+
+function Nothing({ deploy }: { deploy: () => void }) {
+  return (
+    <>
+      <p class="note info">
+        Here you find your containers: open, stop, start or remove them. You have none yet.
+      </p>
+      <p><button type="button" class="primary" onClick={deploy}>Deploy your first container</button></p>
+    </>
   );
 }
 

@@ -126,7 +126,7 @@ def test_a_database_that_is_away_for_a_moment_ends_no_page(
 
     async def look() -> None:
         told = asyncio.create_task(heard(feed()))
-        while not door.asked:
+        while not door.asked:  # noqa: ASYNC110  (it is asked in a thread)
             await asyncio.sleep(0.01)
         door.error = None
         assert (await told)[0] == "board"
