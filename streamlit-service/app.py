@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
-from app_pages.parts import frame, session
+from app_pages.parts import bar, frame, session
 from portal import deployments
 from portal.core.errors import PortalError
 from portal.core.people import Role
@@ -29,7 +29,7 @@ def main() -> None:
         st.stop()
     containers = st.Page(
         "app_pages/containers.py",
-        title="My containers",
+        title="Containers",
         icon=":material/deployed_code:",
         url_path="containers",
     )
@@ -53,11 +53,20 @@ def main() -> None:
     # Streamlit gives its default page no address of its own: with this one, every page can be a
     # bookmark.
     home = st.Page(_home, title="Container Portal", default=True, visibility="hidden")
-    page = st.navigation(
-        [home, containers, deploy, gpus, images, usage, keys, *for_admins], position="top"
-    )
-    frame.header(user)
-    frame.show_problem()
+    groups = {
+        "Work": [containers, deploy, gpus, usage, keys],
+        "Catalogue": [images],
+        "Operate": for_admins,
+    }
+    pages = {page.url_path: page for part in groups.values() for page in part}
+    page = st.navigation([home, *pages.values()], position="hidden")
+    if chosen := bar.chosen():
+        st.switch_page(pages[chosen])
+    try:
+        bar.show(user, groups, page)
+        frame.show_problem()
+    except PortalError as error:
+        frame.show_error(error)
     try:
         page.run()
     except PortalError as error:

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 from portal import deployments
-from streamlit.components import v2 as components
 
-from app_pages.parts import frame, log_dialog, session
+from app_pages.parts import frame, front, log_dialog, session
 
-FRONT = Path(__file__).parents[1] / "front" / "dist"
-"""Built from front/src by npm when the image is built."""
-
-_containers = components.component(
-    "containers",
-    html='<div id="containers"></div>',
-    css=(FRONT / "containers.css").read_text(encoding="utf-8"),
-    js=(FRONT / "containers.js").read_text(encoding="utf-8"),
-)
+_containers = front.component("containers")
 
 
 def page() -> None:

@@ -102,9 +102,8 @@ def _gpus_page(sizes: Sizes) -> Row:
         database = Database(settings.database_url)
         database.migrate()
         portal = Portal(settings, database, {}, lambda: datetime.now(UTC), lambda: None)
-        ray = users.user_of(
-            portal, Identity("edipi:1", "R.1", "Ray", "1", None, "", datetime.now(UTC))
-        )
+        identity = Identity("edipi:1", "R.1", "Ray", "1", None, "", datetime.now(UTC))
+        ray = users.user_of(portal, identity)
         for n in range(sizes.page_vms):
             vm = vms.add(portal, BENCH, f"vm-{n:03}", f"ssh://p@vm-{n}", f"10.0.0.{n + 1}")
             gpus = tuple(
@@ -115,6 +114,7 @@ def _gpus_page(sizes: Sizes) -> Row:
         with (
             patch.object(session, "_wired", lambda: (portal, None, None)),
             patch.object(session, "sign_in", lambda: ray),
+            patch.object(session, "card", lambda: identity),
         ):
             page = AppTest.from_file(
                 str(ROOT / "streamlit-service" / "app.py"), default_timeout=20

@@ -1,4 +1,4 @@
-"""What frames every page: the header, and how errors look."""
+"""What frames every page: its style, and how errors look."""
 
 from __future__ import annotations
 
@@ -8,14 +8,26 @@ from typing import ParamSpec
 
 import streamlit as st
 from portal.core.errors import PortalError
-from portal.core.people import User
 
 from app_pages.parts import session
 
-# Streamlit leaves 6rem above the first line, which pushes the content of a page off a laptop's
-# screen.
+# The bar takes the place of Streamlit's own header, from edge to edge; it and the page's content
+# share one edge.
 STYLE = """<style>
-[data-testid="stMainBlockContainer"] { padding-top: 4.25rem; padding-bottom: 3rem; }
+:root { --portal-edge: max(1rem, calc((100vw - 84rem) / 2)); }
+[data-testid="stHeader"] { display: none; }
+[data-testid="stMainBlockContainer"] { padding: 0 var(--portal-edge) 3rem; max-width: none; }
+.st-key-bar { position: sticky; top: 0; z-index: 1000; margin: 0 calc(-1 * var(--portal-edge));
+  width: calc(100% + 2 * var(--portal-edge)) !important; max-width: none !important;
+  padding: 0 var(--portal-edge); background: light-dark(#ffffff, #11161d);
+  border-bottom: 1px solid color-mix(in srgb, currentColor 16%, transparent); }
+/* Moves while the server works longer than 300 ms. */
+.stApp::before { content: ""; position: fixed; inset: 0 0 auto; height: 3px; z-index: 1001;
+  background: linear-gradient(90deg, transparent, #2374c6, transparent); opacity: 0; }
+.stApp[data-test-script-state="running"]::before { opacity: 1; transition: opacity 0s 0.3s;
+  animation: portal-works 1.2s linear infinite; }
+@keyframes portal-works { from { translate: -60% } to { translate: 60% } }
+@media (prefers-reduced-motion: reduce) { .stApp::before { animation: none !important; } }
 /* The accent as text on the dark background would be below 4.5:1; its border shows the choice. */
 [data-variant="segmented_control"][data-selected="true"] { color: inherit !important; }
 </style>"""
@@ -24,25 +36,6 @@ STYLE = """<style>
 def style() -> None:
     """What the theme has no setting for."""
     st.html(STYLE)
-
-
-def header(user: User) -> None:
-    """Product, environment, and the person as the certificate names them."""
-    settings = session.portal().settings
-    owner = f"{settings.organisation} · " if settings.organisation else ""
-    with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-    ):
-        standins = (
-            " :orange-badge[:material/science: Stand-ins allowed]"
-            if settings.allow_standins
-            else ""
-        )
-        st.markdown(
-            f"**{owner}Container Portal** :blue-badge[{settings.environment}]{standins}",
-            width="content",
-        )
-        st.markdown(f":material/id_card: {user.display_name} · {user.role}", width="content")
 
 
 def show_error(error: PortalError) -> None:

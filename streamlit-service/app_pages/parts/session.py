@@ -12,7 +12,7 @@ import wording
 from auth import Authenticator
 from portal import users
 from portal.context import Portal
-from portal.core.people import User
+from portal.core.people import Identity, User
 from streamlit.navigation.page import StreamlitPage
 from worker_client import WorkerClient
 
@@ -47,7 +47,12 @@ def sign_in() -> User:
     """The person whose certificate this is, verified now. Raises PortalError."""
     structlog.contextvars.clear_contextvars()  # Streamlit's threads serve one session after another
     structlog.contextvars.bind_contextvars(request_id=request_headers().get("X-Request-Id", ""))
-    return users.user_of(portal(), _wired()[1].authenticate(request_headers()))
+    return users.user_of(portal(), card())
+
+
+def card() -> Identity:
+    """The certificate of this session, verified now. Raises PortalError."""
+    return _wired()[1].authenticate(request_headers())
 
 
 def user() -> User:

@@ -11,7 +11,7 @@ from portal.context import Portal
 from portal.core.people import Role, User
 from streamlit.testing.v1 import AppTest
 from support.apptest import APP
-from support.samples import identity
+from support.samples import JANE, identity
 
 
 @pytest.fixture
@@ -38,6 +38,7 @@ def page_of(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> Callable[[User, 
     def open_page(user: User, page: str) -> AppTest:
         monkeypatch.setattr(session, "_wired", lambda: (portal, None, None))
         monkeypatch.setattr(session, "sign_in", lambda: user)
+        monkeypatch.setattr(session, "card", lambda: JANE)
         app = AppTest.from_file(APP, default_timeout=20).run()
         return app.switch_page(f"app_pages/{page}.py").run() if page else app
 

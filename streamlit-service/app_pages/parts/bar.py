@@ -1,0 +1,97 @@
+"""The bar above every page: navigation in groups, quota, the person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+from portal import vms
+from portal.core.people import Role, User
+from portal.core.resources import Resources
+from portal.scheduling import quotas
+from portal.vms import health as vm_health
+from streamlit.navigation.page import StreamlitPage
+
+from app_pages.parts import front, session
+
+PRODUCT = "Container Portal"
+LOOK_AGAIN_S = 10.0
+"""Counts of what is wrong may be so old."""
+ROLES = {Role.USER: "data scientist", Role.CURATOR: "image curator", Role.ADMIN: "administrator"}
+Groups = Mapping[str, Sequence[StreamlitPage]]
+_bar = front.component("bar")
+
+
+def show(user: User, groups: Groups, here: StreamlitPage) -> None:
+    """Draw it. What is chosen in it is asked for by chosen(), in the run that follows."""
+    settings = session.portal().settings
+    _bar(
+        key="bar",
+        on_go_change=_go,
+        data={
+            "product": PRODUCT,
+            "organisation": settings.organisation,
+            "environment": settings.environment,
+            "standins": settings.allow_standins,
+            "groups": [
+                {"label": label, "places": [_place(page, here, user) for page in pages]}
+                for label, pages in groups.items()
+                if pages
+            ],
+            "quota": _quota(user),
+            "person": {
+                "name": user.display_name,
+                "role": ROLES[user.role],
+                "certificate_ends": session.card().not_after.isoformat(),
+                "help": settings.help_contact,
+            },
+        },
+    )
+
+
+def chosen() -> str:
+    """The page that was chosen in the bar, once; "" for none."""
+    return str(st.session_state.pop("go_to", ""))
+
+
+def _go() -> None:
+    st.session_state["go_to"] = st.session_state["bar"]["go"]
+
+
+def _place(page: StreamlitPage, here: StreamlitPage, user: User) -> dict[str, Any]:
+    is_fleet = page.url_path == "vms" and user.role is Role.ADMIN
+    return {
+        "key": page.url_path,
+        "title": page.title,
+        "icon": page.icon.removeprefix(":material/").removesuffix(":"),
+        "here": page.url_path == here.url_path,
+        "wrong": _vms_with_problems(user) if is_fleet else 0,
+    }
+
+
+def _quota(user: User) -> list[dict[str, Any]]:
+    own, _ = quotas.allowances(session.portal(), user)
+    return [
+        {"name": name, "text": f"{held:g} of {limit:g}", "share": min(held / limit, 1.0)}
+        for name, held, limit in _amounts(own.held, own.limits)
+        if limit
+    ]
+
+
+def _amounts(held: Resources, limits: Resources) -> list[tuple[str, float, float]]:
+    return [
+        ("GPUs", held.gpus, limits.gpus),
+        ("GB", held.memory_gb, limits.memory_gb),
+        ("CPUs", held.cpus, limits.cpus),
+    ]
+
+
+@st.cache_data(ttl=LOOK_AGAIN_S, show_spinner=False)
+def _vms_with_problems(_admin: User) -> int:
+    portal = session.portal()
+    now = portal.now()
+    fleet = [use.vm for use in vms.fleet(portal, _admin)]
+    return sum(
+        not vm.reachable or bool(vm.gpu_problem) or bool(vm_health.of_vm(vm, now)) for vm in fleet
+    )

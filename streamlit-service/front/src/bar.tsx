@@ -1,0 +1,144 @@
+// The bar above every page: where one is, where one can go, what one holds, who one is.
+
+import { render } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Icon, moment } from "./words";
+
+interface Place {
+  key: string;
+  title: string;
+  icon: string;
+  here: boolean;
+  // How much is wrong there; 0 for nothing.
+  wrong: number;
+}
+
+interface Bar {
+  product: string;
+  organisation: string;
+  environment: string;
+  standins: boolean;
+  groups: { label: string; places: Place[] }[];
+  quota: { name: string; text: string; share: number }[];
+  person: { name: string; role: string; certificate_ends: string; help: string };
+}
+
+interface Mounted {
+  data: Bar;
+  parentElement: HTMLElement | ShadowRoot;
+  setTriggerValue(name: string, value: unknown): void;
+}
+
+export default function mount({ data, parentElement, setTriggerValue }: Mounted): () => void {
+  const root = parentElement.querySelector<HTMLElement>("#bar")!;
+  render(<Frame bar={data} go={(key) => setTriggerValue("go", key)} />, root);
+  return () => render(null, root);
+}
+
+function Frame({ bar, go }: { bar: Bar; go: (key: string) => void }) {
+  const here = bar.groups.flatMap((group) => group.places).find((place) => place.here);
+  return (
+    <div class="bar">
+      <p class="product">
+        <b>{bar.product}</b> <span class="organisation">{bar.organisation}</span>{" "}
+        <span class="chip">{bar.environment}</span>
+        {bar.standins && <span class="chip warn" title="Stand-in images may pass">Stand-ins</span>}
+      </p>
+      <nav class="wide" aria-label="Pages"><Groups bar={bar} go={go} /></nav>
+      <Popover class="narrow" label={`Menu: ${here?.title ?? ""}`} icon="menu">
+        {(close) => (
+          <nav aria-label="Pages"><Groups bar={bar} go={(key) => (close(), go(key))} /></nav>
+        )}
+      </Popover>
+      <ul class="quota" aria-label="Your quota">
+        {bar.quota.map(({ name, text, share }) => (
+          <li key={name} title={`${name}: ${text}`}>
+            {name} <span class="amount">{text}</span>
+            <span class="meter"><span style={{ width: `${Math.round(100 * share)}%` }} /></span>
+          </li>
+        ))}
+      </ul>
+      <Popover class="person" label={bar.person.name} icon="account_circle">
+        {() => <Person bar={bar} />}
+      </Popover>
+    </div>
+  );
+}
+
+function Groups({ bar, go }: { bar: Bar; go: (key: string) => void }) {
+  return (
+    <>
+      {bar.groups.map(({ label, places }) => (
+        <ul key={label} aria-label={label}>
+          {places.map((place) => (
+            <li key={place.key}><Link place={place} go={go} /></li>
+          ))}
+        </ul>
+      ))}
+    </>
+  );
+}
+
+function Link({ place, go }: { place: Place; go: (key: string) => void }) {
+  const choose = (event: MouseEvent) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return; // a new tab
+    event.preventDefault();
+    go(place.key);
+  };
+  return (
+    <a href={`/${place.key}`} onClick={choose} {...(place.here ? { "aria-current": "page" as const } : {})}>
+      <Icon name={place.icon} />{place.title}
+      {place.wrong > 0 && (
+        <span class="count" title={`${place.wrong} with a problem`}>
+          {place.wrong}<span class="unseen"> with a problem</span>
+        </span>
+      )}
+    </a>
+  );
+}
+
+function Person({ bar: { person } }: { bar: Bar }) {
+  return (
+    <dl>
+      <dt>Signed in as</dt><dd>{person.name}</dd>
+      <dt>Role</dt><dd>{person.role}</dd>
+      <dt>Your certificate counts until</dt><dd>{moment(person.certificate_ends)}</dd>
+      <dt>Help</dt><dd>{person.help}</dd>
+      <dt>Sign out</dt><dd>Take out your card and close all windows of the browser.</dd>
+    </dl>
+  );
+}
+
+interface PopoverProps {
+  class: string;
+  label: string;
+  icon: string;
+  children: (close: () => void) => preact.ComponentChildren;
+}
+
+function Popover({ class: name, label, icon, children }: PopoverProps) {
+  const [open, setOpen] = useState(false);
+  const whole = useRef<HTMLDivElement>(null);
+  const button = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    if (!open) return undefined;
+    const outside = (event: Event) => {
+      if (whole.current && !event.composedPath().includes(whole.current)) setOpen(false);
+    };
+    document.addEventListener("click", outside);
+    return () => document.removeEventListener("click", outside);
+  }, [open]);
+  const escape = (event: KeyboardEvent) => {
+    if (event.key !== "Escape" || !open) return;
+    setOpen(false);
+    button.current?.focus();
+  };
+  return (
+    <div ref={whole} class={`popover ${name}`} onKeyDown={escape}>
+      <button ref={button} type="button" aria-expanded={open} onClick={() => setOpen(!open)}>
+        <Icon name={icon} /><span class="label">{label}</span>
+      </button>
+      {open && <div class="panel">{children(() => setOpen(false))}</div>}
+    </div>
+  );
+}
