@@ -14,7 +14,7 @@ from wording.containers import (
     why,
 )
 from wording.images import ready, verdict
-from wording.orders import could_have, would_start, would_wait
+from wording.orders import amounts, free_now, would_start, would_wait
 from wording.ssh import pkcs11_module, ssh_config
 from wording.units import absolute, added, ago, amount, hours, left, ordinal, plural, size, zone
 from wording.vms import with_command
@@ -28,9 +28,10 @@ __all__ = [
     "added",
     "ago",
     "amount",
+    "amounts",
     "badge",
-    "could_have",
     "download",
+    "free_now",
     "hours",
     "layer",
     "left",

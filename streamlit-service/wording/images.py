@@ -17,15 +17,15 @@ def verdict(release: Release) -> str:
     return f"passed, {plural(release.waived, 'finding')} waived" if release.waived else "passed"
 
 
-def ready(ready: Ready | None, release: Release) -> str:
-    """Whether the image is on one's VMs, or what is to be downloaded first."""
+def ready(ready: Ready | None, release: Release) -> tuple[str, str]:
+    """Whether the image is on one's VMs, or what is to be downloaded first: an icon, words."""
     size_text = (
         f"{size(release.download_bytes)} to download"
         if release.download_bytes
         else "downloads first"
     )
     if ready is None or ready.vms == 0:
-        return f":material/cloud_download: {size_text} at the first start"
+        return "cloud_download", f"{size_text} at the first start"
     if ready.vms == ready.of:
-        return ":material/bolt: Ready on your VM" + ("s" if ready.of > 1 else "")
-    return f":material/bolt: Ready on {', '.join(ready.names[:3])}; elsewhere {size_text}"
+        return "bolt", "Ready on your VM" + ("s" if ready.of > 1 else "")
+    return "bolt", f"Ready on {', '.join(ready.names[:3])}; elsewhere {size_text}"

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from portal.core.models import Order
 from portal.core.resources import Resources
 from portal.deployments import Preview
 
-from wording.units import amount, plural
+from wording.units import amount, plural, size
 
 
-def could_have(most: Resources) -> str:
-    """What is left for an order."""
-    return (
-        f"You could have up to {plural(int(most.gpus), 'GPU')}, {most.memory_gb:g} GB and "
-        f"{amount(most.cpus, 'CPU')} now."
-    )
+def amounts(what: Resources) -> str:
+    """1 GPU, 8 GB, 2 CPUs."""
+    cards = f"{plural(int(what.gpus), 'GPU')}, " if what.gpus else ""
+    return f"{cards}{what.memory_gb:g} GB, {amount(what.cpus, 'CPU')}"
+
+
+def free_now(free: Resources, *, gpus: bool) -> str:
+    """What one container could have at once; `gpus`: do they matter."""
+    return f"Free for you now: {amounts(free if gpus else replace(free, gpus=0))}."
 
 
 def would_start(ahead: Preview, order: Order) -> str:
     """What Deploy would do now."""
     assert ahead.vm is not None
-    gpus = f" with {plural(order.gpus, 'GPU')}" if order.gpus else ""
-    home = "Your home folder on this VM is kept when the container is removed."
+    cards = f" with {plural(order.gpus, 'GPU')}" if order.gpus else ""
+    home = ", with your home folder" if ahead.home_here else ", with a new home folder"
     if ahead.home_elsewhere:
         home = (
-            f"It starts with a new home folder: yours is on {ahead.home_elsewhere}, "
-            "where there is no room now."
+            f", with a new home folder: yours is on {ahead.home_elsewhere}, where there is no room"
+            " now"
         )
-    return (
-        f"Starts on **{ahead.vm.name}**{gpus}: {ahead.why}. JupyterLab on port"
-        f" {ahead.jupyter_port}. {home}"
-    )
+    when = f" in about {ahead.usual_s:.0f} s" if ahead.usual_s else ""
+    if not ahead.image_there:
+        when = f" after the image is downloaded ({size(ahead.download_bytes)})"
+    return f"Starts on **{ahead.vm.name}**{cards}{when}{home}."
 
 
 def would_wait(ahead: Preview) -> str:

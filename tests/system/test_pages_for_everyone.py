@@ -106,6 +106,7 @@ def test_a_keyboard_is_enough_to_deploy_and_to_stop(
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="More for ml-cpu")).to_be_focused()
     page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("menuitem", name="Open TensorBoard")).to_be_focused()
     page.keyboard.press("End")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("ArrowUp")

@@ -21,6 +21,8 @@ STYLE = """<style>
   width: calc(100% + 2 * var(--portal-edge)) !important; max-width: none !important;
   padding: 0 var(--portal-edge); background: light-dark(#ffffff, #11161d);
   border-bottom: 1px solid color-mix(in srgb, currentColor 16%, transparent); }
+/* The order stays in sight beside a long list of images. */
+.st-key-order { position: sticky; top: 4rem; }
 /* Moves while the server works longer than 300 ms. */
 .stApp::before { content: ""; position: fixed; inset: 0 0 auto; height: 3px; z-index: 1001;
   background: linear-gradient(90deg, transparent, #2374c6, transparent); opacity: 0; }

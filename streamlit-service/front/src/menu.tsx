@@ -1,7 +1,7 @@
 // A menu behind a button (WAI-ARIA, "Menu Button"): arrows move, Escape closes, focus returns.
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Icon } from "./words";
 
 export interface Item {
@@ -24,7 +24,7 @@ export function Menu({ label, items, disabled }: Props) {
   const button = useRef<HTMLButtonElement>(null);
   const list = useRef<HTMLDivElement>(null);
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return undefined;
     focus(0);
     // Through a shadow root, a click's target is its host: composedPath() tells where it was.

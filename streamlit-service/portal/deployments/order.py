@@ -17,7 +17,7 @@ def check_order(order: Order) -> None:
     if not NAME.fullmatch(order.name):
         raise Invalid(
             "bad_name",
-            "The name must be 1 to 40 small letters, digits and hyphens, "
+            "The name must be 1 to 40 lowercase letters, digits and hyphens, "
             "and begin and end with a letter or digit.",
             "For example: training-1.",
         )

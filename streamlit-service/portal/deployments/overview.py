@@ -13,6 +13,7 @@ from portal.core.models import Deployment, Gpu, GpuState, State
 from portal.core.people import User
 from portal.db import Tx
 from portal.deployments import lifecycle
+from portal.deployments.service import usual_start_s
 from portal.scheduling import quotas
 from portal.scheduling.quotas import Allowance
 
@@ -65,12 +66,9 @@ def stamps(portal: Portal, user_ids: Collection[int]) -> dict[int, Hashable]:
 
 
 def _usual_starts(tx: Tx, coming: Sequence[Deployment]) -> dict[int, float]:
-    usual = {}
-    for release_id in {each.release.id for each in coming}:
-        took = sorted(db.deployments.last_starts_s(tx, release_id))
-        if took:
-            usual[release_id] = took[len(took) // 2]
-    return usual
+    releases = {each.release.id for each in coming}
+    usual = {release_id: usual_start_s(tx, release_id) for release_id in releases}
+    return {release_id: seconds for release_id, seconds in usual.items() if seconds}
 
 
 def _before(tx: Tx, deployment: Deployment) -> int:

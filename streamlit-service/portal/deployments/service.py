@@ -278,8 +278,14 @@ class Preview:
     why: str
     position: int = 0
     waits_for: str = ""
+    home_here: bool = False
     home_elsewhere: str = ""
     """The VM that has the user's home folder, when this is another."""
+    image_there: bool = False
+    download_bytes: int = 0
+    """Of the image, where it is not there; 0: unknown."""
+    usual_s: float | None = None
+    """How long half of the last starts of the image took at most."""
 
 
 def preview(portal: Portal, user: User, order: Order) -> Preview:
@@ -298,6 +304,9 @@ def preview(portal: Portal, user: User, order: Order) -> Preview:
         slot = slots.choose(tx, user, placed.vm if placed else None, portal.now())
         homes = db.deployments.homes(tx, {user.id}).get(user.id, frozenset())
         names = {vm.id: vm.name for vm in db.vms.all_vms(tx)}
+        release = _approved(portal, tx, order.image)
+        there = db.releases.vms_with(tx).get(release.id, set())
+        usual = usual_start_s(tx, release.id)
     port = ports.port_of(user.own_range, slot, ports.Service.JUPYTER)
     if placed is None:
         return Preview(port, None, "", decision.position, decision.waits_for)
@@ -306,8 +315,18 @@ def preview(portal: Portal, user: User, order: Order) -> Preview:
         port,
         placed.vm,
         placed.why,
+        home_here=placed.vm.id in homes,
         home_elsewhere="" if placed.vm.id in homes else ", ".join(others),
+        image_there=placed.vm.id in there,
+        download_bytes=release.download_bytes or 0,
+        usual_s=usual,
     )
+
+
+def usual_start_s(tx: Tx, release_id: int) -> float | None:
+    """How long half of its last starts took at most, in seconds; None before the first."""
+    took = sorted(db.deployments.last_starts_s(tx, release_id))
+    return took[len(took) // 2] if took else None
 
 
 def _name_taken(name: str, cause: str = "") -> Conflict:

@@ -168,7 +168,7 @@ def check_group_name(name: str) -> None:
         raise Invalid(
             "bad_group",
             f"{name[:60]!r} is no group name.",
-            "Use small letters, digits, dots, hyphens, _.",
+            "Use lowercase letters, digits, dots, hyphens, _.",
         )
 
 

@@ -69,6 +69,8 @@ class OrderLimits:
     """The most one container could have: what is left of the quotas, and the biggest VM's size."""
 
     most: Resources
+    free: Resources
+    """The most of each that one could have now, without waiting."""
     short: str
     """Which quota has nothing left, in words; "" when an order can be made."""
 
@@ -77,7 +79,9 @@ def order_limits(portal: Portal, user: User) -> OrderLimits:
     """What an order form may offer."""
     with portal.database.reading() as tx:
         left = quotas.left(portal, tx, user)
-        vms = permissions.eligible_vms(db.vms.all_vms(tx), user)
+        fleet = admission.read_fleet(tx)
+    capacities = [fleet.capacities[vm_id] for vm_id in fleet.eligible(user, None)[1]]
+    vms, ready = [each.vm for each in capacities], [c for c in capacities if placement.open_now(c)]
     biggest = replace(
         NO_LIMITS,
         memory_gb=max((vm.memory_gb or UNKNOWN_SIZE for vm in vms), default=UNKNOWN_SIZE),
@@ -85,7 +89,13 @@ def order_limits(portal: Portal, user: User) -> OrderLimits:
     )
     needed = {"memory": MEMORY, "CPUs": CPUS}
     short = [noun for noun, amount in needed.items() if exceeds(amount.minimum, amount.of(left))]
-    return OrderLimits(left.capped(biggest), short[0] if short else "")
+    now = replace(
+        NO_LIMITS,
+        gpus=max((sum(map(len, each.free.values())) for each in ready), default=0),
+        memory_gb=max((max(each.free_memory_gb, 0.0) for each in ready), default=0.0),
+        cpus=max((each.vm.cpus or UNKNOWN_SIZE for each in ready), default=0.0),
+    )
+    return OrderLimits(left.capped(biggest), left.capped(now), short[0] if short else "")
 
 
 def lost_gpus(portal: Portal, deployment: Deployment) -> int:

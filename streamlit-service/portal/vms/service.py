@@ -82,7 +82,7 @@ def _check_names(name: str, engine_url: str) -> None:
         raise Invalid(
             "bad_vm_name",
             f"{name[:60]!r} is no host name.",
-            "Use small letters, digits, dots, hyphens.",
+            "Use lowercase letters, digits, dots, hyphens.",
         )
     if not _is_engine(engine_url):
         raise Invalid(

@@ -13,7 +13,7 @@ from portal.core.people import User
 from portal.core.resources import Quota
 from portal.scheduling import quotas
 from streamlit.testing.v1 import AppTest
-from support.apptest import texts
+from support.apptest import texts, with_size
 from support.fakes import FakeClock
 from support.gpu_world import report, see
 from support.samples import TEST
@@ -160,7 +160,7 @@ def test_the_order_offers_no_more_than_quotas_and_vms_allow(
 ) -> None:
     with portal.database.transaction() as tx:
         db.vms.update(tx, 1, memory_gb=12, cpus=4)
-    page = page_of(jane, "deploy")
+    page = with_size(page_of(jane, "deploy"), "Custom")
     assert not page.exception
     assert page.select_slider(key="memory").options[-1] == "12"
     assert page.select_slider(key="cpus").options[-1] == "4"
@@ -169,7 +169,7 @@ def test_the_order_offers_no_more_than_quotas_and_vms_allow(
     with portal.database.reading() as tx:
         jane = db.users.by_subject(tx, jane.subject) or jane
     page = page_of(jane, "deploy")
-    assert "up to 2 GPUs, 1 GB and 4 CPUs" in texts(page)
+    assert "Free for you now: 1 GB, 4 CPUs." in texts(page)
     deployments.request(portal, jane, Order("ml-cpu", "all", memory_gb=1))
     page = page_of(jane, "deploy")
     assert "hold all the memory of your quota" in texts(page)

@@ -142,7 +142,7 @@ def test_without_releases_the_page_says_what_it_is_for(
     assert "No image is approved yet" in texts(page_of(jane, "deploy"))
 
 
-def test_the_card_tells_the_scan_and_where_the_image_is(
+def test_the_list_tells_the_scan_and_where_the_image_is(
     portal: Portal, jane: User, page_of: PageOf
 ) -> None:
     text = texts(page_of(jane, "deploy"))
@@ -163,7 +163,7 @@ def test_a_stale_scan_is_told_before_the_button(
     assert page.button(key="deploy").disabled
 
 
-def test_ssh_is_ordered_under_advanced(portal: Portal, jane: User, page_of: PageOf) -> None:
+def test_ssh_is_ordered(portal: Portal, jane: User, page_of: PageOf) -> None:
     page = page_of(jane, "deploy")
     page.checkbox(key="ssh").check().run()
     page.button(key="deploy").click().run()

@@ -14,7 +14,7 @@ from portal.context import Portal
 from portal.core.models import Order, State
 from portal.core.people import User
 from streamlit.testing.v1 import AppTest
-from support.apptest import APP, texts
+from support.apptest import APP, texts, with_size
 
 
 class Logs:
@@ -44,22 +44,44 @@ def test_without_containers_home_is_deploy(janes_page: AppTest) -> None:
     page = janes_page.run()
     assert not page.exception
     assert "Machine learning (CPU)" in texts(page)
-    assert "JupyterLab on port 10000" in texts(page)
+    assert "Jane Q Doe" in texts(page)
+    assert "after the image is downloaded (300 MB), with a new home folder" in texts(page)
 
 
 def test_deploy_records_the_order(janes_page: AppTest, portal: Portal, jane: User) -> None:
-    page = janes_page.run()
+    page = with_size(janes_page.run(), "Custom")
     page.select_slider(key="memory").set_value(4)
     page.button(key="deploy").click().run()
     [made] = deployments.mine(portal, jane)
     assert (made.state, made.memory_gb, made.name) == (State.PENDING, 4.0, "ml-cpu")
 
 
+def test_a_size_is_memory_and_cpus(janes_page: AppTest, portal: Portal, jane: User) -> None:
+    with_size(janes_page.run(), "Medium").button(key="deploy").click().run()
+    [made] = deployments.mine(portal, jane)
+    assert (made.memory_gb, made.cpus) == (8, 4)
+
+
+def test_the_same_as_last_time_is_one_click(
+    janes_page: AppTest, portal: Portal, jane: User
+) -> None:
+    order = Order("ml-cpu", "odd", memory_gb=3, cpus=1.5, ssh=True)
+    deployments.request(portal, jane, order)
+    page = janes_page.run().switch_page("app_pages/deploy.py").run()
+    page.button(key="same").click().run()
+    assert not page.exception
+    page.button(key="deploy").click().run()
+    assert {(d.memory_gb, d.cpus, d.ssh) for d in deployments.mine(portal, jane)} == {
+        (3, 1.5, True)
+    }
+    assert len(deployments.mine(portal, jane)) == 2
+
+
 def test_a_bad_name_disables_the_button_with_the_reason(janes_page: AppTest) -> None:
     page = janes_page.run()
     page.text_input(key="name-ml-cpu").set_value("../x").run()
     assert page.button(key="deploy").disabled
-    assert "small letters, digits and hyphens" in texts(page)
+    assert "lowercase letters, digits and hyphens" in texts(page)
 
 
 def test_with_a_container_home_is_my_containers(

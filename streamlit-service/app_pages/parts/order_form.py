@@ -1,0 +1,180 @@
+"""The order beside the list of images: name, size, GPUs, what will happen, Deploy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import streamlit as st
+import wording
+from portal import deployments
+from portal.core.catalog import Image
+from portal.core.errors import PortalError
+from portal.core.models import Deployment, Order
+from portal.core.resources import Resources
+from portal.images import OfferedImage
+from portal.vms import gpus
+
+from app_pages.parts import frame, session
+
+SIZES: dict[str, tuple[float, float]] = {"Small": (2, 1), "Medium": (8, 4), "Large": (32, 8)}
+"""GB and CPUs."""
+CUSTOM = "Custom"
+MEMORY_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+CPU_STEPS = (0.5, 1, 2, 4, 8, 16, 32, 64)
+
+
+def show(offered: OfferedImage) -> None:
+    """Draw it, and deploy when that is asked for."""
+    portal, user = session.portal(), session.user()
+    limits = gpus.order_limits(portal, user)
+    if limits.short:
+        st.warning(
+            f"**Your containers hold all the {limits.short} of your "
+            "quota.** Stop one to deploy another.",
+            icon=":material/info:",
+        )
+        st.button("Deploy", type="primary", disabled=True, key="deploy", width="stretch")
+        return
+    mine = deployments.mine(portal, user)
+    _same_again(offered.image, mine)
+    order = _form(offered.image, limits.most, {d.name for d in mine})
+    try:
+        ahead = deployments.preview(portal, user, order)
+    except PortalError as error:
+        st.warning(f"**{error.message}** {error.hint}", icon=":material/info:")
+        st.button("Deploy", type="primary", disabled=True, key="deploy", width="stretch")
+        return
+    if ahead.vm is None:
+        st.info(wording.would_wait(ahead), icon=":material/hourglass_top:")
+    else:
+        st.info(wording.would_start(ahead, order), icon=":material/rocket_launch:")
+    label = "Deploy" if ahead.vm is not None else "Join the queue"
+    if st.button(label, type="primary", key="deploy", width="stretch"):
+        _deploy(order)
+    st.caption(wording.free_now(limits.free, gpus=offered.image.gpu))
+
+
+def _same_again(image: Image, mine: list[Deployment]) -> None:
+    """Offers what the newest container of this image has."""
+    last = next((d for d in mine if d.release.image == image.name), None)
+    if last is not None:
+        amounts = wording.amounts(last.resources)
+        st.button(
+            f"Same as last time: {amounts}",
+            key="same",
+            icon=":material/history:",
+            on_click=_fill_in,
+            args=(last,),
+        )
+
+
+def _fill_in(last: Deployment) -> None:
+    state = st.session_state
+    sizes = {amounts: name for name, amounts in SIZES.items()}
+    state["size"] = sizes.get((last.memory_gb, last.cpus), CUSTOM)
+    state["memory"], state["cpus"], state["ssh"] = last.memory_gb, last.cpus, last.ssh
+    state["gpus"], state["gpu-model"] = last.gpus, last.gpu_model
+
+
+def _form(image: Image, most: Resources, taken: set[str]) -> Order:
+    name = st.text_input(
+        "Name",
+        deployments.propose_name(image.name, taken),
+        max_chars=40,
+        key=f"name-{image.name}",
+        help="Lowercase letters, digits and hyphens.",
+    )
+    memory, cpus = _size(most)
+    count, model = _gpus(int(most.gpus)) if image.gpu else (0, "")
+    ssh = st.checkbox(
+        "SSH",
+        key="ssh",
+        help=(
+            "Connect with your card, or with a key from the page SSH keys; "
+            "for terminals, file transfer and VS Code."
+        ),
+    )
+    return Order(
+        image.name, name, gpus=count, memory_gb=memory, cpus=cpus, gpu_model=model, ssh=ssh
+    )
+
+
+def _size(most: Resources) -> tuple[float, float]:
+    """GB and CPUs: a size, of those that would be granted, or amounts of one's own."""
+    fitting = {
+        name: (memory, cpus)
+        for name, (memory, cpus) in SIZES.items()
+        if memory <= most.memory_gb and cpus <= most.cpus
+    }
+    choices = [*fitting, CUSTOM]
+    _keep("size", choices[0], choices)
+    size = st.segmented_control(
+        "Size",
+        choices,
+        required=True,
+        key="size",
+        format_func=lambda name: (
+            f"{name} · {fitting[name][0]:g} GB, {wording.amount(fitting[name][1], 'CPU')}"
+            if name in fitting
+            else name
+        ),
+    )
+    if size in fitting:
+        return fitting[size]
+    left, right = st.columns(2)
+    with left:
+        memory = _amount("Memory (GB)", MEMORY_STEPS, most.memory_gb, 2, "memory")
+    with right:
+        cpus = _amount("CPUs", CPU_STEPS, most.cpus, 1, "cpus")
+    return memory, cpus
+
+
+def _gpus(allowed: int) -> tuple[int, str]:
+    """How many GPUs, and of which model: only amounts that exist and would be granted."""
+    offers = gpus.offers(session.portal(), session.user())
+    if not offers:
+        st.caption("None of your VMs has a GPU; this image also runs without one, slowly.")
+        return 0, ""
+    model = ""
+    if len(offers) > 1:
+        named = {"": "Any model", **{o.model: f"{o.model} ({o.free} free now)" for o in offers}}
+        _keep("gpu-model", "", named)
+        model = st.selectbox(
+            "GPU model", list(named), format_func=named.__getitem__, key="gpu-model"
+        )
+    chosen = [offer for offer in offers if model in ("", offer.model)]
+    most = min(max(offer.most for offer in chosen), allowed)
+    if most == 0:
+        st.caption("Nothing is left of your GPU quota. Stop a container to use a GPU here.")
+        return 0, model
+    free = sum(offer.free for offer in chosen)
+    _keep("gpus", 1, range(most + 1))
+    count = st.segmented_control("GPUs", range(most + 1), required=True, key="gpus")
+    st.caption(f"{free} free now" if free else "None is free now; you get a place in the queue.")
+    return int(count or 0), model
+
+
+def _amount(label: str, steps: tuple[float, ...], most: float, usual: float, key: str) -> float:
+    """An amount that would be granted: the usual steps up to what is left."""
+    chosen = st.session_state.get(key, most)
+    fitting = sorted({step for step in (*steps, chosen) if step < most} | {most})
+    if len(fitting) < 2:
+        st.caption(f"{label}: {most:g} left of your quota.")
+        return fitting[0]
+    _keep(key, usual if usual in fitting else fitting[-1], fitting)
+    return float(st.select_slider(label, fitting, key=key, format_func=lambda step: f"{step:g}"))
+
+
+def _keep(key: str, usual: object, choices: Collection[object]) -> None:
+    """What was chosen before stays as long as it can be chosen; else the usual."""
+    if st.session_state.get(key) not in choices:
+        st.session_state[key] = usual
+
+
+def _deploy(order: Order) -> None:
+    try:
+        deployments.request(session.portal(), session.user(), order)
+    except PortalError as error:  # somebody else was faster, say
+        frame.show_error(error)
+        return
+    session.go_to("containers")
