@@ -27,9 +27,13 @@ def page() -> None:
     overview = gpus.overview(session.portal(), session.user())
     _problems(overview)
     if not overview:
+        way = (
+            "Prepare a VM that has some: `scripts/setup-vm.sh HOST`"
+            if session.user().role is Role.ADMIN
+            else f"Ask {session.portal().settings.help_contact} for one."
+        )
         st.info(
-            "Here you see which GPUs are free. None of your VMs has one that the portal can hand"
-            f" out. Ask {session.portal().settings.help_contact} for one.",
+            f"**No GPUs yet.** None of the VMs that you can use has one. {way}",
             icon=":material/memory:",
         )
         _queue()

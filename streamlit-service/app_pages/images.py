@@ -86,7 +86,7 @@ def _search() -> None:
         return
     hits = images.search(session.portal(), session.user(), text)
     if not hits:
-        st.info(f"No release has {text}, as far as it was scanned.", icon=":material/search_off:")
+        st.info(f"No scanned release contains “{text}”.", icon=":material/search_off:")
         return
     st.dataframe(
         [
@@ -180,16 +180,20 @@ def _decisions(release: Release, *, current: bool) -> None:
             _ask(release, ReleaseState.WITHDRAWN)
 
 
-@st.dialog("Are you sure?")
-@frame.told
 def _ask(release: Release, after: ReleaseState) -> None:
+    act = "Withdraw" if after is ReleaseState.WITHDRAWN else "Deprecate"
+    title = f"{act} {release.image} {release.version}?"
+    frame.ask(title, lambda: _decide(release, after, act))
+
+
+def _decide(release: Release, after: ReleaseState, act: str) -> None:
     portal, user = session.portal(), session.user()
     count = len(images.who_runs(portal, user, release.id))
     if after is ReleaseState.WITHDRAWN:
         st.markdown(
-            f"Nobody will be able to start **{release.image} {release.version}** any more, and this"
-            f" cannot be undone. {wording.plural(count, 'container')} of it will be marked, and the"
-            " owners will read your reason. What runs is not stopped."
+            f"Nobody will be able to start {release.image} {release.version} again. This cannot be"
+            f" undone. {wording.plural(count, 'container')} use it: what runs keeps running, but"
+            " cannot be started again, and the owners see your reason."
         )
     else:
         st.markdown(
@@ -201,8 +205,7 @@ def _ask(release: Release, after: ReleaseState) -> None:
         "Reason", max_chars=500, key="reason", placeholder="CVE-2026-1234 in OpenSSL; use 1.2.0"
     )
     decide = images.withdraw if after is ReleaseState.WITHDRAWN else images.deprecate
-    label = "Withdraw" if after is ReleaseState.WITHDRAWN else "Deprecate"
-    if st.button(label, type="primary", key="decide"):
+    if frame.confirmed(f"{act} release", "decide", loses=after is ReleaseState.WITHDRAWN):
         frame.carry_out(lambda: decide(portal, session.user(), release.id, reason))
 
 

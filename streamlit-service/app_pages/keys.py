@@ -22,8 +22,8 @@ def page() -> None:
     with st.container(border=True):
         if cards:
             st.markdown(
-                ":green-badge[:material/badge: Your card] opens them, with its PIN, until it ends:"
-                " no key needed."
+                ":green-badge[:material/badge: Your smart card] works without adding a key, until"
+                " its certificate ends; SSH asks for its PIN."
             )
             lines = [
                 f"{ssh_keys.fingerprint(card.ssh_key)}  ({card.ssh_key.split()[0]})"
@@ -32,7 +32,7 @@ def page() -> None:
             ]
             st.code("\n".join(lines), language=None, wrap_lines=True)
         else:
-            st.markdown("Your card's key is of a kind that SSH does not know. Add another below.")
+            st.markdown("SSH does not support your card's kind of key. Add one below.")
     for key in user.ssh_keys:
         _key(key)
     with st.form("add-key", border=True, clear_on_submit=False):

@@ -83,7 +83,7 @@ def _held(allowance: Allowance, amount: Amount) -> str:
 def _group_form(people: list[User]) -> None:
     names = {user.subject: user.display_name for user in people}
     with st.form("group-form", border=True):
-        st.markdown("**Put a user into a group**")
+        st.markdown("**Change a user's group**")
         subject = st.selectbox("User", list(names), format_func=names.__getitem__, key="group-user")
         group = st.text_input("Group", key="group-name", help="Empty: no group.", max_chars=60)
         if st.form_submit_button("Save"):
@@ -93,7 +93,7 @@ def _group_form(people: list[User]) -> None:
 
 
 def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
-    names: dict[tuple[str, str], str] = {(quotas.DEFAULT, ""): "Everybody without their own"}
+    names: dict[tuple[str, str], str] = {(quotas.DEFAULT, ""): "Default (everyone else)"}
     names |= {(quotas.GROUP, group): f"Group {group} (shared)" for group in groups}
     names |= {(quotas.USER, user.subject): user.display_name for user in known_users}
     with st.container(border=True):
@@ -106,8 +106,8 @@ def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
             for column, amount in zip(columns, AMOUNTS, strict=True)
         }
         st.caption(
-            "An empty field does not limit here. Lowering a quota below what is held ends nothing; "
-            "it only refuses what comes next."
+            "Leave a field empty for no limit of its own. Lowering a quota does not stop running"
+            " containers; it only blocks new ones."
         )
         with st.container(horizontal=True):
             if st.button("Save", type="primary", key="quota-save"):

@@ -16,9 +16,9 @@ PERIODS = {"7 days": 7, "30 days": 30, "90 days": 90}
 KINDS = {
     "GPU-hours": "gpu_hours",
     "CPU-hours": "cpu_hours",
-    "GB-hours of memory": "memory_gb_hours",
+    "Memory (GB-hours)": "memory_gb_hours",
 }
-WHOSE = ("Everybody's", "Mine")
+WHOSE = ("Everyone", "Mine")
 MINE: dict[str, Dimension] = {"Image": "image", "VM": "vm"}
 EVERYBODYS: dict[str, Dimension] = {"User": "user", "Group": "group", **MINE}
 
@@ -29,17 +29,17 @@ def page() -> None:
     first_kind = "GPU-hours" if gpus.overview(portal, user) else "CPU-hours"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         everybody = usage.can_see_everybody(user) and WHOSE[0] == st.segmented_control(
-            "Whose", WHOSE, default=WHOSE[0], required=True, key="whose"
+            "Scope", WHOSE, default=WHOSE[0], required=True, key="whose"
         )
         period = st.segmented_control(
             "Period", list(PERIODS), default="30 days", required=True, key="period"
         )
         kind = st.segmented_control(
-            "What", list(KINDS), default=first_kind, required=True, key="kind"
+            "Measure", list(KINDS), default=first_kind, required=True, key="kind"
         )
         choices = EVERYBODYS if everybody else MINE
         split = st.segmented_control(
-            "Split by",
+            "Group by",
             list(choices),
             default=next(iter(choices)),
             required=True,
@@ -53,8 +53,7 @@ def page() -> None:
     )
     if not usages:
         st.info(
-            "Here you see what was used, by day. Nothing was in this period: "
-            "hours count from the moment a container gets its place until it stops.",
+            "No usage in this period. Hours are counted while a container is starting or running.",
             icon=":material/monitoring:",
         )
         return

@@ -215,29 +215,33 @@ def _take_out_of_service(vm: Vm) -> None:
         _give_up_vm(vm.name)
 
 
-@st.dialog("Remove this VM from the fleet?")
 def _confirm(name: str) -> None:
-    st.markdown(
-        f"**{name}** gets no containers any more, and home folders on it cannot be reached through"
-        " the portal. Nothing on its disk is deleted; adding it again brings them back."
-    )
-    if st.button("Remove", type="primary", key="confirm-remove-vm"):
-        frame.carry_out(lambda: fleet.remove(session.portal(), session.user(), name))
-
-
-@st.dialog("Give this VM up as lost?")
-def _give_up_vm(name: str) -> None:
-    st.markdown(
-        f"**{name}** does not answer. Give it up only if it will not come back:\n\n"
-        "- Its containers are recorded as stopped, and their owners read your reason.\n"
-        "- GPUs, memory and quotas are free again. Home folders on it are lost with its disk.\n"
-        "- Should it come back and be added again, what still runs there is removed first."
-    )
-    reason = st.text_input("Reason, for the owners", key="lost-reason")
-    if st.button("Give it up", type="primary", key="confirm-lost"):
-        frame.carry_out(
-            lambda: deployments.remove_lost_vm(session.portal(), session.user(), name, reason)
+    def body() -> None:
+        st.markdown(
+            f"**{name}** gets no containers any more, and home folders on it cannot be reached"
+            " through the portal. Nothing on its disk is deleted; adding it again brings them back."
         )
+        if frame.confirmed("Remove VM", "confirm-remove-vm", loses=True):
+            frame.carry_out(lambda: fleet.remove(session.portal(), session.user(), name))
+
+    frame.ask(f"Remove {name} from the fleet?", body)
+
+
+def _give_up_vm(name: str) -> None:
+    def body() -> None:
+        st.markdown(
+            f"**{name}** does not answer. Give it up only if it will not come back:\n\n"
+            "- Its containers are recorded as stopped, and their owners read your reason.\n"
+            "- GPUs, memory and quotas are free again. Home folders on it are lost with its disk.\n"
+            "- Should it come back and be added again, what still runs there is removed first."
+        )
+        reason = st.text_input("Reason, for the owners", key="lost-reason")
+        if frame.confirmed("Give up VM", "confirm-lost", loses=True):
+            frame.carry_out(
+                lambda: deployments.remove_lost_vm(session.portal(), session.user(), name, reason)
+            )
+
+    frame.ask(f"Give up {name} as lost?", body)
 
 
 def _stuck() -> None:
@@ -258,16 +262,20 @@ def _stuck() -> None:
                 _give_up(each)
 
 
-@st.dialog("Give up on it?")
 def _give_up(d: Deployment) -> None:
-    st.markdown(
-        f"**{d.name}** of {d.owner.display_name} counts as ended, and its owner gets ports, memory"
-        " and quota back. Its GPUs stay reserved until the container is seen to be gone, or the VM"
-        " is removed."
-    )
-    reason = st.text_input("Reason, for the owner", key="give-up-reason")
-    if st.button("Give up", type="primary", key="confirm-give-up"):
-        frame.carry_out(lambda: deployments.give_up(session.portal(), session.user(), d.id, reason))
+    def body() -> None:
+        st.markdown(
+            f"**{d.name}** of {d.owner.display_name} counts as ended, and its owner gets ports,"
+            " memory and quota back. Its GPUs stay reserved until the container is seen to be gone,"
+            " or the VM is removed."
+        )
+        reason = st.text_input("Reason, for the owner", key="give-up-reason")
+        if frame.confirmed("Give up", "confirm-give-up", loses=True):
+            frame.carry_out(
+                lambda: deployments.give_up(session.portal(), session.user(), d.id, reason)
+            )
+
+    frame.ask(f"Give up on {d.name}?", body)
 
 
 page()

@@ -36,7 +36,7 @@ def notes(
 
 def _failure(settings: Settings, d: Deployment) -> Iterator[Note]:
     if d.failure:
-        ask = f"If it stays, give {settings.help_contact} this reference: {d.id}"
+        ask = f"If this keeps happening, give {settings.help_contact} this reference: {d.id}"
         yield Note("error", f"**{d.failure.message}** {d.failure.hint} {ask}")
 
 

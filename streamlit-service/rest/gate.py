@@ -22,7 +22,7 @@ from rest import slow
 SILENT = Unavailable(
     "silent",
     "Your container does not answer just now.",
-    "Reload in a moment. If it stays so, its log in the portal says why.",
+    "Reload in a moment. If this keeps happening, its log in the portal says why.",
 )
 REFUSED_PAGE = (Path(__file__).parent / "refused.html").read_text(encoding="utf-8")
 

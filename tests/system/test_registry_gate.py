@@ -226,11 +226,11 @@ def test_a_withdrawn_release_marks_what_runs_and_starts_no_more(
     page.get_by_role("tab", name="Who runs it").click()
     photograph(page, "images-who")
     page.get_by_role("button", name="Withdraw").click()
-    expect(page.get_by_text("1 container of it will be marked")).to_be_visible()
+    expect(page.get_by_text("1 container use it")).to_be_visible()
     photograph(page, "images-withdraw")
     page.get_by_role("textbox", name="Reason").fill("CVE-2026-0001 in OpenSSL; deploy it anew")
     page.get_by_role("textbox", name="Reason").press("Enter")
-    page.get_by_role("dialog").get_by_role("button", name="Withdraw").click()
+    page.get_by_role("dialog").get_by_role("button", name="Withdraw release").click()
     expect(page.get_by_text("Withdrawn:").first).to_be_visible()
 
     own = browser_of("jane")

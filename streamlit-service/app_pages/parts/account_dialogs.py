@@ -54,61 +54,73 @@ def show(people: list[User], groups: list[str]) -> None:
                 )
 
 
-@st.dialog("Correct the name")
 def _rename(user: User) -> None:
-    st.markdown(f"It stays until the card of {user.subject} says another name than today.")
-    name = st.text_input("Name", user.display_name, max_chars=64, key="new-name")
-    if st.button("Save", type="primary", key="confirm-rename"):
-        frame.carry_out(lambda: users.rename(session.portal(), session.user(), user.subject, name))
+    def body() -> None:
+        st.markdown(f"It stays until the card of {user.subject} says another name than today.")
+        name = st.text_input("Name", user.display_name, max_chars=64, key="new-name")
+        if frame.confirmed("Save", "confirm-rename", loses=False):
+            frame.carry_out(
+                lambda: users.rename(session.portal(), session.user(), user.subject, name)
+            )
+
+    frame.ask(f"Correct the name of {user.display_name}", body)
 
 
-@st.dialog("Two accounts of one person?")
 def _merge(user: User) -> None:
-    st.markdown(
-        f"Who signs in with the other subject is **{user.display_name}** ({user.subject}) from now"
-        " on, with these ports, containers, home folders and this quota. The other account must"
-        " have no containers; its keys come along, its home folder does not."
-    )
-    other = st.text_input(
-        "The other subject", key="other-subject", placeholder="upn:jane.smith@example.org"
-    )
-    if st.button("Make them one", type="primary", key="confirm-merge", disabled=not other):
-        frame.carry_out(
-            lambda: users.merge(session.portal(), session.user(), user.subject, other.strip())
+    def body() -> None:
+        st.markdown(
+            f"Who signs in with the other subject is **{user.display_name}** ({user.subject}) from"
+            " now on, with these ports, containers, home folders and this quota. The other account"
+            " must have no containers; its keys come along, its home folder does not."
         )
+        other = st.text_input(
+            "The other subject", key="other-subject", placeholder="upn:jane.smith@example.org"
+        )
+        if frame.confirmed("Merge accounts", "confirm-merge", loses=True, disabled=not other):
+            frame.carry_out(
+                lambda: users.merge(session.portal(), session.user(), user.subject, other.strip())
+            )
+
+    frame.ask(f"Merge another account into {user.display_name}?", body)
 
 
-@st.dialog("Two people after all?")
 def _unmerge(user: User, others: list[str]) -> None:
-    st.markdown(
-        f"Who signs in with this subject is no longer **{user.display_name}** ({user.subject})."
-        " Their keys, cards and past usage go with them; containers, home folders, VMs and quota"
-        " stay here."
-    )
-    other = st.selectbox("The other subject", others, key="no-longer")
-    if st.button("Take them apart", type="primary", key="confirm-unmerge"):
-        frame.carry_out(lambda: users.unmerge(session.portal(), session.user(), other))
-
-
-@st.dialog("Let others have the ports?")
-def _free(user: User) -> None:
-    st.markdown(
-        f"**{user.display_name}** gets other ports with the next container, so bookmarks will lead"
-        " nowhere. It is refused while one of their containers exists."
-    )
-    if st.button("Free them", type="primary", key="confirm-free"):
-        frame.carry_out(lambda: ranges.free(session.portal(), session.user(), user.subject))
-
-
-@st.dialog("Retire this person?")
-def _retire(user: User) -> None:
-    st.markdown(
-        f"**{user.display_name}** cannot come in any more, and their containers are removed. Home"
-        " folders stay on their VMs. The ports go to others once the containers are gone. *Restore*"
-        " lets them in again."
-    )
-    reason = st.text_input("Reason", key="retire-reason", max_chars=500)
-    if st.button("Retire", type="primary", key="confirm-retire"):
-        frame.carry_out(
-            lambda: deployments.retire(session.portal(), session.user(), user.subject, reason)
+    def body() -> None:
+        st.markdown(
+            f"Who signs in with this subject is no longer **{user.display_name}** ({user.subject})."
+            " Their keys, cards and past usage go with them; containers, home folders, VMs and"
+            " quota stay here."
         )
+        other = st.selectbox("The other subject", others, key="no-longer")
+        if frame.confirmed("Take apart", "confirm-unmerge", loses=True):
+            frame.carry_out(lambda: users.unmerge(session.portal(), session.user(), other))
+
+    frame.ask(f"Take an account apart from {user.display_name}?", body)
+
+
+def _free(user: User) -> None:
+    def body() -> None:
+        st.markdown(
+            f"**{user.display_name}** gets other ports with the next container, so bookmarks will"
+            " lead nowhere. It is refused while one of their containers exists."
+        )
+        if frame.confirmed("Free ports", "confirm-free", loses=True):
+            frame.carry_out(lambda: ranges.free(session.portal(), session.user(), user.subject))
+
+    frame.ask(f"Free the ports of {user.display_name}?", body)
+
+
+def _retire(user: User) -> None:
+    def body() -> None:
+        st.markdown(
+            f"**{user.display_name}** cannot come in any more, and their containers are removed."
+            " Home folders stay on their VMs. The ports go to others once the containers are gone."
+            " *Restore* lets them in again."
+        )
+        reason = st.text_input("Reason", key="retire-reason", max_chars=500)
+        if frame.confirmed("Retire", "confirm-retire", loses=True):
+            frame.carry_out(
+                lambda: deployments.retire(session.portal(), session.user(), user.subject, reason)
+            )
+
+    frame.ask(f"Retire {user.display_name}?", body)

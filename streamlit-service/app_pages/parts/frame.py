@@ -23,6 +23,7 @@ STYLE = """<style>
   border-bottom: 1px solid color-mix(in srgb, currentColor 16%, transparent); }
 /* The order stays in sight beside a long list of images. */
 .st-key-order { position: sticky; top: 4rem; }
+.st-key-danger button[kind="primary"] { background: #b3261e; border-color: #b3261e; }
 /* Moves while the server works longer than 300 ms. */
 .stApp::before { content: ""; position: fixed; inset: 0 0 auto; height: 3px; z-index: 1001;
   background: linear-gradient(90deg, transparent, #2374c6, transparent); opacity: 0; }
@@ -45,7 +46,7 @@ def show_error(error: PortalError) -> None:
     contact = session.portal().settings.help_contact
     st.error(
         f"**{error.message}**  \n{error.hint}  \n"
-        f":small[Reason: `{error.code}`. If it stays, ask {contact}.]",
+        f":small[Error code: {error.code}. If this keeps happening, contact {contact}.]",
         icon=":material/error:",
     )
 
@@ -75,6 +76,20 @@ def carry_out(change: Callable[[], object]) -> None:
     else:
         st.toast("Saved.", icon=":material/check:")
         st.rerun()
+
+
+def ask(title: str, body: Callable[[], None]) -> None:
+    """Open a dialog whose title names the act, and what of."""
+    st.dialog(title)(told(body))()
+
+
+def confirmed(label: str, key: str, *, loses: bool, disabled: bool = False) -> bool:
+    """A dialog's buttons: one that names the act, red where something is lost, and Cancel."""
+    with st.container(horizontal=True, key="danger" if loses else None):
+        yes = st.button(label, type="primary", key=key, disabled=disabled)
+        if st.button("Cancel", key=f"{key}-cancel"):
+            st.rerun()
+    return yes
 
 
 def try_to(change: Callable[..., object], *arguments: object) -> None:

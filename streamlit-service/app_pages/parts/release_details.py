@@ -30,7 +30,7 @@ def show(release: Release, of_image: Mapping[int, Release]) -> None:
     if contents is None:
         for tab in tabs[:3]:
             tab.info(
-                "It was published before releases were scanned. Publish it again.",
+                "No scan results: this release predates scanning. Publish it again.",
                 icon=":material/info:",
             )
     else:
@@ -51,7 +51,7 @@ def _packages(packages: Mapping[str, str]) -> None:
         {
             "Package": name.removeprefix("deb:"),
             "Version": version,
-            "Of": of[name.startswith("deb:")],
+            "Type": of[name.startswith("deb:")],
         }
         for name, version in packages.items()
     ]

@@ -11,7 +11,7 @@ def check_reason(reason: str) -> str:
     if not 5 <= len(text) <= 500:
         raise Invalid(
             "no_reason",
-            "A reason of 5 to 500 characters is needed: the owners of containers read it.",
+            "Enter a reason of 5 to 500 characters: the owners of containers see it.",
             "For example: CVE-2026-1234 in OpenSSL; use 1.2.0.",
         )
     return text

@@ -128,8 +128,9 @@ def _check_served(portal: Portal, user: User) -> None:
     if span[0] not in portal.settings.served_ports or span[-1] not in portal.settings.served_ports:
         raise NoCapacity(
             "ports_not_served",
-            f"The gateway does not serve your ports {span[0]}-{span[-1]} yet.",
-            f"Tell {portal.settings.help_contact}: PORTAL_USER_PORTS must reach {span[-1]}.",
+            "You cannot deploy yet: the portal does not serve your ports.",
+            f"Contact {portal.settings.help_contact} and mention PORTAL_USER_PORTS"
+            f" ({span[0]}-{span[-1]}).",
         )
 
 

@@ -77,7 +77,7 @@ def test_a_failure_says_what_happened_and_what_next_but_not_the_cause(
     engine.failing["pull"] = EngineError("disk_full", "The disk is full.", "Ask.", "ENOSPC 7f")
     work_off(deployments.request(portal, jane, Order("ml-cpu", "big")).id)
     card = only(portal, jane)
-    assert said(card).startswith("**The disk is full.** Ask. If it stays, give ")
+    assert said(card).startswith("**The disk is full.** Ask. If this keeps happening, give ")
     assert "ENOSPC" not in said(card)
 
 

@@ -18,7 +18,7 @@ from support.samples import approved, candidate, report
 
 MARKS = {
     "releases": "Scanned",
-    "packages": "Of",
+    "packages": "Type",
     "changes": "What",
     "who": "Person",
     "hits": "Run by",
@@ -76,7 +76,7 @@ def test_withdrawing_names_who_is_affected(
     page = page_of(mei, "images")
     assert column(page, "who", "Person") == ["Jane Q Doe"]
     page.button(key="withdraw").click().run()
-    assert "1 container of it will be marked" in texts(page)
+    assert "1 container use it" in texts(page)
     # AppTest closes dialogs; a browser does this in test_registry_gate.py.
     images.withdraw(portal, mei, 1, "CVE-2026-1")
     [card] = board(portal, jane).cards
@@ -101,7 +101,7 @@ def test_mei_asks_who_has_the_flawed_package(
     assert not page.exception
     assert column(page, "hits", "Run by") == ["Jane Q Doe"]
     page.text_input(key="find").set_value("log4j").run()
-    assert "No release has log4j" in texts(page)
+    assert "No scanned release contains “log4j”" in texts(page)
 
 
 def test_curators_see_that_a_scan_grows_old(
@@ -130,7 +130,7 @@ def test_what_cannot_start_says_so_instead_of_offering_it(
 def test_a_release_from_before_scans_says_so(portal: Portal, jane: User, page_of: PageOf) -> None:
     with portal.database.transaction() as tx:
         tx.execute(reports.delete())
-    assert "published before releases were scanned" in texts(page_of(jane, "images"))
+    assert "predates scanning" in texts(page_of(jane, "images"))
 
 
 def test_without_releases_the_page_says_what_it_is_for(
