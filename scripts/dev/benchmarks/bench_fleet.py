@@ -112,7 +112,7 @@ def _gpus_page(sizes: Sizes) -> Row:
             vms.record_gpus(portal, vm, GpuReport(gpus, "535.104.05", "12.2", "nvidia"))
         empty = AppTest.from_string("import streamlit as st\nst.write('x')", default_timeout=20)
         with (
-            patch.object(session, "_wired", lambda: (portal, None, None)),
+            patch.object(session, "_wired", lambda: (portal, None)),
             patch.object(session, "sign_in", lambda: ray),
             patch.object(session, "card", lambda: identity),
         ):

@@ -14,28 +14,18 @@ from portal import users
 from portal.context import Portal
 from portal.core.people import Identity, User
 from streamlit.navigation.page import StreamlitPage
-from worker_client import WorkerClient
 
 
 @st.cache_resource
-def _wired() -> tuple[Portal, Authenticator, WorkerClient]:
+def _wired() -> tuple[Portal, Authenticator]:
     bootstrap.configure_logging()
     settings = bootstrap.settings()
-    return (
-        bootstrap.portal(settings),
-        bootstrap.authenticator(settings),
-        bootstrap.worker_client(settings),
-    )
+    return bootstrap.portal(settings), bootstrap.authenticator(settings)
 
 
 def portal() -> Portal:
     """The product."""
     return _wired()[0]
-
-
-def worker() -> WorkerClient:
-    """Where logs come from."""
-    return _wired()[2]
 
 
 def request_headers() -> Mapping[str, str]:

@@ -17,7 +17,7 @@ function without<T>(all: By<T>, id: string): By<T> {
   return rest;
 }
 
-export function Containers({ ask }: { ask: (what: string, id: string) => void }) {
+export function Containers({ deploy }: { deploy: (image: string) => void }) {
   const [cards, setCards] = useState<Card[] | null>(null);
   const [summary, setSummary] = useState<string[]>([]);
   const [silent, setSilent] = useState<number | null>(null);
@@ -56,7 +56,7 @@ export function Containers({ ask }: { ask: (what: string, id: string) => void })
       redraw((count) => count + 1);
       if (start) void request(card, "start", "Starting");
     },
-    go: (where, card) => ask(where, where === "deploy" ? card.image : card.id),
+    deploy,
     forget: (card) => setProblems((all) => without(all, card.id)),
   };
 
@@ -73,11 +73,11 @@ export function Containers({ ask }: { ask: (what: string, id: string) => void })
       {cards.length > 0 && (
         <header>
           <p>{summary.join(" · ")}</p>
-          <button type="button" onClick={() => ask("deploy", "")}><Icon name="add" />New container</button>
+          <button type="button" onClick={() => deploy("")}><Icon name="add" />New container</button>
         </header>
       )}
       {silent !== null && <Silent since={silent} />}
-      {cards.length === 0 && <Nothing deploy={() => ask("deploy", "")} />}
+      {cards.length === 0 && <Nothing deploy={() => deploy("")} />}
       <ul class="rows">{others.map(row)}</ul>
       {stopped.length > 0 && (
         <details open={others.length === 0}>

@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import type { Action, Card, Problem } from "./board";
 import { Confirm } from "./confirm";
+import { Log } from "./log";
 import { type Item, Menu } from "./menu";
 import { Meters } from "./meters";
 import { Way } from "./progress";
@@ -17,7 +18,7 @@ export interface Asked {
 export interface Doing {
   act(card: Card, action: string, busy: string): void;
   openWhenReady(card: Card, start: boolean): void;
-  go(where: "logs" | "deploy", card: Card): void;
+  deploy(image: string): void;
   forget(card: Card): void;
 }
 
@@ -35,6 +36,7 @@ const ICONS: Record<string, string> = { stop: "stop", restart: "restart_alt", re
 export function Row({ card, asked, problem, opens, still, doing }: Props) {
   const [confirming, setConfirming] = useState<Action | null>(null);
   const [ssh, setSsh] = useState(false);
+  const [log, setLog] = useState(false);
   const waits = asked !== undefined || still;
   const choose = (action: Action) =>
     action.loss.length ? setConfirming(action) : doing.act(card, action.name, action.busy);
@@ -58,7 +60,7 @@ export function Row({ card, asked, problem, opens, still, doing }: Props) {
         <div class="buttons">
           <Primary card={card} waits={waits} opens={opens} doing={doing} />
           <Menu label={`More for ${card.name}`} disabled={waits}
-            items={items(card, choose, doing, () => setSsh(!ssh))} />
+            items={items(card, choose, doing, { ssh: () => setSsh(!ssh), log: () => setLog(true) })} />
         </div>
       </div>
       {problem && (
@@ -72,6 +74,7 @@ export function Row({ card, asked, problem, opens, still, doing }: Props) {
       ))}
       {card.progress && !asked && <Way progress={card.progress} />}
       {ssh && card.ssh && <Connect name={card.name} ssh={card.ssh} />}
+      {log && <Log id={card.id} name={card.name} close={() => setLog(false)} />}
       {confirming && <Confirm name={card.name} action={confirming} decided={decided} />}
     </li>
   );
@@ -95,7 +98,7 @@ function Primary({ card, waits, opens, doing }: Pick<Props, "card" | "opens" | "
   }
   if (card.anew) {
     return (
-      <button type="button" class="primary" onClick={() => doing.go("deploy", card)}>
+      <button type="button" class="primary" onClick={() => doing.deploy(card.image)}>
         <Icon name="rocket_launch" />Deploy anew
       </button>
     );
@@ -111,7 +114,12 @@ function Primary({ card, waits, opens, doing }: Pick<Props, "card" | "opens" | "
   return null;
 }
 
-function items(card: Card, choose: (action: Action) => void, doing: Doing, toggleSsh: () => void): Item[] {
+interface Open {
+  ssh(): void;
+  log(): void;
+}
+
+function items(card: Card, choose: (action: Action) => void, doing: Doing, open: Open): Item[] {
   const found: Item[] = [];
   if (card.startable) {
     found.push({ label: "Start and open", icon: "open_in_new", choose: () => doing.openWhenReady(card, true) });
@@ -119,8 +127,8 @@ function items(card: Card, choose: (action: Action) => void, doing: Doing, toggl
   if (card.tensorboard) {
     found.push({ label: "Open TensorBoard", icon: "monitoring", href: card.tensorboard });
   }
-  if (card.has_log) found.push({ label: "Logs", icon: "article", choose: () => doing.go("logs", card) });
-  if (card.ssh) found.push({ label: "SSH", icon: "terminal", choose: toggleSsh });
+  if (card.has_log) found.push({ label: "Logs", icon: "article", choose: open.log });
+  if (card.ssh) found.push({ label: "SSH", icon: "terminal", choose: open.ssh });
   for (const action of card.actions) {
     found.push({
       label: action.label,

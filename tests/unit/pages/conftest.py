@@ -36,7 +36,7 @@ def page_of(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> Callable[[User, 
     """The app on a page, signed in as somebody; test_pages.py covers certificates."""
 
     def open_page(user: User, page: str) -> AppTest:
-        monkeypatch.setattr(session, "_wired", lambda: (portal, None, None))
+        monkeypatch.setattr(session, "_wired", lambda: (portal, None))
         monkeypatch.setattr(session, "sign_in", lambda: user)
         monkeypatch.setattr(session, "card", lambda: JANE)
         app = AppTest.from_file(APP, default_timeout=20).run()

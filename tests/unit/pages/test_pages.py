@@ -17,10 +17,6 @@ from streamlit.testing.v1 import AppTest
 from support.apptest import APP, texts, with_size
 
 
-class Logs:
-    """Stands in for the worker's log endpoint."""
-
-
 @pytest.fixture
 def janes_page(
     portal: Portal, jane: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -35,7 +31,7 @@ def janes_page(
         "X-Client-Verify": "SUCCESS",
         "X-Client-Cert": quote(pki.pem(card).decode()),
     }
-    monkeypatch.setattr(session, "_wired", lambda: (portal, door, Logs()))
+    monkeypatch.setattr(session, "_wired", lambda: (portal, door))
     monkeypatch.setattr(session, "request_headers", lambda: headers)
     return AppTest.from_file(APP, default_timeout=20)
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import wording
-from app_pages.parts import log_dialog
 from portal.core.models import LayerProgress, State, StopReason
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -58,12 +57,6 @@ def test_a_layer_that_the_vm_has_already_is_done() -> None:
     assert wording.layer(LayerProgress("c", 5_000_000, 10_000_000, "Downloading"))[1].endswith(
         "5 MB of 10 MB"
     )
-
-
-def test_log_lines_are_searched_and_lose_their_stamps_on_request() -> None:
-    text = "2026-01-05T09:00:00Z Hello\n2026-01-05T09:00:01Z other\n"
-    assert log_dialog.select(text, "hell", stamps=False) == ["Hello"]
-    assert log_dialog.select(text, "", stamps=True) == text.splitlines()
 
 
 @pytest.mark.parametrize(
