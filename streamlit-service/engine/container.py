@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from docker.models.containers import Container
 from docker.types import DeviceRequest, DriverConfig, Mount
 from portal.core.engine import (
     LABEL_DEPLOYMENT,
+    LABEL_GPUS,
     LABEL_PORTAL,
     LABEL_SPEC,
     ContainerSpec,
@@ -105,6 +107,7 @@ def running(container_id: str, labels: dict[str, str], *, paused: bool) -> Conta
         out_of_memory=False,
         spec_digest=labels.get(LABEL_SPEC, ""),
         paused=paused,
+        gpus=_gpus(labels),
     )
 
 
@@ -120,7 +123,12 @@ def status(container: Container) -> ContainerStatus:
         spec_digest=str(container.labels.get(LABEL_SPEC, "")),
         paused=bool(state["Paused"]),
         started_at=moment(state["StartedAt"]),
+        gpus=_gpus(container.labels),
     )
+
+
+def _gpus(labels: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(filter(None, labels.get(LABEL_GPUS, "").split(",")))
 
 
 def statistics(raw: dict[str, Any]) -> Statistics | None:

@@ -69,6 +69,8 @@ class ContainerStatus:
     """It runs and is frozen: nothing in it answers."""
     started_at: datetime | None = None
     """When it last started; None where the engine was not asked."""
+    gpus: tuple[str, ...] = ()
+    """UUIDs of those that it was given."""
 
 
 @dataclass(frozen=True)

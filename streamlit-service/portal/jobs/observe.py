@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -29,6 +30,9 @@ _heard_until: dict[int, datetime] = {}
 READINGS_EVERY_S = 15.0
 _read_at: dict[int, float] = {}
 """VM id → when readings of its GPUs were last written (time.monotonic)."""
+_held_by_orphans: dict[int, frozenset[str]] = {}
+"""VM id → GPUs that containers hold there which nobody wants and which cannot be removed."""
+HELD_BY_ORPHAN = "held_by_an_unwanted_container"
 _tried: dict[str, float] = {}
 """Container id → when its removal last failed (time.monotonic)."""
 
@@ -62,10 +66,12 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
     run = {each for each, status in containers.items() if status.running}
     still = run - (orphans.keys() - stuck)
     _give_back(portal, vm, {each: left_over[each] for each in left_over.keys() - still})
-    if not vm.reachable:
+    _held_by_orphans[vm.id] = frozenset(uuid for each in stuck for uuid in containers[each].gpus)
+    comes_anew = not vm.reachable or vm.last_seen_at is None
+    if comes_anew:
         with portal.database.reading() as tx:
             stuck |= still - orphans.keys() - db.leases.holders(tx, vm.id)
-    if stuck and not vm.reachable:
+    if stuck and comes_anew:
         vms.record_unreachable(
             portal,
             vm,
@@ -127,9 +133,15 @@ def _give_back(portal: Portal, vm: Vm, gone: Mapping[str, Collection[str]]) -> N
 
 
 def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> GpuReport | None:
-    """Probe the VM's GPUs; None when it is silent, which is left to observe()."""
+    """Probe the VM's GPUs; None when it is silent, which is left to observe().
+
+    None, too, before it was first seen without containers that must not run there: until then its
+    GPUs may be somebody's, whatever the VM is called now.
+    """
+    if vm.last_seen_at is None:
+        return None
     try:
-        report = engine.gpus()
+        report = _without_held(engine.gpus(), _held_by_orphans.get(vm.id, frozenset()))
     except EngineError as error:
         log.warning("gpus_not_probed", vm=vm.name, code=error.code, cause=error.cause)
         return None
@@ -139,6 +151,16 @@ def observe_gpus(portal: Portal, vm: Vm, engine: Engine) -> GpuReport | None:
         _read_at[vm.id] = now
     vms.record_gpus(portal, vm, report, readings=due)
     return report
+
+
+def _without_held(report: GpuReport, held: Collection[str]) -> GpuReport:
+    """The report, with GPUs that an unwanted container holds out of order."""
+    if not held:
+        return report
+    seen = (
+        replace(gpu, problem=HELD_BY_ORPHAN) if gpu.uuid in held else gpu for gpu in report.gpus
+    )
+    return replace(report, gpus=tuple(seen))
 
 
 def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:

@@ -6,12 +6,15 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 
 from portal import db, users
 from portal.context import Portal
 from portal.core.models import Deployment, Gpu, Vm, VmState
 from portal.core.people import User
+from portal.db import Tx
 from portal.deployments import intervention, lifecycle, slots
+from portal.deployments.container_spec import container_name
 from portal.images import launch_gate
 from portal.users import ranges
 from portal.vms import addresses
@@ -48,6 +51,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         everybody = {user.id: user for user in db.users.all_users(tx)}
         given, served = len(db.users.with_range(tx)), len(ranges.served(portal.settings))
         gpus = db.gpus.all_gpus(tx)
+        still_held = [_still_held(tx, vm, now) for vm in vms]
         in_use = db.blocked_ports.since(tx, now - slots.BLOCKED_FOR)
     yield Status("ok", "database", "database", "The database answers.")
     yield from _backup(backups, now)
@@ -72,6 +76,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         yield from _vm(portal, vm, [gpu for gpu in gpus if gpu.vm_id == vm.id])
         for port, since in in_use.get(vm.id, {}).items():
             yield _in_use(vm, port, now - since)
+    yield from chain.from_iterable(still_held)
     yield from _people(given, served, unlisted)
     for deployment in troubled:
         if deployment.trouble and now - deployment.trouble.since > STUCK_AFTER:
@@ -131,6 +136,25 @@ def _backup(last: datetime | None, now: datetime) -> Iterator[Status]:
         )
     else:
         yield Status("ok", "backup", "backup", f"The last backup is {_minutes(now - last)} old.")
+
+
+def _still_held(tx: Tx, vm: Vm, now: datetime) -> list[Status]:
+    """GPUs of containers that ended, or were given up, and are not seen to be gone."""
+    return [
+        Status(
+            "warning",
+            "gpu",
+            vm.name,
+            f"{len(gpus)} {'GPU' if len(gpus) == 1 else 'GPUs'} of {vm.name} cannot be given to"
+            f" others: {over.name} of {over.owner.display_name} ended"
+            f" {_minutes(now - (over.stopped_at or over.updated_at))} ago, and its container is"
+            " not gone.",
+            addresses.on(vm, f"docker rm --force {container_name(over.id)}"),
+            "gpu-held",
+        )
+        for deployment_id, gpus in db.leases.left_over(tx, vm.id).items()
+        if (over := db.deployments.by_id(tx, deployment_id))
+    ]
 
 
 def _vm(portal: Portal, vm: Vm, gpus: list[Gpu]) -> Iterator[Status]:

@@ -6,7 +6,7 @@ Names follow https://prometheus.io/docs/practices/naming/.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from prometheus_client import Counter as Counted
@@ -65,6 +65,7 @@ class Records(Collector):
             releases = db.releases.all_releases(tx)
             backed_up = db.audit.last(tx, "database.backed_up", self._portal.now())
             troubled = intervention.troubled(tx)
+        alive = {deployment.id for deployment in live}
         names = {vm_id: vm.name for vm_id, vm in vms.items()}
         yield _gauge(
             "portal_vms",
@@ -76,7 +77,7 @@ class Records(Collector):
             "portal_gpus",
             "GPUs and MIG instances by VM and state.",
             ["vm", "state"],
-            Counter((names[gpu.vm_id], _state(vms[gpu.vm_id], gpu, leased)) for gpu in gpus),
+            Counter((names[gpu.vm_id], _state(vms[gpu.vm_id], gpu, leased, alive)) for gpu in gpus),
         )
         states: Counter[tuple[str, ...]] = Counter((deployment.state.value,) for deployment in live)
         states[State.WAITING.value,] = len(waiting)
@@ -158,11 +159,12 @@ def _health(vms: Iterable[Vm], now: datetime) -> Iterator[GaugeMetricFamily]:
     )
 
 
-def _state(vm: Vm, gpu: Gpu, leased: Iterable[str]) -> str:
+def _state(vm: Vm, gpu: Gpu, leased: Mapping[str, str], alive: Collection[str]) -> str:
+    """held_by_ended: by a container that ended, or was given up, and is not gone."""
     if gpu.state is not GpuState.OK or not vm.reachable:
         return "out_of_order"
     if gpu.uuid in leased:
-        return "leased"
+        return "leased" if leased[gpu.uuid] in alive else "held_by_ended"
     return "out_of_order" if vm.gpu_problem else "free"
 
 

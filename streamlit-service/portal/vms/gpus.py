@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from portal import db
 from portal.context import Portal
 from portal.core.errors import Conflict, NotFound
-from portal.core.models import Deployment, Gpu, GpuState, Vm
+from portal.core.models import Deployment, Gpu, GpuState, State, Vm
 from portal.core.people import Actor, Role, User
 from portal.core.resources import CPUS, MEMORY, NO_LIMITS, Resources, exceeds
 from portal.scheduling import admission, placement, quotas
 from portal.scheduling.placement import UNKNOWN_SIZE
 from portal.users import permissions
 from portal.vms.service import known
+
+OVER = (State.STOPPED, State.FAILED, State.REMOVED)
+"""A GPU that is held still: by a container that could not be removed."""
 
 
 class Hold(enum.StrEnum):
@@ -144,6 +147,9 @@ def overview(portal: Portal, user: User) -> list[GpuStatus]:
         holders = db.leases.gpus(tx)
         live = {deployment.id: deployment for deployment in db.deployments.live(tx)}
         gpus = db.gpus.all_gpus(tx)
+        for over in set(holders.values()) - live.keys():
+            if deployment := db.deployments.by_id(tx, over):
+                live[over] = deployment
     held = {
         deployment.vm.id
         for deployment in live.values()
@@ -173,8 +179,8 @@ def overview(portal: Portal, user: User) -> list[GpuStatus]:
 def _status(
     vm: Vm, gpu: Gpu, deployment: Deployment | None, user: User, *, leased: bool
 ) -> GpuStatus:
-    """Leased without a live deployment: by one that is over, whose container is not gone yet."""
-    mine = deployment is not None and deployment.owner.id == user.id
+    over = deployment is not None and deployment.state in OVER
+    mine = deployment is not None and deployment.owner.id == user.id and not over
     may_know = mine or user.role is Role.ADMIN
     if gpu.state is not GpuState.OK or not vm.reachable:
         hold = Hold.OUT_OF_ORDER
@@ -183,4 +189,6 @@ def _status(
     else:
         hold = Hold.YOURS if mine else Hold.TAKEN
     holder = deployment.owner.display_name if deployment is not None and may_know else ""
+    if holder and over:
+        holder += ", whose container has ended and is not gone yet"
     return GpuStatus(vm, gpu, hold, holder, deployment if may_know else None)

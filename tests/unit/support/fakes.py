@@ -184,4 +184,5 @@ def _status(box: Box) -> ContainerStatus:
         box.spec.digest,
         box.paused,
         box.started_at,
+        box.spec.gpus,
     )
