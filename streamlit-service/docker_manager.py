@@ -21,8 +21,8 @@ from engine.container import (
     create_arguments,
     ensure_network,
     moment,
+    of_list,
     remove,
-    running,
     statistics,
     status,
 )
@@ -253,15 +253,18 @@ class DockerEngine:
 
         return self._call(read)
 
-    def containers(self) -> list[ContainerStatus]:
-        """List this portal's containers on the VM: one call, and one more for each that ended."""
+    def containers(self, expected: Collection[str]) -> list[ContainerStatus]:
+        """List this portal's containers on the VM: one call.
+
+        One more for each of these deployments whose container has ended, to see why.
+        """
 
         def read(client: docker.DockerClient) -> list[ContainerStatus]:
             containers = []
             for listed in client.api.containers(all=True, filters={"label": self._label}):
-                if listed["State"] in RUNS:
-                    paused = listed["State"] == PAUSED
-                    containers.append(running(listed["Id"], listed["Labels"], paused=paused))
+                seen = of_list(listed, runs=listed["State"] in RUNS)
+                if seen.running or seen.deployment_id not in expected:
+                    containers.append(seen)
                     continue
                 with suppress(NotFound):  # removed since
                     containers.append(status(client.containers.get(listed["Id"])))

@@ -102,7 +102,8 @@ def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
         quota = rows.get(who, Quota())
         columns = st.columns(len(AMOUNTS))
         values = {
-            amount.name: _limit(column, amount, getattr(quota, amount.name), f"quota-{who}")
+            # The fields begin anew when the quota was changed, here or elsewhere.
+            amount.name: _limit(column, amount, getattr(quota, amount.name), f"quota-{who}-{quota}")
             for column, amount in zip(columns, AMOUNTS, strict=True)
         }
         st.caption(
@@ -111,10 +112,11 @@ def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
         )
         with st.container(horizontal=True):
             if st.button("Save", type="primary", key="quota-save"):
+                changes = {
+                    name: value for name, value in values.items() if value != getattr(quota, name)
+                }
                 frame.carry_out(
-                    lambda: quotas.set_quota(
-                        session.portal(), session.user(), *who, Quota(**values)
-                    )
+                    lambda: quotas.change_quota(session.portal(), session.user(), *who, changes)
                 )
             if who in rows and st.button("Clear", key="quota-clear"):
                 frame.carry_out(

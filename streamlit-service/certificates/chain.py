@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store
@@ -35,9 +36,9 @@ def certification_paths(
     `bundle` holds roots (self-issued) and intermediates. Raises VerificationError or ValueError
     where there is none.
     """
-    roots = [c for c in bundle if c.subject == c.issuer]
+    roots = [c for c in bundle if is_root(c)]
     verifier = _verifier(roots, policies, at)
-    intermediates = [c for c in bundle if c.subject != c.issuer]
+    intermediates = [c for c in bundle if not is_root(c)]
     paths = [tuple(verifier.verify(leaf, intermediates).chain)]
     # The verifier ends at the first: each authority on a path is left out in turn.
     left_out = [frozenset([ca]) for ca in paths[0][1:-1]]
@@ -52,6 +53,21 @@ def certification_paths(
             paths.append(path)
             left_out += [without | {ca} for ca in path[1:-1]]
     return tuple(paths)
+
+
+def is_root(authority: x509.Certificate) -> bool:
+    """Whether it is signed with its own key.
+
+    One of the same name with another key is self-issued only: the new key of an authority,
+    vouched for by the old one (RFC 5280, 3.2).
+    """
+    if authority.subject != authority.issuer:
+        return False
+    try:
+        authority.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _verifier(

@@ -22,7 +22,7 @@ from cryptography.x509 import Certificate
 from cryptography.x509.oid import NameOID
 from portal.core.errors import NotAuthenticated
 
-from certificates.chain import CertificationPath
+from certificates.chain import CertificationPath, is_root
 from certificates.crl import FUTURE, RevocationList, key_of, read, split
 
 REREAD_S = 1.0
@@ -159,7 +159,7 @@ def by_authority(bundle: Sequence[Certificate], held: Held) -> dict[str, Revocat
 
     By common name; where several share it, by the whole name and the beginning of the key's hash.
     """
-    below = [ca for ca in bundle if ca.subject != ca.issuer]
+    below = [ca for ca in bundle if not is_root(ca)]
     # A root alone issues people's certificates itself. Certified twice, a key is one authority.
     issuers = {(ca.subject, key_of(ca)): ca for ca in below or bundle}
     names = Counter(_name(ca) for ca in issuers.values())

@@ -10,6 +10,7 @@ from typing import Annotated
 import bootstrap
 import typer
 from certificates import revocation
+from certificates.chain import is_root
 from certificates.crl import RevocationList
 from portal import db, users
 from portal.core.errors import DatabaseTrouble, PortalError
@@ -79,7 +80,7 @@ def doubtful_entries(config: Settings) -> Iterator[Status]:
     if not config.client_ca_file.is_file():
         return  # whoever asks is given no authorities
     authorities = bootstrap.client_authorities(config)
-    roots = {ca.subject.rfc4514_string() for ca in authorities if ca.subject == ca.issuer}
+    roots = {ca.subject.rfc4514_string() for ca in authorities if is_root(ca)}
     for entry, problem in users.doubtful(config, roots):
         yield Status(
             "warning",

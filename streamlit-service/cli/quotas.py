@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
-from portal.core.resources import Quota
 from portal.scheduling import quotas
 
 from cli.common import actor, print_json, wired
@@ -29,15 +27,14 @@ def set_limits(
     """
     scope, key = _scope(user, group)
     portal = wired()
-    before = quotas.all_quotas(portal, actor()).get((scope, key), Quota())
     given: dict[str, Any] = {
         "gpus": gpus,
         "memory_gb": memory_gb,
         "cpus": cpus,
         "deployments": deployments,
     }
-    after = replace(before, **{name: value for name, value in given.items() if value is not None})
-    quotas.set_quota(portal, actor(), scope, key, after)
+    changes = {name: value for name, value in given.items() if value is not None}
+    quotas.change_quota(portal, actor(), scope, key, changes)
     typer.echo(f"The quota of {key or 'everybody without their own'} is set.")
 
 

@@ -97,16 +97,20 @@ def _device_requests(spec: ContainerSpec) -> list[DeviceRequest]:
     return [DeviceRequest(device_ids=list(spec.gpus), capabilities=[["gpu"]])]
 
 
-def running(container_id: str, labels: dict[str, str], *, paused: bool) -> ContainerStatus:
-    """State of a container that the engine's list says runs."""
+PAUSED = "paused"
+
+
+def of_list(listed: Mapping[str, Any], *, runs: bool) -> ContainerStatus:
+    """State of a container as far as the engine's list tells it."""
+    labels = listed["Labels"]
     return ContainerStatus(
-        id=container_id,
+        id=listed["Id"],
         deployment_id=labels.get(LABEL_DEPLOYMENT, ""),
-        running=True,
+        running=runs,
         exit_code=None,
         out_of_memory=False,
         spec_digest=labels.get(LABEL_SPEC, ""),
-        paused=paused,
+        paused=listed["State"] == PAUSED,
         gpus=_gpus(labels),
     )
 

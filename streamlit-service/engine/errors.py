@@ -18,6 +18,11 @@ _BROKEN_DISK = (
 _PULL = (
     (_NO_SPACE, "disk_full", "The VM's disk is full; the image could not be downloaded."),
     (
+        ("containerd.sock", "docker.sock", "lease does not exist", "content digest"),
+        "pull_failed",
+        "The VM's Docker Engine could not download the image: {reason}.",
+    ),
+    (
         ("error getting credentials", "docker-credential-"),
         "registry_refused",
         "The VM's Docker Engine cannot use its password for the registry.",
@@ -114,6 +119,16 @@ _RUN = (
     ),
     (_NO_SPACE, "disk_full", "The VM's disk is full."),
     (_BROKEN_DISK, "disk_broken", "The VM's disk does not take what is written."),
+    (
+        ("failed to allocate gateway",),
+        "no_subnet",
+        "The VM's Docker Engine has no network left for another user.",
+    ),
+    (
+        ("no chain/target/match by that name",),
+        "engine_refused",
+        "Docker's firewall rules are gone on the VM; restarting Docker there brings them back.",
+    ),
     (
         ("port is already allocated", "address already in use"),
         "port_taken",

@@ -195,7 +195,7 @@ class Engine(Protocol):
     def statistics(self, container_id: str) -> Statistics | None:
         """What a container uses; None when it does not run."""
 
-    def containers(self) -> list[ContainerStatus]:
+    def containers(self, expected: Collection[str]) -> list[ContainerStatus]:
         """All containers this portal made on the VM, running or not."""
 
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:

@@ -121,6 +121,17 @@ def all_users(tx: Tx) -> list[User]:
     return [rows.user(row) for row in tx.execute(query)]
 
 
+def in_groups(tx: Tx, groups: Collection[str]) -> dict[str, list[int]]:
+    """Ids of the members of these groups."""
+    query = sa.select(users.c.group, users.c.id).where(
+        users.c.group.in_(groups), users.c.merged_into.is_(None)
+    )
+    members: dict[str, list[int]] = {group: [] for group in groups}
+    for group, user_id in tx.execute(query).tuples() if groups else ():
+        members[group].append(user_id)
+    return members
+
+
 def with_range(tx: Tx) -> list[User]:
     """Those who have a range of ports."""
     query = sa.select(users).where(users.c.range_index.is_not(None))

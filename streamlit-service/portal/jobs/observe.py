@@ -15,14 +15,14 @@ from portal.core.engine import ContainerStatus, Engine, EngineInfo, GpuReport, V
 from portal.core.errors import EngineError
 from portal.core.models import Deployment, State, Vm
 from portal.deployments.container_spec import network
-from portal.jobs.settle import Seen, settle
+from portal.jobs.settle import WORKER, Seen, settle
 from portal.vms import health as vm_health
 
 log = structlog.get_logger()
 
-UNWANTED = (State.FAILED, State.REMOVED)
-HOLDING_NOTHING = (State.FAILED, State.WAITING)
+HOLD_NOTHING = (State.FAILED, State.WAITING)
 """Their container stays, for its log, as long as nobody starts it on the VM by hand."""
+STOPPED_AGAIN = "deployment.stopped_again"
 RETRY_ORPHAN_S = 60.0
 FIRST_LOOK_BACK = timedelta(minutes=1)
 _heard_until: dict[int, datetime] = {}
@@ -47,7 +47,8 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
         left_over = db.leases.left_over(tx, vm.id)
     try:
         info = engine.info()
-        containers = {status.deployment_id: status for status in engine.containers()}
+        running = [each.id for each in before.values() if each.state is State.RUNNING]
+        containers = {each.deployment_id: each for each in engine.containers(running)}
         killed = _killed_for_memory(vm, info, engine)
         for deployment in before.values():
             seen = Seen(containers.get(deployment.id), killed.get(deployment.id))
@@ -62,7 +63,12 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
         for deployment_id, status in containers.items()
         if deployment_id not in wanted and _is_orphan(portal, vm, deployment_id)
     }
-    stuck = {each for each, status in orphans.items() if not _remove_orphan(vm, engine, status)}
+    failed = {each.id for each in before.values() if each.state is State.FAILED}
+    stuck = {
+        each
+        for each, status in orphans.items()
+        if not _end_orphan(portal, vm, engine, status, keeps_log=each in failed)
+    }
     run = {each for each, status in containers.items() if status.running}
     still = run - (orphans.keys() - stuck)
     _give_back(portal, vm, {each: left_over[each] for each in left_over.keys() - still})
@@ -99,13 +105,21 @@ def _killed_for_memory(vm: Vm, info: EngineInfo, engine: Engine) -> dict[str, da
     return killed
 
 
-def _remove_orphan(vm: Vm, engine: Engine, status: ContainerStatus) -> bool:
-    """Remove a container that nobody wants. One that cannot be removed is left for a minute."""
+def _end_orphan(
+    portal: Portal, vm: Vm, engine: Engine, status: ContainerStatus, *, keeps_log: bool
+) -> bool:
+    """Remove a container that nobody wants; one that failed is stopped again, for its log.
+
+    One that cannot be removed is left for a minute: False.
+    """
     now = time.monotonic()
     if now - _tried.get(status.id, -RETRY_ORPHAN_S) < RETRY_ORPHAN_S:
         return False
     try:
-        engine.remove(status.id)
+        if keeps_log:
+            engine.stop(status.id, grace_s=0)
+        else:
+            engine.remove(status.id)
     except EngineError as error:
         _tried[status.id] = now
         log.warning(
@@ -113,6 +127,11 @@ def _remove_orphan(vm: Vm, engine: Engine, status: ContainerStatus) -> bool:
         )
         return False
     _tried.pop(status.id, None)
+    if keeps_log:
+        subject = f"deployment:{status.deployment_id}"
+        with portal.database.transaction() as tx:
+            db.audit.append(tx, portal.now(), WORKER, STOPPED_AGAIN, subject, vm=vm.name)
+        return True
     log.warning("orphan_removed", vm=vm.name, deployment=status.deployment_id)
     return True
 
@@ -187,9 +206,9 @@ def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
 
 def _wanted(deployment: Deployment, status: ContainerStatus | None) -> bool:
     """Whether its container may be here: of one that holds nothing, while it does not run."""
-    if deployment.state in HOLDING_NOTHING:
+    if deployment.state in HOLD_NOTHING:
         return status is not None and not status.running
-    return deployment.state not in UNWANTED
+    return deployment.state is not State.REMOVED
 
 
 def _is_orphan(portal: Portal, vm: Vm, deployment_id: str) -> bool:
@@ -201,6 +220,6 @@ def _is_orphan(portal: Portal, vm: Vm, deployment_id: str) -> bool:
         deployment = db.deployments.by_id(tx, deployment_id)
     return (
         deployment is None
-        or deployment.state in (*UNWANTED, *HOLDING_NOTHING)
+        or deployment.state in (State.REMOVED, *HOLD_NOTHING)
         or (deployment.vm is not None and deployment.vm.id != vm.id)
     )

@@ -20,7 +20,7 @@ WORKER = "worker"
 PAUSED = "paused"
 KILLED_BY_SIGNAL = 137
 LOST = 255
-"""What the engine says of a container that it finds dead when it starts."""
+"""The engine's word for a container that it finds dead when it starts; programs end so, too."""
 MANY_RESTARTS, MANY_RESTARTS_WITHIN = 3, timedelta(hours=1)
 """What ended so often with its VM may be what ends the VM: it waits for its owner."""
 
@@ -52,12 +52,14 @@ def _ended(
     now, reason = portal.now(), _reason(status, engine)
     code = status.exit_code if status else None
     columns: DeploymentColumns = {"stop_reason": reason, "stop_note": None}
-    if reason is StopReason.VM_RESTARTED and _may_start_again(portal, deployment):
+    if reason is StopReason.VM_RESTARTED and not _why_not_again(portal, deployment):
         after = State.PENDING
         columns["pending_since"] = now
     else:
         after = State.STOPPED
         columns |= {"stopped_at": now, "gpu_uuids": None}
+        if reason is StopReason.VM_RESTARTED:
+            columns["stop_note"] = _why_not_again(portal, deployment)
     with _unchanged(portal, deployment) as tx:
         if tx is None:
             return
@@ -81,7 +83,7 @@ def _reason(status: ContainerStatus | None, engine: Engine) -> StopReason:
 
 def ended_with_vm(status: ContainerStatus, engine: Engine) -> bool:
     """Whether a container that ended did so because its VM or the engine restarted."""
-    if status.exit_code == LOST:
+    if status.exit_code == LOST:  # whatever the clocks say: they may have been wrong at the start
         return True
     engine_start = engine.started_at()
     if engine_start is None or status.started_at is None:
@@ -92,10 +94,11 @@ def ended_with_vm(status: ContainerStatus, engine: Engine) -> bool:
     return status.started_at < engine_start
 
 
-def _may_start_again(portal: Portal, deployment: Deployment) -> bool:
+def _why_not_again(portal: Portal, deployment: Deployment) -> str:
+    """Why what ended with its VM does not start by itself; "" where it does."""
     now = portal.now()
     if not portal.settings.restart_after_vm_restart:
-        return False
+        return "Containers do not start by themselves here."
     with portal.database.reading() as tx:
         events = db.audit.events(tx, f"deployment:{deployment.id}")
     ended_with_it = [
@@ -105,8 +108,8 @@ def _may_start_again(portal: Portal, deployment: Deployment) -> bool:
         and now - event.at < MANY_RESTARTS_WITHIN
     ]
     if len(ended_with_it) >= MANY_RESTARTS:
-        return False
-    return not launch_gate.problem(portal.settings, deployment.release, now)
+        return f"That was more than {MANY_RESTARTS} times within an hour, so it waits for you."
+    return launch_gate.problem(portal.settings, deployment.release, now)
 
 
 def _note(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -19,7 +20,7 @@ from portal.deployments.container_spec import container_name, spec_for
 from portal.images import launch_gate
 from portal.jobs.claim import Work
 from portal.jobs.lanes import Turns
-from portal.jobs.settle import KILLED_BY_SIGNAL, ended_with_vm
+from portal.jobs.settle import KILLED_BY_SIGNAL, MANY_RESTARTS, ended_with_vm
 from portal.monitoring import metrics
 
 log = structlog.get_logger()
@@ -33,6 +34,12 @@ LOG_SAYS_WHY = ("ended_at_start", "notebook_silent", "out_of_memory")
 """After these the container stays, stopped, for its log: until the next start, or removal."""
 START_PATIENCE = timedelta(minutes=5)
 """For a VM that does not answer while a container starts: by then a reboot is over."""
+LEAST_TRIES = 5
+"""Before a start fails for a VM's silence: a clock that jumps by an hour is no silence."""
+_tries: Counter[str] = Counter()
+"""Of starts that wait for their VM, by deployment."""
+_restarts: Counter[str] = Counter()
+"""Of VMs during one start, by deployment."""
 LOG_LINES_ON_FAILURE = 20
 
 TURNS = Turns()
@@ -88,7 +95,9 @@ def bring_up(work: Work, engine: Engine, is_ready: IsReady, verify: Verify) -> N
         _discard_unless_wanted(work, engine)
         raise
     except VmUnreachable as error:
-        if work.troubled_for() > START_PATIENCE:
+        _tries[work.deployment.id] += 1
+        enough = _tries[work.deployment.id] >= LEAST_TRIES
+        if enough and work.troubled_for() > START_PATIENCE:
             _fail(work, engine, error)
         else:
             _hold_back(work, error)
@@ -103,8 +112,10 @@ def _start(work: Work, engine: Engine, is_ready: IsReady) -> None:
     work.renew()  # somebody may have had the turn before
     container_id = _ensure_container(work, engine)
     work.goes_on()
+    _tries.pop(work.deployment.id, None)
     _wait_until_ready(work, engine, container_id, is_ready)
     _outwait_old_authorization(work)
+    _restarts.pop(work.deployment.id, None)
     now, since = work.portal.now(), work.deployment.pending_since
     work.move(
         State.RUNNING,
@@ -122,6 +133,8 @@ def _fail(work: Work, engine: Engine, error: PortalError) -> None:
     log.warning(
         "deployment_failed", deployment=work.deployment.id, code=error.code, cause=error.cause
     )
+    _tries.pop(work.deployment.id, None)
+    _restarts.pop(work.deployment.id, None)
     with TURNS.of(work.deployment.id):
         work.renew()
         left, name = False, container_name(work.deployment.id)
@@ -244,7 +257,7 @@ def _wait_until_ready(work: Work, engine: Engine, container_id: str, is_ready: I
             inspect_at = now + INSPECT_EVERY_S
             if not work.still_held():
                 raise LockLost(work.deployment.id)
-            _check_alive(vm, engine, container_id)
+            _check_alive(work.deployment, vm, engine, container_id)
         if now >= deadline:
             raise EngineError(
                 "notebook_silent",
@@ -267,11 +280,11 @@ def _outwait_old_authorization(work: Work) -> None:
         time.sleep(min(max(left_s, 0.0), ports.AUTHORIZATION_TTL_S))
 
 
-def _check_alive(vm: Vm, engine: Engine, container_id: str) -> None:
+def _check_alive(deployment: Deployment, vm: Vm, engine: Engine, container_id: str) -> None:
     status = engine.inspect(container_id)
     if status is not None and status.running:
         return
-    if status is not None and ended_with_vm(status, engine):
+    if status is not None and ended_with_vm(status, engine) and _is_believable(deployment):
         raise VmUnreachable(
             "vm_unreachable",
             f"The VM {vm.name} restarted while the container started.",
@@ -291,6 +304,12 @@ def _check_alive(vm: Vm, engine: Engine, container_id: str) -> None:
         "Start it again; if it happens again, tell your administrator.",
         cause=_last_lines(engine, container_id),
     )
+
+
+def _is_believable(deployment: Deployment) -> bool:
+    """Whether its VM may have restarted again: a program may end as if it were so, each time."""
+    _restarts[deployment.id] += 1
+    return _restarts[deployment.id] <= MANY_RESTARTS
 
 
 def _last_lines(engine: Engine, container_id: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from portal import db, users
 from portal.context import Portal
@@ -128,9 +128,8 @@ def over_quota(portal: Portal, tx: Tx, waiting: Sequence[Deployment]) -> dict[st
     Quotas can be lowered while people wait.
     """
     rows, running = db.quotas.all_quotas(tx), db.quotas.held_by_everybody(tx)
-    members: dict[str, list[int]] = defaultdict(list)
-    for user in db.users.all_users(tx):
-        members[user.group].append(user.id)
+    limited = {each.owner.group for each in waiting if (GROUP, each.owner.group) in rows}
+    members = db.users.in_groups(tx, limited - {""})
     held: dict[tuple[str, str], Resources] = {}
     reasons: dict[str, str] = {}
     for deployment in waiting:
@@ -169,17 +168,25 @@ def _waits_for_quota(allowance: Allowance, asked: Resources) -> str:
 
 def set_quota(portal: Portal, actor: Actor, scope: str, key: str, value: Quota | None) -> None:
     """Set or take away a limit. Lowering it below use ends nothing; it refuses what comes next."""
+    _write(portal, actor, (scope, key), lambda _: value)
+
+
+def change_quota(
+    portal: Portal, actor: Actor, scope: str, key: str, changes: Mapping[str, Any]
+) -> None:
+    """Change some limits of a quota; the others stay as they are when this is done."""
+    _write(portal, actor, (scope, key), lambda before: replace(before, **changes))
+
+
+def _write(
+    portal: Portal, actor: Actor, of: tuple[str, str], new: Callable[[Quota], Quota | None]
+) -> None:
+    scope, key = of
     if scope not in (DEFAULT, GROUP, USER) or (scope == DEFAULT) != (key == ""):
         raise Invalid(
             "bad_scope",
             "A quota is for the default, a group or a user.",
             "Name the group or the user.",
-        )
-    if value is not None and not value.is_valid(MAX_LIMIT):
-        raise Invalid(
-            "bad_quota",
-            f"A limit is a number from 0 to {MAX_LIMIT}.",
-            "Or leave it out: no limit of its own.",
         )
     if scope == GROUP:
         users.check_group_name(key)
@@ -188,6 +195,13 @@ def set_quota(portal: Portal, actor: Actor, scope: str, key: str, value: Quota |
         db.serialize_writers(tx)
         if scope == USER:
             key = users.known(tx, key).subject  # whichever of their names was given
+        value = new(db.quotas.get(tx, scope, key) or Quota())
+        if value is not None and not value.is_valid(MAX_LIMIT):
+            raise Invalid(
+                "bad_quota",
+                f"A limit is a number from 0 to {MAX_LIMIT}.",
+                "Or leave it out: no limit of its own.",
+            )
         db.quotas.put(tx, scope, key, value)
         details = vars(value) if value is not None else {"deleted": True}
         db.audit.append(tx, now, who, "quota.set", f"quota:{scope}:{key}", **details)

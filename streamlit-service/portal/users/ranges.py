@@ -12,7 +12,7 @@ from portal.core.people import Actor, User
 from portal.core.settings import Settings
 from portal.db.connection import Tx
 from portal.users import permissions
-from portal.users.service import known
+from portal.users.service import known, retired
 
 FEW_LEFT = 0.8
 """From here on health warns."""
@@ -48,6 +48,8 @@ def choose(portal: Portal, tx: Tx, user: User) -> User:
 def give(portal: Portal, tx: Tx, user: User) -> User:
     """The user with a range of their own from now on. NoCapacity without a free one."""
     chosen = choose(portal, tx, user)
+    if chosen.retired_at:
+        raise retired(portal)
     if chosen == (db.users.by_subject(tx, user.subject) or user):
         return chosen
     for other in db.users.with_range(tx):

@@ -80,3 +80,19 @@ def test_a_list_of_the_old_key_says_nothing_of_the_new_ones_cards(
     card = Card(certification_paths(jane, bundle, frozenset(), NOW))
     with pytest.raises(NotAuthenticated, match="cannot be known"):
         RevocationLists(tmp_path, bundle, STRICT).check(card)
+
+
+def test_the_new_key_of_an_authority_that_the_old_one_vouches_for_is_no_root(
+    tmp_path: Path, old: pki.Authority
+) -> None:
+    """Self-issued (RFC 5280, 3.2): the same name twice, and another key's signature."""
+    new = recertified(old, same_key=False)
+    name = old.issuing.certificate.subject
+    builder = pki._builder(name, name, new.issuing.key, 365, -timedelta(days=1))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    builder = builder.add_extension(pki._key_usage(sign=False, ca=True), critical=True)
+    link = pki._sign(builder, new.issuing.key, old.issuing).certificate
+    jane = new.person("DOE.JANE.Q.1234567890", None).certificate
+    bundle = [link, old.root.certificate, old.issuing.certificate, new.issuing.certificate]
+    paths = certification_paths(jane, bundle, frozenset(), NOW)
+    assert {path[-1] for path in paths} == {old.root.certificate}

@@ -237,7 +237,7 @@ def test_a_look_gives_back_only_what_was_held_before_it(
     """Another look is faster, and its owner starts it again, while this one is under way."""
     containers = engine.containers
 
-    def slow() -> list[ContainerStatus]:
+    def slow(_expected: object) -> list[ContainerStatus]:
         monkeypatch.setattr(engine, "containers", containers)
         observe(portal, recorded(portal), engine)
         deployments.act(portal, jane, left.id, "start")

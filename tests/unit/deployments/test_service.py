@@ -23,6 +23,12 @@ from support.samples import JANE, REFERENCE, TEST, identity
 WorkOff = Callable[..., Deployment]
 
 
+def test_somebody_who_was_retired_a_moment_ago_gets_nothing(portal: Portal, jane: User) -> None:
+    deployments.retire(portal, TEST, jane.subject, "left the company")
+    with pytest.raises(Forbidden, match="retired"):
+        deployments.request(portal, jane, Order("ml-cpu", "late"))
+
+
 def test_a_deployment_runs_by_digest_on_its_users_ports(
     portal: Portal, jane: User, engine: FakeEngine, work_off: WorkOff
 ) -> None:

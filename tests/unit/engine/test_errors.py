@@ -94,6 +94,8 @@ def test_what_a_pull_says_is_told_to_people(text: str, code: str) -> None:
             "engine_refused",
         ),
         ("Range of CPUs is from 0.01 to 4.00, as there are only 4 CPUs available", "vm_shrunk"),
+        ("failed to allocate gateway (10.213.0.1): Address already in use", "no_subnet"),
+        ("iptables failed: iptables: No chain/target/match by that name", "engine_refused"),
         ("exec /usr/local/bin/start.sh: exec format error", "wrong_platform"),
         ("Conflict. The container name is already in use by container abc", "container_exists"),
         ("something new", "engine_refused"),

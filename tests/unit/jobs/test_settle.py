@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+import wording
 from portal import db, deployments, vms
 from portal.context import Portal
 from portal.core.errors import EngineError, VmUnreachable
@@ -219,7 +220,7 @@ def test_a_vm_that_returns_takes_nothing_before_what_was_given_up_is_gone(
     engine.failing["info"] = VmUnreachable("vm_unreachable", "It does not answer.")
     look(portal, engine)
     with portal.database.transaction() as tx:
-        db.deployments.update(tx, running.id, state=State.FAILED)
+        db.deployments.update(tx, running.id, state=State.REMOVED)
     engine.failing.clear()
     engine.failing["remove"] = EngineError("engine_refused", "It refuses.")
     look(portal, engine)
@@ -242,3 +243,31 @@ def test_gpus_of_a_failed_start_are_held_until_its_container_is_gone(
     look(portal, engine)
     with portal.database.reading() as tx:
         assert db.leases.live(tx) == []
+
+
+def test_what_failed_and_is_started_by_hand_is_stopped_again_for_its_log(
+    portal: Portal, engine: FakeEngine, running: Deployment
+) -> None:
+    with portal.database.transaction() as tx:
+        db.deployments.update(tx, running.id, state=State.FAILED)
+    look(portal, engine)
+    assert not box_of(engine, running).running
+    with portal.database.reading() as tx:
+        last = db.audit.events(tx, f"deployment:{running.id}")[-1]
+    assert last.action == "deployment.stopped_again"
+
+
+def test_what_ended_too_often_with_its_vm_says_why_it_waits(
+    portal: Portal,
+    jane: User,
+    engine: FakeEngine,
+    clock: FakeClock,
+    running: Deployment,
+    work_off: WorkOff,
+) -> None:
+    for _ in range(4):
+        restart_vm(engine, box_of(engine, running), clock)
+        look(portal, engine)
+        work_off(running.id)
+    seen = deployments.get(portal, jane, running.id)
+    assert wording.why(seen).endswith("more than 3 times within an hour, so it waits for you.")

@@ -138,3 +138,41 @@ def test_a_container_that_a_dead_workers_call_made_meanwhile_is_taken_over(
     monkeypatch.setattr(engine, "create", late)
     made = work_off(deployments.request(portal, jane, Order("ml-cpu", "first")).id)
     assert (made.state, len(engine.boxes)) == (State.RUNNING, 1)
+
+
+def test_a_program_that_ends_as_if_its_vm_had_restarted_fails_with_its_log(
+    portal: Portal,
+    jane: User,
+    engine: FakeEngine,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(start_stop, "INSPECT_EVERY_S", 0.0)
+    made = deployments.request(portal, jane, Order("ml-cpu", "first"))
+    engine.on_disk.add(made.release.reference)
+    engine.engine_start = clock()
+
+    def ends(vm: Vm, port: int) -> bool:
+        box = box_of(engine, made)
+        box.running, box.exit_code, box.started_at = False, 255, clock()
+        return False
+
+    for _ in range(10):
+        if work := Work.claim(portal, made.id):
+            converge(work, engine, ends, lambda release: None)
+        clock.forward(10)
+    seen = deployments.get(portal, jane, made.id)
+    assert (seen.state, seen.failure and seen.failure.code) == (State.FAILED, "ended_at_start")
+    assert box_of(engine, made)
+
+
+def test_a_clock_that_jumps_while_a_vm_is_waited_for_fails_nothing(
+    portal: Portal, jane: User, engine: FakeEngine, clock: FakeClock, work_off: WorkOff
+) -> None:
+    engine.failing["has_image"] = VmUnreachable("vm_unreachable", "The VM does not answer.")
+    made = work_off(deployments.request(portal, jane, Order("ml-cpu", "first")).id)
+    clock.forward(3600)
+    assert work_off(made.id).state is State.PENDING
+    engine.failing.clear()
+    clock.forward(10)
+    assert work_off(made.id).state is State.RUNNING

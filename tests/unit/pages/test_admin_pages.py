@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from portal import db, deployments, users, vms
 from portal.context import Portal
@@ -103,6 +104,12 @@ def test_a_gpu_that_was_taken_out_is_no_longer_shown_as_missing(
     assert "missing" not in texts(page_of(ray, "vms"))
 
 
+def gpus_field(page: AppTest) -> Any:
+    """Of the quota that is chosen: its key has the quota, so that the field follows it."""
+    [field] = [each for each in page.number_input if str(each.key).endswith("-gpus")]
+    return field
+
+
 def test_a_quota_is_set_and_cleared(
     portal: Portal, jane: User, ray: User, page_of: Callable[[User, str], AppTest]
 ) -> None:
@@ -110,7 +117,7 @@ def test_a_quota_is_set_and_cleared(
     page = page_of(ray, "people")
     assert not page.exception
     page.selectbox(key="quota-for").set_value(who).run()
-    page.number_input(key=f"quota-{who}-gpus").set_value(7).run()
+    gpus_field(page).set_value(7).run()
     page.button(key="quota-save").click().run()
     assert not page.exception
     with portal.database.reading() as tx:
@@ -127,11 +134,28 @@ def test_a_limit_that_is_not_touched_keeps_its_fraction(
     quotas.set_quota(portal, ray, *who, Quota(memory_gb=1.5, cpus=0.5))
     page = page_of(ray, "people")
     page.selectbox(key="quota-for").set_value(who).run()
-    page.number_input(key=f"quota-{who}-gpus").set_value(7).run()
+    gpus_field(page).set_value(7).run()
     page.button(key="quota-save").click().run()
     assert not page.exception
     with portal.database.reading() as tx:
         assert db.quotas.get(tx, *who) == Quota(gpus=7, memory_gb=1.5, cpus=0.5)
+
+
+def test_a_limit_that_somebody_else_set_meanwhile_stays(
+    portal: Portal, jane: User, ray: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    who = (quotas.USER, jane.subject)
+    page = page_of(ray, "people")
+    page.selectbox(key="quota-for").set_value(who).run()
+    quotas.set_quota(portal, ray, *who, Quota(memory_gb=1.5))
+    page.run()
+    gpus_field(page).set_value(7).run()
+    page.button(key="quota-save").click().run()
+    page.button(key="quota-clear").click().run()
+    assert gpus_field(page).value is None
+    quotas.change_quota(portal, ray, *who, {"cpus": 2})
+    with portal.database.reading() as tx:
+        assert db.quotas.get(tx, *who) == Quota(cpus=2)
 
 
 def test_usage_is_drawn_and_totalled(

@@ -149,7 +149,7 @@ class FakeEngine:
         self._enter("inspect")
         return next((_status(b) for n, b in self.boxes.items() if container_id in (b.id, n)), None)
 
-    def containers(self) -> list[ContainerStatus]:
+    def containers(self, expected: Collection[str]) -> list[ContainerStatus]:
         self._enter("containers")
         return [_status(box) for box in self.boxes.values()]
 
