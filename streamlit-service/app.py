@@ -45,10 +45,16 @@ def main() -> None:
         "app_pages/usage.py", title="Usage", icon=":material/monitoring:", url_path="usage"
     )
     vms = st.Page("app_pages/vms.py", title="VMs", icon=":material/dns:", url_path="vms")
-    people = st.Page(
-        "app_pages/people.py", title="Users and quotas", icon=":material/group:", url_path="users"
+    everybodys = st.Page(
+        "app_pages/all_containers.py",
+        title="All containers",
+        icon=":material/apps:",
+        url_path="all",
     )
-    for_admins = [vms, people] if user.role is Role.ADMIN else []
+    people = st.Page(
+        "app_pages/people.py", title="Users", icon=":material/group:", url_path="users"
+    )
+    for_admins = [vms, everybodys, people] if user.role is Role.ADMIN else []
     session.remember_pages(containers=containers, deploy=deploy, images=images)
     # Streamlit gives its default page no address of its own: with this one, every page can be a
     # bookmark.

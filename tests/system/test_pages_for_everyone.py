@@ -55,7 +55,7 @@ def looks(stack: Stack, vm_a: TestVm, browser: Browser) -> Iterator[dict[str, Pa
         page.context.close()
 
 
-@pytest.mark.parametrize("path", ["gpus", "usage", "vms", "users", "images", "keys"])
+@pytest.mark.parametrize("path", ["gpus", "usage", "vms", "all", "users", "images", "keys"])
 def test_the_other_pages_meet_wcag_for_an_administrator(
     stack: Stack, looks: dict[str, Page], ray: Person, path: str, request: pytest.FixtureRequest
 ) -> None:

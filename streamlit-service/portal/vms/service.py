@@ -225,9 +225,23 @@ def assign(
     users.check_group_name(pool)
 
     def columns(tx: Tx) -> VmColumns:
-        return {"owner_id": users.known(tx, owner).id if owner is not None else None, "pool": pool}
+        return {"owner_id": _owner(tx, owner), "pool": pool}
 
     return _change(portal, actor, name, "assigned", columns, owner=owner, pool=pool)
+
+
+def _owner(tx: Tx, subject: str | None) -> int | None:
+    """The id of whoever is to own a VM. Conflict for somebody who is retired."""
+    if subject is None:
+        return None
+    user = users.known(tx, subject)
+    if user.retired_at:
+        raise Conflict(
+            "is_retired",
+            f"{user.display_name} is retired and cannot use a VM.",
+            "Restore them first, or choose somebody else.",
+        )
+    return user.id
 
 
 def drain(portal: Portal, actor: Actor, name: str) -> Vm:

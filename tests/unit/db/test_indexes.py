@@ -77,6 +77,9 @@ def test_deploying_acting_looking_and_opening_read_by_index(
     with portal.database.transaction() as tx:
         db.deployments.renew(tx, {made.id: "a token"}, portal.now())
     deployments.history(portal, jane, made.id)
+    deployments.overview(portal, jane)
+    deployments.stamps(portal, [jane.id])
+    quotas.everybody(portal, TEST)
     with portal.database.transaction() as tx:
         db.figures.put(tx, {made.id: Figures(portal.now(), 1.0, 1.0, 1.0)})
         db.figures.roll_up(tx, portal.now())

@@ -68,3 +68,14 @@ def test_a_stop_that_does_not_succeed_is_shown_to_both_and_given_up(
     assert "counts as ended" in texts(page)
     deployments.give_up(portal, ray, running.id, REASON)  # as its button does
     assert REASON in told(portal, jane)
+
+
+def test_an_administrator_stops_somebodys_container_with_a_reason_that_they_read(
+    portal: Portal, jane: User, ray: User, running: Deployment, page_of: PageOf
+) -> None:
+    page = page_of(ray, "all_containers")
+    assert not page.exception
+    assert list(page.dataframe[0].value["Container"]) == ["first"]
+    assert page.button(key="stop").disabled  # nothing is chosen
+    deployments.stop(portal, ray, running.id, REASON)  # as its dialog does
+    assert page_of(ray, "all_containers").dataframe[0].value["State"][0] == "Stopping"

@@ -1,0 +1,83 @@
+"""All containers: everybody's, and an administrator's way to free what one of them holds."""
+
+from __future__ import annotations
+
+import streamlit as st
+import wording
+from portal import deployments
+from portal.core.models import Deployment
+from portal.deployments import lifecycle
+
+from app_pages.parts import frame, session
+
+
+def page() -> None:
+    st.subheader("All containers")
+    everybodys = deployments.everybody(session.portal(), session.user())
+    if not everybodys:
+        st.info(
+            "Here are the containers of everybody that hold something, or wait for it. There are"
+            " none now.",
+            icon=":material/deployed_code:",
+        )
+        return
+    st.caption("Choose rows to stop them.")
+    chosen = st.dataframe(
+        [_row(each) for each in everybodys],
+        hide_index=True,
+        width="stretch",
+        key="all",
+        on_select="rerun",
+        selection_mode="multi-row",
+        column_config={"Since": st.column_config.DatetimeColumn(format="distance")},
+    )
+    rows = [everybodys[index] for index in chosen["selection"]["rows"] if index < len(everybodys)]
+    stoppable = [
+        each
+        for each in rows
+        if lifecycle.is_possible("stop", each.state, restarting=each.restart_after_stop)
+    ]
+    if st.button(
+        f"Stop {wording.plural(len(stoppable), 'container')} …",
+        key="stop",
+        icon=":material/stop:",
+        disabled=not stoppable,
+    ):
+        _stop(stoppable)
+
+
+def _row(d: Deployment) -> dict[str, object]:
+    return {
+        "Person": d.owner.display_name,
+        "Container": d.name,
+        "State": wording.STATE_WORDS[d.state][0] + (" (trouble)" if d.trouble else ""),
+        "VM": d.vm.name if d.vm else "",
+        "GPUs": d.gpus,
+        "Memory (GB)": d.memory_gb,
+        "CPUs": d.cpus,
+        "Image": f"{d.release.image} {d.release.version}",
+        "Since": d.started_at or d.waiting_since or d.updated_at,
+    }
+
+
+def _stop(chosen: list[Deployment]) -> None:
+    def body() -> None:
+        st.markdown(
+            "\n".join(f"- **{each.name}** of {each.owner.display_name}" for each in chosen)
+            + "\n\nWhat runs in them ends; home folders are kept. Their owners see your reason and"
+            " can start them again."
+        )
+        reason = st.text_input("Reason, for the owners", key="stop-reason", max_chars=500)
+        if frame.confirmed("Stop", "confirm-stop", loses=True):
+            frame.carry_out(lambda: _stop_all(chosen, reason))
+
+    frame.ask(f"Stop {wording.plural(len(chosen), 'container')}?", body)
+
+
+def _stop_all(chosen: list[Deployment], reason: str) -> None:
+    """The first that cannot be stopped is told; those before it are."""
+    for each in chosen:
+        deployments.stop(session.portal(), session.user(), each.id, reason)
+
+
+page()
