@@ -2,74 +2,65 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
 from app_pages.parts import bar, frame, session
 from portal import deployments
 from portal.core.errors import PortalError
-from portal.core.people import Role
+from portal.core.people import Role, User
+from streamlit.navigation.page import StreamlitPage
 
 ICON = Path(__file__).parent / "icon.png"  # Streamlit would fetch a named icon from the internet
 
 
-def _home() -> None:
-    """Where somebody goes who named no page: on with the work, or to the first container."""
-    session.go_to("containers" if deployments.mine(session.portal(), session.user()) else "deploy")
+@dataclass(frozen=True)
+class Place:
+    """A page: its file, how the bar shows it, its address, and for whom it is."""
+
+    group: str
+    file: str
+    title: str
+    icon: str
+    address: str
+    administrators: bool = False
+
+
+PLACES = (
+    Place("Work", "containers", "Containers", "deployed_code", "containers"),
+    Place("Work", "deploy", "Deploy", "rocket_launch", "deploy"),
+    Place("Work", "gpus", "GPUs", "memory", "gpus"),
+    Place("Work", "usage", "Usage", "monitoring", "usage"),
+    Place("Work", "keys", "SSH keys", "key", "keys"),
+    Place("Catalogue", "images", "Images", "inventory_2", "images"),
+    Place("Operate", "vms", "VMs", "dns", "vms", administrators=True),
+    Place("Operate", "all_containers", "All containers", "apps", "all", administrators=True),
+    Place("Operate", "people", "Users", "group", "users", administrators=True),
+)
 
 
 def main() -> None:
     """One run of the script: Streamlit calls this file again at every interaction."""
-    st.set_page_config("Container Portal", ICON, layout="wide")
+    st.set_page_config(bar.PRODUCT, ICON, layout="wide")
     frame.style()
     try:
         user = session.sign_in()
     except PortalError as error:
         frame.show_error(error)
         st.stop()
-    containers = st.Page(
-        "app_pages/containers.py",
-        title="Containers",
-        icon=":material/deployed_code:",
-        url_path="containers",
-    )
-    deploy = st.Page(
-        "app_pages/deploy.py", title="Deploy", icon=":material/rocket_launch:", url_path="deploy"
-    )
-    gpus = st.Page("app_pages/gpus.py", title="GPUs", icon=":material/memory:", url_path="gpus")
-    images = st.Page(
-        "app_pages/images.py", title="Images", icon=":material/inventory_2:", url_path="images"
-    )
-    keys = st.Page("app_pages/keys.py", title="SSH keys", icon=":material/key:", url_path="keys")
-    usage = st.Page(
-        "app_pages/usage.py", title="Usage", icon=":material/monitoring:", url_path="usage"
-    )
-    vms = st.Page("app_pages/vms.py", title="VMs", icon=":material/dns:", url_path="vms")
-    everybodys = st.Page(
-        "app_pages/all_containers.py",
-        title="All containers",
-        icon=":material/apps:",
-        url_path="all",
-    )
-    people = st.Page(
-        "app_pages/people.py", title="Users", icon=":material/group:", url_path="users"
-    )
-    for_admins = [vms, everybodys, people] if user.role is Role.ADMIN else []
-    session.remember_pages(containers=containers, deploy=deploy, images=images)
+    pages = {place.address: _page(place, user) for place in PLACES}
+    session.remember_pages(**pages)
     # Streamlit gives its default page no address of its own: with this one, every page can be a
     # bookmark.
-    home = st.Page(_home, title="Container Portal", default=True, visibility="hidden")
-    groups = {
-        "Work": [containers, deploy, gpus, usage, keys],
-        "Catalogue": [images],
-        "Operate": for_admins,
-    }
-    pages = {page.url_path: page for part in groups.values() for page in part}
+    home = st.Page(_home, title=bar.PRODUCT, default=True, visibility="hidden")
     page = st.navigation([home, *pages.values()], position="hidden")
+    st.set_page_config(f"{page.title} · {bar.PRODUCT}" if page is not home else bar.PRODUCT)
     if chosen := bar.chosen():
         st.switch_page(pages[chosen])
     try:
-        bar.show(user, groups, page)
+        bar.show(user, _groups(pages, user), page)
         frame.show_problem()
     except PortalError as error:
         frame.show_error(error)
@@ -77,6 +68,40 @@ def main() -> None:
         page.run()
     except PortalError as error:
         frame.show_error(error)
+
+
+def _may_see(place: Place, user: User) -> bool:
+    return not place.administrators or user.role is Role.ADMIN
+
+
+def _page(place: Place, user: User) -> StreamlitPage:
+    """The page; for whom it is not for, one at its address that says so."""
+    shown = f"app_pages/{place.file}.py" if _may_see(place, user) else partial(_not_for, place)
+    return st.Page(
+        shown, title=place.title, icon=f":material/{place.icon}:", url_path=place.address
+    )
+
+
+def _groups(pages: dict[str, StreamlitPage], user: User) -> dict[str, list[StreamlitPage]]:
+    groups: dict[str, list[StreamlitPage]] = {}
+    for place in PLACES:
+        if _may_see(place, user):
+            groups.setdefault(place.group, []).append(pages[place.address])
+    return groups
+
+
+def _home() -> None:
+    """Where somebody goes who named no page: on with the work, or to the first container."""
+    session.go_to("containers" if deployments.mine(session.portal(), session.user()) else "deploy")
+
+
+def _not_for(place: Place) -> None:
+    user = session.user()
+    st.info(
+        f"**{place.title} is for administrators.** You are signed in as {user.display_name},"
+        f" {bar.ROLES[user.role]}.",
+        icon=":material/lock:",
+    )
 
 
 main()

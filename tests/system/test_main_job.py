@@ -44,6 +44,7 @@ def test_jane_goes_from_her_card_to_a_cells_output(
         link.click()
     lab = popup.value
     assert lab.url.startswith(f"https://{stack.host}:10000/")
+    expect(lab).to_have_title("JupyterLab (analysis)", timeout=60_000)
     run_a_cell(lab)
     photograph(lab, "jupyterlab")
 

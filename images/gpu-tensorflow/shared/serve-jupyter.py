@@ -5,6 +5,7 @@ other machines: another address, a certificate or a password of their own, or a 
 server, end every start here. What people set in JupyterLab's own pages is read as ever.
 """
 
+import socket
 import sys
 
 from jupyter_core.application import JupyterApp
@@ -14,4 +15,7 @@ from jupyterlab.labapp import LabApp
 JupyterApp.config_file_paths = [*ENV_CONFIG_PATH, "/etc/jupyter"]
 # Of IPython 3's settings (2015): it ends with a folder that it may not read.
 JupyterApp.migrate_config = lambda _: None
-sys.exit(LabApp.launch_instance())
+# A workspace of its own, which also names the browser's tab: containers on one VM share the home
+# folder. The host's name is the deployment's.
+workspace = f"--LabApp.default_url=/lab/workspaces/{socket.gethostname()}"
+sys.exit(LabApp.launch_instance([*sys.argv[1:], workspace]))

@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import type { Action, Card, Problem } from "./board";
 import { Confirm } from "./confirm";
+import { FiguresOf } from "./figures";
 import { Log } from "./log";
 import { type Item, Menu } from "./menu";
 import { Meters } from "./meters";
@@ -36,7 +37,7 @@ const ICONS: Record<string, string> = { stop: "stop", restart: "restart_alt", re
 export function Row({ card, asked, problem, opens, still, doing }: Props) {
   const [confirming, setConfirming] = useState<Action | null>(null);
   const [ssh, setSsh] = useState(false);
-  const [log, setLog] = useState(false);
+  const [drawer, setDrawer] = useState<"log" | "figures" | null>(null);
   const waits = asked !== undefined || still;
   const choose = (action: Action) =>
     action.loss.length ? setConfirming(action) : doing.act(card, action.name, action.busy);
@@ -60,7 +61,7 @@ export function Row({ card, asked, problem, opens, still, doing }: Props) {
         <div class="buttons">
           <Primary card={card} waits={waits} opens={opens} doing={doing} />
           <Menu label={`More for ${card.name}`} disabled={waits}
-            items={items(card, choose, doing, { ssh: () => setSsh(!ssh), log: () => setLog(true) })} />
+            items={items(card, choose, doing, { ssh: () => setSsh(!ssh), drawer: setDrawer })} />
         </div>
       </div>
       {problem && (
@@ -74,7 +75,8 @@ export function Row({ card, asked, problem, opens, still, doing }: Props) {
       ))}
       {card.progress && !asked && <Way progress={card.progress} />}
       {ssh && card.ssh && <Connect name={card.name} ssh={card.ssh} />}
-      {log && <Log id={card.id} name={card.name} close={() => setLog(false)} />}
+      {drawer === "log" && <Log id={card.id} name={card.name} close={() => setDrawer(null)} />}
+      {drawer === "figures" && <FiguresOf id={card.id} name={card.name} close={() => setDrawer(null)} />}
       {confirming && <Confirm name={card.name} action={confirming} decided={decided} />}
     </li>
   );
@@ -116,7 +118,7 @@ function Primary({ card, waits, opens, doing }: Pick<Props, "card" | "opens" | "
 
 interface Open {
   ssh(): void;
-  log(): void;
+  drawer(which: "log" | "figures"): void;
 }
 
 function items(card: Card, choose: (action: Action) => void, doing: Doing, open: Open): Item[] {
@@ -127,7 +129,10 @@ function items(card: Card, choose: (action: Action) => void, doing: Doing, open:
   if (card.tensorboard) {
     found.push({ label: "Open TensorBoard", icon: "monitoring", href: card.tensorboard });
   }
-  if (card.has_log) found.push({ label: "Logs", icon: "article", choose: open.log });
+  if (card.has_log) found.push({ label: "Logs", icon: "article", choose: () => open.drawer("log") });
+  if (card.has_log) {
+    found.push({ label: "Usage over time", icon: "show_chart", choose: () => open.drawer("figures") });
+  }
   if (card.ssh) found.push({ label: "SSH", icon: "terminal", choose: open.ssh });
   for (const action of card.actions) {
     found.push({

@@ -1,0 +1,123 @@
+"""My containers in a real browser: told of changes, honest about clicks and about the line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from harness.fleet import TestVm
+from harness.people import Person, photograph
+from playwright.sync_api import Page, Route, expect
+from stack import Stack
+
+OpenBrowser = Callable[..., Page]
+STARTS_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def running(stack: Stack, vm_a: TestVm, jane: Person) -> Iterator[str]:
+    """The id of Jane's container, which runs at the beginning."""
+    made = jane.settled(jane.deploy("live")["id"])
+    assert made["state"] == "running"
+    yield made["id"]
+    jane.http.delete(f"/api/v1/deployments/{made['id']}")
+
+
+def choose(page: Page, entry: str) -> None:
+    page.get_by_role("button", name="More for live").click()
+    page.get_by_role("menuitem", name=entry).click()
+
+
+def test_a_click_shows_at_once_and_a_refusal_takes_it_back(
+    stack: Stack, running: str, browser_of: OpenBrowser
+) -> None:
+    """The line is so slow that the answer has not come yet, and then it is a refusal."""
+    page, held = browser_of("jane"), list[Route]()
+    page.route("**/api/v1/deployments/*/stop", held.append)
+    page.goto(f"{stack.url}/containers")
+    expect(page.get_by_text("Running").first).to_be_visible()
+    choose(page, "Stop")
+    expect(page.get_by_text("Stopping …")).to_be_visible()
+    expect(page.get_by_role("button", name="More for live")).to_be_disabled()
+    [route] = held
+    problem = {"message": "It cannot be stopped now.", "hint": "Try again in a minute."}
+    route.fulfill(status=409, content_type="application/problem+json", body=json.dumps(problem))
+    expect(page.get_by_text("It cannot be stopped now.")).to_be_visible()
+    expect(page.get_by_text("Running").first).to_be_visible()
+    photograph(page, "refused-click")
+
+
+def test_who_is_offline_is_told_so_and_what_is_shown_comes_up_to_date_again(
+    stack: Stack, running: str, jane: Person, browser_of: OpenBrowser
+) -> None:
+    page = browser_of("jane")
+    page.goto(f"{stack.url}/containers")
+    expect(page.get_by_role("link", name="Open JupyterLab of live")).to_be_visible()
+    page.context.set_offline(True)
+    expect(page.get_by_text("You are offline; trying again.")).to_be_visible()
+    expect(page.get_by_role("button", name="More for live")).to_be_disabled()
+    expect(page.get_by_role("link", name="Open JupyterLab of live")).to_be_visible()
+    photograph(page, "offline")
+    jane.act(running, "restart")
+    page.context.set_offline(False)
+    expect(page.get_by_text("You are offline; trying again.")).to_be_hidden()
+    expect(page.get_by_role("button", name="More for live")).to_be_enabled()
+    expect(page.get_by_role("link", name="Open JupyterLab of live")).to_be_visible(
+        timeout=STARTS_MS
+    )
+
+
+def test_two_tabs_show_the_same_and_open_when_ready_opens_the_notebook(
+    stack: Stack, running: str, jane: Person, browser_of: OpenBrowser
+) -> None:
+    page = browser_of("jane")
+    other = page.context.new_page()
+    for each in (page, other):
+        each.goto(f"{stack.url}/containers")
+        expect(each.get_by_role("link", name="Open JupyterLab of live")).to_be_visible()
+    choose(page, "Stop")
+    expect(other.get_by_text("You stopped it.")).to_be_visible(timeout=STARTS_MS)
+    expect(page.get_by_role("button", name="Start live")).to_be_enabled()
+    with page.expect_popup() as opened:
+        choose(page, "Start and open")
+    expect(opened.value.locator(".jp-LauncherCard").first).to_be_visible(timeout=STARTS_MS)
+    expect(opened.value).to_have_title("JupyterLab (live)")
+    expect(other.get_by_role("link", name="Open JupyterLab of live")).to_be_visible()
+
+
+def test_a_script_that_did_not_come_comes_by_itself(
+    stack: Stack, running: str, browser_of: OpenBrowser
+) -> None:
+    page, lost = browser_of("jane"), list[str]()
+
+    def cut_once(route: Route) -> None:
+        if lost:
+            route.continue_()
+        else:
+            lost.append(route.request.url)
+            route.abort("networkchanged")
+
+    page.route("**/static/js/BidiComponent.*.js", cut_once)
+    page.goto(f"{stack.url}/containers")
+    expect(page.get_by_role("link", name="Open JupyterLab of live")).to_be_visible()
+    assert lost
+
+
+def test_nothing_on_any_page_is_missing_or_fails(
+    stack: Stack, running: str, browser_of: OpenBrowser
+) -> None:
+    page, wrong = browser_of("jane"), list[str]()
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    for name in ("Containers", "Deploy", "GPUs", "Usage", "SSH keys", "Images"):
+        if page.url == "about:blank":
+            page.goto(f"{stack.url}/containers")
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page).to_have_title(f"{name} · Container Portal")
+        expect(page.get_by_role("heading", level=3).first).to_be_visible()
+    page.go_back()
+    expect(page).to_have_title("SSH keys · Container Portal")
+    page.goto(f"{stack.url}/vms")
+    expect(page.get_by_text("VMs is for administrators.")).to_be_visible()
+    assert wrong == []
