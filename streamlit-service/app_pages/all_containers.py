@@ -38,7 +38,7 @@ def page() -> None:
         if lifecycle.is_possible("stop", each.state, restarting=each.restart_after_stop)
     ]
     if st.button(
-        f"Stop {wording.plural(len(stoppable), 'container')} …",
+        f"Stop {wording.plural(len(stoppable), 'container')} …" if stoppable else "Stop …",
         key="stop",
         icon=":material/stop:",
         disabled=not stoppable,

@@ -11,7 +11,9 @@ from portal.scheduling import quotas
 from portal.scheduling.quotas import Allowance, Rows
 from streamlit.delta_generator import DeltaGenerator
 
-from app_pages.parts import account_dialogs, frame, session
+from app_pages.parts import account_dialogs, frame, session, tables
+
+_BARS = tuple(f"{amount.noun}, of the quota" for amount in AMOUNTS)
 
 
 def page() -> None:
@@ -23,14 +25,19 @@ def page() -> None:
         _row(user, allowance, own=(quotas.USER, user.subject) in rows)
         for user, allowance in everybody
     ]
-    st.dataframe(table, hide_index=True, width="stretch", key="users")
+    tables.choose_from(
+        table,
+        [_means(user) for user, _ in everybody],
+        key="users",
+        bars=_BARS,
+    )
     if groups:
         st.markdown("**Groups** share what their quota allows.")
-        st.dataframe(
+        tables.choose_from(
             [_group(name, allowance) for name, allowance in groups.items()],
-            hide_index=True,
-            width="stretch",
+            [{"quota-for": (quotas.GROUP, name), "old-group": name} for name in groups],
             key="groups",
+            bars=_BARS,
         )
     left, right = st.columns(2, gap="large")
     with left:
@@ -38,6 +45,12 @@ def page() -> None:
         account_dialogs.show([user for user, _ in everybody], list(groups))
     with right:
         _quota_form([user for user, _ in everybody], list(groups), rows)
+
+
+def _means(user: User) -> dict[str, object]:
+    """What choosing somebody's row fills in."""
+    subject = user.subject
+    return {"quota-for": (quotas.USER, subject), "group-user": subject, "account": subject}
 
 
 def _row(user: User, allowance: Allowance, *, own: bool) -> dict[str, object]:
@@ -48,7 +61,7 @@ def _row(user: User, allowance: Allowance, *, own: bool) -> dict[str, object]:
         "Group": user.group,
         "Ports": _ports(user),
         **_cells(allowance),
-        "Quota": "their own" if own else "default",
+        "Quota": "Custom" if own else "Default",
     }
 
 
@@ -65,19 +78,20 @@ def _group(name: str, allowance: Allowance) -> dict[str, object]:
     return {"Group": name, **_cells(allowance)}
 
 
-def _cells(allowance: Allowance) -> dict[str, str]:
-    """What is held of what is allowed, for each amount."""
-    return {_label(amount): _held(allowance, amount) for amount in AMOUNTS}
+def _cells(allowance: Allowance) -> dict[str, object]:
+    """What is held, and as a bar of what is allowed, for each amount."""
+    cells: dict[str, object] = {}
+    for amount in AMOUNTS:
+        held, most = amount.of(allowance.held), amount.of(allowance.limits)
+        cells[_label(amount)] = held
+        cells[f"{amount.noun}, of the quota"] = tables.percent(
+            held, None if most >= UNLIMITED else most
+        )
+    return cells
 
 
 def _label(amount: Amount) -> str:
     return f"{amount.noun} ({amount.unit.strip()})" if amount.unit else amount.noun
-
-
-def _held(allowance: Allowance, amount: Amount) -> str:
-    most = amount.of(allowance.limits)
-    limit = "no limit" if most >= UNLIMITED else f"{most:g}"
-    return f"{amount.of(allowance.held):g} of {limit}"
 
 
 def _group_form(people: list[User]) -> None:

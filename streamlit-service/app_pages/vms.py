@@ -19,7 +19,7 @@ from portal.vms import service as fleet
 from portal.vms.health import Problem
 from portal.vms.service import VmUse
 
-from app_pages.parts import frame, session
+from app_pages.parts import frame, session, tables
 
 GpusOf = Mapping[int, list[Gpu]]
 """By the VM's id."""
@@ -46,8 +46,13 @@ def page() -> None:
     gpus_of = {vm.id: [each.gpu for each in seen if each.vm.id == vm.id] for vm in vms}
     _unhealthy(vms, gpus_of)
     _stuck()
-    rows = [_row(use) for use in sorted(uses, key=lambda use: (_well(use.vm, now), use.vm.name))]
-    st.dataframe(rows, hide_index=True, width="stretch", key="vms")
+    uses.sort(key=lambda use: (_well(use.vm, now), use.vm.name))
+    tables.choose_from(
+        [_row(use) for use in uses],
+        [{"vm": use.vm.name} for use in uses],
+        key="vms",
+        bars=("GPUs in use", "Memory in use"),
+    )
     _change(vms, gpus_of)
 
 
@@ -58,8 +63,10 @@ def _row(use: VmUse) -> dict[str, object]:
         "State": _state(vm),
         "For": use.owner.display_name if use.owner else f"pool {vm.pool}",
         "Containers": use.containers,
-        "GPUs in use": _of(use.leased_gpus, use.gpus) if use.gpus else "",
-        "Memory (GB)": _of(use.held_memory_gb, vm.memory_gb),
+        "GPUs": use.gpus,
+        "GPUs in use": tables.percent(use.leased_gpus, use.gpus),
+        "Memory (GB)": vm.memory_gb,
+        "Memory in use": tables.percent(use.held_memory_gb, vm.memory_gb),
         "CPUs": vm.cpus,
         "Driver": vm.driver or "",
         "CUDA": vm.cuda or "",
@@ -129,13 +136,13 @@ def _state(vm: Vm) -> str:
     return {VmState.DRAINING: "◐ draining", VmState.NEW: "◌ new"}.get(vm.state, "● active")
 
 
-def _of(part: float, whole: float | None) -> str:
-    return f"{part:g} of {whole:g}" if whole is not None else f"{part:g}"
-
-
 def _change(vms: list[Vm], gpus_of: GpusOf) -> None:
     chosen = st.selectbox(
-        "Change a VM", [vm.name for vm in vms], key="vm", index=None, placeholder="Choose a VM"
+        "Change a VM",
+        [vm.name for vm in vms],
+        key="vm",
+        index=None,
+        placeholder="Choose a row above, or a VM here",
     )
     vm = next((vm for vm in vms if vm.name == chosen), None)
     if vm is None:

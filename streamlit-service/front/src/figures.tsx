@@ -77,7 +77,7 @@ function Charts({ history, hours }: { history: History; hours: number }) {
     <div class="charts">
       <Advice history={history} />
       {of("CPUs", "", history.cpus, (point) => point.cpus)}
-      {of("Memory, at most", " GB", history.memory_gb, (point) => point.memory_peak_gb)}
+      {of("Memory", " GB", history.memory_gb, (point) => point.memory_peak_gb)}
       {gpu && of("GPU utilisation", " %", 100, (point) => point.gpu_utilisation)}
     </div>
   );
@@ -119,7 +119,7 @@ function Chart({ title, unit, limit, hours, span_s, points }: ChartProps) {
     hours <= 24 ? { timeStyle: "short" } : { dateStyle: "short" });
   return (
     <figure>
-      <figcaption>{title}: at most {round(most)}{unit} of {round(limit)}{unit}</figcaption>
+      <figcaption>{title}: up to {round(most)} of {round(limit)}{unit}</figcaption>
       <svg viewBox={`0 0 ${WIDE} ${HIGH}`} preserveAspectRatio="none" role="img" aria-label={`${title} over time`}>
         {[0.25, 0.5, 0.75].map((part) => <line key={part} x1="0" x2={WIDE} y1={HIGH * part} y2={HIGH * part} />)}
         {lines.map((line) => <polyline key={line[0]} points={line.join(" ")} />)}

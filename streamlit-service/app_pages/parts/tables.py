@@ -1,0 +1,42 @@
+"""Tables whose rows choose, with bars that sort by number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+
+def percent(part: float, whole: float | None) -> float | None:
+    """For a bar; None, and no bar, where there is no limit or nothing to have."""
+    return 100 * part / whole if whole else None
+
+
+def choose_from(
+    rows: Sequence[Mapping[str, object]],
+    means: Sequence[Mapping[str, object]],
+    *,
+    key: str,
+    bars: Sequence[str] = (),
+) -> None:
+    """A table; choosing a row fills in widgets that come after it.
+
+    `means`: for each row, the widgets' values by their keys; `bars`: columns in percent.
+    """
+    bar = st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100)
+    st.dataframe(
+        list(rows),
+        hide_index=True,
+        width="stretch",
+        key=key,
+        column_config=dict.fromkeys(bars, bar),
+        on_select=lambda: _choose(key, means),
+        selection_mode="single-row",
+    )
+
+
+def _choose(key: str, means: Sequence[Mapping[str, object]]) -> None:
+    chosen = st.session_state[key]["selection"]["rows"]
+    if chosen and chosen[0] < len(means):
+        for widget, value in means[chosen[0]].items():
+            st.session_state[widget] = value
