@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
-from app_pages.parts import bar, frame, session
+from app_pages.parts import bar, first_run, frame, session
 from portal import deployments
 from portal.core.errors import PortalError
 from portal.core.people import Role, User
@@ -91,8 +91,15 @@ def _groups(pages: dict[str, StreamlitPage], user: User) -> dict[str, list[Strea
 
 
 def _home() -> None:
-    """Where somebody goes who named no page: on with the work, or to the first container."""
-    session.go_to("containers" if deployments.mine(session.portal(), session.user()) else "deploy")
+    """Where somebody goes who named no page: on with the work, or to the first container.
+
+    An administrator sees first what people need before they can work.
+    """
+    user = session.user()
+    if user.role is Role.ADMIN and not all(item.done for item in first_run.items(user)):
+        first_run.show()
+        return
+    session.go_to("containers" if deployments.mine(session.portal(), user) else "deploy")
 
 
 def _not_for(place: Place) -> None:

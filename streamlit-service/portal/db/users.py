@@ -121,6 +121,12 @@ def all_users(tx: Tx) -> list[User]:
     return [rows.user(row) for row in tx.execute(query)]
 
 
+def others(tx: Tx, user_id: int) -> bool:
+    """Whether there is anybody else."""
+    query = sa.select(users.c.id).where(users.c.id != user_id, users.c.merged_into.is_(None))
+    return tx.execute(query.limit(1)).first() is not None
+
+
 def in_groups(tx: Tx, groups: Collection[str]) -> dict[str, list[int]]:
     """Ids of the members of these groups."""
     query = sa.select(users.c.group, users.c.id).where(

@@ -152,6 +152,12 @@ def cards(portal: Portal, user: User) -> list[Certificate]:
     ]
 
 
+def others(portal: Portal, user: User) -> bool:
+    """Whether anybody else has signed in so far."""
+    with portal.database.reading() as tx:
+        return db.users.others(tx, user.id)
+
+
 def known(tx: Tx, subject: str) -> User:
     """The user with this subject. NotFound for somebody who never signed in."""
     user = db.users.by_subject(tx, subject)

@@ -79,3 +79,23 @@ def test_an_administrator_stops_somebodys_container_with_a_reason_that_they_read
     assert page.button(key="stop").disabled  # nothing is chosen
     deployments.stop(portal, ray, running.id, REASON)  # as its dialog does
     assert page_of(ray, "all_containers").dataframe[0].value["State"][0] == "Stopping"
+
+
+def test_an_administrator_of_an_empty_portal_sees_what_is_still_to_be_done(
+    portal: Portal, ray: User, page_of: PageOf
+) -> None:
+    page = page_of(ray, "")
+    assert not page.exception
+    text = texts(page)
+    assert "1. A VM** · done" in text
+    assert "2. An image** · done" in text
+    assert "3. A person**\n" in text + "\n"
+    assert "their smart card is enough" in text
+
+
+def test_once_people_have_come_home_is_the_work(
+    portal: Portal, jane: User, ray: User, page_of: PageOf
+) -> None:
+    page = page_of(ray, "")
+    assert "their smart card is enough" not in texts(page)
+    assert [each.value for each in page.subheader] == ["Deploy"]
