@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import bench_browser
 import bench_demo
 import bench_fleet
 import bench_gateway
@@ -46,6 +47,7 @@ def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Cal
         "gateway start": lambda: bench_gateway.start(stack, sizes.rounds),
         "handover": lambda: bench_start.handover(stack, john, sizes.rounds),
         "page": lambda: page(sizes.rounds),
+        **bench_browser.benchmarks(stack, john, sizes),
         "idle": lambda: bench_start.idle(stack, john, sizes),
         **bench_images.benchmarks(stack, sizes),
         **bench_fleet.benchmarks(sizes),

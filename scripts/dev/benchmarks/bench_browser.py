@@ -1,0 +1,217 @@
+"""The pages in a real browser, against an empty Streamlit app on this machine without a gateway."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+from ordering import order, tidy, until, until_state
+from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from rows import Row, Sizes, row
+from stack import Stack
+
+EMPTY = """
+import streamlit as st
+def one(): st.subheader("One")
+def two(): st.subheader("Two")
+st.navigation([st.Page(one, title="One"), st.Page(two, title="Two")], position="top").run()
+"""
+CLICK = """([host, name, words]) => new Promise(done => {
+  const all = [...document.querySelectorAll("*")]
+  const root = all.find(it => it.shadowRoot?.querySelector(host)).shadowRoot
+  const items = [...root.querySelectorAll("[role=menuitem]")]
+  const item = items.find(it => it.textContent.includes(name))
+  const begun = performance.now()
+  new MutationObserver((_, observer) => {
+    if (!root.textContent.includes(words)) return
+    observer.disconnect()
+    done((performance.now() - begun) / 1000)
+  }).observe(root, { subtree: true, childList: true, characterData: true })
+  item.click()
+})"""
+FRAME = "() => new Promise(done => { const t = performance.now(); requestAnimationFrame(() =>"
+FRAME += " requestAnimationFrame(() => done((performance.now() - t) / 1000))) })"
+
+
+@dataclass
+class Browsers:
+    """A browser, the portal with John's card, and the empty app."""
+
+    browser: Browser
+    stack: Stack
+    empty_url: str
+
+    @contextmanager
+    def john(self) -> Iterator[BrowserContext]:
+        """A fresh browser with his card."""
+        card = {
+            "origin": self.stack.url,
+            "certPath": self.stack.certs / "john.crt",
+            "keyPath": self.stack.certs / "john.key",
+        }
+        context = self.browser.new_context(
+            ignore_https_errors=True,
+            client_certificates=[card],  # type: ignore[list-item]
+        )
+        yield context
+        context.close()
+
+    @contextmanager
+    def nobody(self) -> Iterator[BrowserContext]:
+        """A fresh browser."""
+        context = self.browser.new_context()
+        yield context
+        context.close()
+
+
+def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Callable[[], Row]]:
+    """The rows, by name."""
+    return {
+        "home": lambda: _home(stack, sizes),
+        "weight": lambda: _weight(stack),
+        "page change": lambda: _page_change(stack, sizes),
+        "click": lambda: _click(stack, john, sizes),
+        "idle tab": lambda: _idle(stack, john, sizes),
+    }
+
+
+def _home(stack: Stack, sizes: Sizes) -> Row:
+    measured, empty = [], []
+    with _browsers(stack) as them:
+        for _ in range(sizes.rounds):
+            with them.nobody() as context:
+                empty.append(_opened(context.new_page(), them.empty_url, "One"))
+            with them.john() as context:
+                measured.append(
+                    _opened(context.new_page(), f"{stack.url}/containers", "My containers")
+                )
+    return row("cold, until My containers is usable / an empty app", measured, empty, "<= 1.5")
+
+
+def _opened(page: Page, url: str, heading: str) -> float:
+    begun = time.perf_counter()
+    page.goto(url)
+    page.get_by_role("heading", name=heading).wait_for()
+    if heading == "My containers":
+        page.locator("#containers section").wait_for()
+    return time.perf_counter() - begun
+
+
+def _weight(stack: Stack) -> Row:
+    with _browsers(stack) as them:
+        with them.nobody() as context:
+            empty = _bytes(context.new_page(), lambda page: _opened(page, them.empty_url, "One"))
+        with them.john() as context:
+            measured = _bytes(
+                context.new_page(),
+                lambda page: _opened(page, f"{stack.url}/containers", "My containers"),
+            )
+    return row("kB that a cold browser loads / an empty app", [measured], [empty], "<= 700", "kB")
+
+
+def _bytes(page: Page, act: Callable[[Page], object], settle_s: float = 2) -> float:
+    """The kB that come while it acts, and for a while after."""
+    total = 0.0
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+
+    def count(event: dict[str, float]) -> None:
+        nonlocal total
+        total += event["encodedDataLength"]
+
+    session.on("Network.dataReceived", count)
+    session.on(
+        "Network.webSocketFrameReceived",
+        lambda event: count({"encodedDataLength": len(event["response"]["payloadData"])}),
+    )
+    act(page)
+    page.wait_for_timeout(settle_s * 1000)
+    return total / 1000
+
+
+def _page_change(stack: Stack, sizes: Sizes) -> Row:
+    measured, empty = [], []
+    with _browsers(stack) as them, them.john() as full, them.nobody() as bare:
+        ours, peer = full.new_page(), bare.new_page()
+        _opened(ours, f"{stack.url}/containers", "My containers")
+        _opened(peer, them.empty_url, "One")
+        for number in range(sizes.rounds * 2):
+            empty.append(_changed(peer, ("Two", "One")[number % 2]))
+            measured.append(_changed(ours, ("GPUs", "Usage")[number % 2]))
+    return row("to another page / of an empty app", measured, empty, "< 0.4 s")
+
+
+def _changed(page: Page, name: str) -> float:
+    begun = time.perf_counter()
+    page.get_by_role("link", name=name, exact=True).click()
+    page.get_by_role("heading", name=name).wait_for()
+    return time.perf_counter() - begun
+
+
+def _click(stack: Stack, john: httpx2.Client, sizes: Sizes) -> Row:
+    """A click on Stop until the row says so, on a line so slow that no answer comes meanwhile."""
+    measured, frames = [], []
+    with tidy(stack, john), _browsers(stack) as them, them.john() as context:
+        _run(john, "bench-click")
+        page, held = context.new_page(), list[Route]()
+        page.route("**/api/v1/deployments/*/stop", held.append)
+        _opened(page, f"{stack.url}/containers", "My containers")
+        for _ in range(sizes.rounds * 2):
+            page.get_by_role("button", name="More for bench-click").click()
+            measured.append(page.evaluate(CLICK, ["#containers", "Stop", "Stopping …"]))
+            frames.append(page.evaluate(FRAME))
+            held.pop().fulfill(status=409, json={"message": "Not now.", "hint": ""})
+            page.get_by_text("Not now.").wait_for()
+    return row("click to what it says / two frames", measured, frames, "< 100 ms", "ms")
+
+
+def _idle(stack: Stack, john: httpx2.Client, sizes: Sizes) -> Row:
+    with tidy(stack, john), _browsers(stack) as them, them.john() as context:
+        for number in range(sizes.idle_containers):
+            _run(john, f"bench-idle-{number}")
+        page = context.new_page()
+        _opened(page, f"{stack.url}/containers", "My containers")
+        page.wait_for_timeout(2000)
+        came = _bytes(page, lambda _: None, settle_s=sizes.idle_s)
+    what = f"kB/s of an idle tab with {sizes.idle_containers} containers / 1 kB/s"
+    return row(what, [came / sizes.idle_s], [1.0], "<= 1", "kB/s")
+
+
+def _run(john: httpx2.Client, name: str) -> None:
+    until_state(john, order(john, name, 1, 0.5), "running")
+
+
+@contextmanager
+def _browsers(stack: Stack) -> Iterator[Browsers]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "empty.py"
+        script.write_text(EMPTY, encoding="utf-8")
+        command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
+        command += [f"--server.port={port}", "--server.address=127.0.0.1"]
+        command += ["--browser.gatherUsageStats=false", "--server.fileWatcherType=none"]
+        with (
+            subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as app,
+            sync_playwright() as playwright,
+        ):
+            try:
+                url = f"http://127.0.0.1:{port}"
+                until(lambda: httpx2.get(f"{url}/_stcore/health").status_code == httpx2.codes.OK)
+                browser = playwright.chromium.launch(
+                    executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+                )
+                yield Browsers(browser, stack, url)
+                browser.close()
+            finally:
+                app.terminate()
