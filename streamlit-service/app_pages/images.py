@@ -10,7 +10,7 @@ from portal.images import launch_gate
 from portal.images.service import DECIDED_FROM
 from portal.users import permissions
 
-from app_pages.parts import frame, release_details, session
+from app_pages.parts import frame, release_details, session, tables
 
 BADGES = {
     ReleaseState.CANDIDATE: ":blue-badge[:material/pending: Candidate]",
@@ -37,19 +37,17 @@ def page() -> None:
         _search()
     counts = images.running(portal, user) if permissions.is_curator(user) else None
     current = images.current(portal)
-    st.dataframe(
+    tables.choose_from(
         [_row(release, counts, current) for release in releases],
-        hide_index=True,
-        width="stretch",
+        [{"image-name": each.image, f"release-{each.image}": each.id} for each in releases],
         key="releases",
     )
     names = list(dict.fromkeys(release.image for release in releases))
-    wanted = st.session_state.pop("images-of", None)
+    if (wanted := st.session_state.pop("images-of", None)) in names:
+        st.session_state["image-name"] = wanted
     left, right = st.columns(2)
     with left:
-        name = st.selectbox(
-            "Image", names, index=names.index(wanted) if wanted in names else 0, key="image-name"
-        )
+        name = st.selectbox("Image", names, key="image-name")
     of_image = {release.id: release for release in releases if release.image == name}
     with right:
         release = of_image[
@@ -151,10 +149,12 @@ def _release(release: Release, of_image: dict[int, Release], *, current: bool) -
             problem := launch_gate.problem(session.portal().settings, release, now)
         ):
             st.error(f"**It does not start:** {problem}", icon=":material/gpp_bad:")
-        st.code(release.reference, language=None, wrap_lines=True)
         if permissions.is_curator(session.user()):
             _decisions(release, current=current)
     release_details.show(release, of_image)
+    with st.expander("Technical details", key="technical"):
+        st.markdown("The image as registries and engines name it, by its digest:")
+        st.code(release.reference, language=None, wrap_lines=True)
 
 
 def _decisions(release: Release, *, current: bool) -> None:
