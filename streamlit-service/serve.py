@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from types import FrameType
 
 import uvicorn
+from rest.stopping import STOPPING
 from uvicorn.config import STARTUP_FAILURE
 
 TICK_S = 0.5
+GRACE_S = 8
+"""For answers that are under way: Docker kills after ten."""
 
 
 class Server(uvicorn.Server):
     """Checks twice a second whether it should stop; ten times is a quarter of its work at rest."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Tell those who answer without an end, too: uvicorn waits for every answer."""
+        STOPPING.set()
+        super().handle_exit(sig, frame)
 
     async def main_loop(self) -> None:
         """Until it is told to end; at tick 0 uvicorn also renews the date of its answers."""
@@ -30,6 +39,7 @@ def main(application: str, port: str) -> None:
             port=int(port),
             access_log=False,
             server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
         )
     )
     server.run()

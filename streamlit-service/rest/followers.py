@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 
+import structlog
 from portal import deployments
 from portal.context import Portal
 from portal.core.errors import PortalError
 
 from rest import slow
+from rest.stopping import STOPPING
+
+log = structlog.get_logger()
 
 LOOK_EVERY_S = 1.0
 REFRESH_EVERY = 30
@@ -46,16 +50,28 @@ class Followers:
     async def _look(self) -> None:
         while self._followed:
             await asyncio.sleep(LOOK_EVERY_S)
+            if STOPPING.is_set():
+                self._tell(tuple(self._followed))
+                return
             try:
-                stamps = await slow.EVENTS.run(
-                    deployments.stamps, self._portal, tuple(self._followed)
-                )
+                await self._compare()
             except PortalError:  # the database is away for a moment
                 continue
-            self._looks += 1
-            for number, (user_id, stamp) in enumerate(stamps.items()):
-                due = (self._looks + number) % REFRESH_EVERY == 0  # not all at once
-                if due or stamp != self._stamps.get(user_id):
-                    for changed in self._followed.get(user_id, ()):
-                        changed.set()
-            self._stamps = stamps
+            except Exception:  # whatever was wrong with this look, the next comes
+                log.exception("followers_not_looked_for")
+
+    async def _compare(self) -> None:
+        stamps = await slow.EVENTS.run(deployments.stamps, self._portal, tuple(self._followed))
+        self._looks += 1
+        self._tell(
+            user_id
+            for number, (user_id, stamp) in enumerate(stamps.items())
+            if stamp != self._stamps.get(user_id)
+            or (self._looks + number) % REFRESH_EVERY == 0  # not all at once
+        )
+        self._stamps = stamps
+
+    def _tell(self, user_ids: Iterable[int]) -> None:
+        for user_id in user_ids:
+            for changed in self._followed.get(user_id, ()):
+                changed.set()

@@ -13,6 +13,7 @@ from portal.core.errors import Forbidden, NotAuthenticated, PortalError
 from rest import errors, slow
 from rest.dependencies import Caller, Services, Wired
 from rest.followers import Followers
+from rest.stopping import STOPPING
 
 UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 ALIVE_S = 10.0
@@ -32,7 +33,7 @@ async def _feed(request: Request, services: Services, user_id: int) -> AsyncIter
     """The whole page, then what changes of it, for as long as the person may come in."""
     feed = Feed()
     with _followers(request, services).follow(user_id) as changed:
-        while True:
+        while not STOPPING.is_set():
             changed.clear()
             try:
                 now = await slow.EVENTS.run(_look, request, services)

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     },
     "json_lines": set(),
     "pages": EDGES,
-    "serve": set(),
+    "serve": {"rest"},
     "auth": {"certificates", "portal"},
     "docker_manager": {"engine", "portal"},
     "worker_client": {"portal"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -141,5 +142,22 @@ def test_who_does_not_look_any_more_costs_nothing(feed: Callable[[], Feed]) -> N
         await page.aclose()  # type: ignore[attr-defined]
         await asyncio.sleep(0.05)
         assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(look())
+
+
+def test_every_page_ends_when_the_service_is_told_to_end(
+    feed: Callable[[], Feed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping = threading.Event()
+    monkeypatch.setattr(board, "STOPPING", stopping)
+    monkeypatch.setattr(followers, "STOPPING", stopping)
+
+    async def look() -> None:
+        page = feed()
+        await heard(page)
+        stopping.set()
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.wait_for(anext(page), 20)
 
     asyncio.run(look())
