@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime, time, timedelta
 import streamlit as st
 import wording
 from portal.users import usage
-from portal.users.usage import Dimension, Usage
+from portal.users.usage import Dimension, Efficiency, Usage
 from portal.vms import gpus
 
-from app_pages.parts import session
+from app_pages.parts import session, tables
 
 PERIODS = {"7 days": 7, "30 days": 30, "90 days": 90}
 KINDS = {
@@ -64,6 +64,33 @@ def page() -> None:
     )
     st.caption(f"{kind} per day, {first:%d %b %Y} to {now:%d %b %Y}, UTC days.")
     _table(usages, by, split or "")
+    _efficiency(
+        usage.efficiency(portal, user, datetime.combine(first, time(), UTC), everybody=everybody),
+        everybody=everybody,
+    )
+
+
+def _efficiency(used: list[Efficiency], *, everybody: bool) -> None:
+    """Who asks for more than is used: what others wait for."""
+    if not used:
+        return
+    st.markdown("**Used of what was asked for**")
+    st.caption("By the hour while containers run; memory at its most in each hour.")
+    tables.plain(
+        [
+            {
+                "Person" if everybody else "Container": each.who,
+                **({"Group": each.group} if everybody else {}),
+                "Hours": each.hours,
+                "CPUs": 100 * each.cpus,
+                "Memory": 100 * each.memory,
+                "GPUs": each.gpu_utilisation,
+            }
+            for each in used
+        ],
+        key="efficiency",
+        bars=("CPUs", "Memory", "GPUs"),
+    )
 
 
 def _totals(usages: list[Usage]) -> None:

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
 
 
 def percent(part: float, whole: float | None) -> float | None:
     """For a bar; None, and no bar, where there is no limit or nothing to have."""
     return 100 * part / whole if whole else None
+
+
+def plain(rows: Sequence[Mapping[str, object]], *, key: str, bars: Sequence[str]) -> None:
+    """A table to read. `bars`: columns in percent."""
+    st.dataframe(
+        list(rows),
+        hide_index=True,
+        width="stretch",
+        key=key,
+        column_config=dict.fromkeys(bars, _bar()),
+    )
 
 
 def choose_from(
@@ -23,16 +35,19 @@ def choose_from(
 
     `means`: for each row, the widgets' values by their keys; `bars`: columns in percent.
     """
-    bar = st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100)
     st.dataframe(
         list(rows),
         hide_index=True,
         width="stretch",
         key=key,
-        column_config=dict.fromkeys(bars, bar),
+        column_config=dict.fromkeys(bars, _bar()),
         on_select=lambda: _choose(key, means),
         selection_mode="single-row",
     )
+
+
+def _bar() -> ColumnConfig:
+    return st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100)
 
 
 def _choose(key: str, means: Sequence[Mapping[str, object]]) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from portal.core.figures import Figures
 from portal.db.connection import Tx
-from portal.db.schema import UtcDateTime, figures, recent_figures
+from portal.db.schema import UtcDateTime, deployments, figures, recent_figures, users
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 KEPT = {MINUTE: timedelta(days=1), HOUR: timedelta(days=90)}
@@ -71,6 +71,33 @@ def of(tx: Tx, deployment_id: str, span: timedelta, since: datetime) -> list[Fig
         .order_by(table.c.at)
     )
     return [_figures(row) for row in tx.execute(query)]
+
+
+def efficiency(tx: Tx, since: datetime, owner_id: int | None) -> list[Mapping[str, Any]]:
+    """How much of what was asked for was used, by whole hours: of each owner, or of one's each.
+
+    `cpus` and `memory` 0 to 1 on average over the hours, memory at its most in each;
+    `gpu_utilisation` in percent, None without GPUs.
+    """
+    named = deployments.c.name if owner_id is not None else users.c.display_name
+    query = (
+        sa.select(
+            named.label("who"),
+            sa.func.max(users.c.group).label("group"),
+            sa.func.count().label("hours"),
+            sa.func.avg(figures.c.cpus / deployments.c.cpus).label("cpus"),
+            sa.func.avg(figures.c.memory_peak_gb / deployments.c.memory_gb).label("memory"),
+            sa.func.avg(figures.c.gpu_utilisation).label("gpu_utilisation"),
+        )
+        .join(deployments, deployments.c.id == figures.c.deployment_id)
+        .join(users, users.c.id == deployments.c.owner_id)
+        .where(figures.c.at >= since)
+        .group_by(deployments.c.owner_id, named)
+        .order_by(sa.desc("hours"))
+    )
+    if owner_id is not None:
+        query = query.where(deployments.c.owner_id == owner_id)
+    return [dict(row._mapping) for row in tx.execute(query)]
 
 
 def recent(tx: Tx, deployment_ids: Collection[str], since: datetime) -> dict[str, list[Figures]]:

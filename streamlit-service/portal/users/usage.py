@@ -69,6 +69,33 @@ def report(
     return total(intervals, by, since, min(until, max(now, since)))
 
 
+@dataclass(frozen=True)
+class Efficiency:
+    """What somebody, or one of somebody's containers, used of what was asked for.
+
+    `cpus` and `memory` 0 to 1 on average, memory at its most in each hour; `gpu_utilisation` in
+    percent, None without GPUs.
+    """
+
+    who: str
+    group: str
+    hours: int
+    cpus: float
+    memory: float
+    gpu_utilisation: float | None
+
+
+def efficiency(
+    portal: Portal, user: User, since: datetime, *, everybody: bool = False
+) -> list[Efficiency]:
+    """Of each person, for administrators, or of each of the user's containers; most hours first."""
+    if everybody:
+        permissions.administrator(user)
+    with portal.database.reading() as tx:
+        rows = db.figures.efficiency(tx, since, None if everybody else user.id)
+    return [Efficiency(**row) for row in rows]
+
+
 def total(
     intervals: Iterable[Mapping[str, Any]],
     by: Sequence[Dimension],

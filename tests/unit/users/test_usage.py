@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from portal import deployments
+from portal import db, deployments
 from portal.context import Portal
 from portal.core.errors import Forbidden, Invalid
+from portal.core.figures import Figures
 from portal.core.models import Deployment, Order, State
-from portal.core.people import User
+from portal.core.people import Role, User
 from portal.jobs.claim import Work
 from portal.users import usage
 from support.fakes import FakeClock, FakeEngine
@@ -101,3 +103,23 @@ def test_two_people_of_one_name_are_two(portal: Portal) -> None:
 def test_a_spreadsheet_runs_no_formula() -> None:
     rows = usage.total([lease(image="=cmd")], ["image"], T0, T0 + timedelta(days=1))
     assert usage.as_csv(["image"], rows).splitlines()[1].startswith("'=cmd,")
+
+
+def test_what_was_used_of_what_was_asked_for_by_container_and_by_person(
+    portal: Portal, jane: User, running: Deployment
+) -> None:
+    hour = portal.now().replace(minute=0, second=0, microsecond=0)
+    with portal.database.transaction() as tx:
+        for back, cpus, peak in ((1, 0.2, 1.0), (2, 0.4, 1.5)):
+            at = hour - timedelta(hours=back)
+            db.figures.put(tx, {running.id: Figures(at, cpus, 0.5, peak)})
+        db.figures.roll_up(tx, hour)
+    [mine] = usage.efficiency(portal, jane, hour - timedelta(days=7))
+    assert (mine.who, mine.hours, mine.gpu_utilisation) == ("first", 2, None)
+    assert mine.cpus == pytest.approx(0.3)
+    assert mine.memory == pytest.approx(0.625)
+    with pytest.raises(Forbidden):
+        usage.efficiency(portal, jane, hour, everybody=True)
+    boss = replace(jane, role=Role.ADMIN)
+    [person] = usage.efficiency(portal, boss, hour - timedelta(days=7), everybody=True)
+    assert (person.who, person.cpus) == (jane.display_name, mine.cpus)
