@@ -16,8 +16,8 @@ def page() -> None:
     user = session.user()
     cards = users.cards(session.portal(), user)
     st.markdown(
-        "These keys open the containers that you deploy **with SSH**. A change counts from a"
-        " container's next start."
+        "These keys open the containers that you deploy **with SSH**. Changes take effect the next"
+        " time a container starts."
     )
     with st.container(border=True):
         if cards:
@@ -35,8 +35,10 @@ def page() -> None:
             st.markdown("SSH does not support your card's kind of key. Add one below.")
     for key in user.ssh_keys:
         _key(key)
-    with st.form("add-key", border=True, clear_on_submit=False):
-        st.markdown("**Add a public key**")
+    with (
+        st.expander("Add a public key", icon=":material/add:", key="add-key-folded"),
+        st.form("add-key", border=False, clear_on_submit=False),
+    ):
         name = st.text_input("Name", key="key-name", max_chars=60, placeholder="Laptop")
         text = st.text_area(
             "Public key",
