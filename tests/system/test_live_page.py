@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from harness.fleet import TestVm
@@ -15,13 +15,12 @@ OpenBrowser = Callable[..., Page]
 STARTS_MS = 60_000
 
 
-@pytest.fixture(scope="module")
-def running(stack: Stack, vm_a: TestVm, jane: Person) -> Iterator[str]:
+@pytest.fixture
+def running(stack: Stack, vm_a: TestVm, jane: Person) -> str:
     """The id of Jane's container, which runs at the beginning."""
     made = jane.settled(jane.deploy("live")["id"])
     assert made["state"] == "running"
-    yield made["id"]
-    jane.http.delete(f"/api/v1/deployments/{made['id']}")
+    return str(made["id"])
 
 
 def choose(page: Page, entry: str) -> None:
