@@ -23,7 +23,7 @@ import httpx2
 import structlog
 from builds import ROOT
 from demo import demo_stack
-from rows import Row, Sizes, row, run
+from rows import SMALLEST, Row, Sizes, row, run
 from stack import Stack
 
 
@@ -47,7 +47,8 @@ def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Cal
         "gateway start": lambda: bench_gateway.start(stack, sizes.rounds),
         "handover": lambda: bench_start.handover(stack, john, sizes.rounds),
         "page": lambda: page(sizes.rounds),
-        **bench_browser.benchmarks(stack, john, sizes),
+        # Pages in a browser beside the tests' own load are no measure: at full size only.
+        **(bench_browser.benchmarks(stack, john, sizes) if sizes != SMALLEST else {}),
         "idle": lambda: bench_start.idle(stack, john, sizes),
         **bench_images.benchmarks(stack, sizes),
         **bench_fleet.benchmarks(sizes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -15,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+from builds import ROOT
 from ordering import order, tidy, until, until_state
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 from rows import Row, Sizes, row
 from stack import Stack
 
+CHROMIUM = ROOT / "tests" / "system" / "harness" / "chromium.py"
+"""One that does not see Docker's networks come and go."""
 EMPTY = """
 import streamlit as st
 def one(): st.subheader("One")
@@ -215,7 +219,9 @@ def _browsers(stack: Stack) -> Iterator[Browsers]:
         url = f"http://127.0.0.1:{port}"
         until(lambda: _is_up(url))
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            executable_path=CHROMIUM,
+            env={**os.environ, "CHROMIUM": shutil.which("chromium") or ""},
+            args=["--no-sandbox"],
         )
         opened.callback(browser.close)
         yield Browsers(browser, stack, url)
