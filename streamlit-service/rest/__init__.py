@@ -6,6 +6,7 @@ Route functions only, their contract is the OpenAPI description.
 from fastapi import APIRouter, Depends, FastAPI
 
 from rest.dependencies import Services, has_storable_address
+from rest.followers import Followers
 from rest.routes import (
     board,
     deployments,
@@ -25,6 +26,7 @@ NOUNS = (board, users, images, vms, gpus, deployments, interventions, ssh_keys, 
 def install(app: FastAPI, services: Services) -> None:
     """Serve /api/v1 with these services."""
     app.state.services = services
+    app.state.followers = Followers(services.portal)
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(has_storable_address)])
     for noun in NOUNS:
         api.include_router(noun.router)

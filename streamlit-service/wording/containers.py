@@ -24,12 +24,6 @@ STATE_WORDS: dict[State, tuple[str, str, str]] = {
 """Word, icon, colour: never colour alone."""
 
 
-STEPS = ("Reserved", "Downloading", "Starting", "Notebook answers")
-
-
-_STEP_OF = {State.PENDING: 0, State.PULLING: 1, State.STARTING: 2}
-
-
 STOP_WORDS = {
     StopReason.USER: "You stopped it.",
     StopReason.ADMIN: "An administrator stopped it.",
@@ -45,25 +39,6 @@ STOP_WORDS = {
 
 
 ESTIMATE_AFTER_S = 2.0  # before that the speed is a guess
-
-
-def badge(state: State) -> str:
-    """The state as coloured Markdown with its icon."""
-    word, icon, colour = STATE_WORDS[state]
-    return f":{colour}-badge[:material/{icon}: {word}]"
-
-
-def steps(state: State) -> str:
-    """The way to a notebook, with where it is now."""
-    now = _STEP_OF[state]
-    marks = [
-        ":material/check:" if i < now else ":material/pending:" if i == now else ":material/circle:"
-        for i in range(len(STEPS))
-    ]
-    return " → ".join(
-        f"**{mark} {step}**" if i == now else f"{mark} {step}"
-        for i, (mark, step) in enumerate(zip(marks, STEPS, strict=True))
-    )
 
 
 def download(layers: tuple[LayerProgress, ...], seconds: float) -> tuple[float, str]:

@@ -1,6 +1,7 @@
 // The feed of changes: connected while somebody looks, and again by itself when it was cut.
 
 import type { Change, Problem } from "./board";
+import { refusal } from "./requests";
 
 const SILENT_MS = 25_000; // the portal says every 10 s that it is there
 const AGAIN_MS = [1_000, 2_000, 5_000, 10_000];
@@ -28,6 +29,7 @@ export function follow(address: string, listener: Listener): () => void {
   function connect(): void {
     close();
     if (document.hidden) return;
+    if (failures === 0) heard = Date.now(); // not since it was hidden
     source = new EventSource(address);
     source.addEventListener("board", (event) => {
       hear();
@@ -42,6 +44,12 @@ export function follow(address: string, listener: Listener): () => void {
       close();
       listener.silent(heard);
       again = window.setTimeout(connect, AGAIN_MS[Math.min(failures++, AGAIN_MS.length - 1)]);
+      // An EventSource does not say why: somebody may no longer be let in.
+      void refusal().then((problem) => {
+        if (problem === null) return;
+        stop();
+        listener.out(problem);
+      });
     };
   }
 

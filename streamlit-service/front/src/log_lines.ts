@@ -47,8 +47,9 @@ export async function read(
     for (const part of parts) {
       const space = part.indexOf(" ");
       const text = part.slice(space + 1);
-      if (part === "" || INSIDE.test(text)) continue;
+      if (part === "") continue;
       source = sourceOf(text, source);
+      if (source === "JupyterLab" && INSIDE.test(text)) continue;
       lines.push({ number: number++, at: part.slice(0, space), text, source });
     }
     if (lines.length) tell(lines);

@@ -10,11 +10,17 @@ import { Icon, lasting, useNow } from "./words";
 
 const FEED = "/api/v1/board/events";
 
+const TAKEN_MS = 5_000;
+
 type By<T> = Record<string, T>;
 
 function without<T>(all: By<T>, id: string): By<T> {
   const { [id]: _, ...rest } = all;
   return rest;
+}
+
+function moved(asked: Asked | undefined, card: Card): boolean {
+  return asked !== undefined && (asked.state !== card.state || asked.since !== card.since);
 }
 
 export function Containers({ deploy }: { deploy: (image: string) => void }) {
@@ -31,8 +37,9 @@ export function Containers({ deploy }: { deploy: (image: string) => void }) {
     changed(change) {
       setSummary(change.summary);
       setCards((shown) => merged(shown ?? [], change));
-      // What was asked for is done when the portal tells of it.
-      setAsked((all) => change.cards.reduce((left, card) => without(left, card.id), all));
+      // What was asked for is done when the portal tells of another state: figures come meanwhile.
+      setAsked((all) => change.cards.filter((card) => moved(all[card.id], card))
+        .reduce((left, card) => without(left, card.id), all));
       tabs.current.see(change.cards);
     },
     out: setOut,
@@ -41,9 +48,14 @@ export function Containers({ deploy }: { deploy: (image: string) => void }) {
 
   async function request(card: Card, action: string, busy: string): Promise<void> {
     setProblems((all) => without(all, card.id));
-    setAsked((all) => ({ ...all, [card.id]: { busy } }));
+    const mine = { busy, state: card.state, since: card.since };
+    setAsked((all) => ({ ...all, [card.id]: mine }));
     const problem = await act(card.id, action);
-    if (problem === null) return;
+    if (problem === null) {
+      // It was taken; should its news be missed (a hidden tab), the row is as the portal tells it.
+      window.setTimeout(() => setAsked((all) => all[card.id] === mine ? without(all, card.id) : all), TAKEN_MS);
+      return;
+    }
     setAsked((all) => without(all, card.id));
     setProblems((all) => ({ ...all, [card.id]: problem }));
     tabs.current.close(card.id);

@@ -21,6 +21,18 @@ export async function act(id: string, action: string): Promise<Problem | null> {
   }
 }
 
+// Why the person may not come in any more; null while they may, or nobody answers.
+export async function refusal(): Promise<Problem | null> {
+  try {
+    const answer = await fetch("/api/v1/me", { signal: AbortSignal.timeout(DEADLINE_MS) });
+    if (answer.status !== 401 && answer.status !== 403) return null;
+    const said: unknown = await answer.json().catch(() => null);
+    return isProblem(said) ? said : null;
+  } catch {
+    return null;
+  }
+}
+
 function isProblem(said: unknown): said is Problem {
   return typeof said === "object" && said !== null && "message" in said && "hint" in said;
 }

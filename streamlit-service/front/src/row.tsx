@@ -14,6 +14,9 @@ import { Age, Icon, Sentence } from "./words";
 export interface Asked {
   // What the row says meanwhile.
   busy: string;
+  // Of the card when it was asked: until the portal tells of another, nothing has come of it.
+  state: string;
+  since: string;
 }
 
 export interface Doing {

@@ -196,7 +196,10 @@ class Engine(Protocol):
         """What a container uses; None when it does not run."""
 
     def containers(self, expected: Collection[str]) -> list[ContainerStatus]:
-        """All containers this portal made on the VM, running or not."""
+        """All containers this portal made on the VM, running or not.
+
+        Why one ended is told only of those of the `expected` deployments.
+        """
 
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
         """The last lines, each after its RFC 3339 time stamp; with `since`, only those after it."""

@@ -81,15 +81,18 @@ def gpus(tx: Tx) -> dict[str, str]:
     )
 
 
-def left_over(tx: Tx, vm_id: int) -> dict[str, set[str]]:
-    """Deployment id → GPUs that it holds though it is over: its container was not gone."""
+def left_over(tx: Tx, vm_id: int | None = None) -> dict[str, set[str]]:
+    """Deployment id → GPUs that it holds though it is over: its container was not gone.
+
+    On one VM, or on all.
+    """
     query = (
         sa.select(deployments.c.id, leases.c.resource)
         .join(leases, leases.c.deployment_id == deployments.c.id)
         .where(
             leases.c.kind == GPU,
             leases.c.released_at.is_(None),
-            deployments.c.vm_id == vm_id,
+            sa.true() if vm_id is None else deployments.c.vm_id == vm_id,
             deployments.c.state.in_((State.STOPPED, State.FAILED, State.REMOVED)),
         )
     )

@@ -52,14 +52,15 @@ def _ended(
     now, reason = portal.now(), _reason(status, engine)
     code = status.exit_code if status else None
     columns: DeploymentColumns = {"stop_reason": reason, "stop_note": None}
-    if reason is StopReason.VM_RESTARTED and not _why_not_again(portal, deployment):
+    lost = reason is StopReason.VM_RESTARTED
+    why_not = _why_not_again(portal, deployment) if lost else ""
+    if lost and not why_not:
         after = State.PENDING
         columns["pending_since"] = now
     else:
         after = State.STOPPED
         columns |= {"stopped_at": now, "gpu_uuids": None}
-        if reason is StopReason.VM_RESTARTED:
-            columns["stop_note"] = _why_not_again(portal, deployment)
+        columns["stop_note"] = why_not or None
     with _unchanged(portal, deployment) as tx:
         if tx is None:
             return

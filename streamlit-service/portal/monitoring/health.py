@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain
 
 from portal import db, users
 from portal.context import Portal
@@ -51,7 +50,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         everybody = {user.id: user for user in db.users.all_users(tx)}
         given, served = len(db.users.with_range(tx)), len(ranges.served(portal.settings))
         gpus = db.gpus.all_gpus(tx)
-        still_held = [_still_held(tx, vm, now) for vm in vms]
+        still_held = _still_held(tx, now)
         in_use = db.blocked_ports.since(tx, now - slots.BLOCKED_FOR)
     yield Status("ok", "database", "database", "The database answers.")
     yield from _backup(backups, now)
@@ -76,7 +75,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         yield from _vm(portal, vm, [gpu for gpu in gpus if gpu.vm_id == vm.id])
         for port, since in in_use.get(vm.id, {}).items():
             yield _in_use(vm, port, now - since)
-    yield from chain.from_iterable(still_held)
+    yield from still_held
     yield from _people(given, served, unlisted)
     for deployment in troubled:
         if deployment.trouble and now - deployment.trouble.since > STUCK_AFTER:
@@ -138,7 +137,7 @@ def _backup(last: datetime | None, now: datetime) -> Iterator[Status]:
         yield Status("ok", "backup", "backup", f"The last backup is {_minutes(now - last)} old.")
 
 
-def _still_held(tx: Tx, vm: Vm, now: datetime) -> list[Status]:
+def _still_held(tx: Tx, now: datetime) -> list[Status]:
     """GPUs of containers that ended, or were given up, and are not seen to be gone."""
     return [
         Status(
@@ -152,8 +151,8 @@ def _still_held(tx: Tx, vm: Vm, now: datetime) -> list[Status]:
             addresses.on(vm, f"docker rm --force {container_name(over.id)}"),
             "gpu-held",
         )
-        for deployment_id, gpus in db.leases.left_over(tx, vm.id).items()
-        if (over := db.deployments.by_id(tx, deployment_id))
+        for deployment_id, gpus in db.leases.left_over(tx).items()
+        if (over := db.deployments.by_id(tx, deployment_id)) and (vm := over.vm)
     ]
 
 

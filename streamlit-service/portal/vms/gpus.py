@@ -101,17 +101,6 @@ def order_limits(portal: Portal, user: User) -> OrderLimits:
     return OrderLimits(left.capped(biggest), left.capped(now), short[0] if short else "")
 
 
-def lost_gpus(portal: Portal, deployment: Deployment) -> int:
-    """How many of its GPUs the VM no longer reports, or reports as unhealthy."""
-    if not deployment.gpu_uuids or deployment.vm is None:
-        return 0
-    with portal.database.reading() as tx:
-        seen = db.gpus.of_vm(tx, deployment.vm.id)
-    return sum(
-        uuid not in seen or seen[uuid].state is not GpuState.OK for uuid in deployment.gpu_uuids
-    )
-
-
 def forget(portal: Portal, actor: Actor, name: str, uuid: str) -> None:
     """Say that a missing GPU was taken out of its VM; should the VM report it, it is seen anew.
 

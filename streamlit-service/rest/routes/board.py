@@ -32,7 +32,8 @@ async def events(request: Request, services: Wired, user: Caller) -> StreamingRe
 async def _feed(request: Request, services: Services, user_id: int) -> AsyncIterator[str]:
     """The whole page, then what changes of it, for as long as the person may come in."""
     feed = Feed()
-    with _followers(request, services).follow(user_id) as changed:
+    followers: Followers = request.app.state.followers
+    with followers.follow(user_id) as changed:
         while not STOPPING.is_set():
             changed.clear()
             try:
@@ -54,14 +55,6 @@ def _look(request: Request, services: Services) -> board.Board:
     identity = services.authenticator.authenticate(request.headers)
     user = users.user_of(services.portal, identity)
     return board.board(services.portal, user, request.headers.get("User-Agent", ""))
-
-
-def _followers(request: Request, services: Services) -> Followers:
-    state = request.app.state
-    if not hasattr(state, "followers"):
-        state.followers = Followers(services.portal)
-    followers: Followers = state.followers
-    return followers
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:

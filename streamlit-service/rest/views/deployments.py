@@ -72,7 +72,9 @@ class DeploymentView(BaseModel):
     ssh: str = Field(description="the command to connect with; empty without SSH")
     withdrawn: str = Field(description="why its release was withdrawn; empty when it was not")
     stop_reason: str | None
-    stop_note: str = Field(description="what an administrator said of it; empty for nothing")
+    stop_note: str = Field(
+        description="what an administrator said of it, or why it does not start by itself"
+    )
     error: ErrorView | None
     trouble: TroubleView | None
     progress: list[LayerProgress]

@@ -51,6 +51,7 @@ def feed(
     monkeypatch.setattr(followers, "LOOK_EVERY_S", 0.005)
     services = Services(portal, door, None)  # type: ignore[arg-type]
     app = FastAPI()
+    app.state.followers = followers.Followers(portal)
     request = Request({"type": "http", "headers": [], "app": app})
     return lambda: board._feed(request, services, jane.id)
 
