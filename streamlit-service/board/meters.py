@@ -36,9 +36,9 @@ def meters(d: Deployment, figures: Sequence[Figures]) -> tuple[Meter, ...]:
         _meter("CPU", f"{last.cpus:.1f} of {d.cpus:g}", figures, lambda each: each.cpus / d.cpus),
         _meter(
             "Memory",
-            f"{last.memory_gb:.1f} of {d.memory_gb:g} GB",
+            f"{last.memory_peak_gb:.1f} of {d.memory_gb:g} GB",
             figures,
-            lambda each: each.memory_gb / d.memory_gb,
+            lambda each: each.memory_peak_gb / d.memory_gb,
             full=memory_is_nearly_full(d, figures),
         ),
     ]
