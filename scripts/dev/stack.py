@@ -165,16 +165,24 @@ class Stack:
     def remove_what_users_had(self, *, homes: bool, say: Say = print) -> None:
         """Containers and networks of this portal on this machine's engine; home folders if asked.
 
-        The portal must be down: its worker would start the next in the queue.
+        The portal must be down: its worker would start the next in the queue. A home folder
+        that a container of another portal uses is kept: it is that portal's people's too.
         """
         made_here = f"label=org.container-portal.instance={self.url}"
         names = docker("ps", "--all", "--filter", made_here, "--format", "{{.Names}}")
         for container in names.split():
             say(f"Removing container {container} ...")
             docker("rm", "--force", "--volumes", container)
-        for kind in ("network", "volume") if homes else ("network",):
-            for name in docker(kind, "ls", "--quiet", "--filter", made_here).split():
-                docker(kind, "rm", name)
+        for name in docker("network", "ls", "--quiet", "--filter", made_here).split():
+            docker("network", "rm", name)
+        if not homes:
+            return
+        for name in docker("volume", "ls", "--quiet", "--filter", made_here).split():
+            users = docker("ps", "--all", "--filter", f"volume={name}", "--format", "{{.Names}}")
+            if users:
+                say(f"Keeping home folder {name}: {users.split()[0]} of another portal uses it.")
+            else:
+                docker("volume", "rm", name)
 
     def addresses(self, *services: str) -> list[str]:
         """From where services reach the portal's network, and are reached on it, now."""
