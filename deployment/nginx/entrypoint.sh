@@ -110,7 +110,8 @@ for ((first = ${PORTAL_USER_PORTS%-*}; first <= last; first += PORTS_EACH)); do
     configure "/run/nginx/$first" "$first" "$((end < last ? end : last))"
 done
 # shellcheck disable=SC2016
-envsubst '$PORTAL_BIND $PORTAL_PUBLIC_PORT' <portal.conf.template >"${nginxes[0]}/portal.conf"
+RUN=${nginxes[0]} envsubst '$PORTAL_BIND $PORTAL_PUBLIC_PORT $RUN' <portal.conf.template >"${nginxes[0]}/portal.conf"
+rm -f "${nginxes[0]}/compressed.sock" # of one that was killed
 # shellcheck disable=SC2016
 envsubst '$PROXY_SECRET' <identity.conf.template >/run/nginx/identity.conf
 upstreams >/run/nginx/upstreams.conf

@@ -11,8 +11,12 @@ build_front() {
     if [ ! -d $front/node_modules ] || [ $front/package-lock.json -nt $front/node_modules ]; then
         (cd $front && npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules)
     fi
-    newest=$(find $front/src $front/package.json -newer $front/dist/containers.js 2> /dev/null | head -n 1) || newest=all
-    if [ -n "$newest" ] || [ ! -e $front/dist/containers.js ]; then (cd $front && npm run -s build -- --log-level=warning); fi
+    done=$front/dist/done
+    newest=$(find $front -path $front/node_modules -prune -o -type f -newer $done -not -path "$front/dist/*" -print 2> /dev/null | head -n 1) || newest=all
+    if [ -n "$newest" ] || [ ! -e $done ]; then
+        (cd $front && npm run -s build -- --log-level=warning)
+        touch $done
+    fi
 }
 
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$now" ]; then build_front; exit 0; fi

@@ -11,10 +11,14 @@ BUILT = Path(__file__).parents[2] / "front" / "dist"
 
 
 def component(name: str) -> ComponentRenderer:
-    """A component of it: NAME.js draws into the element with the id NAME, styled by NAME.css."""
+    """A component of it: NAME's script draws into the element with the id NAME, in NAME's style."""
+    (script,) = BUILT.glob(f"{name}.*.js")
+    (style,) = BUILT.glob(f"{name}.*.css")
+    # Streamlit sends a script's text anew with each page; a browser keeps what lies at an address.
     return components.component(
         name,
         html=f'<div id="{name}"></div>',
-        css=(BUILT / f"{name}.css").read_text(encoding="utf-8"),
-        js=(BUILT / f"{name}.js").read_text(encoding="utf-8"),
+        css=style.read_text(encoding="utf-8"),
+        js=f"const script = await import(location.origin + '/static/portal/{script.name}');\n"
+        "export default script.default",
     )
