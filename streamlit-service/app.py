@@ -16,6 +16,10 @@ from streamlit.navigation.page import StreamlitPage
 ICON = Path(__file__).parent / "icon.png"  # Streamlit would fetch a named icon from the internet
 
 
+PERSON = ""
+"""The group of what the person's menu leads to."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A page: its file, how the bar shows it, its address, and for whom it is."""
@@ -38,6 +42,7 @@ PLACES = (
     Place("Operate", "vms", "VMs", "dns", "vms", administrators=True),
     Place("Operate", "all_containers", "All containers", "apps", "all", administrators=True),
     Place("Operate", "people", "Users", "group", "users", administrators=True),
+    Place(PERSON, "guide", "Guide", "menu_book", "guide"),
 )
 
 
@@ -85,7 +90,7 @@ def _page(place: Place, user: User) -> StreamlitPage:
 def _groups(pages: dict[str, StreamlitPage], user: User) -> dict[str, list[StreamlitPage]]:
     groups: dict[str, list[StreamlitPage]] = {}
     for place in PLACES:
-        if _may_see(place, user):
+        if _may_see(place, user) and place.group != PERSON:
             groups.setdefault(place.group, []).append(pages[place.address])
     return groups
 

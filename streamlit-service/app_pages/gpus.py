@@ -1,8 +1,6 @@
-"""GPUs: every one of your VMs' as a tile, and the queue."""
+"""GPUs: your share of them, a strip for each VM with the last hour, and the queue."""
 
 from __future__ import annotations
-
-from collections import Counter
 
 import streamlit as st
 import wording
@@ -11,12 +9,13 @@ from portal.core.models import Deployment
 from portal.core.people import Role
 from portal.vms import gpus
 from portal.vms import health as vm_health
-from portal.vms.gpus import GpuStatus, Hold
+from portal.vms.gpus import GpuStatus
 
-from app_pages.parts import frame, gpu_tiles, session
+from app_pages.parts import frame, front, session
 
 REFRESH_S = 3.0
 QUEUE_SHOWN = 200
+_strips = front.component("gpus")
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -38,10 +37,9 @@ def page() -> None:
         )
         _queue()
         return
-    counts = Counter(gpu.hold for gpu in overview)
-    for column, hold in zip(st.columns(len(Hold)), Hold, strict=True):
-        column.metric(gpu_tiles.WORDS[hold][1], counts[hold])
-    st.html(gpu_tiles.tiles_html(overview, st.context.theme.type or "light"))
+    st.markdown(f"**{wording.gpus.share(overview)}**")
+    hours = gpus.last_hour(session.portal(), overview)
+    _strips(key="gpus", data={"strips": wording.gpus.strips(overview, hours)})
     _queue()
 
 

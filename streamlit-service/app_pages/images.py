@@ -33,13 +33,13 @@ def page() -> None:
         )
         return
     if permissions.is_curator(user):
-        _ageing()
+        _needs_attention()
         _search()
     counts = images.running(portal, user) if permissions.is_curator(user) else None
     current = images.current(portal)
     tables.choose_from(
         [_row(release, counts, current) for release in releases],
-        [{"image-name": each.image, f"release-{each.image}": each.id} for each in releases],
+        [_means(each) for each in releases],
         key="releases",
     )
     names = list(dict.fromkeys(release.image for release in releases))
@@ -61,16 +61,32 @@ def page() -> None:
     _release(release, of_image, current=release.id in current)
 
 
-def _ageing() -> None:
-    count, days = images.ageing(session.portal(), session.user())
-    if count:
-        when = f"in {wording.plural(round(days), 'day')}" if days >= 1 else "today or has already"
-        st.warning(
-            f"**{wording.plural(count, 'release')} must be scanned again:** the first stops"
-            f" starting {when}."
-            " Run `docker compose run --rm publisher image scan --all`, best every night.",
-            icon=":material/schedule:",
-        )
+def _needs_attention() -> None:
+    """What waits for a curator; a row leads to its release."""
+    portal = session.portal()
+    found = images.attention(portal, session.user())
+    if not found:
+        return
+    st.markdown("**Needs attention**")
+    words = [wording.attention(each, portal.now()) for each in found]
+    tables.choose_from(
+        [
+            {
+                "Release": f"{each.release.image} {each.release.version}",
+                "Why": why,
+                "What to do": todo,
+                "Containers": each.containers,
+            }
+            for each, (why, todo) in zip(found, words, strict=True)
+        ],
+        [_means(each.release) for each in found],
+        key="attention",
+    )
+
+
+def _means(release: Release) -> dict[str, object]:
+    """The widgets that show it."""
+    return {"image-name": release.image, f"release-{release.image}": release.id}
 
 
 def _search() -> None:
@@ -192,14 +208,13 @@ def _decide(release: Release, after: ReleaseState, act: str) -> None:
     if after is ReleaseState.WITHDRAWN:
         st.markdown(
             f"Nobody will be able to start {release.image} {release.version} again. This cannot be"
-            f" undone. {wording.plural(count, 'container')} use it: what runs keeps running, but"
-            " cannot be started again, and the owners see your reason."
+            f" undone. Containers of it: {count}. What runs keeps running, but cannot be started"
+            " again, and the owners see your reason."
         )
     else:
         st.markdown(
-            f"**{release.image} {release.version}** is not offered any more."
-            f" {wording.plural(count, 'container')} of it may go on and "
-            "start again. Approve it to undo this."
+            f"**{release.image} {release.version}** is not offered any more. Containers of it:"
+            f" {count}. They go on, and may start again. Approve it to undo this."
         )
     reason = st.text_input(
         "Reason", max_chars=500, key="reason", placeholder="CVE-2026-1234 in OpenSSL; use 1.2.0"

@@ -43,7 +43,7 @@ def _only(static: Path, pattern: str) -> TTFont:
     found = list(static.glob(pattern))
     if len(found) != 1:
         sys.exit(f"Streamlit has {len(found)} fonts {pattern}, not one.")
-    return TTFont(found[0])
+    return TTFont(found[0], recalcTimestamp=False)
 
 
 def _named(static: Path) -> set[str]:

@@ -35,14 +35,14 @@ def main() -> None:
         _without_all_icons(static)
     text = kept.read_text(encoding="utf-8")
     head = (FRONT / "head.html").read_text(encoding="utf-8")
-    fonts = {name: _published(static, f"{PUBLISHED}/{name}.*.woff2") for name in ("latin", "icons")}
+    fonts = {
+        name: _published(static, f"{PUBLISHED}/{name}.*.woff2")[0] for name in ("latin", "icons")
+    }
     for name, address in fonts.items():
         head = head.replace(f"{name}.woff2", address)
-    head += "".join(
-        f'<link rel="modulepreload" crossorigin href="{_published(static, pattern)}">\n'
-        for pattern in EARLY
-    )
-    whole = _published(static, "static/media/SourceSansVF-Upright.*.woff2")
+    early = [address for pattern in EARLY for address in _published(static, pattern)]
+    head += "".join(f'<link rel="modulepreload" crossorigin href="{each}">\n' for each in early)
+    (whole,) = _published(static, "static/media/SourceSansVF-Upright.*.woff2")
     for before, after in (
         ("<title>Streamlit</title>", "<title>Container Portal</title>"),
         (f'href="{whole}"', f'href="{fonts["latin"]}"'),
@@ -63,12 +63,12 @@ def _without_all_icons(static: Path) -> None:
     sys.exit("Streamlit's styles name the icons' font elsewhere.")
 
 
-def _published(static: Path, pattern: str) -> str:
-    """The one file's address, from the page."""
-    found = list(static.glob(pattern))
-    if len(found) != 1:
-        sys.exit(f"There are {len(found)} files {pattern}, not one.")
-    return f"./{found[0].relative_to(static)}"
+def _published(static: Path, pattern: str) -> list[str]:
+    """The files' addresses, from the page; at least one."""
+    found = sorted(static.glob(pattern))
+    if not found:
+        sys.exit(f"There is no file {pattern}.")
+    return [f"./{path.relative_to(static)}" for path in found]
 
 
 if __name__ == "__main__":

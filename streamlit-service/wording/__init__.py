@@ -1,5 +1,6 @@
 """How things are worded, for pages and what feeds them. Pure, so that tests hold the words."""
 
+from wording import gpus
 from wording.containers import (
     ESTIMATE_AFTER_S,
     STATE_WORDS,
@@ -10,7 +11,7 @@ from wording.containers import (
     trouble,
     why,
 )
-from wording.images import ready, verdict
+from wording.images import attention, ready, verdict
 from wording.orders import amounts, free_now, would_start, would_wait
 from wording.ssh import pkcs11_module, ssh_config
 from wording.units import absolute, added, ago, amount, hours, left, ordinal, plural, size, zone
@@ -25,8 +26,10 @@ __all__ = [
     "ago",
     "amount",
     "amounts",
+    "attention",
     "download",
     "free_now",
+    "gpus",
     "hours",
     "layer",
     "left",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from portal.core.models import Release
-from portal.images import Ready
+from portal.images import Attention, Ready
+from portal.images.attention import Cause
 
 from wording.units import plural, size
+
+SCAN = "Scan it: `docker compose run --rm publisher image scan {image}`, best every night"
 
 
 def verdict(release: Release) -> str:
@@ -29,3 +34,20 @@ def ready(ready: Ready | None, release: Release) -> tuple[str, str]:
     if ready.vms == ready.of:
         return "bolt", "Ready on your VM" + ("s" if ready.of > 1 else "")
     return "bolt", f"Ready on {', '.join(ready.names[:3])}; elsewhere {size_text}"
+
+
+def attention(what: Attention, now: datetime) -> tuple[str, str]:
+    """What is with a release that a curator should look at, and what to do."""
+    release = what.release
+    match what.cause:
+        case Cause.BLOCKED:
+            stale = "scan" in what.problem
+            return what.problem, SCAN.format(image=release.image) if stale else "Publish another"
+        case Cause.STILL_USED:
+            run = f"{plural(what.containers, 'container')} of it still run"
+            return f"Withdrawn, and {run}{'s' if what.containers == 1 else ''}", "Ask their owners"
+        case Cause.SCAN_ENDS:
+            days = ((what.ends or now) - now) / timedelta(days=1)
+            when = f"in {plural(round(days), 'day')}" if days >= 1 else "today"
+            return f"It stops starting {when}: its scan is old", SCAN.format(image=release.image)
+    return f"Published and not decided; {verdict(release)}", "Approve or withdraw it"

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
-from portal import vms
+from portal import images, vms
 from portal.core.people import Role, User
 from portal.core.resources import Resources
 from portal.scheduling import quotas
+from portal.users import permissions
 from portal.vms import health as vm_health
 from streamlit.navigation.page import StreamlitPage
 
@@ -60,14 +61,22 @@ def _go() -> None:
 
 
 def _place(page: StreamlitPage, here: StreamlitPage, user: User) -> dict[str, Any]:
-    is_fleet = page.url_path == "vms" and user.role is Role.ADMIN
     return {
         "key": page.url_path,
         "title": page.title,
         "icon": page.icon.removeprefix(":material/").removesuffix(":"),
         "here": page.url_path == here.url_path,
-        "wrong": _vms_with_problems(user) if is_fleet else 0,
+        "wrong": _wrong(page.url_path, user),
     }
+
+
+def _wrong(address: str, user: User) -> int:
+    """How much waits there for somebody like this user."""
+    if address == "vms" and user.role is Role.ADMIN:
+        return _vms_with_problems(user)
+    if address == "images" and permissions.is_curator(user):
+        return _releases_to_look_at(user)
+    return 0
 
 
 def _quota(user: User) -> list[dict[str, Any]]:
@@ -95,3 +104,8 @@ def _vms_with_problems(_admin: User) -> int:
     return sum(
         not vm.reachable or bool(vm.gpu_problem) or bool(vm_health.of_vm(vm, now)) for vm in fleet
     )
+
+
+@st.cache_data(ttl=LOOK_AGAIN_S, show_spinner=False)
+def _releases_to_look_at(_curator: User) -> int:
+    return len(images.attention(session.portal(), _curator))

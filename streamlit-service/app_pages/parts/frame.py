@@ -23,6 +23,11 @@ STYLE = """<style>
   border-bottom: 1px solid color-mix(in srgb, currentColor 16%, transparent); }
 /* The order stays in sight beside a long list of images. */
 .st-key-order { position: sticky; top: 4rem; }
+/* Text to be read, not a table to be scanned. */
+.st-key-prose { max-width: 52rem; }
+.st-key-prose h1 { font-size: 1.9rem; }
+.st-key-prose h2 { font-size: 1.4rem; }
+.st-key-prose h3 { font-size: 1.15rem; }
 .st-key-danger button[kind="primary"] { background: #b3261e; border-color: #b3261e; }
 /* Moves while the server works longer than 300 ms. */
 .stApp::before { content: ""; position: fixed; inset: 0 0 auto; height: 3px; z-index: 1001;

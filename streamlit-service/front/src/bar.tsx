@@ -45,7 +45,7 @@ function Frame({ bar, go }: { bar: Bar; go: (key: string) => void }) {
         {bar.standins && <span class="chip warn" title="Stand-in images may pass">Stand-ins</span>}
       </p>
       <nav class="wide" aria-label="Pages"><Groups bar={bar} go={go} /></nav>
-      <Popover class="narrow" label={`Menu: ${here?.title ?? ""}`} icon="menu">
+      <Popover class="narrow" label={here ? `Menu: ${here.title}` : "Menu"} icon="menu">
         {(close) => (
           <nav aria-label="Pages"><Groups bar={bar} go={(key) => (close(), go(key))} /></nav>
         )}
@@ -59,7 +59,7 @@ function Frame({ bar, go }: { bar: Bar; go: (key: string) => void }) {
         ))}
       </ul>
       <Popover class="person" label={bar.person.name} icon="account_circle">
-        {() => <Person bar={bar} />}
+        {(close) => <Person bar={bar} go={(key) => (close(), go(key))} />}
       </Popover>
     </div>
   );
@@ -89,21 +89,23 @@ function Link({ place, go }: { place: Place; go: (key: string) => void }) {
     <a href={`/${place.key}`} onClick={choose} {...(place.here ? { "aria-current": "page" as const } : {})}>
       <Icon name={place.icon} />{place.title}
       {place.wrong > 0 && (
-        <span class="count" title={`${place.wrong} with a problem`}>
-          {place.wrong}<span class="unseen"> with a problem</span>
+        <span class="count" title={`${place.wrong} to look at`}>
+          {place.wrong}<span class="unseen"> to look at</span>
         </span>
       )}
     </a>
   );
 }
 
-function Person({ bar: { person } }: { bar: Bar }) {
+function Person({ bar: { person }, go }: { bar: Bar; go: (key: string) => void }) {
+  const guide = { key: "guide", title: "Guide", icon: "menu_book", here: false, wrong: 0 };
   return (
     <dl>
       <dt>Signed in as</dt><dd>{person.name}</dd>
       <dt>Role</dt><dd>{person.role}</dd>
       <dt>Your certificate counts until</dt><dd>{moment(person.certificate_ends)}</dd>
       <dt>Help</dt><dd>{person.help}</dd>
+      <dt>How things are done</dt><dd><Link place={guide} go={go} /></dd>
       <dt>Sign out</dt><dd>Take out your card and close all windows of the browser.</dd>
     </dl>
   );

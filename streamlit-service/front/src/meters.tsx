@@ -4,7 +4,7 @@ import type { Meter } from "./board";
 
 const HEIGHT = 18;
 
-function Hour({ hour }: { hour: (number | null)[] }) {
+export function Hour({ hour }: { hour: (number | null)[] }) {
   // Gaps stay gaps: each run of minutes that were seen is a line of its own.
   const lines: string[] = [];
   let line: string[] = [];

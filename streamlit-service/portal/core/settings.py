@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     images_dir: Path = Field(
         Path("/etc/portal/images"), description="a folder for each image, with its image.yaml"
     )
+    guides_dir: Path = Field(
+        Path("/etc/portal/guides"), description="the guides that the portal shows: *.md"
+    )
 
     # Identity.
     client_ca_file: Path = Path("/run/secrets/client_ca")

@@ -113,6 +113,21 @@ def recent(tx: Tx, deployment_ids: Collection[str], since: datetime) -> dict[str
     return found
 
 
+def busy_gpus(tx: Tx, since: datetime) -> dict[int, dict[datetime, float]]:
+    """By VM and minute from then on: how many of its GPUs were busy, 0.5 for one at half."""
+    busy = sa.func.sum(recent_figures.c.gpu_utilisation * deployments.c.gpus) / 100
+    query = (
+        sa.select(deployments.c.vm_id, recent_figures.c.at, busy.label("busy"))
+        .join(deployments, deployments.c.id == recent_figures.c.deployment_id)
+        .where(recent_figures.c.at >= since, recent_figures.c.gpu_utilisation.is_not(None))
+        .group_by(deployments.c.vm_id, recent_figures.c.at)
+    )
+    found: dict[int, dict[datetime, float]] = {}
+    for row in tx.execute(query):
+        found.setdefault(row.vm_id, {})[row.at] = row.busy
+    return found
+
+
 def _figures(row: sa.Row[Any]) -> Figures:
     values = dict(row._mapping)
     del values["deployment_id"]

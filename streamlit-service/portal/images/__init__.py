@@ -1,12 +1,12 @@
 """Releases of curated images: approve and withdraw them, and what people see of them."""
 
+from portal.images.attention import Attention, attention
 from portal.images.queries import (
     Change,
     Hit,
     OfferedImage,
     PackagesAndReport,
     Ready,
-    ageing,
     all_releases,
     changes,
     contents,
@@ -29,15 +29,16 @@ from portal.images.service import (
 )
 
 __all__ = [
+    "Attention",
     "Candidate",
     "Change",
     "Hit",
     "OfferedImage",
     "PackagesAndReport",
     "Ready",
-    "ageing",
     "all_releases",
     "approve",
+    "attention",
     "changes",
     "contents",
     "current",

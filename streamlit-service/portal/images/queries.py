@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
 from portal import db
 from portal.context import Portal
@@ -183,23 +182,6 @@ def search(portal: Portal, user: User, text: str) -> list[Hit]:
                 )
             )
     return sorted(hits, key=lambda hit: (hit.release.image, -hit.release.id))
-
-
-def ageing(portal: Portal, user: User) -> tuple[int, float]:
-    """How many releases are soon blocked by the age of their scan, and the first in how many days.
-
-    Soon: a fifth of settings.scan_max_age_days.
-    """
-    permissions.curator(user)
-    most, now = portal.settings.scan_max_age_days, portal.now()
-    with portal.database.reading() as tx:
-        days_left = [
-            most - (now - release.scanned_at) / timedelta(days=1)
-            for release in db.releases.all_releases(tx)
-            if release.state in launch_gate.RUNS and release.scanned_at is not None
-        ]
-    soon = [days for days in days_left if days < most / 5]
-    return len(soon), max(min(soon, default=0.0), 0.0)
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:

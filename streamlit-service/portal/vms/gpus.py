@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from portal import db
 from portal.context import Portal
@@ -17,6 +19,7 @@ from portal.scheduling.placement import UNKNOWN_SIZE
 from portal.users import permissions
 from portal.vms.service import known
 
+MINUTES = 60
 OVER = (State.STOPPED, State.FAILED, State.REMOVED)
 """A GPU that is held still: by a container that could not be removed."""
 
@@ -163,6 +166,28 @@ def overview(portal: Portal, user: User) -> list[GpuStatus]:
         if gpu.vm_id in shown
     ]
     return sorted(statuses, key=lambda each: (each.vm.name, each.gpu.index, each.gpu.uuid))
+
+
+def last_hour(portal: Portal, statuses: Sequence[GpuStatus]) -> dict[str, list[int | None]]:
+    """By VM of these GPUs: percent of them that was busy, by minute, the oldest first.
+
+    None where nothing was seen of any container with GPUs; a GPU that nobody holds is not busy.
+    """
+    end = portal.now().replace(second=0, microsecond=0) - timedelta(minutes=1)
+    minutes = [end - timedelta(minutes=back) for back in reversed(range(MINUTES))]
+    with portal.database.reading() as tx:
+        busy = db.figures.busy_gpus(tx, minutes[0])
+    seen = {minute for of_vm in busy.values() for minute in of_vm}
+    cards = Counter(each.vm for each in statuses)
+    return {
+        vm.name: [
+            min(100, round(100 * busy.get(vm.id, {}).get(minute, 0.0) / count))
+            if minute in seen
+            else None
+            for minute in minutes
+        ]
+        for vm, count in cards.items()
+    }
 
 
 def _status(

@@ -78,6 +78,7 @@ def test_every_setting_of_the_services_can_be_set_and_is_described() -> None:
         "PORTAL_DATABASE_URL",
         "PORTAL_WORKER_URL",
         "PORTAL_IMAGES_DIR",
+        "PORTAL_GUIDES_DIR",
         "PORTAL_CRL_DIR",
         "PORTAL_PUBLISH_DIR",
         "PORTAL_BUILD_CERTS_DIR",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from portal.core.errors import Conflict, EngineError, Forbidden, Invalid, NotFou
 from portal.core.models import Deployment, Order, ReleaseState, State
 from portal.core.people import Role, User
 from portal.images import launch_gate
+from portal.images.attention import Cause
 from portal.images.report import Finding, Kind, Waiver, apply_policy
 from portal.jobs.claim import Work
 from portal.jobs.start_stop import converge
@@ -218,9 +219,27 @@ def test_mei_finds_who_has_the_flawed_package(portal: Portal, jane: User, mei: U
 def test_curators_are_warned_before_a_scan_is_too_old(
     portal: Portal, mei: User, clock: FakeClock
 ) -> None:
-    assert images.ageing(portal, mei) == (0, 0.0)
+    assert images.attention(portal, mei) == []
     clock.forward(25 * 86_400)
-    assert images.ageing(portal, mei) == (1, 5.0)
+    (found,) = images.attention(portal, mei)
+    assert (found.cause, found.ends) == (Cause.SCAN_ENDS, portal.now() + timedelta(days=5))
+
+
+def test_curators_see_first_what_does_not_start_and_last_what_waits_for_them(
+    portal: Portal, jane: User, mei: User, clock: FakeClock
+) -> None:
+    deployments.request(portal, jane, Order("ml-cpu", "a"))
+    approved(portal, 1)
+    images.withdraw(portal, mei, 1, "CVE-2026-0001")
+    images.register(portal, TEST, candidate(portal, 2))
+    found = images.attention(portal, mei)
+    assert [(each.cause, each.release.version, each.containers) for each in found] == [
+        (Cause.STILL_USED, "1.0.0", 1),
+        (Cause.UNDECIDED, "1.2.0", 0),
+    ]
+    clock.forward(31 * 86_400)
+    assert images.attention(portal, mei)[0].cause is Cause.BLOCKED
+    assert code_of(lambda: images.attention(portal, jane)) == "not_curator"
 
 
 def test_a_version_names_one_digest_for_ever(portal: Portal) -> None:

@@ -22,6 +22,7 @@ MARKS = {
     "changes": "What",
     "who": "Person",
     "hits": "Run by",
+    "attention": "Why",
 }
 """A column that only this table has."""
 PageOf = Callable[[User, str], AppTest]
@@ -76,7 +77,7 @@ def test_withdrawing_names_who_is_affected(
     page = page_of(mei, "images")
     assert column(page, "who", "Person") == ["Jane Q Doe"]
     page.button(key="withdraw").click().run()
-    assert "1 container use it" in texts(page)
+    assert "Containers of it: 1." in texts(page)
     # AppTest closes dialogs; a browser does this in test_registry_gate.py.
     images.withdraw(portal, mei, 1, "CVE-2026-1")
     [card] = board(portal, jane).cards
@@ -108,7 +109,9 @@ def test_curators_see_that_a_scan_grows_old(
     portal: Portal, mei: User, page_of: PageOf, clock: FakeClock
 ) -> None:
     clock.forward(25 * 86_400)
-    assert "1 release must be scanned again" in texts(page_of(mei, "images"))
+    assert column(page_of(mei, "images"), "attention", "Why") == [
+        "It stops starting in 5 days: its scan is old"
+    ]
     clock.forward(6 * 86_400)
     text = texts(page_of(mei, "images"))
     assert "It does not start:** ml-cpu 1.0.0 was last scanned 31 days ago" in text

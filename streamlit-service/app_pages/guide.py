@@ -1,0 +1,74 @@
+"""Guide: the guides that lie in the portal's folder, as pages; nobody needs another place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import streamlit as st
+from portal.core.people import Role
+
+from app_pages.parts import session
+
+EVERYBODYS = {"User guide": "USER_GUIDE"}
+OPERATORS = {
+    "Administration": "ADMIN_GUIDE",
+    "Troubleshooting": "TROUBLESHOOTING",
+    "Security": "SECURITY",
+    "Error codes": "ERROR_CODES",
+}
+PICTURE = re.compile(r"^!\[([^\]]*)\]\(([\w./-]+)\)$", re.MULTILINE)
+LINK = re.compile(r"\[([^\]]+)\]\(([\w./-]*)(#[\w-]+)?\)")
+
+
+def page() -> None:
+    """One guide at a time; `?of=` in the address names it."""
+    folder = session.portal().settings.guides_dir
+    guides = EVERYBODYS if session.user().role is Role.USER else {**EVERYBODYS, **OPERATORS}
+    there = {title: name for title, name in guides.items() if (folder / f"{name}.md").is_file()}
+    if not there:
+        st.subheader("Guide")
+        contact = session.portal().settings.help_contact
+        st.info(f"No guide lies here. Ask {contact}.", icon=":material/menu_book:")
+        return
+    _show(folder, there[_chosen(there)], set(there.values()))
+
+
+def _chosen(there: dict[str, str]) -> str:
+    titles = {name: title for title, name in there.items()}
+    asked = titles.get(st.query_params.get("of", ""), next(iter(there)))
+    if len(there) == 1:
+        return asked
+    chosen = st.segmented_control("Guide", list(there), default=asked, required=True, key="guide")
+    if chosen and chosen != asked:
+        st.query_params["of"] = there[chosen]
+    return chosen or asked
+
+
+def _show(folder: Path, name: str, there: set[str]) -> None:
+    text = (folder / f"{name}.md").read_text(encoding="utf-8")
+    end = 0
+    with st.container(key="prose"):
+        for picture in PICTURE.finditer(text):
+            st.markdown(_linked(text[end : picture.start()], there))
+            end = picture.end()
+            path = (folder / picture[2]).resolve()
+            if path.is_relative_to(folder.resolve()) and path.is_file():
+                st.image(path, caption=picture[1])
+        st.markdown(_linked(text[end:], there))
+
+
+def _linked(text: str, there: set[str]) -> str:
+    """With links to the guides here; of other files the name stays."""
+
+    def link(found: re.Match[str]) -> str:
+        words, file, section = found[1], found[2], found[3] or ""
+        if not file:
+            return found[0]
+        name = file.removesuffix(".md")
+        return f"[{words}](/guide?of={name}{section})" if name in there else words
+
+    return LINK.sub(link, text)
+
+
+page()
