@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from engine import errors as engine_errors
-from engine import gpu_probe, vm_probe
+from engine import gpu_probe, remote_gpus, vm_probe, volumes
 from engine.container import (
     create_arguments,
     ensure_network,
@@ -49,7 +49,8 @@ from requests.exceptions import RequestException
 IDLE_CONNECTIONS = 4
 """To one engine, kept open for each deadline: two files each, over SSH."""
 PULL_SILENCE_S = 120
-GPU_PROBE_S = 30.0  # nvidia-smi takes seconds where the driver is not kept loaded
+HOMES_S = 900
+"""For counting what is in volumes: a disk of millions of files."""
 CHECK_S = 25.0
 NO_QUOTA = "no quota support"
 """Docker's words where the disk is not XFS with project quotas (pquota)."""
@@ -109,29 +110,7 @@ class DockerEngine:
                 return self._call(lambda client: self._local_gpus.report(client, engine))
             except gpu_probe.Incomplete as error:
                 raise engine_errors.unreachable(self._vm.name, f"nvidia-smi: {error}") from error
-        # Engine 28 and newer: [{"Source": "cdi", "ID": …}].
-        listed = engine.get("DiscoveredDevices")
-        names = (
-            None
-            if listed is None
-            else {str(device.get("ID")) for device in listed if device.get("Source") == "cdi"}
-        )
-        try:
-            output = self._tunnel.run(gpu_probe.COMMAND, GPU_PROBE_S)
-        except TunnelError as error:
-            raise engine_errors.unreachable(
-                self._vm.name, f"{gpu_probe.COMMAND}: {error}"
-            ) from error
-        if not output:
-            return GpuReport(problem="no_gate")
-        try:
-            return gpu_probe.parse(
-                output, cdi_engine=bool(engine.get("CDISpecDirs")), cdi_devices=names
-            )
-        except gpu_probe.Incomplete as error:
-            raise engine_errors.unreachable(
-                self._vm.name, f"{gpu_probe.COMMAND}: {error}"
-            ) from error
+        return remote_gpus.report(self._tunnel, self._vm.name, engine)
 
     def check(self) -> VmReport | None:
         """What portal-gate says of the VM; None over a local socket, or where there is no gate."""
@@ -252,6 +231,10 @@ class DockerEngine:
                 return None
 
         return self._call(read)
+
+    def volume_sizes(self) -> dict[str, int] | None:
+        """Counted by the engine itself."""
+        return self._call(lambda client: volumes.sizes(client, HOMES_S))
 
     def containers(self, expected: Collection[str]) -> list[ContainerStatus]:
         """List this portal's containers on the VM: one call.

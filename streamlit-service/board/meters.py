@@ -52,7 +52,21 @@ def meters(d: Deployment, figures: Sequence[Figures]) -> tuple[Meter, ...]:
                 lambda each: None if each.gpu_utilisation is None else each.gpu_utilisation / 100,
             )
         )
+    if last.home_gb is not None and d.vm is not None:
+        found.append(_home(last.home_gb, d.vm.disk_free_gb, figures))
     return tuple(found)
+
+
+def _home(home_gb: float, free_gb: float | None, figures: Sequence[Figures]) -> Meter:
+    """Of what it could have at most: others fill the same disk."""
+    most = home_gb + (free_gb or 0.0)
+    return _meter(
+        "Home",
+        f"{home_gb:.1f} GB" if free_gb is None else f"{home_gb:.1f} GB, {free_gb:.0f} free",
+        figures,
+        lambda each: None if each.home_gb is None or not free_gb else each.home_gb / most,
+        full=free_gb is not None and home_gb >= NEARLY_FULL * most,
+    )
 
 
 def memory_is_nearly_full(d: Deployment, figures: Sequence[Figures]) -> bool:

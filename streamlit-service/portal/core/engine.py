@@ -195,6 +195,9 @@ class Engine(Protocol):
     def statistics(self, container_id: str) -> Statistics | None:
         """What a container uses; None when it does not run."""
 
+    def volume_sizes(self) -> dict[str, int] | None:
+        """Bytes in each volume, by name; None where the engine cannot say. Takes long."""
+
     def containers(self, expected: Collection[str]) -> list[ContainerStatus]:
         """All containers this portal made on the VM, running or not.
 

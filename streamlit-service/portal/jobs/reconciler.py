@@ -18,6 +18,7 @@ from portal.core.errors import DatabaseTrouble, PortalError
 from portal.core.models import State, Vm
 from portal.deployments import lifecycle
 from portal.jobs.claim import Work
+from portal.jobs.homes import Homes
 from portal.jobs.image_cache import sync_images
 from portal.jobs.lanes import Lane, Lanes
 from portal.jobs.leader import STANDBY_S, Leader
@@ -65,7 +66,8 @@ class Reconciler:
         self._stopping = threading.Event()
         self._lanes = Lanes(self._done)
         self._leader = Leader(portal)
-        self._sampler = Sampler(portal)
+        self._homes = Homes()
+        self._sampler = Sampler(portal, self._homes)
         self._turned_at = time.monotonic()
         self._held: set[Work] = set()
         self._unforeseen: Counter[str] = Counter()
@@ -124,6 +126,9 @@ class Reconciler:
                 self._probe(
                     f"sample:{vm.id}", vm, settings.observe_interval_s, self._sampler.sample
                 )
+            )
+            started.append(
+                self._probe(f"homes:{vm.id}", vm, self._homes.every_s(vm), self._homes.measure)
             )
             started.append(
                 self._probe(f"gpus:{vm.id}", vm, settings.gpu_interval_s, self._see_gpus)

@@ -17,6 +17,7 @@ from portal.core.figures import Figures
 from portal.core.models import Deployment, State, Vm
 from portal.core.resources import GIB
 from portal.deployments.container_spec import container_name
+from portal.jobs.homes import Homes
 
 log = structlog.get_logger()
 
@@ -33,6 +34,7 @@ class _Container:
     memory_gb: list[float] = field(default_factory=list)
     gpu_utilisation: list[float] = field(default_factory=list)
     gpu_memory_gb: list[float] = field(default_factory=list)
+    home_gb: float | None = None
 
     def used(self, at_s: float, now: Statistics) -> None:
         self.memory_gb.append(now.memory_bytes / GIB)
@@ -54,6 +56,7 @@ class _Container:
             max(self.memory_gb),
             _average(self.gpu_utilisation) if self.gpu_utilisation else None,
             max(self.gpu_memory_gb, default=None),
+            self.home_gb,
         )
 
     def next_minute(self) -> None:
@@ -64,8 +67,9 @@ class _Container:
 class Sampler:
     """Thread-safe. Of the worker that leads; what another one saw in this minute is lost."""
 
-    def __init__(self, portal: Portal) -> None:
+    def __init__(self, portal: Portal, homes: Homes) -> None:
         self._portal = portal
+        self._homes = homes
         self._guard = threading.Lock()
         self._containers: dict[str, _Container] = {}
         self._asked_at: dict[str, float] = {}
@@ -76,7 +80,7 @@ class Sampler:
         """Ask the VM for the container that was not asked for longest."""
         if not vm.reachable:
             return
-        running = [deployment.id for deployment in self._running(vm)]
+        running = {deployment.id: deployment for deployment in self._running(vm)}
         with self._guard:
             chosen = min(running, key=lambda each: self._asked_at.get(each, 0.0), default=None)
             if chosen is None:
@@ -89,7 +93,9 @@ class Sampler:
             return
         if statistics is not None:
             with self._guard:
-                self._of(chosen).used(portal.now().timestamp(), statistics)
+                container = self._of(chosen)
+                container.used(portal.now().timestamp(), statistics)
+                container.home_gb = self._homes.gb(vm, running[chosen].owner)
 
     def see_gpus(self, vm: Vm, report: GpuReport) -> None:
         """Readings of the GPUs that containers on the VM hold."""

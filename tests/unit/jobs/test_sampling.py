@@ -14,6 +14,8 @@ from portal.core.figures import Figures
 from portal.core.models import Deployment, Order, State, Vm
 from portal.core.people import User
 from portal.db.figures import HOUR, KEPT, MINUTE
+from portal.deployments.container_spec import home_volume
+from portal.jobs.homes import Homes
 from portal.jobs.sampling import Sampler
 from support.fakes import FakeClock, FakeEngine
 from support.gpu_world import ask
@@ -23,7 +25,7 @@ WorkOff = Callable[..., Deployment]
 
 @pytest.fixture
 def sampler(portal: Portal) -> Sampler:
-    return Sampler(portal)
+    return Sampler(portal, Homes())
 
 
 @pytest.fixture
@@ -176,3 +178,47 @@ def test_hours_are_added_up_once_and_old_rows_go(
         db.figures.roll_up(tx, clock())
     with portal.database.reading() as tx:
         assert db.figures.of(tx, running.id, HOUR, begin) == []
+
+
+def test_a_home_is_measured_seldom_and_shown_with_what_its_container_uses(
+    portal: Portal, engine: FakeEngine, clock: FakeClock, vm: Vm, running: Deployment
+) -> None:
+    homes = Homes()
+    sampler = Sampler(portal, homes)
+    assert homes.every_s(vm) < 60  # nobody knows yet
+    engine.sizes = {home_volume(running.owner): 3 * 2**30, "other": 2**40}
+    homes.measure(portal, vm, engine)
+    assert homes.every_s(vm) == 900
+    for cpu_s in (100.0, 110.0):
+        uses(engine, running, cpu_s, 1.0)
+        sampler.sample(portal, vm, engine)
+        clock.forward(10)
+    clock.forward(60)
+    sampler.write()
+    assert [each.home_gb for each in recent(portal, running)] == [3.0]
+
+
+@pytest.mark.parametrize("sizes", [None, {}], ids=["an old engine", "a volume not counted"])
+def test_where_a_vm_cannot_say_how_big_a_home_is_nothing_is_claimed(
+    portal: Portal,
+    engine: FakeEngine,
+    vm: Vm,
+    running: Deployment,
+    sizes: dict[str, int] | None,
+) -> None:
+    homes = Homes()
+    engine.sizes = sizes
+    homes.measure(portal, vm, engine)
+    assert homes.gb(vm, running.owner) is None
+    engine.failing["volume_sizes"] = EngineError("unreachable", "m", "h", cause="gone")
+    homes.measure(portal, vm, engine)
+    assert homes.gb(vm, running.owner) is None
+
+
+def test_no_vm_is_asked_for_homes_that_nobody_uses(
+    portal: Portal, engine: FakeEngine, vm: Vm
+) -> None:
+    engine.failing["volume_sizes"] = EngineError("unreachable", "m", "h", cause="must not be asked")
+    homes = Homes()
+    homes.measure(portal, vm, engine)
+    assert homes.every_s(vm) < 60

@@ -72,6 +72,8 @@ class FakeEngine:
     pulled: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     """Whose statistics were asked for."""
+    sizes: dict[str, int] | None = None
+    """Bytes in volumes; None: it cannot say."""
 
     def _enter(self, method: str) -> None:
         if method in self.failing:
@@ -158,6 +160,10 @@ class FakeEngine:
         self.asked.append(container_id)
         box = self.boxes.get(container_id)
         return box.used if box and box.running else None
+
+    def volume_sizes(self) -> dict[str, int] | None:
+        self._enter("volume_sizes")
+        return self.sizes
 
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
         self._enter("logs")
