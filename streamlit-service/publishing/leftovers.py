@@ -29,7 +29,9 @@ def remove(engine: docker.DockerClient) -> list[str]:
     Returns their names.
     """
     gone = []
-    for container in engine.containers.list(all=True, filters={"label": LABEL}):
+    for container in engine.containers.list(
+        all=True, ignore_removed=True, filters={"label": LABEL}
+    ):
         if _is_left(engine, container):
             name = str(container.name)
             gone.append(name)

@@ -114,10 +114,9 @@ class Workspace:
 
     def tidy(self) -> None:
         """Forget results about images that the engine no longer has, and a kill's leftovers."""
-        present = {
-            str(image.id).removeprefix("sha256:")[:16]
-            for image in self.engine.images.list(all=True)
-        }
+        # Only the list: images.list() asks for each, and others remove some meanwhile.
+        listed = self.engine.api.images(all=True)
+        present = {str(image["Id"]).removeprefix("sha256:")[:16] for image in listed}
         for path in (self.settings.publish_dir / self.image.name).glob("*"):
             if path.name not in present:
                 shutil.rmtree(path, ignore_errors=True)

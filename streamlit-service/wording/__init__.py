@@ -13,6 +13,7 @@ from wording.containers import (
 )
 from wording.images import attention, ready, verdict
 from wording.orders import amounts, free_now, would_start, would_wait
+from wording.past import past
 from wording.ssh import pkcs11_module, ssh_config
 from wording.units import absolute, added, ago, amount, hours, left, ordinal, plural, size, zone
 from wording.vms import with_command
@@ -34,6 +35,7 @@ __all__ = [
     "layer",
     "left",
     "ordinal",
+    "past",
     "pkcs11_module",
     "plural",
     "queued",

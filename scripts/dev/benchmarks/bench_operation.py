@@ -36,7 +36,10 @@ def cpu_percent(stack: Stack, seconds: int) -> float:
     """What a portal's services use for so long, in percent of one core."""
     client = docker_sdk.from_env()
     label = f"com.docker.compose.project={stack.project}"
-    names = [str(container.id) for container in client.containers.list(filters={"label": label})]
+    names = [
+        str(container.id)
+        for container in client.containers.list(ignore_removed=True, filters={"label": label})
+    ]
     before = _cpu_seconds(client, names)
     time.sleep(seconds)
     return (_cpu_seconds(client, names) - before) / seconds * 100

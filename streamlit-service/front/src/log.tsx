@@ -8,6 +8,20 @@ import { Icon } from "./words";
 const NEAR_END = 40; // pixels
 const ALL: Source[] = ["JupyterLab", "TensorBoard", "SSH", "Notebooks"];
 
+// A log has an address: one comes back to it with a bookmark, and it opens in a window of its own.
+const ADDRESS = "log";
+
+export function asksForLog(id: string): boolean {
+  return new URL(location.href).searchParams.get(ADDRESS) === id;
+}
+
+function address(id: string | null): string {
+  const url = new URL(location.href);
+  if (id === null) url.searchParams.delete(ADDRESS);
+  else url.searchParams.set(ADDRESS, id);
+  return url.href;
+}
+
 export function Log({ id, name, close }: { id: string; name: string; close: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [lines, setLines] = useState<Line[] | null>(null);
@@ -19,6 +33,7 @@ export function Log({ id, name, close }: { id: string; name: string; close: () =
 
   useEffect(() => {
     dialog.current?.showModal();
+    history.replaceState(history.state, "", address(id));
     const stop = new AbortController();
     read(id, stop.signal, (more) => setLines((all) => [...(all ?? []), ...more].slice(-MOST)))
       .then((said) => {
@@ -26,7 +41,10 @@ export function Log({ id, name, close }: { id: string; name: string; close: () =
         setLines((all) => all ?? []);
       })
       .catch(() => stop.signal.aborted || setProblem("The connection was lost. Open the log again."));
-    return () => stop.abort();
+    return () => {
+      stop.abort();
+      history.replaceState(history.state, "", address(null));
+    };
   }, [id]);
 
   const shown = useMemo(() => {
@@ -42,6 +60,7 @@ export function Log({ id, name, close }: { id: string; name: string; close: () =
     <dialog ref={dialog} class="drawer" aria-labelledby="log-of" onClose={close}>
       <header>
         <h2 id="log-of">Log of {name}</h2>
+        <a href={address(id)} target="_blank"><Icon name="open_in_new" />In a window of its own</a>
         <button type="button" aria-label="Close" onClick={() => dialog.current?.close()}><Icon name="close" /></button>
       </header>
       <div class="tools">

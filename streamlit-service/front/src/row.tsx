@@ -4,9 +4,10 @@ import { useState } from "preact/hooks";
 import type { Action, Card, Problem } from "./board";
 import { Confirm } from "./confirm";
 import { FiguresOf } from "./figures";
-import { Log } from "./log";
+import { asksForLog, Log } from "./log";
 import { type Item, Menu } from "./menu";
 import { Meters } from "./meters";
+import { Past } from "./past";
 import { Way } from "./progress";
 import { Connect } from "./ssh";
 import { Age, Icon, Sentence } from "./words";
@@ -39,8 +40,9 @@ const ICONS: Record<string, string> = { stop: "stop", restart: "restart_alt", re
 
 export function Row({ card, asked, problem, opens, still, doing }: Props) {
   const [confirming, setConfirming] = useState<Action | null>(null);
-  const [ssh, setSsh] = useState(false);
-  const [drawer, setDrawer] = useState<"log" | "figures" | null>(null);
+  const [below, setBelow] = useState<"ssh" | "past" | null>(null);
+  const [drawer, setDrawer] = useState<"log" | "figures" | null>(asksForLog(card.id) ? "log" : null);
+  const toggle = (part: "ssh" | "past") => setBelow(below === part ? null : part);
   const waits = asked !== undefined || still;
   const choose = (action: Action) =>
     action.loss.length ? setConfirming(action) : doing.act(card, action.name, action.busy);
@@ -64,7 +66,7 @@ export function Row({ card, asked, problem, opens, still, doing }: Props) {
         <div class="buttons">
           <Primary card={card} waits={waits} opens={opens} doing={doing} />
           <Menu label={`More for ${card.name}`} disabled={waits}
-            items={items(card, choose, doing, { ssh: () => setSsh(!ssh), drawer: setDrawer })} />
+            items={items(card, choose, doing, { below: toggle, drawer: setDrawer })} />
         </div>
       </div>
       {problem && (
@@ -77,7 +79,8 @@ export function Row({ card, asked, problem, opens, still, doing }: Props) {
         <p key={note.text} class={`note ${note.kind}`}><Sentence text={note.text} /></p>
       ))}
       {card.progress && !asked && <Way progress={card.progress} />}
-      {ssh && card.ssh && <Connect name={card.name} ssh={card.ssh} />}
+      {below === "past" && <Past id={card.id} name={card.name} state={card.state} since={card.since} />}
+      {below === "ssh" && card.ssh && <Connect name={card.name} ssh={card.ssh} />}
       {drawer === "log" && <Log id={card.id} name={card.name} close={() => setDrawer(null)} />}
       {drawer === "figures" && <FiguresOf id={card.id} name={card.name} close={() => setDrawer(null)} />}
       {confirming && <Confirm name={card.name} action={confirming} decided={decided} />}
@@ -120,7 +123,7 @@ function Primary({ card, waits, opens, doing }: Pick<Props, "card" | "opens" | "
 }
 
 interface Open {
-  ssh(): void;
+  below(part: "ssh" | "past"): void;
   drawer(which: "log" | "figures"): void;
 }
 
@@ -136,7 +139,8 @@ function items(card: Card, choose: (action: Action) => void, doing: Doing, open:
   if (card.has_log) {
     found.push({ label: "Usage over time", icon: "show_chart", choose: () => open.drawer("figures") });
   }
-  if (card.ssh) found.push({ label: "SSH", icon: "terminal", choose: open.ssh });
+  if (card.ssh) found.push({ label: "SSH", icon: "terminal", choose: () => open.below("ssh") });
+  found.push({ label: "What happened", icon: "history", choose: () => open.below("past") });
   for (const action of card.actions) {
     found.push({
       label: action.label,

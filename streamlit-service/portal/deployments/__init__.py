@@ -3,6 +3,7 @@
 from portal.deployments.history import History, history
 from portal.deployments.intervention import everybody, give_up, remove_lost_vm, retire, stop, stuck
 from portal.deployments.overview import Overview, overview, stamps
+from portal.deployments.past import Event, past
 from portal.deployments.service import (
     Preview,
     act,
@@ -16,6 +17,7 @@ from portal.deployments.service import (
 )
 
 __all__ = [
+    "Event",
     "History",
     "Overview",
     "Preview",
@@ -27,6 +29,7 @@ __all__ = [
     "latest",
     "mine",
     "overview",
+    "past",
     "preview",
     "propose_name",
     "remove_lost_vm",

@@ -17,7 +17,7 @@ from worker_client import MAX_TAIL
 
 from rest import slow
 from rest.dependencies import Caller, Product, Services, Wired
-from rest.views.deployments import DeploymentView, HistoryView, OrderBody
+from rest.views.deployments import DeploymentView, EventView, HistoryView, OrderBody
 
 EVENT_POLL_S = 0.2
 LOG_POLL_S = 0.7
@@ -77,6 +77,11 @@ def figures(
     ] = None,
 ) -> HistoryView:
     return HistoryView.of(deployments.history(portal, user, deployment_id, since))
+
+
+@router.get("/{deployment_id}/past")
+def past(deployment_id: str, portal: Product, user: Caller) -> list[EventView]:
+    return [EventView.of(event, user) for event in deployments.past(portal, user, deployment_id)]
 
 
 @router.get("/{deployment_id}/events", response_class=StreamingResponse)

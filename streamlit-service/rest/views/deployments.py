@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
+import wording
 from portal.core.models import Deployment, LayerProgress, ReleaseState, State, Trouble
+from portal.core.people import User
 from portal.core.settings import Settings
-from portal.deployments import History
+from portal.deployments import Event, History
 from portal.deployments.addresses import ssh_command, urls
 from pydantic import BaseModel, Field
 
@@ -128,6 +130,20 @@ class PointView(BaseModel):
     gpu_utilisation: float | None
     gpu_memory_gb: float | None
     home_gb: float | None
+
+
+class EventView(BaseModel):
+    """Something that happened to it."""
+
+    at: datetime
+    action: str = Field(description="the audit trail's")
+    text: str = Field(description="the same in words")
+    by: str = Field(description="you, the portal or an administrator")
+
+    @classmethod
+    def of(cls, event: Event, user: User) -> EventView:
+        text, by = wording.past(event, user)
+        return cls(at=event.at, action=event.action, text=text, by=by)
 
 
 class HistoryView(BaseModel):

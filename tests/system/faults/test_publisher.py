@@ -79,7 +79,9 @@ def test_a_publisher_that_is_killed_at_any_step_is_followed_by_the_next(
         assert containers(stack, "publisher") == []
     publish("0.0.7")
     assert is_published(stack, "0.0.7")
-    left = docker.from_env().containers.list(all=True, filters={"name": "publish-test-"})
+    left = docker.from_env().containers.list(
+        all=True, ignore_removed=True, filters={"name": "publish-test-"}
+    )
     assert left == []
     assert "The audit trail is whole" in stack.admin("audit", "verify")
 

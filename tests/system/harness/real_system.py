@@ -120,7 +120,7 @@ def _images(home: Path) -> Path:
 def clear(system: Stack) -> None:
     """Remove what an interrupted session left."""
     for container in docker.from_env().containers.list(
-        all=True, filters={"name": f"{system.project}-vm"}
+        all=True, ignore_removed=True, filters={"name": f"{system.project}-vm"}
     ):
         container.remove(force=True, v=True)
     if (system.home / "secrets").exists():
@@ -128,7 +128,9 @@ def clear(system: Stack) -> None:
     else:
         project = f"com.docker.compose.project={system.project}"
         client = docker.from_env()
-        for container in client.containers.list(all=True, filters={"label": project}):
+        for container in client.containers.list(
+            all=True, ignore_removed=True, filters={"label": project}
+        ):
             container.remove(force=True, v=True)
         for network in client.networks.list(filters={"label": project}):
             network.remove()

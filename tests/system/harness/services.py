@@ -13,5 +13,7 @@ def containers(system: Stack, service: str, *, ended: bool = False) -> list[Cont
     filters: dict[str, str | list[str] | bool] = {
         "label": [f"com.docker.compose.{label}" for label in labels]
     }
-    found: list[Container] = docker.from_env().containers.list(all=ended, filters=filters)
+    found: list[Container] = docker.from_env().containers.list(
+        all=ended, ignore_removed=True, filters=filters
+    )
     return found

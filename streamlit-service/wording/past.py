@@ -1,0 +1,62 @@
+"""What happened to a container, for its owner. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from portal.core.models import State, StopReason
+from portal.core.people import User
+from portal.deployments import Event
+
+from wording.containers import STOP_WORDS
+
+WORKER = "worker"
+SAID = {
+    State.WAITING: "Put in the queue",
+    State.PENDING: "Start asked for",
+    State.PULLING: "Image downloading",
+    State.STARTING: "Container starting",
+    State.RUNNING: "Running: the notebook answers",
+    State.STOPPING: "Stop asked for",
+    State.STOPPED: "Stopped",
+    State.REMOVING: "Removal asked for",
+    State.REMOVED: "Removed",
+    State.FAILED: "Failed",
+}
+OTHERS = {
+    "deployment.ports_changed": "Another port was taken: something else held the first",
+    "deployment.stopped_again": "Started on the VM by hand, and stopped again",
+}
+
+
+def past(event: Event, user: User) -> tuple[str, str]:
+    """What happened, in a sentence, and who did it: "you", "the portal" or "an administrator"."""
+    return _what(event), _who(event.actor, user)
+
+
+def _what(event: Event) -> str:
+    name = event.action.removeprefix("deployment.")
+    said = SAID.get(State(name)) if name in set(State) else OTHERS.get(event.action)
+    text = said or name.replace("_", " ").capitalize()
+    if event.actor == WORKER and name == State.PENDING:
+        text = "Its turn in the queue"
+    details = [text, _detail(event.details)]
+    return ": ".join(filter(None, details))
+
+
+def _detail(details: Mapping[str, Any]) -> str:
+    """What is worth saying of it."""
+    failure = details.get("failure")
+    if isinstance(failure, Mapping):
+        return str(failure.get("message", ""))
+    reason = str(details.get("stop_reason") or details.get("reason") or "")
+    if reason in set(StopReason):
+        return STOP_WORDS[StopReason(reason)]
+    return reason or (f"on {details['vm']}" if details.get("vm") else "")
+
+
+def _who(actor: str, user: User) -> str:
+    if actor == WORKER:
+        return "the portal"
+    return "you" if actor == user.subject else "an administrator"
