@@ -204,6 +204,36 @@ def tile(person: Person, uuid: str) -> dict[str, Any]:
     return gpus[0] if gpus else {}
 
 
+SIZES = """
+import json, sys
+import bootstrap
+from docker_manager import DockerEngine
+from portal import db
+from portal.core.settings import Settings
+settings = Settings()
+with bootstrap.portal(settings).database.reading() as tx:
+    vm = db.vms.by_name(tx, sys.argv[1])
+print(json.dumps(DockerEngine(vm, settings).volume_sizes()))
+"""
+
+
+def test_an_engine_that_can_count_says_how_big_a_home_is(
+    lab: Stack, vm_nvidia: TestVm, vm_cdi: TestVm
+) -> None:
+    for vm in (vm_nvidia, vm_cdi):
+        vm.run("docker", "volume", "create", "counted")
+        folder = vm.run("docker", "volume", "inspect", "-f", "{{.Mountpoint}}", "counted").strip()
+        vm.run("sh", "-c", f"head -c 5000000 /dev/zero > {folder}/file")
+
+    def sizes(vm: TestVm) -> Any:
+        return json.loads(
+            lab.compose("exec", "-T", "worker", "python3", "-c", SIZES, vm.name, capture=True)
+        )
+
+    assert sizes(vm_nvidia) is None  # Engine 20.10 would count images and containers, too
+    assert 5_000_000 <= sizes(vm_cdi)["counted"] < 5_100_000
+
+
 def test_john_waits_as_number_one_and_his_page_turns_to_running_by_itself(
     lab: Stack, vm_cdi: TestVm, jane: Person, john: Person, browser_of: OpenBrowser
 ) -> None:

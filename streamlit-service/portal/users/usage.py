@@ -11,7 +11,7 @@ import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any, Literal
 
 from portal import db
@@ -45,8 +45,9 @@ def report(
     until: datetime | None = None,
     *,
     everybody: bool = False,
+    zone: tzinfo = UTC,
 ) -> list[Usage]:
-    """Usage in a period, of the user, or of everybody for administrators. Days are UTC days.
+    """Usage in a period, of the user, or of everybody for administrators, by days of the zone.
 
     The last 30 days by default.
 
@@ -66,7 +67,7 @@ def report(
         )
     with portal.database.reading() as tx:
         intervals = db.usage.intervals(tx, since, until, None if everybody else user.id)
-    return total(intervals, by, since, min(until, max(now, since)))
+    return total(intervals, by, since, min(until, max(now, since)), zone)
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ def total(
     by: Sequence[Dimension],
     since: datetime,
     until: datetime,
+    zone: tzinfo = UTC,
 ) -> list[Usage]:
     """Pure: clip to the period, cut at midnights where days are asked for, and add up."""
     sums: dict[tuple[str, ...], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
@@ -110,7 +112,7 @@ def total(
             min(interval["released_at"] or until, until),
         )
         for day, hours in (
-            _days(start, end) if "day" in by else [("", (end - start).total_seconds() / HOUR)]
+            _days(start, end, zone) if "day" in by else [("", (end - start).total_seconds() / HOUR)]
         ):
             if hours <= 0:
                 continue
@@ -157,10 +159,13 @@ def _value(interval: Mapping[str, Any], dimension: Dimension, day: str) -> str:
     return str(interval[dimension] or "none")
 
 
-def _days(start: datetime, end: datetime) -> Iterator[tuple[str, float]]:
-    """(UTC day, hours in it) of an interval."""
+def _days(start: datetime, end: datetime, zone: tzinfo) -> Iterator[tuple[str, float]]:
+    """(Day of the zone, hours in it) of an interval."""
+    # In UTC, or a day with a change of the clock would have 24 hours.
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
     while start < end:
-        midnight = datetime.combine(start.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
+        day = start.astimezone(zone).date()
+        midnight = datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC)
         stop = min(end, midnight)
-        yield start.astimezone(UTC).date().isoformat(), (stop - start).total_seconds() / HOUR
+        yield day.isoformat(), (stop - start).total_seconds() / HOUR
         start = stop

@@ -114,7 +114,7 @@ class Fleet:
         """Boot a VM, trust its host key, and give its engine the registry's CA."""
         key = (self.stack.home / "secrets" / "ssh_key.pub").read_text().strip()
         known = docker.from_env().containers.list(
-            filters={"name": f"^{self.stack.project}-{name}$"}
+            ignore_removed=True, filters={"name": f"^{self.stack.project}-{name}$"}
         )
         if known:  # from a run that kept its stack
             self.vms[name] = TestVm(name, known[0])

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from app_pages.parts import usage_chart
 from hypothesis import given
 from hypothesis import strategies as st
 from portal import db, deployments
@@ -50,6 +52,28 @@ def test_an_interval_is_cut_at_midnight() -> None:
         (("2026-03-01",), 2.0),
         (("2026-03-02",), 2.0),
     ]
+
+
+def test_days_are_those_of_the_zone_and_may_have_23_hours() -> None:
+    start = datetime(2026, 3, 28, 23, 0, tzinfo=UTC)  # midnight in Berlin; the clocks change then
+    rows = usage.total(
+        [lease(start=start, hours=47)],
+        ["day"],
+        start,
+        start + timedelta(days=3),
+        ZoneInfo("Europe/Berlin"),
+    )
+    assert [(row.key, row.gpu_hours) for row in rows] == [
+        (("2026-03-29",), 23.0),
+        (("2026-03-30",), 24.0),
+    ]
+
+
+def test_a_quota_far_above_what_is_used_does_not_press_the_bars_flat() -> None:
+    rows = [{"Day": "1", "Hours": 6.0}, {"Day": "1", "Hours": 6.0}, {"Day": "2", "Hours": 3.0}]
+    assert usage_chart.in_sight(48.0, rows) == 48.0
+    assert usage_chart.in_sight(49.0, rows) is None
+    assert usage_chart.in_sight(None, rows) is None
 
 
 def test_a_lease_that_is_still_held_counts_until_the_end_of_the_period() -> None:
