@@ -7,18 +7,17 @@ from collections.abc import Collection
 import streamlit as st
 import wording
 from portal import deployments
+from portal.core import sizes
 from portal.core.catalog import Image
 from portal.core.errors import PortalError
 from portal.core.models import Deployment, Order
 from portal.core.resources import Resources
+from portal.core.sizes import CUSTOM
 from portal.images import OfferedImage
 from portal.vms import gpus
 
 from app_pages.parts import frame, session
 
-SIZES: dict[str, tuple[float, float]] = {"Small": (2, 1), "Medium": (8, 4), "Large": (32, 8)}
-"""GB and CPUs."""
-CUSTOM = "Custom"
 MEMORY_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CPU_STEPS = (0.5, 1, 2, 4, 8, 16, 32, 64)
 
@@ -70,8 +69,8 @@ def _same_again(image: Image, mine: list[Deployment]) -> None:
 
 def _fill_in(last: Deployment) -> None:
     state = st.session_state
-    sizes = {amounts: name for name, amounts in SIZES.items()}
-    state["size"] = sizes.get((last.memory_gb, last.cpus), CUSTOM)
+    named = {amounts: name for name, amounts in _sizes().items()}
+    state["size"] = named.get((last.memory_gb, last.cpus), CUSTOM)
     state["memory"], state["cpus"], state["ssh"] = last.memory_gb, last.cpus, last.ssh
     state["gpus"], state["gpu-model"] = last.gpus, last.gpu_model
 
@@ -99,11 +98,18 @@ def _form(image: Image, most: Resources, taken: set[str]) -> Order:
     )
 
 
+def _sizes() -> dict[str, tuple[float, float]]:
+    """GB and CPUs by name: those of one's group, or everybody's."""
+    lists = sizes.parse(session.portal().settings.sizes)
+    own = lists.get(session.user().group) or lists.get("", ())
+    return {size.name: (size.memory_gb, size.cpus) for size in own}
+
+
 def _size(most: Resources) -> tuple[float, float]:
     """GB and CPUs: a size, of those that would be granted, or amounts of one's own."""
     fitting = {
         name: (memory, cpus)
-        for name, (memory, cpus) in SIZES.items()
+        for name, (memory, cpus) in _sizes().items()
         if memory <= most.memory_gb and cpus <= most.cpus
     }
     choices = [*fitting, CUSTOM]

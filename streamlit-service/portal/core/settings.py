@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from portal.core import subjects
+from portal.core import sizes, subjects
 from portal.core.ports import BROWSERS_REFUSE, FIRST_PORT, LAST_PORT, RANGE_SIZE
 from portal.core.registry_address import RegistryAddress
 from portal.core.subjects import Listed
@@ -171,6 +171,10 @@ class Settings(BaseSettings):
     max_gpus: int = Field(2, ge=0)
     max_memory_gb: float = Field(32, gt=0)
     max_cpus: float = Field(16, gt=0)
+    sizes: str = Field(
+        sizes.USUAL,
+        description="what an order offers by name: GB and CPUs; of a group after `; group:`",
+    )
     container_pids: int = Field(2048, ge=64)
     scratch_gb: float = Field(
         50, gt=0, description="for /tmp of one container, where a VM's disk can bound it"
@@ -188,6 +192,14 @@ class Settings(BaseSettings):
         for name, value in self:
             if isinstance(value, float) and not value <= MAX_AMOUNT:
                 raise ValueError(f"PORTAL_{name.upper()}: {value:g} is more than {MAX_AMOUNT:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_that_are_some(self) -> Settings:
+        try:
+            sizes.parse(self.sizes)
+        except ValueError as error:
+            raise ValueError(f"PORTAL_SIZES: {error}. For example: {sizes.EXAMPLE}") from error
         return self
 
     @model_validator(mode="after")

@@ -1,0 +1,46 @@
+"""The sizes that an order offers by name, of everybody or of a group."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+USUAL = "Small 2 1, Medium 8 4, Large 32 8"
+EXAMPLE = f"{USUAL}; vision: Notebook 16 4, Training 128 32"
+CUSTOM = "Custom"
+"""What orders call amounts of one's own."""
+_SIZE = re.compile(r"(?P<name>\S(?:.*\S)?)\s+(?P<memory>\d+(?:\.\d+)?)\s+(?P<cpus>\d+(?:\.\d+)?)")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Memory in GB."""
+
+    name: str
+    memory_gb: float
+    cpus: float
+
+
+def parse(text: str) -> dict[str, tuple[Size, ...]]:
+    """By group, "" for everybody's: lists as in EXAMPLE. ValueError for anything else."""
+    lists: dict[str, tuple[Size, ...]] = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        group, colon, sizes = part.rpartition(":")
+        if group.strip() in lists or (colon and not group.strip()):
+            raise ValueError(f"{part!r} names no group, or one a second time")
+        named = {size.name: size for size in (_size(each.strip()) for each in sizes.split(","))}
+        if len(named) < len(sizes.split(",")) or CUSTOM in named:
+            raise ValueError(f"{sizes.strip()!r} has a name twice, or {CUSTOM}, which is no size")
+        lists[group.strip()] = tuple(named.values())
+    return lists
+
+
+def _size(text: str) -> Size:
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no name, GB of memory and number of CPUs, as Small 2 1")
+    size = Size(found["name"], float(found["memory"]), float(found["cpus"]))
+    if not (0 < size.memory_gb < math.inf and 0 < size.cpus < math.inf):
+        raise ValueError(f"{text!r} has nothing of something")
+    return size
