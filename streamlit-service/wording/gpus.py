@@ -83,7 +83,7 @@ def _cell(status: GpuStatus) -> dict[str, Any]:
     ]
     return {
         "key": gpu.uuid,
-        "title": f"GPU {gpu.index}",
+        "title": f"{'Slice of GPU' if gpu.parent else 'GPU'} {gpu.index}",
         "model": gpu.model,
         "icon": icon,
         "word": word,
