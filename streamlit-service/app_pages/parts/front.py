@@ -10,15 +10,25 @@ from streamlit.components.v2.types import ComponentRenderer
 BUILT = Path(__file__).parents[2] / "front" / "dist"
 
 
+# Streamlit sends a script's text anew with each page; a browser keeps what lies at an address.
+# What does not come is told as Streamlit tells it of its own scripts: head.html sees to it.
+LOADER = """
+const lost = (error) => {
+  dispatchEvent(new Event("vite:preloadError", { cancelable: true }))
+  throw error
+}
+const script = await import(location.origin + "/static/portal/%s").catch(lost)
+export default script.default
+"""
+
+
 def component(name: str) -> ComponentRenderer:
     """A component of it: NAME's script draws into the element with the id NAME, in NAME's style."""
     (script,) = BUILT.glob(f"{name}.*.js")
     (style,) = BUILT.glob(f"{name}.*.css")
-    # Streamlit sends a script's text anew with each page; a browser keeps what lies at an address.
     return components.component(
         name,
         html=f'<div id="{name}"></div>',
         css=style.read_text(encoding="utf-8"),
-        js=f"const script = await import(location.origin + '/static/portal/{script.name}');\n"
-        "export default script.default",
+        js=LOADER % script.name,
     )
