@@ -2,5 +2,6 @@
 
 from board.cards import Card
 from board.page import Board, Feed, board
+from board.quota import quota
 
-__all__ = ["Board", "Card", "Feed", "board"]
+__all__ = ["Board", "Card", "Feed", "board", "quota"]

@@ -15,6 +15,7 @@ from portal.deployments import lifecycle
 from portal.deployments.overview import Overview
 
 from board.cards import Card, card
+from board.quota import Share, quota
 
 RUNNING, MOVING, STOPPED = "running", "moving", "stopped"
 
@@ -25,6 +26,8 @@ class Board:
 
     summary: tuple[str, ...]
     cards: tuple[Card, ...]
+    quota: tuple[Share, ...] = ()
+    """What the bar above shows, too."""
 
 
 def board(portal: Portal, user: User, agent: str = "") -> Board:
@@ -32,7 +35,11 @@ def board(portal: Portal, user: User, agent: str = "") -> Board:
     seen = deployments.overview(portal, user)
     cards = [card(portal.settings, seen, each, agent) for each in seen.deployments]
     order = {RUNNING: 0, MOVING: 1, STOPPED: 2}
-    return Board(_summary(seen), tuple(sorted(cards, key=lambda each: order[each.group])))
+    return Board(
+        _summary(seen),
+        tuple(sorted(cards, key=lambda each: order[each.group])),
+        quota(seen.allowance),
+    )
 
 
 class Feed:
@@ -45,7 +52,8 @@ class Feed:
     def tell(self, now: Board) -> str:
         """What is new, as JSON; "" for nothing. `order` names all, `cards` are the changed."""
         cards = {each.id: _json(each) for each in now.cards}
-        frame = f'"summary":{_json(now.summary)},"order":{_json(list(cards))}'
+        parts = {"summary": now.summary, "quota": now.quota, "order": list(cards)}
+        frame = _json(parts).removeprefix("{").removesuffix("}")
         new = [card for key, card in cards.items() if self._cards.get(key) != card]
         if not new and frame == self._frame:
             return ""

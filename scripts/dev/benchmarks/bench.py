@@ -18,6 +18,7 @@ import bench_images
 import bench_operation
 import bench_page
 import bench_people
+import bench_sampling
 import bench_start
 import httpx2
 import structlog
@@ -53,6 +54,7 @@ def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Cal
         **bench_images.benchmarks(stack, sizes),
         **bench_fleet.benchmarks(sizes),
         **bench_people.benchmarks(sizes),
+        **bench_sampling.benchmarks(sizes),
         **bench_operation.benchmarks(stack, sizes),
         "first command": lambda: bench_demo.first_command(sizes),
     }

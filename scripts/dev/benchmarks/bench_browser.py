@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from builds import ROOT
@@ -24,6 +25,8 @@ from stack import Stack
 
 CHROMIUM = ROOT / "tests" / "system" / "harness" / "chromium.py"
 """One that does not see Docker's networks come and go."""
+BINARY = 2
+"""A frame's opcode (RFC 6455, section 5.2)."""
 EMPTY = """
 import streamlit as st
 def one(): st.subheader("One")
@@ -137,11 +140,17 @@ class Came:
         session.on("Network.dataReceived", lambda event: self._count(event["encodedDataLength"]))
         session.on(
             "Network.webSocketFrameReceived",
-            lambda event: self._count(len(event["response"]["payloadData"])),
+            lambda event: self._count(_length(event["response"])),
         )
 
     def _count(self, length: float) -> None:
         self.kb += length / 1000
+
+
+def _length(frame: dict[str, Any]) -> float:
+    """In bytes: the protocol hands binary frames over in Base64."""
+    length = len(frame["payloadData"])
+    return length * 3 / 4 if frame["opcode"] == BINARY else length
 
 
 def _page_change(stack: Stack, sizes: Sizes) -> Row:

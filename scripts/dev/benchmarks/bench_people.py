@@ -85,7 +85,7 @@ def _portal(people: int) -> Iterator[tuple[Portal, User]]:
 def fill(database: Database, people: int) -> None:
     """Rows as years of use leave them, straight into the tables."""
     running = min(people, RANGES)
-    _insert(
+    insert(
         database,
         schema.users,
         (
@@ -99,23 +99,25 @@ def fill(database: Database, people: int) -> None:
             for n in range(people)
         ),
     )
-    _insert(database, schema.vms, [_vm()])
-    _insert(database, schema.releases, [_release()])
+    insert(database, schema.vms, [vm()])
+    insert(database, schema.releases, [release()])
     live = [(n, slot) for n in range(running) for slot in range(SLOTS)]
-    _insert(database, schema.deployments, (_deployment(n, f"{n}-{slot}", slot) for n, slot in live))
-    gone = (_deployment(n, f"gone-{n}", None) for n in range(people))
-    _insert(database, schema.deployments, gone)
-    _insert(database, schema.leases, (each for n, slot in live for each in _leases(n, slot)))
+    insert(database, schema.deployments, (deployment(n, f"{n}-{slot}", slot) for n, slot in live))
+    gone = (deployment(n, f"gone-{n}", None) for n in range(people))
+    insert(database, schema.deployments, gone)
+    insert(database, schema.leases, (each for n, slot in live for each in _leases(n, slot)))
 
 
-def _insert(database: Database, table: sa.Table, rows: Any) -> None:
+def insert(database: Database, table: sa.Table, rows: Any) -> None:
+    """Many rows at once."""
     many = list(rows)
     with database.transaction() as tx:
         for start in range(0, len(many), AT_ONCE):
             tx.execute(table.insert(), many[start : start + AT_ONCE])
 
 
-def _vm() -> dict[str, Any]:
+def vm() -> dict[str, Any]:
+    """A VM's row."""
     return {
         "name": "vm-0",
         "engine_url": "ssh://p@x",
@@ -127,7 +129,8 @@ def _vm() -> dict[str, Any]:
     }
 
 
-def _release() -> dict[str, Any]:
+def release() -> dict[str, Any]:
+    """An approved release's row."""
     return {
         "image": "ml-cpu",
         "version": "1",
@@ -140,7 +143,8 @@ def _release() -> dict[str, Any]:
     }
 
 
-def _deployment(owner: int, key: str, slot: int | None) -> dict[str, Any]:
+def deployment(owner: int, key: str, slot: int | None) -> dict[str, Any]:
+    """The row of a container that runs; one that is gone, without a slot."""
     live = slot is not None
     return {
         "id": key,

@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import bench_operation
 import docker
 import httpx2
 from docker.models.containers import Container
-from engine.container import create_arguments
+from engine.container import create_arguments, ensure_network
 from ordering import answers, notebook, order, tidy, until, until_state
 from portal.core.engine import ContainerSpec
-from portal.deployments.container_spec import HOME, TMPFS
+from portal.deployments.container_spec import HOME, TMP, TMPFS
 from portal.jobs.start_stop import STOP_GRACE_S
 from rows import Row, Sizes, row
 from stack import Stack
 
 BASELINE_PORT = 10990
+NETWORK = "portal-bench"
 
 
 def deploy(stack: Stack, john: httpx2.Client, rounds: int) -> Row:
@@ -65,7 +67,7 @@ def stop(stack: Stack, john: httpx2.Client, rounds: int) -> Row:
             john.post(f"{path}/stop").raise_for_status()
             until_state(john, path, "stopped")
             measured.append(time.perf_counter() - started)
-            with _plain(stack, _reference(stack, john)) as container:
+            with _plain(stack, _reference(stack, john), like_the_portals=True) as container:
                 started = time.perf_counter()
                 container.stop(timeout=STOP_GRACE_S)
                 plain.append(time.perf_counter() - started)
@@ -81,8 +83,12 @@ def _plain_run(stack: Stack, reference: str) -> float:
 
 
 @contextmanager
-def _plain(stack: Stack, reference: str) -> Iterator[Container]:
-    """The same container, with the same limits and hardening, by the same library; it answers."""
+def _plain(stack: Stack, reference: str, *, like_the_portals: bool = False) -> Iterator[Container]:
+    """The same container, with the same limits and hardening, by the same library; it answers.
+
+    `like_the_portals`: with a network of its own and temporary files on disk, too, which cost
+    time at its end.
+    """
     spec = ContainerSpec(
         name="portal-bench-plain",
         image=reference,
@@ -98,6 +104,9 @@ def _plain(stack: Stack, reference: str) -> Iterator[Container]:
         hostname="bench",
     )
     engine = docker.from_env()
+    if like_the_portals:
+        spec = replace(spec, tmpfs={}, scratch={TMP: 0}, network=NETWORK, bridge="cp-bench")
+        ensure_network(engine, spec, stack.url)
     container: Container = engine.containers.create(**create_arguments(spec))
     try:
         container.start()
@@ -105,8 +114,10 @@ def _plain(stack: Stack, reference: str) -> Iterator[Container]:
             until(lambda: answers(http, f"http://{stack.gateway}:{BASELINE_PORT}/api"))
         yield container
     finally:
-        container.remove(force=True)
+        container.remove(force=True, v=True)
         engine.volumes.get("portal-bench-home").remove()
+        for network in engine.networks.list(names=[NETWORK]):
+            network.remove()
 
 
 def handover(stack: Stack, john: httpx2.Client, rounds: int) -> Row:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
+from board import quota
 from portal import images, vms
 from portal.core.people import Role, User
-from portal.core.resources import Resources
 from portal.scheduling import quotas
 from portal.users import permissions
 from portal.vms import health as vm_health
@@ -81,19 +81,7 @@ def _wrong(address: str, user: User) -> int:
 
 def _quota(user: User) -> list[dict[str, Any]]:
     own, _ = quotas.allowances(session.portal(), user)
-    return [
-        {"name": name, "text": f"{held:g} of {limit:g}", "share": min(held / limit, 1.0)}
-        for name, held, limit in _amounts(own.held, own.limits)
-        if limit
-    ]
-
-
-def _amounts(held: Resources, limits: Resources) -> list[tuple[str, float, float]]:
-    return [
-        ("GPUs", held.gpus, limits.gpus),
-        ("GB", held.memory_gb, limits.memory_gb),
-        ("CPUs", held.cpus, limits.cpus),
-    ]
+    return [vars(share) for share in quota(own)]
 
 
 @st.cache_data(ttl=LOOK_AGAIN_S, show_spinner=False)

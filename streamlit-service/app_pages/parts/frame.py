@@ -25,6 +25,8 @@ STYLE = """<style>
 .st-key-order { position: sticky; top: 4rem; }
 /* Text to be read, not a table to be scanned. */
 .st-key-prose { max-width: 52rem; }
+.st-key-prose img { max-width: 100%; border-radius: 0.5rem;
+  border: 1px solid color-mix(in srgb, currentColor 16%, transparent); }
 .st-key-prose table { display: block; overflow-x: auto; }
 .st-key-prose h1 { font-size: 1.9rem; }
 .st-key-prose h2 { font-size: 1.4rem; }

@@ -2,6 +2,7 @@
 
 import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { QUOTA, type Share } from "./board";
 import { Icon, moment } from "./words";
 
 interface Place {
@@ -19,7 +20,7 @@ interface Bar {
   environment: string;
   standins: boolean;
   groups: { label: string; places: Place[] }[];
-  quota: { name: string; text: string; share: number }[];
+  quota: Share[];
   person: { name: string; role: string; certificate_ends: string; help: string };
 }
 
@@ -36,6 +37,7 @@ export default function mount({ data, parentElement, setTriggerValue }: Mounted)
 }
 
 function Frame({ bar, go }: { bar: Bar; go: (key: string) => void }) {
+  const quota = useQuota(bar.quota);
   const here = bar.groups.flatMap((group) => group.places).find((place) => place.here);
   return (
     <div class="bar">
@@ -51,7 +53,7 @@ function Frame({ bar, go }: { bar: Bar; go: (key: string) => void }) {
         )}
       </Popover>
       <ul class="quota" aria-label="Your quota">
-        {bar.quota.map(({ name, text, share }) => (
+        {quota.map(({ name, text, share }) => (
           <li key={name} title={`${name}: ${text}`}>
             {name} <span class="amount">{text}</span>
             <span class="meter"><span style={{ width: `${Math.round(100 * share)}%` }} /></span>
@@ -63,6 +65,17 @@ function Frame({ bar, go }: { bar: Bar; go: (key: string) => void }) {
       </Popover>
     </div>
   );
+}
+
+// What the portal said when the page was drawn, until My containers is told of a change.
+function useQuota(drawn: Share[]): Share[] {
+  const [told, setTold] = useState<{ of: Share[]; quota: Share[] } | null>(null);
+  useEffect(() => {
+    const hear = (event: Event) => setTold({ of: drawn, quota: (event as CustomEvent<Share[]>).detail });
+    addEventListener(QUOTA, hear);
+    return () => removeEventListener(QUOTA, hear);
+  }, [drawn]);
+  return told?.of === drawn ? told.quota : drawn;
 }
 
 function Groups({ bar, go }: { bar: Bar; go: (key: string) => void }) {

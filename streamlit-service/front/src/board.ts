@@ -42,6 +42,15 @@ export interface Ssh {
   config: string;
 }
 
+export interface Share {
+  name: string;
+  text: string;
+  share: number;
+}
+
+// The event by which the bar, a component of its own, hears of what is held.
+export const QUOTA = "portal:quota";
+
 export interface Card {
   id: string;
   name: string;
@@ -67,6 +76,7 @@ export interface Card {
 
 export interface Change {
   summary: string[];
+  quota: Share[];
   order: string[];
   cards: Card[];
 }

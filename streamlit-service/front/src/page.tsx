@@ -1,7 +1,7 @@
 // All rows: what runs first, then what moves; what is stopped is folded.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type Card, merged, type Problem } from "./board";
+import { type Card, merged, type Problem, QUOTA } from "./board";
 import { follow } from "./feed";
 import { act } from "./requests";
 import { type Asked, type Doing, Row } from "./row";
@@ -36,6 +36,7 @@ export function Containers({ deploy }: { deploy: (image: string) => void }) {
   useEffect(() => follow(FEED, {
     changed(change) {
       setSummary(change.summary);
+      dispatchEvent(new CustomEvent(QUOTA, { detail: change.quota }));
       setCards((shown) => merged(shown ?? [], change));
       // What was asked for is done when the portal tells of another state: figures come meanwhile.
       setAsked((all) => change.cards.filter((card) => moved(all[card.id], card))

@@ -233,7 +233,12 @@ def test_a_page_is_told_of_what_is_gone() -> None:
     card = Card.__new__(Card)
     object.__setattr__(card, "id", "a")
     feed.tell(Board((), (card,)))
-    assert json.loads(feed.tell(Board((), ()))) == {"summary": [], "order": [], "cards": []}
+    assert json.loads(feed.tell(Board((), ()))) == {
+        "summary": [],
+        "quota": [],
+        "order": [],
+        "cards": [],
+    }
 
 
 @pytest.mark.parametrize(
