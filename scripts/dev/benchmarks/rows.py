@@ -50,6 +50,7 @@ class Sizes:
     revoked: int = 100_000
     idle_s: int = 60
     idle_containers: int = 10
+    tabs: int = 200
     first_command: str = "demo"
     """Of make, on a bare machine."""
 
@@ -66,6 +67,7 @@ SMALLEST = Sizes(
     revoked=10,
     idle_s=1,
     idle_containers=1,
+    tabs=2,
     first_command="engine",
 )
 """To see that every row works."""
