@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app_pages.parts import frame, front, session
+from app_pages.parts import frame, front, order_form, session
 
 _containers = front.component("containers")
 
@@ -19,6 +19,7 @@ def page() -> None:
     if deploy:
         if deploy["image"]:
             st.session_state["image"] = deploy["image"]
+        order_form.fill_in_like(deploy["like"])
         session.go_to("deploy")
 
 

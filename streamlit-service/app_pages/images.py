@@ -205,6 +205,18 @@ def _ask(release: Release, after: ReleaseState) -> None:
 def _decide(release: Release, after: ReleaseState, act: str) -> None:
     portal, user = session.portal(), session.user()
     count = len(images.who_runs(portal, user, release.id))
+    others = [
+        other
+        for other in images.all_releases(portal, user)
+        if other.image == release.image
+        and other.state is ReleaseState.APPROVED
+        and other.id != release.id
+    ]
+    if release.state is ReleaseState.APPROVED and not others:
+        st.warning(
+            f"Nobody can deploy {release.image} afterwards, until another release is approved.",
+            icon=":material/warning:",
+        )
     if after is ReleaseState.WITHDRAWN:
         st.markdown(
             f"Nobody will be able to start {release.image} {release.version} again. This cannot be"

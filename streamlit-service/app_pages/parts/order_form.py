@@ -67,6 +67,13 @@ def _same_again(image: Image, mine: list[Deployment]) -> None:
         )
 
 
+def fill_in_like(deployment_id: str) -> None:
+    """The next order has what this container of one's own has; nothing where there is none."""
+    for mine in deployments.mine(session.portal(), session.user()):
+        if mine.id == deployment_id:
+            _fill_in(mine)
+
+
 def _fill_in(last: Deployment) -> None:
     state = st.session_state
     named = {amounts: name for name, amounts in _sizes().items()}

@@ -11,6 +11,6 @@ interface Mounted {
 // Streamlit calls this again with each run of its script; what is shown comes from the feed.
 export default function mount({ parentElement, setTriggerValue }: Mounted): () => void {
   const root = parentElement.querySelector<HTMLElement>("#containers")!;
-  render(<Containers deploy={(image) => setTriggerValue("deploy", { image })} />, root);
+  render(<Containers deploy={(image, like = "") => setTriggerValue("deploy", { image, like })} />, root);
   return () => render(null, root);
 }

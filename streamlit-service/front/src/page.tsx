@@ -23,7 +23,7 @@ function moved(asked: Asked | undefined, card: Card): boolean {
   return asked !== undefined && (asked.state !== card.state || asked.since !== card.since);
 }
 
-export function Containers({ deploy }: { deploy: (image: string) => void }) {
+export function Containers({ deploy }: { deploy: Doing["deploy"] }) {
   const [cards, setCards] = useState<Card[] | null>(null);
   const [summary, setSummary] = useState<string[]>([]);
   const [silent, setSilent] = useState<number | null>(null);

@@ -23,7 +23,8 @@ export interface Asked {
 export interface Doing {
   act(card: Card, action: string, busy: string): void;
   openWhenReady(card: Card, start: boolean): void;
-  deploy(image: string): void;
+  // An order for this image; like this container, where one is named.
+  deploy(image: string, like?: string): void;
   forget(card: Card): void;
 }
 
@@ -141,6 +142,9 @@ function items(card: Card, choose: (action: Action) => void, doing: Doing, open:
   }
   if (card.ssh) found.push({ label: "SSH", icon: "terminal", choose: () => open.below("ssh") });
   found.push({ label: "What happened", icon: "history", choose: () => open.below("past") });
+  if (!card.anew) {
+    found.push({ label: "Duplicate", icon: "content_copy", choose: () => doing.deploy(card.image, card.id) });
+  }
   for (const action of card.actions) {
     found.push({
       label: action.label,
