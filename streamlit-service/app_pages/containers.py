@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app_pages.parts import frame, front, order_form, session
+from app_pages.parts import frame, front, order_form, session, vm_alarms
 
 _containers = front.component("containers")
 
@@ -15,6 +15,7 @@ def page() -> None:
     """Rows act by the api; only another page comes here."""
     st.subheader("My containers")
     frame.show_problem()
+    vm_alarms.at_home()
     deploy: Any = _containers(key="containers", on_deploy_change=lambda: None).get("deploy")
     if deploy:
         if deploy["image"]:

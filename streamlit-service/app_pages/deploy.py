@@ -10,7 +10,7 @@ from portal import deployments, images
 from portal.images import OfferedImage
 from portal.vms import gpus
 
-from app_pages.parts import front, order_form, session
+from app_pages.parts import front, order_form, session, vm_alarms
 
 _choices = front.component("choices")
 
@@ -19,6 +19,7 @@ def page() -> None:
     portal = session.portal()
     offered = {each.image.name: each for each in images.offered(portal, session.user())}
     st.subheader("Deploy")
+    vm_alarms.at_home()
     if not offered:
         st.info(
             "No image is approved yet, so there is nothing to deploy. "

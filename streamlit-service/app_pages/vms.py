@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 
@@ -13,21 +12,16 @@ from portal.core.models import Deployment, Gpu, GpuState, Vm, VmState
 from portal.deployments import lifecycle
 from portal.scheduling import quotas
 from portal.users.permissions import SHARED_POOL
-from portal.vms import addresses, gpus
+from portal.vms import gpus
 from portal.vms import health as vm_health
 from portal.vms import service as fleet
-from portal.vms.health import Problem
 from portal.vms.service import VmUse
 
-from app_pages.parts import frame, session, tables
+from app_pages.parts import frame, session, tables, vm_alarms
+from app_pages.parts.vm_alarms import GpusOf
 
-GpusOf = Mapping[int, list[Gpu]]
-"""By the VM's id."""
 SHARED = "The shared pool"
 FIREWALL = {"ok": "● on", "": ""}
-SAY_EACH = 3
-"""VMs with the same kind of trouble that are listed one by one."""
-ICONS = {"firewall": "shield", "disk": "hard_drive", "clock": "schedule", "ports": "lan"}
 
 
 def page() -> None:
@@ -44,7 +38,7 @@ def page() -> None:
         return
     now, seen = portal.now(), gpus.overview(portal, session.user())
     gpus_of = {vm.id: [each.gpu for each in seen if each.vm.id == vm.id] for vm in vms}
-    _unhealthy(vms, gpus_of)
+    vm_alarms.show(vms, gpus_of)
     _stuck()
     uses.sort(key=lambda use: (_well(use.vm, now), use.vm.name))
     tables.choose_from(
@@ -78,56 +72,6 @@ def _row(use: VmUse) -> dict[str, object]:
 
 def _well(vm: Vm, now: datetime) -> bool:
     return vm.reachable and not vm.gpu_problem and not vm_health.of_vm(vm, now)
-
-
-def _unhealthy(vms: list[Vm], gpus_of: GpusOf) -> None:
-    now = session.portal().now()
-    for vm in vms:
-        if not vm.reachable:
-            since = (
-                f" Last seen {wording.ago(vm.last_seen_at, now)}."
-                if vm.last_seen_at
-                else " It was never seen."
-            )
-            st.error(
-                f"**{vm.name} cannot be reached.** {vm.error or ''}{since} Its containers go on,"
-                f" unseen. Try: `{addresses.on(vm, 'systemctl status docker ssh')}`",
-                icon=":material/cloud_off:",
-            )
-        if vm.state is VmState.NEW:
-            st.info(
-                f"**{vm.name} takes no containers yet.** It is being prepared, or its verification"
-                f" failed. Try: `admin.py vm verify {vm.name}`",
-                icon=":material/pending:",
-            )
-        for problem in vm_health.gpu_problems(vm, gpus_of[vm.id]):
-            st.warning(wording.with_command(problem), icon=":material/build:")
-    groups: dict[tuple[object, ...], list[tuple[Vm, Problem]]] = {}
-    for vm in (vm for vm in vms if vm.reachable):
-        for problem in vm_health.of_vm(vm, now):
-            # The grave ones first, and what somebody broke before what was never prepared.
-            key = (
-                not problem.grave,
-                list(ICONS).index(problem.kind),
-                problem.from_portal,
-                "" if problem.from_portal else problem.hint,
-            )
-            groups.setdefault(key, []).append((vm, problem))
-    for _, alike in sorted(groups.items(), key=lambda group: group[0]):
-        _troubles(alike)
-
-
-def _troubles(troubles: list[tuple[Vm, Problem]]) -> None:
-    """Each problem with its command; of many alike only the first."""
-    shown = troubles if len(troubles) <= SAY_EACH else troubles[:1]
-    for _, trouble in shown:
-        say = st.error if trouble.grave else st.warning
-        others = ", ".join(vm.name for vm, _ in troubles[1:]) if len(shown) < len(troubles) else ""
-        also = f" The same: **{len(troubles) - 1} more VMs**, {others}." if others else ""
-        say(
-            f"{wording.with_command(trouble)}{also}",
-            icon=f":material/{ICONS[trouble.kind]}:",
-        )
 
 
 def _state(vm: Vm) -> str:
