@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import wording
-from portal.core.models import Deployment, ReleaseState, State
+from portal.core.models import Deployment, ReleaseState, State, StopReason
 from portal.core.settings import Settings
 from portal.deployments import lifecycle
 from portal.deployments.addresses import ssh_command, urls
@@ -18,8 +18,11 @@ from board.meters import Meter, meters
 from board.notes import Note, notes
 from board.progress import Progress, progress
 
-GROUPS = {State.RUNNING: "running", State.STOPPED: "stopped", State.FAILED: "stopped"}
-"""Of the page; whatever else moves."""
+RUNNING, MOVING, ENDED, STOPPED = "running", "moving", "ended", "stopped"
+"""Groups of the page, in its order; the last is folded."""
+ON_PURPOSE = (StopReason.USER, StopReason.ADMIN)
+TOLD_FOR = timedelta(days=7)
+"""What ended by itself stands in sight for so long: nobody asked for it."""
 READABLE = (State.RUNNING, State.STOPPED, State.STARTING, State.FAILED)
 """States with a log."""
 
@@ -90,7 +93,7 @@ def card(settings: Settings, seen: Overview, d: Deployment, agent: str) -> Card:
     return Card(
         id=d.id,
         name=d.name,
-        group=GROUPS.get(d.state, "moving"),
+        group=_group(d, seen.now),
         state=d.state,
         word=word,
         icon=icon,
@@ -119,6 +122,15 @@ def _since(d: Deployment) -> datetime:
     if d.state in lifecycle.COMING_UP:
         return d.pending_since or d.updated_at
     return d.updated_at
+
+
+def _group(d: Deployment, now: datetime) -> str:
+    if d.state is State.RUNNING:
+        return RUNNING
+    if d.state not in (State.STOPPED, State.FAILED):
+        return MOVING
+    on_purpose = d.state is State.STOPPED and d.stop_reason in ON_PURPOSE
+    return STOPPED if on_purpose or now - _since(d) > TOLD_FOR else ENDED
 
 
 def _facts(d: Deployment) -> tuple[str, ...]:

@@ -14,10 +14,8 @@ from portal.core.people import User
 from portal.deployments import lifecycle
 from portal.deployments.overview import Overview
 
-from board.cards import Card, card
+from board.cards import ENDED, MOVING, RUNNING, STOPPED, Card, card
 from board.quota import Share, quota
-
-RUNNING, MOVING, STOPPED = "running", "moving", "stopped"
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,10 @@ def board(portal: Portal, user: User, agent: str = "") -> Board:
     """A person's page now; `agent`: their browser, which tells where SSH finds a smart card."""
     seen = deployments.overview(portal, user)
     cards = [card(portal.settings, seen, each, agent) for each in seen.deployments]
-    order = {RUNNING: 0, MOVING: 1, STOPPED: 2}
+    order = (RUNNING, MOVING, ENDED, STOPPED)
     return Board(
         _summary(seen),
-        tuple(sorted(cards, key=lambda each: order[each.group])),
+        tuple(sorted(cards, key=lambda each: order.index(each.group))),
         quota(seen.allowance),
     )
 

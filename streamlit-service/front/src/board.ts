@@ -54,7 +54,7 @@ export const QUOTA = "portal:quota";
 export interface Card {
   id: string;
   name: string;
-  group: "running" | "moving" | "stopped";
+  group: "running" | "moving" | "ended" | "stopped";
   state: string;
   word: string;
   icon: string;

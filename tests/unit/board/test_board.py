@@ -14,7 +14,7 @@ from portal.context import Portal
 from portal.core.engine import GpuReport
 from portal.core.errors import EngineError
 from portal.core.figures import Figures
-from portal.core.models import Deployment, Order, State
+from portal.core.models import Deployment, Order, State, StopReason
 from portal.core.people import User
 from portal.jobs.observe import observe
 from support.fakes import FakeClock, FakeEngine
@@ -271,3 +271,20 @@ def test_a_vm_that_goes_away_changes_the_stamp(
         [vm] = db.vms.all_vms(tx)
     vms.record_unreachable(portal, vm, "SSH refused.")
     assert deployments.stamps(portal, [jane.id]) != before
+
+
+def test_what_ended_by_itself_stays_in_sight_for_a_week(
+    portal: Portal, jane: User, clock: FakeClock, work_off: WorkOff
+) -> None:
+    work_off(deployments.request(portal, jane, Order("ml-cpu", "mine")).id)
+    [running] = board(portal, jane).cards
+    for reason, group in ((StopReason.EXIT_CODE, "ended"), (StopReason.USER, "stopped")):
+        with portal.database.transaction() as tx:
+            columns = {"state": State.STOPPED, "stop_reason": reason, "updated_at": clock()}
+            db.deployments.update(tx, running.id, **columns)
+        assert board(portal, jane).cards[0].group == group
+    with portal.database.transaction() as tx:
+        db.deployments.update(tx, running.id, state=State.FAILED, updated_at=clock())
+    assert board(portal, jane).cards[0].group == "ended"
+    clock.forward(8 * 86_400)
+    assert board(portal, jane).cards[0].group == "stopped"
