@@ -280,8 +280,10 @@ def test_what_ended_by_itself_stays_in_sight_for_a_week(
     [running] = board(portal, jane).cards
     for reason, group in ((StopReason.EXIT_CODE, "ended"), (StopReason.USER, "stopped")):
         with portal.database.transaction() as tx:
-            columns = {"state": State.STOPPED, "stop_reason": reason, "updated_at": clock()}
-            db.deployments.update(tx, running.id, **columns)
+            now = clock()
+            db.deployments.update(
+                tx, running.id, state=State.STOPPED, stop_reason=reason, updated_at=now
+            )
         assert board(portal, jane).cards[0].group == group
     with portal.database.transaction() as tx:
         db.deployments.update(tx, running.id, state=State.FAILED, updated_at=clock())
