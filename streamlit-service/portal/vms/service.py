@@ -42,7 +42,7 @@ def add(
 
     Adding the same again changes nothing, not its state either.
 
-    VmState.NEW: it takes no containers before activate().
+    VmState.NEW: it takes no containers before activate(). Conflict for an owner who is retired.
     """
     _check_names(name, engine_url)
     who = permissions.administrator(actor)
@@ -59,6 +59,7 @@ def add(
         if existing:
             raise _name_taken(existing)
         _refuse_twice(tx, engine_url, address)
+        _owner(tx, owner)
         db.vms.insert(tx, name, engine_url, address, owner_id, pool, state)
         db.audit.append(
             tx,

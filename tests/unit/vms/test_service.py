@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from portal import vms
+from portal import deployments, vms
 from portal.context import Portal
-from portal.core.errors import Invalid
+from portal.core.errors import Conflict, Invalid
+from portal.core.people import User
 from support.samples import TEST
 
 ENGINE, ADDRESS = "ssh://portal@vm-02", "10.0.0.2"
@@ -66,3 +67,12 @@ def test_what_is_no_engine_is_refused(portal: Portal, engine_url: str) -> None:
 def test_what_is_no_address_of_a_vm_is_refused(portal: Portal, address: str, why: str) -> None:
     with pytest.raises(Invalid, match=why):
         vms.add(portal, TEST, "vm-02", ENGINE, address)
+
+
+def test_nobody_who_is_retired_is_given_a_vm(portal: Portal, jane: User) -> None:
+    deployments.retire(portal, TEST, jane.subject, "left the company")
+    with pytest.raises(Conflict, match="is retired and cannot use a VM"):
+        vms.add(portal, TEST, "vm-02", ENGINE, ADDRESS, owner=jane.subject)
+    assert vms.add(portal, TEST, "vm-02", ENGINE, ADDRESS).owner_id is None
+    with pytest.raises(Conflict, match="is retired and cannot use a VM"):
+        vms.assign(portal, TEST, "vm-02", owner=jane.subject)
