@@ -30,6 +30,7 @@ def page() -> None:
         [_means(user) for user, _ in everybody],
         key="users",
         bars=_BARS,
+        several=True,
     )
     if groups:
         st.markdown("**Groups** share what their quota allows.")
@@ -50,7 +51,7 @@ def page() -> None:
 def _means(user: User) -> dict[str, object]:
     """What choosing somebody's row fills in."""
     subject = user.subject
-    return {"quota-for": (quotas.USER, subject), "group-user": subject, "account": subject}
+    return {"quota-for": (quotas.USER, subject), "group-users": [subject], "account": subject}
 
 
 def _row(user: User, allowance: Allowance, *, own: bool) -> dict[str, object]:
@@ -97,13 +98,25 @@ def _label(amount: Amount) -> str:
 def _group_form(people: list[User]) -> None:
     names = {user.subject: user.display_name for user in people}
     with st.form("group-form", border=True):
-        st.markdown("**Change a user's group**")
-        subject = st.selectbox("User", list(names), format_func=names.__getitem__, key="group-user")
+        st.markdown("**Change the group of users**")
+        subjects = st.multiselect(
+            "Users",
+            list(names),
+            format_func=names.__getitem__,
+            key="group-users",
+            placeholder="Choose rows above, or users here",
+        )
         group = st.text_input("Group", key="group-name", help="Empty: no group.", max_chars=60)
         if st.form_submit_button("Save"):
-            frame.carry_out(
-                lambda: users.set_group(session.portal(), session.user(), subject, group)
-            )
+            if not subjects:
+                st.warning("Choose at least one user first.", icon=":material/info:")
+                return
+            frame.carry_out(lambda: _set_group(subjects, group))
+
+
+def _set_group(subjects: list[str], group: str) -> None:
+    for subject in subjects:
+        users.set_group(session.portal(), session.user(), subject, group)
 
 
 def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:

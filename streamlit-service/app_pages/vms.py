@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
 import streamlit as st
 import wording
 from portal import deployments
+from portal.context import Portal
 from portal.core.models import Deployment, Gpu, GpuState, Vm, VmState
+from portal.core.people import User
 from portal.deployments import lifecycle
 from portal.scheduling import quotas
 from portal.users.permissions import SHARED_POOL
@@ -41,13 +44,17 @@ def page() -> None:
     vm_alarms.show(vms, gpus_of)
     _stuck()
     uses.sort(key=lambda use: (_well(use.vm, now), use.vm.name))
-    tables.choose_from(
+    chosen = tables.choose_from(
         [_row(use) for use in uses],
         [{"vm": use.vm.name} for use in uses],
         key="vms",
         bars=("GPUs in use", "Memory in use"),
+        several=True,
     )
-    _change(vms, gpus_of)
+    if len(chosen) > 1:
+        _change_several([uses[number].vm for number in chosen])
+    else:
+        _change(vms, gpus_of)
 
 
 def _row(use: VmUse) -> dict[str, object]:
@@ -78,6 +85,33 @@ def _state(vm: Vm) -> str:
     if not vm.reachable:
         return "✕ unreachable"
     return {VmState.DRAINING: "◐ draining", VmState.NEW: "◌ new"}.get(vm.state, "● active")
+
+
+def _change_several(vms: list[Vm]) -> None:
+    """What makes sense for many at once; a rack that is to be serviced, say."""
+
+    def each(change: Callable[[Portal, User, str], object], of: list[Vm]) -> None:
+        for vm in of:
+            change(session.portal(), session.user(), vm.name)
+
+    active = [vm for vm in vms if vm.state is VmState.ACTIVE]
+    others = [vm for vm in vms if vm.state is not VmState.ACTIVE]
+    with st.container(border=True):
+        st.markdown(f"**{len(vms)} VMs:** {', '.join(vm.name for vm in vms)}")
+        with st.container(horizontal=True):
+            if active and st.button(
+                f"Drain {wording.plural(len(active), 'VM')}",
+                key="drain-several",
+                icon=":material/do_not_disturb_on:",
+                help="No new containers; what runs goes on.",
+            ):
+                frame.carry_out(partial(each, fleet.drain, active))
+            if others and st.button(
+                f"Activate {wording.plural(len(others), 'VM')}",
+                key="activate-several",
+                icon=":material/play_circle:",
+            ):
+                frame.carry_out(partial(each, fleet.activate, others))
 
 
 def _change(vms: list[Vm], gpus_of: GpusOf) -> None:

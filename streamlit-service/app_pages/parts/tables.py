@@ -30,20 +30,23 @@ def choose_from(
     *,
     key: str,
     bars: Sequence[str] = (),
-) -> None:
-    """A table; choosing a row fills in widgets that come after it.
+    several: bool = False,
+) -> list[int]:
+    """A table; choosing a row fills in widgets that come after it. The chosen rows' numbers.
 
-    `means`: for each row, the widgets' values by their keys; `bars`: columns in percent.
+    `means`: for each row, the widgets' values by their keys; `bars`: columns in percent. Of
+    `several` rows the first counts, but values that are lists are added up.
     """
-    st.dataframe(
+    event = st.dataframe(
         list(rows),
         hide_index=True,
         width="stretch",
         key=key,
         column_config=dict.fromkeys(bars, _bar()),
         on_select=lambda: _choose(key, means),
-        selection_mode="single-row",
+        selection_mode="multi-row" if several else "single-row",
     )
+    return [number for number in event["selection"]["rows"] if number < len(rows)]
 
 
 def _bar() -> ColumnConfig:
@@ -51,7 +54,10 @@ def _bar() -> ColumnConfig:
 
 
 def _choose(key: str, means: Sequence[Mapping[str, object]]) -> None:
-    chosen = st.session_state[key]["selection"]["rows"]
-    if chosen and chosen[0] < len(means):
-        for widget, value in means[chosen[0]].items():
-            st.session_state[widget] = value
+    chosen = [row for row in st.session_state[key]["selection"]["rows"] if row < len(means)]
+    if not chosen:
+        return
+    for widget, value in means[chosen[0]].items():
+        values = [means[row][widget] for row in chosen]
+        lists = [each for each in values if isinstance(each, list)]
+        st.session_state[widget] = [one for each in lists for one in each] if lists else value

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
+import streamlit as st
+from app_pages.parts import tables
 from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.engine import EngineInfo, GpuReport, VmReport
@@ -217,3 +220,40 @@ def test_somebody_without_any_vm_is_told_whom_to_ask(
     assert "No VM is assigned to you" in texts(page)
     assert "Ask your administrator to assign you a VM." in texts(page)
     assert page.button(key="deploy").disabled
+
+
+def test_several_vms_are_drained_at_once_and_several_users_get_a_group(
+    portal: Portal,
+    jane: User,
+    john: User,
+    ray: User,
+    page_of: Callable[[User, str], AppTest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which rows are chosen is the browser's: the test says it in its place."""
+    vms.add(portal, TEST, "vm-02", "ssh://portal@vm-02", "10.0.0.2")
+    monkeypatch.setattr(tables, "choose_from", lambda *_, **__: [0, 1])
+    page = page_of(ray, "vms")
+    assert "vm-01, vm-02" in texts(page)
+    page.button(key="drain-several").click().run()
+    assert not page.exception
+    with portal.database.reading() as tx:
+        assert [vm.state for vm in db.vms.all_vms(tx)] == [VmState.DRAINING] * 2
+    page = page_of(ray, "people")
+    page.multiselect(key="group-users").set_value([jane.subject, john.subject])
+    page.text_input(key="group-name").set_value("vision")
+    next(button for button in page.button if button.label == "Save").click().run()
+    assert not page.exception
+    with portal.database.reading() as tx:
+        groups = [db.users.by_subject(tx, who.subject) for who in (jane, john)]
+    assert [user.group for user in groups if user] == ["vision", "vision"]
+
+
+def test_of_several_rows_lists_are_added_up_and_else_the_first_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state: dict[str, Any] = {"t": {"selection": {"rows": [2, 0, 9]}}}
+    monkeypatch.setattr(st, "session_state", state)
+    means = [{"users": [name], "account": name} for name in ("jane", "john", "mei")]
+    tables._choose("t", means)
+    assert (state["users"], state["account"]) == (["mei", "jane"], "mei")
