@@ -82,6 +82,12 @@ def on_vm(tx: Tx, vm_id: int) -> list[Deployment]:
     return [rows.deployment(row) for row in tx.execute(query)]
 
 
+def running_on(tx: Tx, vm_id: int) -> list[str]:
+    """The ids of those that run on a VM: asked for every few seconds, so no more than that."""
+    there = (deployments.c.vm_id == vm_id) & (deployments.c.state == State.RUNNING)
+    return list(tx.execute(sa.select(deployments.c.id).where(there)).scalars())
+
+
 def of_release(tx: Tx, release_id: int) -> list[Deployment]:
     """Deployments of a release that are not removed, oldest first."""
     query = _SELECT.where(

@@ -80,7 +80,8 @@ class Sampler:
         """Ask the VM for the container that was not asked for longest."""
         if not vm.reachable:
             return
-        running = {deployment.id: deployment for deployment in self._running(vm)}
+        with portal.database.reading() as tx:
+            running = db.deployments.running_on(tx, vm.id)
         with self._guard:
             chosen = min(running, key=lambda each: self._asked_at.get(each, 0.0), default=None)
             if chosen is None:
@@ -91,11 +92,15 @@ class Sampler:
         except EngineError as error:
             log.info("not_sampled", vm=vm.name, deployment=chosen, cause=error.cause)
             return
-        if statistics is not None:
-            with self._guard:
-                container = self._of(chosen)
-                container.used(portal.now().timestamp(), statistics)
-                container.home_gb = self._homes.gb(vm, running[chosen].owner)
+        if statistics is None:
+            return
+        with portal.database.reading() as tx:
+            deployment = db.deployments.by_id(tx, chosen)
+        with self._guard:
+            container = self._of(chosen)
+            container.used(portal.now().timestamp(), statistics)
+            if deployment is not None:
+                container.home_gb = self._homes.gb(vm, deployment.owner)
 
     def see_gpus(self, vm: Vm, report: GpuReport) -> None:
         """Readings of the GPUs that containers on the VM hold."""
