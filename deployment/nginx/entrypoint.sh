@@ -53,12 +53,12 @@ servers() {
     done 2>/dev/null <"/run/names/$1" || true
     [ -n "$known" ] || echo "    server unix:/run/nginx/nobody.sock;"
 }
-# With a certificate always to the same page, so that its session is there.
+# $whose: see nginx.conf.template.
 upstreams() {
     printf 'upstream authz {\n%s\n    keepalive 32;\n}\n' "$(servers authz 8000)"
     printf 'upstream api {\n%s\n    keepalive 32;\n}\n' "$(servers api 8000)"
     # shellcheck disable=SC2016  # nginx's variable
-    printf 'upstream ui {\n    hash $ssl_client_fingerprint consistent;\n%s\n    keepalive 32;\n}\n' "$(servers ui 8501)"
+    printf 'upstream ui {\n    hash $whose consistent;\n%s\n    keepalive 32;\n}\n' "$(servers ui 8501)"
 }
 reload() {
     local one

@@ -19,7 +19,13 @@ OPERATORS = {
     "Security": "SECURITY",
     "Error codes": "ERROR_CODES",
 }
-PICTURE = re.compile(r"^!\[([^\]]*)\]\(([\w./-]+)\)$", re.MULTILINE)
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+PART = re.compile(
+    r"""^(?:!\[(?P<words>[^\]]*)\]\((?P<file>[\w./-]+)\)
+    |\#+\ <a\ id="(?P<anchor>[\w-]+)"></a>(?P<title>.+))$""",
+    re.MULTILINE | re.VERBOSE,
+)
+"""What Streamlit's Markdown has no words for: pictures of ours, and headings with a name."""
 LINK = re.compile(r"\[([^\]]+)\]\(([\w./-]*)(#[\w-]+)?\)")
 
 
@@ -48,22 +54,25 @@ def _chosen(there: dict[str, str]) -> str:
 
 
 def _show(folder: Path, name: str, there: set[str]) -> None:
-    text = (folder / f"{name}.md").read_text(encoding="utf-8")
+    text = COMMENT.sub("", (folder / f"{name}.md").read_text(encoding="utf-8"))
     end = 0
     with st.container(key="prose"):
-        for picture in PICTURE.finditer(text):
-            st.markdown(_linked(text[end : picture.start()], there))
-            end = picture.end()
-            path = (folder / picture[2]).resolve()
-            if path.is_relative_to(folder.resolve()) and path.is_file():
-                st.html(_picture(path, picture[1]))
+        for part in PART.finditer(text):
+            st.markdown(_linked(text[end : part.start()], there))
+            end = part.end()
+            if part["anchor"]:
+                st.subheader(part["title"], anchor=part["anchor"])
+            else:
+                _picture(folder, part["file"], part["words"])
         st.markdown(_linked(text[end:], there))
 
 
-def _picture(path: Path, words: str) -> str:
+def _picture(folder: Path, file: str, words: str) -> None:
     """Streamlit's own pictures carry no words for those who do not see them."""
-    content = base64.b64encode(path.read_bytes()).decode()
-    return f'<img src="data:image/png;base64,{content}" alt="{escape(words)}">'
+    path = (folder / file).resolve()
+    if path.is_relative_to(folder.resolve()) and path.is_file():
+        content = base64.b64encode(path.read_bytes()).decode()
+        st.html(f'<img src="data:image/png;base64,{content}" alt="{escape(words)}">')
 
 
 def _linked(text: str, there: set[str]) -> str:

@@ -10,6 +10,7 @@ import streamlit as st
 import wording
 from portal import deployments
 from portal.context import Portal
+from portal.core.errors import PortalError
 from portal.core.models import Deployment, Gpu, GpuState, Vm, VmState
 from portal.core.people import User
 from portal.deployments import lifecycle
@@ -23,6 +24,7 @@ from portal.vms.service import VmUse
 from app_pages.parts import frame, session, tables, vm_alarms
 from app_pages.parts.vm_alarms import GpusOf
 
+CHOSEN = "vms-chosen"
 SHARED = "The shared pool"
 FIREWALL = {"ok": "● on", "": ""}
 
@@ -44,15 +46,17 @@ def page() -> None:
     vm_alarms.show(vms, gpus_of)
     _stuck()
     uses.sort(key=lambda use: (_well(use.vm, now), use.vm.name))
-    chosen = tables.choose_from(
+    tables.choose_from(
         [_row(use) for use in uses],
-        [{"vm": use.vm.name} for use in uses],
+        [{"vm": use.vm.name, CHOSEN: [use.vm.name]} for use in uses],
         key="vms",
         bars=("GPUs in use", "Memory in use"),
         several=True,
     )
+    names = st.session_state.get(CHOSEN, [])
+    chosen = [vm for vm in vms if vm.name in names]
     if len(chosen) > 1:
-        _change_several([uses[number].vm for number in chosen])
+        _change_several(chosen)
     else:
         _change(vms, gpus_of)
 
@@ -91,8 +95,15 @@ def _change_several(vms: list[Vm]) -> None:
     """What makes sense for many at once; a rack that is to be serviced, say."""
 
     def each(change: Callable[[Portal, User, str], object], of: list[Vm]) -> None:
+        """All that can be; then, where one could not, why."""
+        failures = []
         for vm in of:
-            change(session.portal(), session.user(), vm.name)
+            try:
+                change(session.portal(), session.user(), vm.name)
+            except PortalError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     active = [vm for vm in vms if vm.state is VmState.ACTIVE]
     others = [vm for vm in vms if vm.state is not VmState.ACTIVE]

@@ -59,12 +59,12 @@ def meters(d: Deployment, figures: Sequence[Figures]) -> tuple[Meter, ...]:
 
 def _home(home_gb: float, free_gb: float | None, figures: Sequence[Figures]) -> Meter:
     """Of what it could have at most: others fill the same disk."""
-    most = home_gb + (free_gb or 0.0)
+    most = 0.0 if free_gb is None else home_gb + free_gb
     return _meter(
         "Home",
         f"{home_gb:.1f} GB" if free_gb is None else f"{home_gb:.1f} GB, {free_gb:.0f} free",
         figures,
-        lambda each: None if each.home_gb is None or not free_gb else each.home_gb / most,
+        lambda each: None if each.home_gb is None or not most else each.home_gb / most,
         full=free_gb is not None and home_gb >= NEARLY_FULL * most,
     )
 

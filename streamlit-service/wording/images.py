@@ -10,6 +10,8 @@ from portal.images.attention import Cause
 
 from wording.units import plural, size
 
+SCANNED_AGAIN = ("scan_stale", "never_scanned", "waiver_expired")
+"""Refusals that another scan may end."""
 SCAN = "Scan it: `docker compose run --rm publisher image scan {image}`, best every night"
 
 
@@ -41,8 +43,9 @@ def attention(what: Attention, now: datetime) -> tuple[str, str]:
     release = what.release
     match what.cause:
         case Cause.BLOCKED:
-            stale = "scan" in what.problem
-            return what.problem, SCAN.format(image=release.image) if stale else "Publish another"
+            code, said = (what.refusal.code, what.refusal.message) if what.refusal else ("", "")
+            again = code in SCANNED_AGAIN
+            return said, SCAN.format(image=release.image) if again else "Publish another"
         case Cause.STILL_USED:
             run = f"{plural(what.containers, 'container')} of it still run"
             return f"Withdrawn, and {run}{'s' if what.containers == 1 else ''}", "Ask their owners"

@@ -39,8 +39,11 @@ def _what(event: Event) -> str:
     name = event.action.removeprefix("deployment.")
     said = SAID.get(State(name)) if name in set(State) else OTHERS.get(event.action)
     text = said or name.replace("_", " ").capitalize()
+    if event.details.get("request") == "restart":
+        text = "Restart asked for"
     if event.actor == WORKER and name == State.PENDING:
-        text = "Its turn in the queue"
+        # With a VM it came from the queue; else it is made anew after a restart.
+        text = "Its turn in the queue" if event.details.get("vm") else "Starting again"
     details = [text, _detail(event.details)]
     return ": ".join(filter(None, details))
 

@@ -31,13 +31,14 @@ def choose_from(
     key: str,
     bars: Sequence[str] = (),
     several: bool = False,
-) -> list[int]:
-    """A table; choosing a row fills in widgets that come after it. The chosen rows' numbers.
+) -> None:
+    """A table; choosing a row fills in widgets that come after it.
 
     `means`: for each row, the widgets' values by their keys; `bars`: columns in percent. Of
-    `several` rows the first counts, but values that are lists are added up.
+    `several` rows the first counts, but values that are lists are added up: empty without any. A
+    page acts on these, never on a row's number: by the next run another may stand there.
     """
-    event = st.dataframe(
+    st.dataframe(
         list(rows),
         hide_index=True,
         width="stretch",
@@ -46,7 +47,6 @@ def choose_from(
         on_select=lambda: _choose(key, means),
         selection_mode="multi-row" if several else "single-row",
     )
-    return [number for number in event["selection"]["rows"] if number < len(rows)]
 
 
 def _bar() -> ColumnConfig:
@@ -55,9 +55,9 @@ def _bar() -> ColumnConfig:
 
 def _choose(key: str, means: Sequence[Mapping[str, object]]) -> None:
     chosen = [row for row in st.session_state[key]["selection"]["rows"] if row < len(means)]
-    if not chosen:
-        return
-    for widget, value in means[chosen[0]].items():
-        values = [means[row][widget] for row in chosen]
-        lists = [each for each in values if isinstance(each, list)]
-        st.session_state[widget] = [one for each in lists for one in each] if lists else value
+    for widget, value in means[chosen[0] if chosen else 0].items() if means else ():
+        if isinstance(value, list):
+            lists = [each for row in chosen if isinstance(each := means[row][widget], list)]
+            st.session_state[widget] = [one for each in lists for one in each]
+        elif chosen:
+            st.session_state[widget] = value

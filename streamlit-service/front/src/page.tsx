@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type Card, merged, type Problem, QUOTA } from "./board";
 import { follow } from "./feed";
+import { asksForLog } from "./log";
 import { act } from "./requests";
 import { type Asked, type Doing, Row } from "./row";
 import { Tabs } from "./tabs";
@@ -93,7 +94,7 @@ export function Containers({ deploy }: { deploy: Doing["deploy"] }) {
       {cards.length === 0 && <Nothing deploy={() => deploy("")} />}
       <ul class="rows">{others.map(row)}</ul>
       {stopped.length > 0 && (
-        <details open={others.length === 0}>
+        <details open={others.length === 0 || stopped.some((card) => asksForLog(card.id))}>
           <summary>{stopped.length} stopped</summary>
           <ul class="rows">{stopped.map(row)}</ul>
         </details>

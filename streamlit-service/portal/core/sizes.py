@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
+
+from portal.core.resources import CPUS, MEMORY
 
 USUAL = "Small 2 1, Medium 8 4, Large 32 8"
 EXAMPLE = f"{USUAL}; vision: Notebook 16 4, Training 128 32"
@@ -23,7 +24,10 @@ class Size:
 
 
 def parse(text: str) -> dict[str, tuple[Size, ...]]:
-    """By group, "" for everybody's: lists as in EXAMPLE. ValueError for anything else."""
+    """By group, "" for everybody's (USUAL where there is none): lists as in EXAMPLE.
+
+    ValueError for anything else.
+    """
     lists: dict[str, tuple[Size, ...]] = {}
     for part in filter(None, (part.strip() for part in text.split(";"))):
         group, colon, sizes = part.rpartition(":")
@@ -33,7 +37,7 @@ def parse(text: str) -> dict[str, tuple[Size, ...]]:
         if len(named) < len(sizes.split(",")) or CUSTOM in named:
             raise ValueError(f"{sizes.strip()!r} has a name twice, or {CUSTOM}, which is no size")
         lists[group.strip()] = tuple(named.values())
-    return lists
+    return lists if "" in lists else parse(USUAL) | lists
 
 
 def _size(text: str) -> Size:
@@ -41,6 +45,7 @@ def _size(text: str) -> Size:
     if found is None:
         raise ValueError(f"{text!r} is no name, GB of memory and number of CPUs, as Small 2 1")
     size = Size(found["name"], float(found["memory"]), float(found["cpus"]))
-    if not (0 < size.memory_gb < math.inf and 0 < size.cpus < math.inf):
-        raise ValueError(f"{text!r} has nothing of something")
+    if size.memory_gb < MEMORY.minimum or size.cpus < CPUS.minimum:
+        least = f"{MEMORY.minimum:g} GB and {CPUS.minimum:g} CPUs"
+        raise ValueError(f"{text!r} is less than a container may have: {least}")
     return size

@@ -80,6 +80,15 @@ def in_use(tx: Tx) -> dict[int, int]:
     return dict(tx.execute(query.group_by(deployments.c.release_id)).tuples().all())
 
 
+def running(tx: Tx) -> dict[int, int]:
+    """How many deployments each release has that run or are about to, by its number."""
+    over = (State.STOPPED, State.FAILED, State.REMOVED)
+    query = sa.select(deployments.c.release_id, sa.func.count()).where(
+        deployments.c.state.not_in(over)
+    )
+    return dict(tx.execute(query.group_by(deployments.c.release_id)).tuples().all())
+
+
 # --- on VMs --------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from portal import db
 from portal.context import Portal
+from portal.core.errors import Conflict
 from portal.core.models import Release, ReleaseState
 from portal.core.people import User
 from portal.core.settings import Settings
@@ -33,12 +34,13 @@ class Cause(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Attention:
-    """A release and why; `problem`: why it does not start, else "". `ends`: when its scan does."""
+    """A release and why. `refusal`: why it does not start; `ends`: when its scan is too old."""
 
     cause: Cause
     release: Release
     containers: int
-    problem: str = ""
+    """Those that run of a withdrawn one; of others all that there are."""
+    refusal: Conflict | None = None
     ends: datetime | None = None
 
 
@@ -48,36 +50,27 @@ def attention(portal: Portal, user: User) -> list[Attention]:
     with portal.database.reading() as tx:
         releases = db.releases.all_releases(tx)
         current = {name: release.id for name, release in db.releases.approved(tx).items()}
-        used = db.releases.in_use(tx)
-    found = [
-        each
-        for release in releases
-        if (
-            each := _of(
-                portal.settings,
-                release,
-                portal.now(),
-                containers=used.get(release.id, 0),
-                newer=release.id > current.get(release.image, 0),
-            )
-        )
-    ]
+        used, running = db.releases.in_use(tx), db.releases.running(tx)
+    now, found = portal.now(), list[Attention]()
+    for release in releases:
+        of_image = current.get(release.image, 0)
+        if release.state is ReleaseState.WITHDRAWN:
+            if release.id in running:
+                found.append(Attention(Cause.STILL_USED, release, running[release.id]))
+        elif release.state is ReleaseState.CANDIDATE:
+            if release.id > of_image:
+                found.append(Attention(Cause.UNDECIDED, release, 0))
+        elif release.id == of_image or release.id in used:
+            found += _of(portal.settings, release, now, used.get(release.id, 0))
     return sorted(found, key=lambda each: (each.cause, -each.containers, each.release.image))
 
 
-def _of(
-    settings: Settings, release: Release, now: datetime, *, containers: int, newer: bool
-) -> Attention | None:
-    if release.state is ReleaseState.WITHDRAWN:
-        return Attention(Cause.STILL_USED, release, containers) if containers else None
-    if release.state is ReleaseState.CANDIDATE:
-        return Attention(Cause.UNDECIDED, release, containers) if newer else None
-    if release.state is ReleaseState.DEPRECATED and not containers:
-        return None
-    if problem := launch_gate.problem(settings, release, now):
-        return Attention(Cause.BLOCKED, release, containers, problem)
+def _of(settings: Settings, release: Release, now: datetime, containers: int) -> list[Attention]:
+    """Of one that is offered or in use."""
+    if refused := launch_gate.refusal(settings, release, now):
+        return [Attention(Cause.BLOCKED, release, containers, refused)]
     most = timedelta(days=settings.scan_max_age_days)
     ends = release.scanned_at + most if release.scanned_at else now
     if ends - now < SOON * most:
-        return Attention(Cause.SCAN_ENDS, release, containers, ends=ends)
-    return None
+        return [Attention(Cause.SCAN_ENDS, release, containers, ends=ends)]
+    return []

@@ -17,11 +17,17 @@ ASK = "Choose another release, or ask {contact} to publish a new one."
 
 def problem(settings: Settings, release: Release, now: datetime) -> str:
     """Why the release may not run, in words; "" when it may."""
+    refused = refusal(settings, release, now)
+    return refused.message if refused else ""
+
+
+def refusal(settings: Settings, release: Release, now: datetime) -> Conflict | None:
+    """Why the release may not run; None when it may."""
     try:
         check(settings, release, now)
-    except Conflict as refusal:
-        return refusal.message
-    return ""
+    except Conflict as conflict:
+        return conflict
+    return None
 
 
 def check(settings: Settings, release: Release, now: datetime) -> None:

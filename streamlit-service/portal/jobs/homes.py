@@ -54,6 +54,7 @@ class Homes:
             sizes = {}
         with self._guard:
             self._took_s[vm.id] = time.monotonic() - started
+            self._gb = {key: gb for key, gb in self._gb.items() if key[0] != vm.id}
             self._gb |= {(vm.id, name): size / GIB for name, size in sizes.items()}
 
     def gb(self, vm: Vm | None, owner: User) -> float | None:

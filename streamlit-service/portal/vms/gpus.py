@@ -6,7 +6,7 @@ import enum
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from portal import db
 from portal.context import Portal
@@ -171,23 +171,23 @@ def overview(portal: Portal, user: User) -> list[GpuStatus]:
 def last_hour(portal: Portal, statuses: Sequence[GpuStatus]) -> dict[str, list[int | None]]:
     """By VM of these GPUs: percent of them that was busy, by minute, the oldest first.
 
-    None where nothing was seen of any container with GPUs; a GPU that nobody holds is not busy.
+    A GPU that nobody holds is not busy. None for a minute in which nothing was seen: of any GPU, or
+    of a VM whose GPUs are held. No VM whose GPUs do not say how busy they are (slices, say).
     """
     end = portal.now().replace(second=0, microsecond=0) - timedelta(minutes=1)
     minutes = [end - timedelta(minutes=back) for back in reversed(range(MINUTES))]
     with portal.database.reading() as tx:
         busy = db.figures.busy_gpus(tx, minutes[0])
     seen = {minute for of_vm in busy.values() for minute in of_vm}
-    cards = Counter(each.vm for each in statuses)
-    return {
-        vm.name: [
-            min(100, round(100 * busy.get(vm.id, {}).get(minute, 0.0) / count))
-            if minute in seen
-            else None
-            for minute in minutes
-        ]
-        for vm, count in cards.items()
-    }
+    cards = Counter(each.vm for each in statuses if each.gpu.utilisation is not None)
+    held = {each.vm.id for each in statuses if each.hold in (Hold.YOURS, Hold.TAKEN)}
+
+    def percent(vm: Vm, minute: datetime) -> int | None:
+        found = busy.get(vm.id, {}).get(minute, None if vm.id in held else 0.0)
+        known = minute in seen and found is not None
+        return min(100, round(100 * (found or 0.0) / cards[vm])) if known else None
+
+    return {vm.name: [percent(vm, minute) for minute in minutes] for vm in cards}
 
 
 def _status(

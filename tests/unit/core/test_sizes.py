@@ -15,7 +15,9 @@ def test_a_group_may_have_sizes_of_its_own() -> None:
 
 
 def test_a_name_may_have_several_words_and_a_group_a_colon() -> None:
-    assert sizes.parse("ai: lab: Very large 64 0.5") == {"ai: lab": (Size("Very large", 64, 0.5),)}
+    lists = sizes.parse("ai: lab: Very large 64 0.5")
+    assert lists["ai: lab"] == (Size("Very large", 64, 0.5),)
+    assert [size.name for size in lists[""]] == ["Small", "Medium", "Large"]  # of whom none is said
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,8 @@ def test_a_name_may_have_several_words_and_a_group_a_colon() -> None:
         "2 1",
         "Small 2 1 Medium 8 4 GB",
         "Small 0 1",
+        "Small 0.4 1",
+        "Small 2 0.05",
         "Small 2 1,",
         "Small -2 1",
         "Small 2 1, Small 4 2",

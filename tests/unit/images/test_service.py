@@ -238,8 +238,27 @@ def test_curators_see_first_what_does_not_start_and_last_what_waits_for_them(
         (Cause.UNDECIDED, "1.2.0", 0),
     ]
     clock.forward(31 * 86_400)
-    assert images.attention(portal, mei)[0].cause is Cause.BLOCKED
+    first = images.attention(portal, mei)[0]
+    assert (first.cause, first.refusal and first.refusal.code) == (Cause.BLOCKED, "scan_stale")
     assert code_of(lambda: images.attention(portal, jane)) == "not_curator"
+
+
+def test_curators_need_not_look_at_what_nobody_runs_any_more(
+    portal: Portal,
+    jane: User,
+    mei: User,
+    clock: FakeClock,
+    work_off: Callable[..., Deployment],
+) -> None:
+    old = work_off(deployments.request(portal, jane, Order("ml-cpu", "a")).id)
+    approved(portal, 1)  # 1.0.0 stays approved beside it
+    clock.forward(31 * 86_400)
+    assert {each.release.version for each in images.attention(portal, mei)} == {"1.0.0", "1.1.0"}
+    images.withdraw(portal, mei, 1, "CVE-2026-0001")
+    assert images.attention(portal, mei)[-1].cause is Cause.STILL_USED
+    deployments.act(portal, jane, old.id, "stop")
+    work_off(old.id)
+    assert [each.release.version for each in images.attention(portal, mei)] == ["1.1.0"]
 
 
 def test_a_version_names_one_digest_for_ever(portal: Portal) -> None:

@@ -207,6 +207,9 @@ def test_where_a_vm_cannot_say_how_big_a_home_is_nothing_is_claimed(
     sizes: dict[str, int] | None,
 ) -> None:
     homes = Homes()
+    engine.sizes = {home_volume(running.owner): 2**30}
+    homes.measure(portal, vm, engine)
+    assert homes.gb(vm, running.owner) == 1.0
     engine.sizes = sizes
     homes.measure(portal, vm, engine)
     assert homes.gb(vm, running.owner) is None

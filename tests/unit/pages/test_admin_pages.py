@@ -228,17 +228,19 @@ def test_several_vms_are_drained_at_once_and_several_users_get_a_group(
     john: User,
     ray: User,
     page_of: Callable[[User, str], AppTest],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Which rows are chosen is the browser's: the test says it in its place."""
     vms.add(portal, TEST, "vm-02", "ssh://portal@vm-02", "10.0.0.2")
-    monkeypatch.setattr(tables, "choose_from", lambda *_, **__: [0, 1])
+    vms.add(portal, TEST, "vm-03", "ssh://portal@vm-03", "10.0.0.3")
     page = page_of(ray, "vms")
+    page.session_state["vms-chosen"] = ["vm-01", "vm-02"]
+    page.run()
     assert "vm-01, vm-02" in texts(page)
     page.button(key="drain-several").click().run()
     assert not page.exception
     with portal.database.reading() as tx:
-        assert [vm.state for vm in db.vms.all_vms(tx)] == [VmState.DRAINING] * 2
+        states = [vm.state for vm in db.vms.all_vms(tx)]
+    assert states == [VmState.DRAINING, VmState.DRAINING, VmState.ACTIVE]
     page = page_of(ray, "people")
     page.multiselect(key="group-users").set_value([jane.subject, john.subject])
     page.text_input(key="group-name").set_value("vision")
@@ -257,3 +259,6 @@ def test_of_several_rows_lists_are_added_up_and_else_the_first_counts(
     means = [{"users": [name], "account": name} for name in ("jane", "john", "mei")]
     tables._choose("t", means)
     assert (state["users"], state["account"]) == (["mei", "jane"], "mei")
+    state["t"]["selection"]["rows"] = []
+    tables._choose("t", means)
+    assert (state["users"], state["account"]) == ([], "mei")

@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import wording
-from portal import db
+from portal import db, vms
 from portal.context import Portal
 from portal.core.figures import Figures
 from portal.core.models import Vm
 from portal.core.people import Role, User
 from portal.vms import gpus
-from support.gpu_world import ask
+from support.gpu_world import ask, report
+from support.samples import TEST
 
 
 def busy(portal: Portal, percent: float, *, minutes_ago: int, deployment_id: str) -> None:
@@ -30,6 +31,19 @@ def test_a_gpu_that_nobody_holds_counts_as_idle(portal: Portal, jane: User, gpu_
     assert hour[-3:] == [20, None, 40]  # of two GPUs, and of a minute that nobody saw: nothing
     assert len(hour) == 60
     assert set(hour[:-3]) == {None}
+
+
+def test_a_vm_that_was_not_seen_claims_nothing(portal: Portal, jane: User, gpu_vm: Vm) -> None:
+    """Another VM was: of this one, whose GPU is held, nobody knows how busy it was."""
+    mine = ask(portal, jane, "train")
+    other = vms.add(portal, TEST, "vm-02", "ssh://portal@vm-02", "10.0.0.2")
+    slices = report(1)
+    silent = replace(slices, gpus=(replace(slices.gpus[0], uuid="MIG-0", utilisation=None),))
+    vms.record_gpus(portal, other, silent)
+    busy(portal, 80, minutes_ago=1, deployment_id=mine.id)
+    hours = gpus.last_hour(portal, gpus.overview(portal, jane))
+    assert hours[gpu_vm.name][-2:] == [None, 40]
+    assert "vm-02" not in hours  # slices do not say how busy they are
 
 
 def test_a_strip_says_what_each_gpu_is_to_the_one_who_looks(
