@@ -21,7 +21,8 @@ element: a line that is cut then would leave the page empty."""
 
 
 ALL_ICONS = re.compile(r"@font-face\{font-family:Material Symbols Rounded;[^}]*\}")
-"""Streamlit loads every font of this name, though nothing needs it: one has to go."""
+"""Streamlit loads every font of this name, though nothing needs it: one has to go. The styles keep
+their name: older ones that a browser holds do no harm."""
 
 
 def main() -> None:
