@@ -103,6 +103,23 @@ def test_a_script_that_did_not_come_comes_by_itself(
     assert lost
 
 
+def test_a_log_has_an_address_also_of_what_is_stopped_and_folded(
+    stack: Stack, running: str, jane: Person, browser_of: OpenBrowser
+) -> None:
+    other = jane.settled(jane.deploy("other")["id"])
+    jane.act(other["id"], "stop")
+    page = browser_of("jane")
+    page.goto(f"{stack.url}/containers?log={other['id']}")
+    dialog = page.get_by_role("dialog", name="Log of other")
+    expect(dialog.get_by_text("jupyter", exact=False).first).to_be_visible(timeout=STARTS_MS)
+    dialog.get_by_role("button", name="Close").click()
+    expect(page).to_have_url(f"{stack.url}/containers")
+    choose(page, "Logs")
+    expect(page).to_have_url(f"{stack.url}/containers?log={running}")
+    page.reload()
+    expect(page.get_by_role("dialog", name="Log of live")).to_be_visible()
+
+
 def test_nothing_on_any_page_is_missing_or_fails(
     stack: Stack, running: str, browser_of: OpenBrowser
 ) -> None:
