@@ -27,7 +27,12 @@ STYLE = """<style>
 .st-key-prose { max-width: 52rem; }
 .st-key-prose img { max-width: 100%; border-radius: 0.5rem;
   border: 1px solid color-mix(in srgb, currentColor 16%, transparent); }
-.st-key-prose table { display: block; overflow-x: auto; }
+/* Nothing scrolls sideways: a keyboard would not get there. */
+.st-key-prose :is(pre, code, td, th) { white-space: pre-wrap !important; overflow-wrap: anywhere; }
+.st-key-prose :is(td, th) { white-space: normal !important; }
+/* Highlighted words would be below 4.5:1 here and there. */
+.st-key-prose .token { color: inherit !important; }
+.st-key-prose table { width: 100%; }
 .st-key-prose h1 { font-size: 1.9rem; }
 .st-key-prose h2 { font-size: 1.4rem; }
 .st-key-prose h3 { font-size: 1.15rem; }
