@@ -53,7 +53,7 @@ def held_by_everybody(tx: Tx) -> dict[int, Resources]:
     query = (
         _sums()
         .add_columns(deployments.c.owner_id)
-        .join(leases, leases.c.deployment_id == deployments.c.id)
+        .join(leases, leases.c.resource == deployments.c.id)
     )
     held = tx.execute(query.where(HELD).group_by(deployments.c.owner_id))
     return {row.owner_id: _summed(row) for row in held}
@@ -75,8 +75,9 @@ def _summed(row: sa.Row[Any]) -> Resources:
 
 _KEPT = deployments.c.state != sa.literal(State.REMOVED.value, literal_execute=True)
 """As the index of live names has it, word for word, so that it is used."""
+# By the resource, which has an index of what is held; of deployments' past leases there are many.
 _COUNTS = sa.or_(
-    sa.exists().where(leases.c.deployment_id == deployments.c.id, HELD),
+    sa.exists().where(leases.c.resource == deployments.c.id, HELD),
     deployments.c.state == State.WAITING,
 )
 
