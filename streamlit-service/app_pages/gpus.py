@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import streamlit as st
 import wording
 from portal import deployments, vms
 from portal.core.models import Deployment
-from portal.core.people import Role
+from portal.core.people import Role, User
 from portal.vms import gpus
 from portal.vms import health as vm_health
-from portal.vms.gpus import GpuStatus
 
 from app_pages.parts import frame, front, session
 
 REFRESH_S = 3.0
+LOOK_AGAIN_S = 10.0
+"""What is wrong with VMs may be told so late."""
 QUEUE_SHOWN = 200
 _strips = front.component("gpus")
 
@@ -24,7 +27,7 @@ def page() -> None:
     """The page, updated in place."""
     st.subheader("GPUs")
     overview = gpus.overview(session.portal(), session.user())
-    _problems(overview)
+    _problems()
     if not overview:
         way = (
             "Prepare a VM that has some: `scripts/setup-vm.sh HOST`"
@@ -43,14 +46,25 @@ def page() -> None:
     _queue()
 
 
-def _problems(overview: list[GpuStatus]) -> None:
+def _problems() -> None:
     """What an administrator should fix comes first, with the command."""
-    if session.user().role is not Role.ADMIN:
-        return
-    for use in vms.fleet(session.portal(), session.user()):
-        gpus_of_vm = [each.gpu for each in overview if each.vm.id == use.vm.id]
-        for problem in vm_health.gpu_problems(use.vm, gpus_of_vm):
-            st.warning(wording.with_command(problem), icon=":material/build:")
+    user = session.user()
+    if user.role is Role.ADMIN:
+        for text in _wrong(user):
+            st.warning(text, icon=":material/build:")
+
+
+@st.cache_data(ttl=LOOK_AGAIN_S, show_spinner=False)
+def _wrong(_admin: User) -> list[str]:
+    """Of all VMs: for that the whole fleet is read."""
+    portal, gpus_of = session.portal(), defaultdict(list)
+    for each in gpus.overview(portal, _admin):
+        gpus_of[each.vm.id].append(each.gpu)
+    return [
+        wording.with_command(problem)
+        for use in vms.fleet(portal, _admin)
+        for problem in vm_health.gpu_problems(use.vm, gpus_of[use.vm.id])
+    ]
 
 
 def _queue() -> None:

@@ -27,6 +27,12 @@ def by_id(tx: Tx, deployment_id: str) -> Deployment | None:
     return one_or_none(tx, _SELECT.where(deployments.c.id == deployment_id), rows.deployment)
 
 
+def by_ids(tx: Tx, deployment_ids: Collection[str]) -> dict[str, Deployment]:
+    """Those of these that there are, by id."""
+    found = tx.execute(_SELECT.where(deployments.c.id.in_(deployment_ids)))
+    return {each.id: each for each in map(rows.deployment, found)}
+
+
 def of_user(tx: Tx, owner_id: int) -> list[Deployment]:
     """A user's deployments that are not removed, newest first."""
     query = _SELECT.where(deployments.c.owner_id == owner_id, deployments.c.state != State.REMOVED)

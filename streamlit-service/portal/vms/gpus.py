@@ -24,6 +24,10 @@ OVER = (State.STOPPED, State.FAILED, State.REMOVED)
 """A GPU that is held still: by a container that could not be removed."""
 
 
+NOT_THERE = (*OVER, State.WAITING)
+"""On no VM."""
+
+
 class Hold(enum.StrEnum):
     """What a GPU is to the person who looks."""
 
@@ -137,16 +141,10 @@ def overview(portal: Portal, user: User) -> list[GpuStatus]:
     with portal.database.reading() as tx:
         vms = db.vms.all_vms(tx)
         holders = db.leases.gpus(tx)
-        live = {deployment.id: deployment for deployment in db.deployments.live(tx)}
+        holding = db.deployments.by_ids(tx, set(holders.values()))
+        own = db.deployments.of_user(tx, user.id)
         gpus = db.gpus.all_gpus(tx)
-        for over in set(holders.values()) - live.keys():
-            if deployment := db.deployments.by_id(tx, over):
-                live[over] = deployment
-    held = {
-        deployment.vm.id
-        for deployment in live.values()
-        if deployment.vm is not None and deployment.owner.id == user.id
-    }
+    held = {each.vm.id for each in own if each.vm is not None and each.state not in NOT_THERE}
     mine = [vm for vm in vms if vm.id in held]
     shown = {
         vm.id: vm
@@ -158,7 +156,7 @@ def overview(portal: Portal, user: User) -> list[GpuStatus]:
         _status(
             shown[gpu.vm_id],
             gpu,
-            live.get(holders.get(gpu.uuid, "")),
+            holding.get(holders.get(gpu.uuid, "")),
             user,
             leased=gpu.uuid in holders,
         )
