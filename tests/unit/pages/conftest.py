@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import streamlit as st
 from app_pages.parts import session
 from portal import db, users
 from portal.context import Portal
@@ -36,6 +37,7 @@ def page_of(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> Callable[[User, 
     """The app on a page, signed in as somebody; test_pages.py covers certificates."""
 
     def open_page(user: User, page: str) -> AppTest:
+        st.cache_data.clear()  # of the portal of the test before
         monkeypatch.setattr(session, "_wired", lambda: (portal, None))
         monkeypatch.setattr(session, "sign_in", lambda: user)
         monkeypatch.setattr(session, "card", lambda: JANE)
