@@ -87,7 +87,12 @@ def replicas_asked(system: Stack) -> dict[str, int]:
 def test_a_person_stays_with_one_page_and_people_are_spread(production: Stack) -> None:
     assert replicas_asked(production) == {"authz": 2, "api": 2, "ui": 2}
     found = production.compose(*AS_GATEWAY, "cat", "/run/nginx/upstreams.conf", capture=True)
-    assert "hash $ssl_client_fingerprint" in found
+    assert "hash $whose consistent" in found
+    nginx = production.compose(
+        *AS_GATEWAY, "cat", "/etc/portal-nginx/nginx.conf.template", capture=True
+    )
+    # Scripts, which are asked for by way of nginx itself, come from where the page came from.
+    assert '$whose { default $ssl_client_fingerprint; "" $http_x_client_fingerprint; }' in nginx
 
 
 def test_the_main_job_on_postgresql(production: Stack, jane: Person) -> None:
