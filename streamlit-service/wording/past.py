@@ -15,7 +15,7 @@ WORKER = "worker"
 SAID = {
     State.WAITING: "Put in the queue",
     State.PENDING: "Start asked for",
-    State.PULLING: "Image downloading",
+    State.PULLING: "Image made ready",
     State.STARTING: "Container starting",
     State.RUNNING: "Running: the notebook answers",
     State.STOPPING: "Stop asked for",

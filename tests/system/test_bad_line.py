@@ -74,7 +74,7 @@ def test_over_a_satellite_a_click_shows_at_once_and_a_wait_is_seen(
     page.get_by_role("button", name="More for afar").click()
     page.get_by_role("menuitem", name="What happened").click()
     expect(page.get_by_text("Reading what happened …")).to_be_visible()
-    expect(page.get_by_text("Stop asked for")).to_be_visible(timeout=COMES_MS)
+    expect(page.get_by_text("Restart asked for")).to_be_visible(timeout=COMES_MS)
     photograph(page, "what-happened")
 
 

@@ -31,12 +31,12 @@ def test_a_restart_is_told_from_the_newest_back(
     assert said(portal, jane, made.id) == [
         ("Running: the notebook answers", "the portal"),
         ("Container starting", "the portal"),
-        ("Image downloading", "the portal"),
+        ("Image made ready", "the portal"),
         ("Starting again", "the portal"),
         ("Restart asked for", "you"),
         ("Running: the notebook answers", "the portal"),
         ("Container starting", "the portal"),
-        ("Image downloading", "the portal"),
+        ("Image made ready", "the portal"),
         ("Start asked for: on vm-01", "you"),
     ]
 
