@@ -49,11 +49,14 @@ def page() -> None:
     with left:
         name = st.selectbox("Image", names, key="image-name")
     of_image = {release.id: release for release in releases if release.image == name}
+    # The newest, but not one that is over: who asks who runs an image means one that can run.
+    open_ones = [key for key, each in of_image.items() if each.state is not ReleaseState.WITHDRAWN]
     with right:
         release = of_image[
             st.selectbox(
                 "Release",
                 list(of_image),
+                index=list(of_image).index(open_ones[0]) if open_ones else 0,
                 key=f"release-{name}",
                 format_func=lambda key: release_details.label(of_image[key]),
             )

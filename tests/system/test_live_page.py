@@ -111,7 +111,7 @@ def test_a_log_has_an_address_also_of_what_is_stopped_and_folded(
     page = browser_of("jane")
     page.goto(f"{stack.url}/containers?log={other['id']}")
     dialog = page.get_by_role("dialog", name="Log of other")
-    expect(dialog.get_by_text("jupyter", exact=False).first).to_be_visible(timeout=STARTS_MS)
+    expect(dialog.get_by_role("log").get_by_text("ServerApp").first).to_be_visible()
     dialog.get_by_role("button", name="Close").click()
     expect(page).to_have_url(f"{stack.url}/containers")
     choose(page, "Logs")
