@@ -62,10 +62,10 @@ def main() -> None:
     home = st.Page(_home, title=bar.PRODUCT, default=True, visibility="hidden")
     page = st.navigation([home, *pages.values()], position="hidden")
     st.set_page_config(f"{page.title} · {bar.PRODUCT}" if page is not home else bar.PRODUCT)
-    if chosen := bar.chosen():
-        st.switch_page(pages[chosen])
     try:
-        bar.show(user, _groups(pages, user), page)
+        chosen = bar.show(user, _groups(pages, user), page)
+        if chosen in pages:
+            st.switch_page(pages[chosen])
         frame.show_problem()
     except PortalError as error:
         frame.show_error(error)

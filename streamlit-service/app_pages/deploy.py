@@ -53,7 +53,8 @@ def _choose(offered: dict[str, OfferedImage]) -> str:
 
 
 def _chosen() -> None:
-    st.session_state["image"] = st.session_state["choices"]["chosen"]
+    if choices := st.session_state.get("choices"):  # there is none while pages change
+        st.session_state["image"] = choices["chosen"]
 
 
 def _wanted(offered: dict[str, OfferedImage]) -> str:

@@ -24,12 +24,13 @@ Groups = Mapping[str, Sequence[StreamlitPage]]
 _bar = front.component("bar")
 
 
-def show(user: User, groups: Groups, here: StreamlitPage) -> None:
-    """Draw it. What is chosen in it is asked for by chosen(), in the run that follows."""
+def show(user: User, groups: Groups, here: StreamlitPage) -> str:
+    """Draw it. The address of the page that was chosen in it, once; "" for none."""
     settings = session.portal().settings
-    _bar(
+    # Not in a callback: while a page leads on to another, Streamlit may know of no bar then.
+    drawn: Any = _bar(
         key="bar",
-        on_go_change=_go,
+        on_go_change=lambda: None,
         data={
             "product": PRODUCT,
             "organisation": settings.organisation,
@@ -49,15 +50,7 @@ def show(user: User, groups: Groups, here: StreamlitPage) -> None:
             },
         },
     )
-
-
-def chosen() -> str:
-    """The page that was chosen in the bar, once; "" for none."""
-    return str(st.session_state.pop("go_to", ""))
-
-
-def _go() -> None:
-    st.session_state["go_to"] = st.session_state["bar"]["go"]
+    return str(drawn.get("go") or "")
 
 
 def _place(page: StreamlitPage, here: StreamlitPage, user: User) -> dict[str, Any]:

@@ -54,7 +54,8 @@ def _bar() -> ColumnConfig:
 
 
 def _choose(key: str, means: Sequence[Mapping[str, object]]) -> None:
-    chosen = [row for row in st.session_state[key]["selection"]["rows"] if row < len(means)]
+    table = st.session_state.get(key)  # there is none while pages change
+    chosen = [row for row in table["selection"]["rows"] if row < len(means)] if table else []
     for widget, value in means[chosen[0] if chosen else 0].items() if means else ():
         if isinstance(value, list):
             lists = [each for row in chosen if isinstance(each := means[row][widget], list)]
