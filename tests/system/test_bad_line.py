@@ -18,9 +18,7 @@ COMES_MS = 60_000
 @pytest.fixture
 def running(stack: Stack, vm_a: TestVm, jane: Person) -> str:
     """The id of Jane's container, which runs."""
-    made = jane.settled(jane.deploy("afar")["id"])
-    assert made["state"] == "running"
-    return str(made["id"])
+    return jane.running("afar")
 
 
 def test_of_twenty_files_one_is_lost_and_the_page_comes_all_the_same(

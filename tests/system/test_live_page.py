@@ -18,9 +18,7 @@ STARTS_MS = 60_000
 @pytest.fixture
 def running(stack: Stack, vm_a: TestVm, jane: Person) -> str:
     """The id of Jane's container, which runs at the beginning."""
-    made = jane.settled(jane.deploy("live")["id"])
-    assert made["state"] == "running"
-    return str(made["id"])
+    return jane.running("live")
 
 
 def choose(page: Page, entry: str) -> None:

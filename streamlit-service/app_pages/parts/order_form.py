@@ -106,10 +106,9 @@ def _form(image: Image, most: Resources, taken: set[str]) -> Order:
 
 
 def _sizes() -> dict[str, tuple[float, float]]:
-    """GB and CPUs by name: those of one's group, or everybody's."""
-    lists = sizes.parse(session.portal().settings.sizes)
-    own = lists.get(session.user().group) or lists.get("", ())
-    return {size.name: (size.memory_gb, size.cpus) for size in own}
+    """GB and CPUs by name."""
+    offered = sizes.of_group(session.portal().settings.sizes, session.user().group)
+    return {size.name: (size.memory_gb, size.cpus) for size in offered}
 
 
 def _size(most: Resources) -> tuple[float, float]:

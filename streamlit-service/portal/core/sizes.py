@@ -40,6 +40,12 @@ def parse(text: str) -> dict[str, tuple[Size, ...]]:
     return lists if "" in lists else parse(USUAL) | lists
 
 
+def of_group(text: str, group: str) -> tuple[Size, ...]:
+    """What a member of the group ("" for none) is offered: the group's own, else everybody's."""
+    lists = parse(text)
+    return lists.get(group) or lists[""]
+
+
 def _size(text: str) -> Size:
     found = _SIZE.fullmatch(text)
     if found is None:

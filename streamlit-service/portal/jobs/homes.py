@@ -11,7 +11,7 @@ from portal import db
 from portal.context import Portal
 from portal.core.engine import Engine
 from portal.core.errors import EngineError
-from portal.core.models import State, Vm
+from portal.core.models import Vm
 from portal.core.people import User
 from portal.core.resources import GIB
 from portal.deployments.container_spec import home_volume
@@ -43,8 +43,8 @@ class Homes:
         if not vm.reachable:
             return
         with portal.database.reading() as tx:
-            there = db.deployments.on_vm(tx, vm.id)
-        if not any(deployment.state is State.RUNNING for deployment in there):
+            running = db.deployments.running_on(tx, vm.id)
+        if not running:
             return
         started = time.monotonic()
         try:

@@ -58,6 +58,12 @@ class Person:
         made: dict[str, Any] = answer.json()
         return made
 
+    def running(self, name: str) -> str:
+        """The id of a new container of this name, which runs."""
+        made = self.settled(self.deploy(name)["id"])
+        assert made["state"] == "running", made["error"]
+        return str(made["id"])
+
     def act(self, deployment_id: str, action: str) -> None:
         """stop, start or restart."""
         answer = self.http.post(f"/api/v1/deployments/{deployment_id}/{action}")

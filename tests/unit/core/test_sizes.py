@@ -12,6 +12,8 @@ def test_a_group_may_have_sizes_of_its_own() -> None:
     lists = sizes.parse(sizes.EXAMPLE)
     assert lists[""][0] == Size("Small", 2, 1)
     assert lists["vision"] == (Size("Notebook", 16, 4), Size("Training", 128, 32))
+    assert sizes.of_group(sizes.EXAMPLE, "vision") == lists["vision"]
+    assert sizes.of_group(sizes.EXAMPLE, "speech") == sizes.of_group(sizes.EXAMPLE, "") == lists[""]
 
 
 def test_a_name_may_have_several_words_and_a_group_a_colon() -> None:
