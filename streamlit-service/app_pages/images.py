@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 import wording
 from portal import images
@@ -37,31 +39,31 @@ def page() -> None:
         _search()
     counts = images.running(portal, user) if permissions.is_curator(user) else None
     current = images.current(portal)
+    release = _chosen(releases, current)
     tables.choose_from(
-        [_row(release, counts, current) for release in releases],
+        [_row(each, counts, current) for each in releases],
         [_means(each) for each in releases],
         key="releases",
+        chosen=releases.index(release),
     )
-    names = list(dict.fromkeys(release.image for release in releases))
-    if (wanted := st.session_state.pop("images-of", None)) in names:
-        st.session_state["image-name"] = wanted
-    left, right = st.columns(2)
-    with left:
-        name = st.selectbox("Image", names, key="image-name")
-    of_image = {release.id: release for release in releases if release.image == name}
-    # The newest, but not one that is over: who asks who runs an image means one that can run.
-    open_ones = [key for key, each in of_image.items() if each.state is not ReleaseState.WITHDRAWN]
-    with right:
-        release = of_image[
-            st.selectbox(
-                "Release",
-                list(of_image),
-                index=list(of_image).index(open_ones[0]) if open_ones else 0,
-                key=f"release-{name}",
-                format_func=lambda key: release_details.label(of_image[key]),
-            )
-        ]
+    # Tables' rows cannot be chosen with a keyboard.
+    names = {each.id: f"{each.image} {release_details.label(each)}" for each in releases}
+    st.selectbox("Release", list(names), key="release", format_func=names.__getitem__)
+    of_image = {each.id: each for each in releases if each.image == release.image}
     _release(release, of_image, current=release.id in current)
+
+
+def _chosen(releases: Sequence[Release], current: set[int]) -> Release:
+    """The one that was chosen; else the current one of the image that is asked for, or first."""
+    state = st.session_state
+    image = state.pop("images-of", "")
+    of_id = {each.id: each for each in releases}
+    if image or state.get("release") not in of_id:
+        of_image = [each for each in releases if each.image == (image or releases[0].image)]
+        state["release"] = min(
+            of_image or releases, key=lambda each: (each.id not in current, -each.id)
+        ).id
+    return of_id[state["release"]]
 
 
 def _needs_attention() -> None:
@@ -89,7 +91,7 @@ def _needs_attention() -> None:
 
 def _means(release: Release) -> dict[str, object]:
     """The widgets that show it."""
-    return {"image-name": release.image, f"release-{release.image}": release.id}
+    return {"release": release.id}
 
 
 def _search() -> None:

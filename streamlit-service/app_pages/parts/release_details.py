@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 import wording
@@ -23,10 +23,12 @@ def label(release: Release) -> str:
 def show(release: Release, of_image: Mapping[int, Release]) -> None:
     """The tabs; `of_image`: every release of the same image, the newest first."""
     contents = images.contents(session.portal(), session.user(), release.id)
-    titles = ["Packages", "What changed", "Findings"] + (
-        ["Who runs it"] if permissions.is_curator(session.user()) else []
-    )
-    tabs = st.tabs(titles)
+    titles, users = ["Packages", "What changed", "Findings"], list[Deployment]()
+    if permissions.is_curator(session.user()):
+        users = images.who_runs(session.portal(), session.user(), release.id)
+        titles.append(f"Who runs it ({len(users)})" if users else "Who runs it")
+    # Who runs it is what curators come for, in a hurry; without anybody the packages say more.
+    tabs = st.tabs(titles, default=titles[-1] if users else None)
     if contents is None:
         for tab in tabs[:3]:
             tab.info(
@@ -42,7 +44,7 @@ def show(release: Release, of_image: Mapping[int, Release]) -> None:
             _findings(contents.report)
     if permissions.is_curator(session.user()):
         with tabs[3]:
-            _who(release)
+            _who(users)
 
 
 def _packages(packages: Mapping[str, str]) -> None:
@@ -150,8 +152,7 @@ def _finding(finding: Finding, verdict: str) -> dict[str, object]:
     }
 
 
-def _who(release: Release) -> None:
-    users = images.who_runs(session.portal(), session.user(), release.id)
+def _who(users: Sequence[Deployment]) -> None:
     if not users:
         st.info("Nobody has a container of it.", icon=":material/info:")
         return

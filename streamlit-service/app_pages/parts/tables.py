@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
+from streamlit.elements.arrow import SelectionMode
 from streamlit.elements.lib.column_types import ColumnConfig
 
 
@@ -31,13 +32,19 @@ def choose_from(
     key: str,
     bars: Sequence[str] = (),
     several: bool = False,
+    chosen: int | None = None,
 ) -> None:
     """A table; choosing a row fills in widgets that come after it.
 
     `means`: for each row, the widgets' values by their keys; `bars`: columns in percent. Of
-    `several` rows the first counts, but values that are lists are added up: empty without any. A
-    page acts on these, never on a row's number: by the next run another may stand there.
+    `several` rows the first counts, but values that are lists are added up: empty without any.
+    `chosen`: the row that is marked, where one always is. A page acts on the widgets, never on a
+    row's number: by the next run another may stand there.
     """
+    mode: SelectionMode = "multi-row" if several else "single-row"
+    if chosen is not None:
+        mode = "single-row-required"
+        st.session_state[key] = {"selection": {"rows": [chosen], "columns": [], "cells": []}}
     st.dataframe(
         list(rows),
         hide_index=True,
@@ -45,7 +52,7 @@ def choose_from(
         key=key,
         column_config=dict.fromkeys(bars, _bar()),
         on_select=lambda: _choose(key, means),
-        selection_mode="multi-row" if several else "single-row",
+        selection_mode=mode,
     )
 
 
