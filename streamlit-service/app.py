@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
-from app_pages.parts import bar, first_run, frame, session
+from app_pages.parts import bar, errors, first_run, frame, session
 from portal import deployments
-from portal.core.errors import PortalError
 from portal.core.people import Role, User
 from streamlit.navigation.page import StreamlitPage
 
@@ -50,11 +49,12 @@ def main() -> None:
     """One run of the script: Streamlit calls this file again at every interaction."""
     st.set_page_config(bar.PRODUCT, ICON, layout="wide")
     frame.style()
-    try:
-        user = session.sign_in()
-    except PortalError as error:
-        frame.show_error(error)
-        st.stop()
+    with errors.shown():
+        _run()
+
+
+def _run() -> None:
+    user = session.sign_in()
     pages = {place.address: _page(place, user) for place in PLACES}
     session.remember_pages(**pages)
     # Streamlit gives its default page no address of its own: with this one, every page can be a
@@ -62,17 +62,13 @@ def main() -> None:
     home = st.Page(_home, title=bar.PRODUCT, default=True, visibility="hidden")
     page = st.navigation([home, *pages.values()], position="hidden")
     st.set_page_config(f"{page.title} · {bar.PRODUCT}" if page is not home else bar.PRODUCT)
-    try:
+    with errors.shown():
         chosen = bar.show(user, _groups(pages, user), page)
         if chosen in pages:
             st.switch_page(pages[chosen])
         frame.show_problem()
-    except PortalError as error:
-        frame.show_error(error)
-    try:
+    with errors.shown():
         page.run()
-    except PortalError as error:
-        frame.show_error(error)
 
 
 def _may_see(place: Place, user: User) -> bool:

@@ -10,8 +10,11 @@ import os
 import secrets
 from pathlib import Path
 
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.auth.identity import IdentityProvider, User
+from traitlets import default
 
+INSTALLED = f"{os.environ.get('NOTEBOOK_ENV', '')}/share/jupyter"
 # Taken out of the environment before any kernel inherits it. Without one, nobody gets in.
 TOKEN = os.environ.pop("PORTAL_TOKEN", "") or secrets.token_hex()
 
@@ -37,8 +40,17 @@ class GatewayIdentity(IdentityProvider):
         return getattr(handler, "_token_authenticated", False)
 
 
+class Kernels(KernelSpecManager):
+    """Those that people install, too; where names are equal, the image's count."""
+
+    @default("kernel_dirs")
+    def _kernel_dirs_default(self):
+        return [*super()._kernel_dirs_default(), f"{INSTALLED}/kernels"]
+
+
 c = get_config()  # noqa: F821  (given by Jupyter)
 c.ServerApp.identity_provider_class = GatewayIdentity
+c.ServerApp.kernel_spec_manager_class = Kernels
 c.ServerApp.ip = "0.0.0.0"  # published by the engine on the VM's internal address only
 c.ServerApp.port = 8888
 c.ServerApp.port_retries = 0
@@ -56,9 +68,7 @@ c.ServerApp.root_dir = HOME if is_open(HOME) else "/tmp"
 if is_open(WORK):
     c.FileContentsManager.preferred_dir = "work"
 # Extensions of JupyterLab that people install, without what these run on the server.
-c.LabApp.extra_labextensions_path = [
-    f"{os.environ.get('NOTEBOOK_ENV', '')}/share/jupyter/labextensions"
-]
+c.LabApp.extra_labextensions_path = [f"{INSTALLED}/labextensions"]
 # Of other interfaces than JupyterLab's, and of language servers, which are not there.
 c.ServerApp.jpserver_extensions = {"jupyter_lsp": False, "notebook_shim": False}
 c.ServerApp.quit_button = False  # stopping belongs to the portal, which records it

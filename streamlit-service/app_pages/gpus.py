@@ -12,7 +12,7 @@ from portal.core.people import Role, User
 from portal.vms import gpus
 from portal.vms import health as vm_health
 
-from app_pages.parts import frame, front, session
+from app_pages.parts import errors, front, session
 
 REFRESH_S = 3.0
 LOOK_AGAIN_S = 10.0
@@ -22,7 +22,7 @@ _strips = front.component("gpus")
 
 
 @st.fragment(run_every=REFRESH_S)
-@frame.told
+@errors.told
 def page() -> None:
     """The page, updated in place."""
     st.subheader("GPUs")

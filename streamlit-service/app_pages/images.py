@@ -54,15 +54,17 @@ def page() -> None:
 
 
 def _chosen(releases: Sequence[Release], current: set[int]) -> Release:
-    """The one that was chosen; else the current one of the image that is asked for, or first."""
+    """The one that was chosen; else what new containers of an image run, or the newest there is."""
     state = st.session_state
     image = state.pop("images-of", "")
     of_id = {each.id: each for each in releases}
-    if image or state.get("release") not in of_id:
-        of_image = [each for each in releases if each.image == (image or releases[0].image)]
-        state["release"] = min(
-            of_image or releases, key=lambda each: (each.id not in current, -each.id)
-        ).id
+    if image:
+        runs = next((each for each in releases if each.image == image and each.id in current), None)
+        state["release"] = (runs or releases[0]).id
+    elif state.get("release") not in of_id:
+        # Not one that is over: who asks who runs an image means one that can run.
+        open_ones = (each for each in releases if each.state is not ReleaseState.WITHDRAWN)
+        state["release"] = next(open_ones, releases[0]).id
     return of_id[state["release"]]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from harness.fleet import TestVm
 from harness.people import Person, photograph
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 from stack import Stack
 
 OpenBrowser = Callable[..., Page]
@@ -25,6 +25,8 @@ def test_jane_goes_from_her_card_to_a_cells_output(
 ) -> None:
     vm_a.run("docker", "image", "prune", "--all", "--force")  # a download is to be seen
     page = browser_of("jane")
+    refused: list[str] = []
+    page.context.on("response", lambda answer: _add_refused(refused, answer))
     page.goto(stack.url)
     expect(page.get_by_text("Jane Q Doe")).to_be_visible()
     expect(page.get_by_text("Machine learning (CPU)")).to_be_visible()
@@ -47,6 +49,7 @@ def test_jane_goes_from_her_card_to_a_cells_output(
     expect(lab).to_have_title("JupyterLab (analysis)", timeout=60_000)
     run_a_cell(lab)
     photograph(lab, "jupyterlab")
+    assert not refused
 
     page.get_by_role("button", name="More").click()
     with page.expect_popup() as popup:
@@ -55,6 +58,11 @@ def test_jane_goes_from_her_card_to_a_cells_output(
     assert board.url.startswith(f"https://{stack.host}:10001/")
     expect(board).to_have_title("TensorBoard")
     photograph(board, "tensorboard")
+
+
+def _add_refused(refused: list[str], answer: Response) -> None:
+    if answer.status >= 400:
+        refused.append(f"{answer.status} {answer.url}")
 
 
 def run_a_cell(lab: Page) -> None:
@@ -195,6 +203,22 @@ def test_what_a_user_installs_stays_and_cannot_break_the_server(
     assert again["state"] == "running", again["error"]  # the server does not see it
     assert "tornado" in in_container(vm_a, again["id"], f"ls {site}")  # and it is still there
     in_container(vm_a, again["id"], f"{pip} uninstall -y tornado && rm ~/{wheel.name}")
+
+
+def test_kernels_that_a_user_installs_are_offered_beside_the_images(
+    vm_a: TestVm, jane: Person
+) -> None:
+    made = jane.settled(jane.deploy("kernels")["id"])
+    installed = {"argv": ["bash", "-c", "{connection_file}"], "display_name": "Installed"}
+    for name in ("bash", "python3"):
+        folder = f"$NOTEBOOK_ENV/share/jupyter/kernels/{name}"
+        script = f"mkdir -p {folder} && echo '{json.dumps(installed)}' > {folder}/kernel.json"
+        in_container(vm_a, made["id"], script)
+    found = jane.http.get(f"{made['urls']['jupyter']}api/kernelspecs").json()["kernelspecs"]
+    in_container(vm_a, made["id"], "rm -r $NOTEBOOK_ENV/share/jupyter/kernels")
+    names = {name: kernel["spec"]["display_name"] for name, kernel in found.items()}
+    assert names["bash"] == "Installed"
+    assert names["python3"] == "Python 3 (ipykernel)"
 
 
 def in_container(vm: TestVm, deployment_id: str, script: str) -> str:

@@ -41,6 +41,8 @@ sed "s|@NOTEBOOK_ENV@|$NOTEBOOK_ENV|" "$here/profile.sh" > /etc/profile.d/notebo
 install -D -m 0644 "$here/kernel.json" /opt/venv/share/jupyter/kernels/python3/kernel.json
 install -D -m 0644 "$here/kernel-image.json" /opt/venv/share/jupyter/kernels/python3-image/kernel.json
 install -D -m 0644 "$here/overrides.json" /opt/venv/share/jupyter/lab/settings/overrides.json
+# Language servers, which are not there, would be asked for at every opening: 404.
+install -D -m 0644 "$here/page_config.json" /opt/venv/share/jupyter/lab/settings/page_config.json
 install -D -m 0644 "$here/jupyter_server_config.py" /etc/jupyter/jupyter_server_config.py
 install -m 0755 "$here/start.sh" /usr/local/bin/start-notebook
 install -m 0755 "$here/serve-ssh.sh" /usr/local/bin/serve-ssh

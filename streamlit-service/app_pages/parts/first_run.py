@@ -9,7 +9,7 @@ from portal import deployments, images, users, vms
 from portal.core.models import VmState
 from portal.core.people import User
 
-from app_pages.parts import frame, session
+from app_pages.parts import errors, session
 
 LOOK_AGAIN_S = 5.0
 
@@ -61,7 +61,7 @@ def show() -> None:
 
 
 @st.fragment(run_every=LOOK_AGAIN_S)
-@frame.told
+@errors.told
 def _list() -> None:
     for number, item in enumerate(items(session.user()), 1):
         with st.container(border=True, key=f"first-{item.page}"):

@@ -1,15 +1,13 @@
-"""What frames every page: its style, and how errors look."""
+"""What frames every page: its style, its dialogs, and changes that may be refused."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import ParamSpec
 
 import streamlit as st
 from portal.core.errors import PortalError
 
-from app_pages.parts import session
+from app_pages.parts import errors, session
 
 # The bar takes the place of Streamlit's own header, from edge to edge; it and the page's content
 # share one edge.
@@ -54,46 +52,17 @@ def style() -> None:
     st.html(STYLE)
 
 
-def show_error(error: PortalError) -> None:
-    """What happened, why, and what to do next; never a traceback."""
-    contact = session.portal().settings.help_contact
-    st.error(
-        f"**{error.message}**  \n{error.hint}  \n"
-        f":small[Error code: {error.code}. If this keeps happening, contact {contact}.]",
-        icon=":material/error:",
-    )
-
-
-P = ParamSpec("P")
-
-
-def told(part: Callable[P, None]) -> Callable[P, None]:
-    """A fragment or dialog that says why it cannot go on: it is renewed without its page."""
-
-    @functools.wraps(part)
-    def run(*arguments: P.args, **named: P.kwargs) -> None:
-        try:
-            part(*arguments, **named)
-        except PortalError as error:
-            show_error(error)
-
-    return run
-
-
 def carry_out(change: Callable[[], object]) -> None:
     """Do what was asked and show the page anew, or say why not."""
-    try:
+    with errors.shown():
         change()
-    except PortalError as error:
-        show_error(error)
-    else:
         st.toast("Saved.", icon=":material/check:")
         st.rerun()
 
 
 def ask(title: str, body: Callable[[], None]) -> None:
     """Open a dialog whose title names the act, and what of."""
-    st.dialog(title)(told(body))()
+    st.dialog(title)(errors.told(body))()
 
 
 def confirmed(label: str, key: str, *, loses: bool, disabled: bool = False) -> bool:
@@ -114,10 +83,12 @@ def try_to(change: Callable[..., object], *arguments: object) -> None:
         change(session.portal(), session.user(), *arguments)
     except PortalError as error:
         st.session_state["problem"] = error
+    except Exception as error:  # as in errors.shown(): Streamlit would show its own
+        st.session_state["problem"] = errors.of_fault(error)
 
 
 def show_problem() -> None:
     """What a callback could not do, once."""
     problem = st.session_state.pop("problem", None)
     if problem is not None:
-        show_error(problem)
+        errors.show(problem)

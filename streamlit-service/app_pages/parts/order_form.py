@@ -16,7 +16,7 @@ from portal.core.sizes import CUSTOM
 from portal.images import OfferedImage
 from portal.vms import gpus
 
-from app_pages.parts import frame, session
+from app_pages.parts import errors, session
 
 MEMORY_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CPU_STEPS = (0.5, 1, 2, 4, 8, 16, 32, 64)
@@ -187,6 +187,6 @@ def _deploy(order: Order) -> None:
     try:
         deployments.request(session.portal(), session.user(), order)
     except PortalError as error:  # somebody else was faster, say
-        frame.show_error(error)
+        errors.show(error)
         return
     session.go_to("containers")

@@ -6,13 +6,24 @@ from collections.abc import Callable
 
 import pytest
 import streamlit as st
-from app_pages.parts import session
+from app_pages.parts import errors, session
 from portal import db, users
 from portal.context import Portal
+from portal.core.errors import PortalError
 from portal.core.people import Role, User
 from streamlit.testing.v1 import AppTest
 from support.apptest import APP
 from support.samples import JANE, identity
+
+
+@pytest.fixture(autouse=True)
+def _faults_fail_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page would tell of in a sentence ends the run of a test."""
+
+    def fails(error: Exception) -> PortalError:
+        raise error
+
+    monkeypatch.setattr(errors, "of_fault", fails)
 
 
 @pytest.fixture
