@@ -44,7 +44,9 @@ def page() -> None:
     _totals(used, before, asked.days)
     limit = None if asked.everybody else _a_days_quota(user, KINDS[asked.kind])
     rows = _rows(used, KINDS[asked.kind], asked.split, asked.first, asked.last)
-    chart = usage_chart.spec(asked.kind, asked.split, usage_chart.in_sight(limit, rows))
+    rows = usage_chart.largest(rows, asked.split)
+    line = usage_chart.in_sight(limit, rows)
+    chart = usage_chart.spec(asked.kind, asked.split, rows, line)
     st.vega_lite_chart(rows, chart, width="stretch")
     quota = f" Your quota allows {limit:g} a day." if limit else ""
     st.caption(
@@ -166,8 +168,15 @@ def _efficiency(used: list[Efficiency], *, everybody: bool) -> None:
 def _totals(used: list[Usage], before: list[Usage], days: int) -> None:
     for column, (label, kind) in zip(st.columns(len(KINDS)), KINDS.items(), strict=True):
         total, then = (sum(getattr(row, kind) for row in rows) for rows in (used, before))
-        change = f"{100 * (total - then) / then:+.0f} % on the {days} days before" if then else None
-        column.metric(label, wording.hours(total), change, delta_color="off")
+        column.metric(label, wording.hours(total), _change(total, then, days), delta_color="off")
+
+
+def _change(total: float, then: float, days: int) -> str | None:
+    """Against the period before; its sign gives Streamlit's arrow."""
+    if not then:
+        return None
+    percent = round(100 * (total - then) / then)
+    return f"{percent:+d} % on the {days} days before" if percent else None
 
 
 def _rows(

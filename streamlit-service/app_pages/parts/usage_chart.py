@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-HEIGHT = 320
+HEIGHT = 400
 FAR = 4
+MOST = 7
+"""So many colours can be told apart; all others share one more."""
 
 
 def in_sight(limit: float | None, rows: Sequence[Mapping[str, Any]]) -> float | None:
@@ -18,11 +20,34 @@ def in_sight(limit: float | None, rows: Sequence[Mapping[str, Any]]) -> float | 
     return limit if limit is not None and limit <= FAR * max(days.values(), default=0) else None
 
 
-def spec(kind: str, split: str, limit: float | None) -> dict[str, Any]:
+def largest(rows: Sequence[Mapping[str, Any]], split: str) -> list[dict[str, Any]]:
+    """The rows of those with the most hours, and of all others together; the largest first."""
+    totals: Counter[str] = Counter()
+    for row in rows:
+        totals[row[split]] += row["Hours"]
+    ranked = [name for name, _ in totals.most_common()]
+    if len(ranked) > MOST + 1:
+        others = f"{len(ranked) - MOST} others"
+        ranked, shown = [*ranked[:MOST], others], set(ranked[:MOST])
+    else:
+        others, shown = "", set(ranked)
+    hours: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        hours[row["Day"], row[split] if row[split] in shown else others] += row["Hours"]
+    return [
+        {"Day": day, split: name, "Hours": hours[day, name]}
+        for day, name in sorted(hours, key=lambda key: (ranked.index(key[1]), key[0]))
+    ]
+
+
+def spec(
+    kind: str, split: str, rows: Sequence[Mapping[str, Any]], limit: float | None
+) -> dict[str, Any]:
     """For rows of Day (midnight in the browser's zone), the key that bars are split by, and Hours.
 
-    `limit`: what the quota allows a day, as a line.
+    Colours go by the order of the `rows`. `limit`: what the quota allows a day, as a line.
     """
+    names = list(dict.fromkeys(row[split] for row in rows))
     bars = {
         "mark": {"type": "bar", "tooltip": True},
         "encoding": {
@@ -40,7 +65,16 @@ def spec(kind: str, split: str, limit: float | None) -> dict[str, Any]:
                 "title": kind,
                 "stack": "zero",
             },
-            "color": {"field": split, "type": "nominal", "legend": {"orient": "bottom"}},
+            "color": {
+                "field": split,
+                "type": "nominal",
+                "sort": names,
+                "legend": {
+                    "orient": "bottom",
+                    "columns": {"expr": "max(1, floor(width / 200))"},
+                    "labelLimit": 180,
+                },
+            },
             "tooltip": [
                 {"field": "Day", "type": "temporal", "title": "Day", "format": "%d %b %Y"},
                 {"field": split, "type": "nominal"},

@@ -147,3 +147,21 @@ def test_what_was_used_of_what_was_asked_for_by_container_and_by_person(
     boss = replace(jane, role=Role.ADMIN)
     [person] = usage.efficiency(portal, boss, hour - timedelta(days=7), everybody=True)
     assert (person.who, person.cpus) == (jane.display_name, mine.cpus)
+
+
+def test_the_chart_has_as_many_colours_as_can_be_told_apart() -> None:
+    rows = [
+        {"Day": f"2026-01-0{day}T00:00:00", "User": f"user {n}", "Hours": float(n)}
+        for day in (1, 2)
+        for n in range(30)
+    ]
+    shown = usage_chart.largest(rows, "User")
+    names = list(dict.fromkeys(row["User"] for row in shown))
+    assert names == [*(f"user {n}" for n in range(29, 22, -1)), "23 others"]
+    assert sum(row["Hours"] for row in shown) == sum(row["Hours"] for row in rows)
+    few = [row for row in rows if row["User"] in ("user 3", "user 1")]
+    assert {row["User"] for row in usage_chart.largest(few, "User")} == {"user 1", "user 3"}
+    assert (
+        usage_chart.spec("CPU-hours", "User", shown, None)["layer"][0]["encoding"]["color"]["sort"]
+        == names
+    )
