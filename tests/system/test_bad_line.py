@@ -13,6 +13,9 @@ from stack import Stack
 OpenBrowser = Callable[..., Page]
 SLOW = {"offline": False, "latency": 1500, "downloadThroughput": -1, "uploadThroughput": -1}
 COMES_MS = 60_000
+PAGES = {name: name for name in ("Deploy", "GPUs", "Usage", "SSH keys", "Images")}
+PAGES |= {"Containers": "My containers"}
+"""By the links that lead to them: their headings."""
 
 
 @pytest.fixture
@@ -41,8 +44,9 @@ def test_of_twenty_files_one_is_lost_and_the_page_comes_all_the_same(
     page.route("**/*", lambda route: lose(route))  # noqa: PLW0108  (no built-in)
     page.goto(f"{stack.url}/containers", wait_until="commit")
     expect(page.get_by_role("link", name="Open JupyterLab of afar")).to_be_visible(timeout=COMES_MS)
-    page.get_by_role("link", name="Usage", exact=True).click()
-    expect(page.get_by_role("heading", name="Usage")).to_be_visible(timeout=COMES_MS)
+    for title, heading in PAGES.items():
+        page.get_by_role("link", name=title, exact=True).click()
+        expect(page.get_by_role("heading", name=heading).first).to_be_visible(timeout=COMES_MS)
     assert len(lost) > 3
 
 
