@@ -37,6 +37,11 @@ compose() { timeout "${limit:-20}" docker compose "$@"; }
 # shellcheck source=vm/env.sh
 . "$root/scripts/vm/env.sh"
 read_env .env || exit 3
+if [ ! -e .env ] && [ -z "${PORTAL_SECRETS:-}" ] && [ -r "$root/.demo/settings" ]; then
+    echo "No deployment/.env: looking at the demo, with .demo/settings." >&2
+    # shellcheck source=/dev/null
+    . "$root/.demo/settings"
+fi
 setting() { printf '%s' "${!1:-$2}"; } # NAME DEFAULT: the environment, then .env, then the default
 for name in PORTAL_CERTIFICATE_WARNING_DAYS PORTAL_DISK_WARNING_PERCENT PORTAL_DISK_CRITICAL_PERCENT; do
     [[ $(setting "$name" 0) =~ ^[0-9]+$ ]] && continue
@@ -130,12 +135,14 @@ check_key() { # nginx does not start with a key that is another certificate's
 }
 
 check_certificates() {
+    local authorities
     check_certificate "$secrets/server_cert" "the server"
     check_key
     check_bundle "$secrets/server_cert" "the server's authorities" but-the-first
     check_bundle "$secrets/client_ca" "the authorities of people"
     # A system's bundle, which may be the registry's, is its distribution's business.
-    if [ "$(grep -c 'BEGIN CERT' "$secrets/registry_ca" 2>/dev/null)" -gt 50 ]; then
+    authorities=$(grep -c 'BEGIN CERT' "$secrets/registry_ca" 2>/dev/null)
+    if [ "${authorities:-0}" -gt 50 ]; then
         note ok certificate "the registry's authority" "$secrets/registry_ca is a bundle of public authorities: not checked one by one."
     else
         check_bundle "$secrets/registry_ca" "the registry's authority"
@@ -227,7 +234,7 @@ escape() { sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' <<<"$1" | tr -d '\000-\037'; }
 print_json() {
     local state check subject message next section first=1
     printf '{"state": "%s", "critical": %d, "warnings": %d, "findings": [' "$worst" "$critical" "$warnings"
-    while IFS=$'\t' read -r state check subject message next section; do
+    while IFS=$'\037' read -r state check subject message next section; do
         [ -n "$first" ] || printf ','
         first=''
         printf '\n  {"state": "%s", "check": "%s", "subject": "%s", "message": "%s", "next": "%s", "section": "%s"}' \
@@ -237,16 +244,17 @@ print_json() {
 }
 print_text() {
     local state check subject message next section
-    while IFS=$'\t' read -r state check subject message next section; do
+    while IFS=$'\037' read -r state check subject message next section; do
         [ -z "$quiet" ] || [ "$state" != ok ] || continue
         printf '%-8s  %s\n' "$state" "$message"
         [ -z "$next" ] || printf '          run:  %s\n' "$next"
         [ -z "$section" ] || printf '          read: docs/TROUBLESHOOTING.md#%s\n' "$section"
     done < <(in_order)
-    printf '\n%s: %d critical, %d warnings, %d well\n' "$worst" "$critical" "$warnings" "$(grep -c '^ok' "$findings")"
+    printf '\n%s: %d critical, %d warning%s, %d well\n' "$worst" "$critical" "$warnings" \
+        "$([ "$warnings" -eq 1 ] || echo s)" "$(grep -c '^ok' "$findings")"
 }
-# read(1) swallows empty fields between tabs: they are given a space.
-in_order() { { grep '^critical' "$findings"; grep '^warning' "$findings"; grep '^ok' "$findings"; } | sed -e ':a' -e 's/\t\t/\t \t/;ta' -e 's/\t$/\t /'; }
+# read(1) swallows empty fields between tabs: they are parted by another sign.
+in_order() { { grep '^critical' "$findings"; grep '^warning' "$findings"; grep '^ok' "$findings"; } | tr '\t' '\037'; }
 
 secrets=$(setting PORTAL_SECRETS "$root/deployment/secrets")
 secrets=$(realpath -ms "$secrets") # from deployment/, as compose reads it

@@ -62,7 +62,8 @@ def up() -> None:
     url = deploy(jane, reference.partition("@")[2], say)
     version = jane.get(f"{url}api")["version"]
     say(f"Jupyter Server {version} answers Jane at {url}")
-    print(NEXT_STEPS.format(url=stack.url, certs=stack.certs, password=PASSWORD, jupyter=url))
+    values = {"url": stack.url, "certs": stack.certs, "settings": stack.write_variables()}
+    print(NEXT_STEPS.format(**values, password=PASSWORD, jupyter=url))
 
 
 def deploy(jane: Person, digest: str, say: Progress) -> str:
@@ -163,6 +164,8 @@ What to do next
   3. Or without a browser:
        curl --cacert {certs}/ca.crt --cert {certs}/jane.crt --key {certs}/jane.key \\
          {url}/api/v1/deployments
+  4. As admin.p12 (or mei.p12), for the commands in the guides, in the folder deployment/:
+       . {settings}
 
 Stop it with   make demo-down      (make demo-clean also deletes its data)
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import ssl
 import subprocess
 from dataclasses import dataclass, field
@@ -197,9 +198,21 @@ class Stack:
 
     def variables(self) -> dict[str, str]:
         """The environment with the settings of this stack, for compose and the scripts."""
+        return {**os.environ, **self.own_variables()}
+
+    def write_variables(self) -> Path:
+        """A file for a person's shell, whose commands of Compose and scripts then mean this."""
+        lines = [
+            f"export {name}={shlex.quote(value)}" for name, value in self.own_variables().items()
+        ]
+        file = self.home / "settings"
+        file.write_text("\n".join(lines) + "\n")
+        return file
+
+    def own_variables(self) -> dict[str, str]:
+        """The settings of this stack."""
         socket = Path("/var/run/docker.sock")
         return {
-            **os.environ,
             "COMPOSE_PROJECT_NAME": self.project,
             "COMPOSE_FILE": ":".join(str(ROOT / "deployment" / name) for name in self.files),
             "PORTAL_SECRETS": str(self.home / "secrets"),

@@ -13,7 +13,8 @@ from app_pages.parts import frame, session
 
 def page() -> None:
     st.subheader("All containers")
-    everybodys = deployments.everybody(session.portal(), session.user())
+    stopped = st.toggle("Stopped ones, too", key="with-stopped")
+    everybodys = deployments.everybody(session.portal(), session.user(), stopped=stopped)
     if not everybodys:
         st.info(
             "Here are the containers of everybody that hold something, or wait for it. There are"
@@ -26,7 +27,7 @@ def page() -> None:
         [_row(each) for each in everybodys],
         hide_index=True,
         width="stretch",
-        key="all",
+        key=f"all-{st.session_state.get('stopped-times', 0)}",
         on_select="rerun",
         selection_mode="multi-row",
         column_config={"Since": st.column_config.DatetimeColumn(format="distance")},
@@ -64,18 +65,27 @@ def _stop(chosen: list[Deployment]) -> None:
     def body() -> None:
         st.markdown(
             "\n".join(f"- **{each.name}** of {each.owner.display_name}" for each in chosen)
-            + "\n\nWhat runs in them ends; home folders are kept. Their owners see your reason and"
-            " can start them again."
+            + "\n\nWhat runs ends; home folders are kept. Owners see your reason, and can start"
+            " again."
         )
-        reason = st.text_input("Reason, for the owners", key="stop-reason", max_chars=500)
+        reason = st.text_input(
+            "Reason, for the owner" if len(chosen) == 1 else "Reason, for the owners",
+            key="stop-reason",
+            max_chars=500,
+            placeholder="The VM is serviced on Friday",
+        )
         if frame.confirmed("Stop", "confirm-stop", loses=True):
-            frame.carry_out(lambda: _stop_all(chosen, reason))
+            frame.carry_out(
+                lambda: _stop_all(chosen, reason),
+                f"{wording.plural(len(chosen), 'container')} told to stop.",
+            )
 
     frame.ask(f"Stop {wording.plural(len(chosen), 'container')}?", body)
 
 
 def _stop_all(chosen: list[Deployment], reason: str) -> None:
-    """The first that cannot be stopped is told; those before it are."""
+    """The first that cannot be stopped is told; those before it are. Then no row is chosen."""
+    st.session_state["stopped-times"] = st.session_state.get("stopped-times", 0) + 1
     for each in chosen:
         deployments.stop(session.portal(), session.user(), each.id, reason)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import streamlit as st
@@ -47,7 +48,7 @@ def page() -> None:
         chosen=releases.index(release),
     )
     # Tables' rows cannot be chosen with a keyboard.
-    names = {each.id: f"{each.image} {release_details.label(each)}" for each in releases}
+    names = {each.id: f"{each.image} {each.version}" for each in releases}
     st.selectbox("Release", list(names), key="release", format_func=names.__getitem__)
     of_image = {each.id: each for each in releases if each.image == release.image}
     _release(release, of_image, current=release.id in current)
@@ -149,20 +150,24 @@ def _release(release: Release, of_image: dict[int, Release], *, current: bool) -
     standin = (
         " :orange-badge[:material/science: Stand-in base, demo only]" if release.standin else ""
     )
+    badge = (
+        BADGES[release.state].replace("]", ", current]", 1) if current else BADGES[release.state]
+    )
     with st.container(border=True):
-        st.markdown(f"#### {release.image} {release.version} {BADGES[release.state]}{standin}")
+        st.markdown(f"#### {release.image} {release.version} {badge}{standin}")
         if image is not None:
             st.markdown(image.purpose)
-        approved = (
-            f" · approved {wording.ago(release.approved_at, now)} by {release.approved_by}"
-            if (release.approved_at and release.approved_by)
-            else ""
-        )
+        published_by, approved_by = images.deciders(session.portal(), release)
+        built = f"Built {wording.absolute(release.created_at, zone)}"
+        approved = ""
+        if release.approved_at and approved_by:
+            approved = f" · approved {wording.ago(release.approved_at, now)} by {approved_by}"
+            built += f"; approved {wording.absolute(release.approved_at, zone)}"
         st.caption(
             f"{wording.size(release.size_bytes)} on disk, {wording.size(release.download_bytes)} to"
-            " download · published by"
-            f" {release.published_by or 'an earlier version of the portal'}{approved}",
-            help=wording.absolute(release.created_at, zone),
+            f" download · published by {published_by or 'an earlier version of the portal'}"
+            f"{approved}",
+            help=built,
         )
         if release.reason:
             st.warning(
@@ -191,6 +196,9 @@ def _decisions(release: Release, *, current: bool) -> None:
                 key="approve",
                 on_click=frame.try_to,
                 args=(images.approve, release.id),
+                kwargs={
+                    "done": f"New containers of {release.image} run {release.version} from now on."
+                },
                 help="New containers of this image run this release.",
             )
         if release.state in DECIDED_FROM[ReleaseState.DEPRECATED] and st.button(
@@ -211,7 +219,9 @@ def _ask(release: Release, after: ReleaseState) -> None:
 
 def _decide(release: Release, after: ReleaseState, act: str) -> None:
     portal, user = session.portal(), session.user()
-    count = len(images.who_runs(portal, user, release.id))
+    theirs = Counter(each.owner.display_name for each in images.who_runs(portal, user, release.id))
+    count = theirs.total()
+    whose = f" ({', '.join(theirs)})" if theirs else ""
     others = [
         other
         for other in images.all_releases(portal, user)
@@ -227,20 +237,25 @@ def _decide(release: Release, after: ReleaseState, act: str) -> None:
     if after is ReleaseState.WITHDRAWN:
         st.markdown(
             f"Nobody will be able to start {release.image} {release.version} again. This cannot be"
-            f" undone. Containers of it: {count}. What runs keeps running, but cannot be started"
-            " again, and the owners see your reason."
+            f" undone. Containers of it: {count}{whose}. What runs keeps running, but cannot be"
+            " started again, and the owners see your reason."
         )
     else:
         st.markdown(
             f"**{release.image} {release.version}** is not offered any more. Containers of it:"
-            f" {count}. They go on, and may start again. Approve it to undo this."
+            f" {count}{whose}. They go on, and may start again; the owners see your reason."
+            " Approve it to undo this."
         )
-    reason = st.text_input(
-        "Reason", max_chars=500, key="reason", placeholder="CVE-2026-1234 in OpenSSL; use 1.2.0"
+    example = (
+        "CVE-2026-1234 in OpenSSL; use 1.2.0"
+        if after is ReleaseState.WITHDRAWN
+        else "1.2.0 has the new PyTorch; this one gets no more updates"
     )
+    reason = st.text_input("Reason", max_chars=500, key="reason", placeholder=example)
     decide = images.withdraw if after is ReleaseState.WITHDRAWN else images.deprecate
     if frame.confirmed(f"{act} release", "decide", loses=after is ReleaseState.WITHDRAWN):
-        frame.carry_out(lambda: decide(portal, session.user(), release.id, reason))
+        done = "Withdrawn." if after is ReleaseState.WITHDRAWN else "Deprecated."
+        frame.carry_out(lambda: decide(portal, session.user(), release.id, reason), done)
 
 
 page()

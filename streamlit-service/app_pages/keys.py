@@ -39,15 +39,21 @@ def page() -> None:
         st.expander("Add a public key", icon=":material/add:", key="add-key-folded"),
         st.form("add-key", border=False, clear_on_submit=False),
     ):
-        name = st.text_input("Name", key="key-name", max_chars=60, placeholder="Laptop")
+        added = st.session_state.get("keys-added", 0)  # then the fields begin anew
+        name = st.text_input("Name", key=f"key-name-{added}", max_chars=60, placeholder="Laptop")
         text = st.text_area(
             "Public key",
-            key="key-text",
+            key=f"key-text-{added}",
             placeholder="ssh-ed25519 AAAA… you@laptop",
             help="The line in ~/.ssh/id_ed25519.pub; ssh-keygen -t ed25519 makes a pair",
         )
         if st.form_submit_button("Add", icon=":material/add:"):
-            frame.carry_out(lambda: users.add_key(session.portal(), session.user(), name, text))
+            frame.carry_out(lambda: _add(name, text), "Added.")
+
+
+def _add(name: str, text: str) -> None:
+    users.add_key(session.portal(), session.user(), name, text)
+    st.session_state["keys-added"] = st.session_state.get("keys-added", 0) + 1
 
 
 def _key(key: SshKey) -> None:
@@ -59,14 +65,23 @@ def _key(key: SshKey) -> None:
             f":small[`{key.fingerprint}`]",
             width="content",
         )
-        st.button(
-            "Remove",
-            key=f"remove-{key.fingerprint}",
-            icon=":material/delete:",
-            on_click=frame.try_to,
-            args=(users.remove_key, key.fingerprint),
-            help="Add it again to undo this.",
+        if st.button("Remove …", key=f"remove-{key.fingerprint}", icon=":material/delete:"):
+            _remove(key)
+
+
+def _remove(key: SshKey) -> None:
+    def body() -> None:
+        st.markdown(
+            f"**{key.name}** opens no container that starts from now on. Adding it again undoes"
+            " this."
         )
+        if frame.confirmed("Remove key", "confirm-remove-key", loses=True):
+            frame.carry_out(
+                lambda: users.remove_key(session.portal(), session.user(), key.fingerprint),
+                "Removed.",
+            )
+
+    frame.ask(f"Remove the key {key.name}?", body)
 
 
 page()

@@ -8,7 +8,7 @@ from portal.core import ports
 from portal.core.people import User
 from portal.core.resources import AMOUNTS, UNLIMITED, Amount, Quota
 from portal.scheduling import quotas
-from portal.scheduling.quotas import Allowance, Rows
+from portal.scheduling.quotas import Allowance, Rows, limits_of
 from streamlit.delta_generator import DeltaGenerator
 
 from app_pages.parts import account_dialogs, frame, session, tables
@@ -56,19 +56,23 @@ def _means(user: User) -> dict[str, object]:
 
 def _row(user: User, allowance: Allowance, *, own: bool) -> dict[str, object]:
     return {
-        "User": user.display_name,
+        "User": _name(user),
         "Subject": user.subject,
         "Role": user.role,
         "Group": user.group,
         "Ports": _ports(user),
-        **_cells(allowance),
         "Quota": "Custom" if own else "Default",
+        **_cells(allowance),
     }
+
+
+def _name(user: User) -> str:
+    return f"{user.display_name} (retired)" if user.retired_at else user.display_name
 
 
 def _ports(user: User) -> str:
     if user.retired_at:
-        return f"retired: {user.retired_reason}"
+        return "retired"
     if user.range_index is None:
         return "none yet"
     span = ports.range_of(user.range_index)
@@ -80,11 +84,11 @@ def _group(name: str, allowance: Allowance) -> dict[str, object]:
 
 
 def _cells(allowance: Allowance) -> dict[str, object]:
-    """What is held, and as a bar of what is allowed, for each amount."""
+    """What is held and allowed, and as a bar, for each amount."""
     cells: dict[str, object] = {}
     for amount in AMOUNTS:
         held, most = amount.of(allowance.held), amount.of(allowance.limits)
-        cells[_label(amount)] = held
+        cells[_label(amount)] = f"{held:g} of {most:g}" if most < UNLIMITED else f"{held:g}"
         cells[f"{amount.noun}, of the quota"] = tables.percent(
             held, None if most >= UNLIMITED else most
         )
@@ -96,7 +100,7 @@ def _label(amount: Amount) -> str:
 
 
 def _group_form(people: list[User]) -> None:
-    names = {user.subject: user.display_name for user in people}
+    names = {user.subject: _name(user) for user in people}
     with st.form("group-form", border=True):
         st.markdown("**Change the group of users**")
         subjects = st.multiselect(
@@ -122,7 +126,9 @@ def _set_group(subjects: list[str], group: str) -> None:
 def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
     names: dict[tuple[str, str], str] = {(quotas.DEFAULT, ""): "Default (everyone else)"}
     names |= {(quotas.GROUP, group): f"Group {group} (shared)" for group in groups}
-    names |= {(quotas.USER, user.subject): user.display_name for user in known_users}
+    names |= {(quotas.USER, user.subject): _name(user) for user in known_users}
+    settings = session.portal().settings
+    usual = limits_of(settings, rows.get((quotas.DEFAULT, "")), None)
     with st.container(border=True):
         st.markdown("**Set a quota**")
         who = st.selectbox("For", list(names), format_func=names.__getitem__, key="quota-for")
@@ -130,12 +136,18 @@ def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
         columns = st.columns(len(AMOUNTS))
         values = {
             # The fields begin anew when the quota was changed, here or elsewhere.
-            amount.name: _limit(column, amount, getattr(quota, amount.name), f"quota-{who}-{quota}")
+            amount.name: _limit(
+                column,
+                amount,
+                getattr(quota, amount.name),
+                "no limit" if who[0] == quotas.GROUP else f"{amount.of(usual):g} by default",
+                f"quota-{who}-{quota}",
+            )
             for column, amount in zip(columns, AMOUNTS, strict=True)
         }
         st.caption(
-            "Leave a field empty for no limit of its own. Lowering a quota does not stop running"
-            " containers; it only blocks new ones."
+            "An empty field means what it shows in grey. Lowering a quota stops nothing that runs;"
+            " it only keeps back what is new."
         )
         with st.container(horizontal=True):
             if st.button("Save", type="primary", key="quota-save"):
@@ -151,7 +163,9 @@ def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
                 )
 
 
-def _limit(column: DeltaGenerator, amount: Amount, value: float | None, key: str) -> float | None:
+def _limit(
+    column: DeltaGenerator, amount: Amount, value: float | None, otherwise: str, key: str
+) -> float | None:
     """A field for one amount: what has fractions keeps them."""
     number = float if amount.minimum else int
     limit: float | None = column.number_input(
@@ -162,7 +176,7 @@ def _limit(column: DeltaGenerator, amount: Amount, value: float | None, key: str
         step=number(1),
         format="%g" if amount.minimum else "%d",
         key=f"{key}-{amount.name}",
-        placeholder="–",
+        placeholder=otherwise,
     )
     return limit
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -53,7 +54,7 @@ def page() -> None:
         f"{asked.kind} per day, {asked.first:%d %b %Y} to {asked.last:%d %b %Y}, days in"
         f" {asked.zone.key}.{quota}"
     )
-    _table(used, ["day", _dimension(asked)], asked.split)
+    _tables(portal, user, asked, used)
     _efficiency(
         usage.efficiency(portal, user, asked.since, everybody=asked.everybody),
         everybody=asked.everybody,
@@ -195,23 +196,42 @@ def _rows(
     return rows
 
 
-def _table(usages: list[Usage], by: list[Dimension], split: str) -> None:
+def _tables(portal: Portal, user: User, asked: _Asked, daily: list[Usage]) -> None:
+    """The period's sums, the largest first; each day's folded."""
+    dimension = _dimension(asked)
+    sums = usage.report(
+        portal,
+        user,
+        [dimension],
+        asked.since,
+        asked.now,
+        everybody=asked.everybody,
+        zone=asked.zone,
+    )
+    sums.sort(key=lambda row: -getattr(row, KINDS[asked.kind]))
+    _table(sums, [dimension], (asked.split,), "Download CSV", "usage")
+    with st.expander("By day", key="by-day"):
+        _table(daily, ["day", dimension], ("Day", asked.split), "Download CSV by day", "usage-days")
+
+
+def _table(
+    usages: list[Usage], by: list[Dimension], heads: Sequence[str], label: str, name: str
+) -> None:
     table = [
         {
-            "Day": row.key[0],
-            split: row.key[1],
+            **dict(zip(heads, row.key, strict=True)),
             **{label: round(getattr(row, kind), 2) for label, kind in KINDS.items()},
         }
         for row in usages
     ]
     st.dataframe(table, hide_index=True, width="stretch")
     st.download_button(
-        "Download CSV",
+        label,
         usage.as_csv(by, usages),
-        "usage.csv",
+        f"{name}.csv",
         "text/csv",
         icon=":material/download:",
-        key="usage-csv",
+        key=f"{name}-csv",
         on_click="ignore",
     )
 

@@ -26,7 +26,7 @@ from app_pages.parts.vm_alarms import GpusOf
 
 CHOSEN = "vms-chosen"
 SHARED = "The shared pool"
-FIREWALL = {"ok": "● on", "": ""}
+FIREWALL = {"ok": "● on", "": "not known"}
 
 
 def page() -> None:
@@ -106,7 +106,7 @@ def _change_several(vms: list[Vm]) -> None:
             raise failures[0]
 
     active = [vm for vm in vms if vm.state is VmState.ACTIVE]
-    others = [vm for vm in vms if vm.state is not VmState.ACTIVE]
+    others = [vm for vm in vms if vm.state is VmState.DRAINING]  # new ones are verified first
     with st.container(border=True):
         st.markdown(f"**{len(vms)} VMs:** {', '.join(vm.name for vm in vms)}")
         with st.container(horizontal=True):
@@ -195,11 +195,18 @@ def _take_out_of_service(vm: Vm) -> None:
         icon=":material/do_not_disturb_on:",
         help="No new containers; what runs goes on.",
     ):
-        frame.carry_out(lambda: fleet.drain(portal, session.user(), vm.name))
-    if vm.state is not VmState.ACTIVE and st.button(
+        frame.carry_out(
+            lambda: fleet.drain(portal, session.user(), vm.name),
+            f"{vm.name} takes no new containers.",
+        )
+    if vm.state is VmState.DRAINING and st.button(
         "Activate", key="activate", icon=":material/play_circle:"
     ):
         frame.carry_out(lambda: fleet.activate(portal, session.user(), vm.name))
+    if vm.state is VmState.NEW and st.button(
+        "Activate unverified …", key="activate-new", icon=":material/play_circle:"
+    ):
+        _activate_unverified(vm.name)
     if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
         _confirm(vm.name)
     if not vm.reachable and st.button(
@@ -209,6 +216,19 @@ def _take_out_of_service(vm: Vm) -> None:
         help="It will not come back: what is recorded on it ends.",
     ):
         _give_up_vm(vm.name)
+
+
+def _activate_unverified(name: str) -> None:
+    def body() -> None:
+        st.markdown(
+            f"**{name}** was never verified: whether containers can start on it, and whether its"
+            " firewall keeps people apart, nobody has tried. Verifying does, and activates it:"
+        )
+        st.code(f"docker compose exec worker python3 admin.py vm verify {name}", language=None)
+        if frame.confirmed("Activate unverified", "confirm-activate", loses=True):
+            frame.carry_out(lambda: fleet.activate(session.portal(), session.user(), name))
+
+    frame.ask(f"Activate {name}, unverified?", body)
 
 
 def _confirm(name: str) -> None:

@@ -22,6 +22,8 @@ RUNNING, MOVING, ENDED, STOPPED = "running", "moving", "ended", "stopped"
 """Groups of the page, in its order; the last is folded."""
 ON_PURPOSE = (StopReason.USER, StopReason.ADMIN)
 TOLD_FOR = timedelta(days=7)
+STOPPED_IN_SIGHT = timedelta(minutes=15)
+"""What somebody stopped does not go out of sight under their hand."""
 """What ended by itself stands in sight for so long: nobody asked for it."""
 READABLE = (State.RUNNING, State.STOPPED, State.STARTING, State.FAILED)
 """States with a log."""
@@ -87,6 +89,8 @@ LABELS = {
 def card(settings: Settings, seen: Overview, d: Deployment, agent: str) -> Card:
     """One deployment as the page shows it."""
     word, icon, tone = wording.STATE_WORDS[d.state]
+    if d.state is State.STOPPING and d.restart_after_stop:
+        word = "Restarting"
     problem = launch_gate.problem(settings, d.release, seen.now)
     can_start = d.state in lifecycle.USER_ACTIONS["start"][0]
     links = urls(d, settings) if d.state is State.RUNNING else {}
@@ -106,7 +110,7 @@ def card(settings: Settings, seen: Overview, d: Deployment, agent: str) -> Card:
         image=d.release.image,
         anew=can_start and bool(problem),
         has_log=d.state in READABLE,
-        actions=_actions(d),
+        actions=_actions(d, can_run=not problem),
         notes=notes(settings, seen, d, _about_its_release(d, problem, can_start=can_start)),
         progress=progress(seen, d),
         meters=meters(d, seen.figures.get(d.id, ())),
@@ -130,7 +134,8 @@ def _group(d: Deployment, now: datetime) -> str:
     if d.state not in (State.STOPPED, State.FAILED):
         return MOVING
     on_purpose = d.state is State.STOPPED and d.stop_reason in ON_PURPOSE
-    return STOPPED if on_purpose or now - _since(d) > TOLD_FOR else ENDED
+    in_sight = STOPPED_IN_SIGHT if on_purpose else TOLD_FOR
+    return STOPPED if now - _since(d) > in_sight else ENDED
 
 
 def _facts(d: Deployment) -> tuple[str, ...]:
@@ -142,11 +147,12 @@ def _facts(d: Deployment) -> tuple[str, ...]:
     return (*facts, f"{d.memory_gb:g} GB", wording.amount(d.cpus, "CPU"))
 
 
-def _actions(d: Deployment) -> tuple[Action, ...]:
+def _actions(d: Deployment, *, can_run: bool) -> tuple[Action, ...]:
     possible = [
         name
         for name in LABELS
         if lifecycle.is_possible(name, d.state, restarting=d.restart_after_stop)
+        and (can_run or name != "restart")
     ]
     return tuple(_action(d, name) for name in possible)
 
@@ -179,6 +185,10 @@ def _about_its_release(d: Deployment, problem: str, *, can_start: bool) -> Seque
     if problem and d.release.state is ReleaseState.WITHDRAWN:
         rest = "What runs goes on, but it does not start again. Save your work in the home folder,"
         return [Note("warning", f"**{problem}** {rest} and deploy the image anew.")]
+    if d.release.state is ReleaseState.DEPRECATED:
+        name, why = f"{d.release.image} {d.release.version}", d.release.reason
+        rest = "It goes on and may start again; deploy the image anew when it suits you."
+        return [Note("info", f"**{name} is not offered any more:** {why}. {rest}")]
     return []
 
 

@@ -171,7 +171,9 @@ def _tell(portal: Portal, release: Release) -> None:
 def scan(
     name: Annotated[str, typer.Argument(help="an image; or --all")] = "",
     version: Annotated[str, typer.Option(help="default: every one that may run")] = "",
-    of_all: Annotated[bool, typer.Option("--all", help="every release of every image")] = False,
+    of_all: Annotated[
+        bool, typer.Option("--all", help="all that may run, or are withdrawn and still run")
+    ] = False,
 ) -> None:
     """Scan published releases again; what is found counts at the next launch.
 
@@ -181,14 +183,15 @@ def scan(
     if bool(name) == of_all:
         raise typer.BadParameter("give an image, or --all")
     with portal.database.reading() as tx:
-        releases = db.releases.all_releases(tx)
+        releases, running = db.releases.all_releases(tx), db.releases.running(tx)
     chosen = (
         [images.find(portal, name, version)]
         if version
         else [
             release
             for release in releases
-            if name in ("", release.image) and release.state in mirror.COPIED
+            if name in ("", release.image)
+            and (release.state in mirror.COPIED or release.id in running)
         ]
     )
     say = ProgressLog(typer.echo)

@@ -126,7 +126,8 @@ def build(workspace: Workspace, base: str) -> None:
             raise Refused(
                 "build_failed",
                 f"The build failed: {entry['error']}\n{''.join(lines)[-3000:]}",
-                "Fix it.",
+                "What the build said is above. Where certificates are not trusted, a proxy reads"
+                " along: give its authority in PORTAL_BUILD_CERTS.",
             )
         text = str(entry.get("stream", ""))
         lines.append(text)

@@ -54,5 +54,7 @@ class Probe:
                     continue
                 log = self.container.logs(tail=25).decode(errors="replace")
                 raise Refused(
-                    "test_failed", f"{what}: {error}\nThe container's log:\n{log}", "Fix it."
+                    "test_failed",
+                    f"{what}: {error}\nThe container's log:\n{log}",
+                    "Its log is above: mend the image, or what its image.yaml expects.",
                 ) from error

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from portal.images.report import Finding, Kind, Report, Scanner, apply_policy, load_waivers
+from portal.images.report import (
+    Finding,
+    Kind,
+    Report,
+    Scanner,
+    apply_policy,
+    idle_waivers,
+    load_waivers,
+)
 
 from publishing import contents, sbom
 from publishing.contents import Contents
@@ -66,11 +74,13 @@ def scan(
     )
     report = apply_policy(
         unjudged,
-        load_waivers(workspace.settings.images_dir / WAIVERS),
+        waivers := load_waivers(workspace.settings.images_dir / WAIVERS),
         allow_standins=workspace.settings.allow_standins,
     )
     workspace.keep("report", report)
     _tell(workspace, report)
+    for line in idle_waivers(report, waivers):
+        workspace.say(f"{WAIVERS}: {line}")
     if strict and not report.passed:
         raise refusal(report)
     return report

@@ -13,6 +13,7 @@ from portal.core.errors import PortalError
 from starlette.exceptions import HTTPException
 
 log = structlog.get_logger()
+SEE_API = "The API's description is at /api/docs."
 
 
 def problem(status: int, code: str, message: str, hint: str = "") -> JSONResponse:
@@ -45,37 +46,27 @@ def reference_of(answer: JSONResponse) -> str:
 def install(app: FastAPI) -> None:
     """Answer every kind of error as a problem document."""
 
-    @app.exception_handler(PortalError)
-    async def portal_error(request: Request, error: PortalError) -> JSONResponse:
-        answer = problem_of(error)
-        log.info(
-            "request_refused",
-            path=request.url.path,
-            code=error.code,
-            cause=error.cause,
-            reference=reference_of(answer),
-        )
+    def refused(request: Request, answer: JSONResponse, cause: str) -> JSONResponse:
+        said = json.loads(bytes(answer.body))
+        reference = {"code": said["code"], "reference": said["reference"]}
+        log.info("request_refused", path=request.url.path, cause=cause, **reference)
         return answer
 
+    @app.exception_handler(PortalError)
+    async def portal_error(request: Request, error: PortalError) -> JSONResponse:
+        return refused(request, problem_of(error), error.cause)
+
     @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-        return problem(
-            422,
-            "bad_request",
-            f"{where}: {first['msg']}.",
-            "The API's description is at /api/docs.",
-        )
+        message = f"{where}: {first['msg']}."
+        return refused(request, problem(422, "bad_request", message, SEE_API), message)
 
     @app.exception_handler(HTTPException)
-    async def http(_request: Request, error: HTTPException) -> JSONResponse:
-        return problem(
-            error.status_code,
-            "http_error",
-            str(error.detail),
-            "The API's description is at /api/docs.",
-        )
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        detail = str(error.detail)
+        return refused(request, problem(error.status_code, "http_error", detail, SEE_API), detail)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -88,6 +88,8 @@ def queued(deployment: Deployment) -> str:
 def why(deployment: Deployment) -> str:
     """Why it is not running, when it stopped."""
     words = STOP_WORDS[deployment.stop_reason] if deployment.stop_reason else "It is stopped."
+    if deployment.stop_reason is StopReason.USER and deployment.started_at is None:
+        words = "You took it out of the queue."
     if deployment.stop_reason is StopReason.VM_RESTARTED:
         return f"{words} {deployment.stop_note}".rstrip()
     return f"{words} They say: “{deployment.stop_note}”" if deployment.stop_note else words

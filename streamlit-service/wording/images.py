@@ -50,7 +50,14 @@ def attention(what: Attention, now: datetime) -> tuple[str, str]:
             run = f"{plural(what.containers, 'container')} of it still run"
             return f"Withdrawn, and {run}{'s' if what.containers == 1 else ''}", "Ask their owners"
         case Cause.SCAN_ENDS:
-            days = ((what.ends or now) - now) / timedelta(days=1)
-            when = f"in {plural(round(days), 'day')}" if days >= 1 else "today"
+            when = _in_days(what, now)
             return f"It stops starting {when}: its scan is old", SCAN.format(image=release.image)
+        case Cause.WAIVER_ENDS:
+            mend = "Publish one without the flaw, or renew the waiver and scan again"
+            return f"It stops starting {_in_days(what, now)}: a waiver is over then", mend
     return f"Published and not decided; {verdict(release)}", "Approve or withdraw it"
+
+
+def _in_days(what: Attention, now: datetime) -> str:
+    days = ((what.ends or now) - now) / timedelta(days=1)
+    return f"in {plural(round(days), 'day')}" if days >= 1 else "today"

@@ -13,7 +13,7 @@ def pkcs11_module(agent: str) -> str:
 
 
 def ssh_config(name: str, command: str, module: str) -> str:
-    """A block for ~/.ssh/config (ssh_config(5)); a key that was added works with it, too."""
+    """A block for ~/.ssh/config (ssh_config(5)): for keys, and with a line for the card."""
     _, _, port, target = command.split()
     user, _, host = target.partition("@")
     lines = [
@@ -21,7 +21,8 @@ def ssh_config(name: str, command: str, module: str) -> str:
         f"    HostName {host}",
         f"    Port {port}",
         f"    User {user}",
-        f"    PKCS11Provider {module}",
+        "    # With your smart card, take away the # of the next line:",
+        f"    #PKCS11Provider {module}",
         "    ServerAliveInterval 30",
     ]
     return "\n".join(lines)

@@ -55,8 +55,8 @@ def size(count: float) -> str:
 
 
 def hours(count: float) -> str:
-    """Hours with one digit below 100, with thousands apart."""
-    return f"{count:,.1f}" if count < 100 else f"{count:,.0f}"
+    """Hours with two digits below 1, one below 100, with thousands apart."""
+    return f"{count:,.{2 if 0 < count < 1 else 1 if count < 100 else 0}f}"
 
 
 def left(seconds: float) -> str:

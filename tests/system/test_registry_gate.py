@@ -226,7 +226,7 @@ def test_a_withdrawn_release_marks_what_runs_and_starts_no_more(
     expect(page.get_by_role("tab", name="Who runs it (1)", selected=True)).to_be_visible()
     photograph(page, "images-who")
     page.get_by_role("button", name="Withdraw").click()
-    expect(page.get_by_text("Containers of it: 1.")).to_be_visible()
+    expect(page.get_by_text("Containers of it: 1 (")).to_be_visible()
     photograph(page, "images-withdraw")
     page.get_by_role("textbox", name="Reason").fill("CVE-2026-0001 in OpenSSL; deploy it anew")
     page.get_by_role("textbox", name="Reason").press("Enter")

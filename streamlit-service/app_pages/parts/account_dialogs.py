@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 from portal import deployments, users
-from portal.core.people import User
+from portal.core.people import Role, User
 from portal.users import ranges
 
 from app_pages.parts import frame, session
@@ -18,30 +18,22 @@ def show(people: list[User], groups: list[str]) -> None:
         subject = st.selectbox(
             "User",
             list(by_subject),
-            format_func=lambda key: f"{by_subject[key].display_name} ({key})",
+            format_func=lambda key: _called(by_subject[key]),
             key="account",
         )
         user = by_subject[subject]
         with st.container(horizontal=True):
             if st.button("Name …", icon=":material/edit:", key="rename"):
                 _rename(user)
+            if st.button("Role …", icon=":material/badge:", key="role"):
+                _role(user)
             if st.button("Same person as …", icon=":material/merge:", key="merge"):
                 _merge(user)
             if (others := users.other_names(session.portal(), session.user(), user)) and st.button(
                 "Not the same person …", icon=":material/call_split:", key="unmerge"
             ):
                 _unmerge(user, others)
-            if user.range_index is not None and st.button(
-                "Free the ports …", icon=":material/lan:", key="free-ports"
-            ):
-                _free(user)
-            if user.retired_at is None:
-                if st.button("Retire …", icon=":material/person_off:", key="retire"):
-                    _retire(user)
-            elif st.button("Restore", icon=":material/person_check:", key="restore"):
-                frame.carry_out(
-                    lambda: users.restore(session.portal(), session.user(), user.subject)
-                )
+            _give_back(user)
     if groups:
         with st.container(border=True):
             st.markdown("**Rename a group**")
@@ -52,6 +44,42 @@ def show(people: list[User], groups: list[str]) -> None:
                 frame.carry_out(
                     lambda: users.rename_group(session.portal(), session.user(), group, name)
                 )
+
+
+def _give_back(user: User) -> None:
+    """Ports, and the account itself."""
+    if user.range_index is not None and st.button(
+        "Free the ports …", icon=":material/lan:", key="free-ports"
+    ):
+        _free(user)
+    if user.retired_at is None:
+        if st.button("Retire …", icon=":material/person_off:", key="retire"):
+            _retire(user)
+    elif st.button("Restore", icon=":material/person_check:", key="restore"):
+        frame.carry_out(
+            lambda: users.restore(session.portal(), session.user(), user.subject), "Restored."
+        )
+
+
+def _called(user: User) -> str:
+    retired = f", retired: {user.retired_reason}" if user.retired_at else ""
+    return f"{user.display_name} ({user.subject}){retired}"
+
+
+def _role(user: User) -> None:
+    def body() -> None:
+        st.markdown(
+            f"{user.display_name} is {user.role} now. Whom `PORTAL_ADMINS` or `PORTAL_CURATORS`"
+            " name has that role in any case."
+        )
+        roles = list(Role)
+        role = st.selectbox("Role", roles, index=roles.index(user.role), key="new-role")
+        if frame.confirmed("Save", "confirm-role", loses=False):
+            frame.carry_out(
+                lambda: users.set_role(session.portal(), session.user(), user.subject, role)
+            )
+
+    frame.ask(f"Change the role of {user.display_name}", body)
 
 
 def _rename(user: User) -> None:

@@ -16,14 +16,17 @@ from app_pages.parts import session
 
 log = structlog.get_logger()
 P = ParamSpec("P")
+OF_THE_PORTAL = 500
+"""From this status on it is not what somebody asked that was wrong."""
 
 
 def show(error: PortalError) -> None:
     """In the place of what cannot be shown."""
+    where = f"Error code: {error.code}, reference {_reference(error)}."
+    if error.status >= OF_THE_PORTAL:
+        where += f" If this keeps happening, tell {_contact()} both."
     st.error(
-        f"**{error.message}**  \n{error.hint}  \n"
-        f":small[Error code: {error.code}, reference {_reference(error)}. If this keeps happening,"
-        f" tell {_contact()} both.]",
+        f"**{error.message}**  \n{error.hint}  \n:small[{where}]",
         icon=":material/error:",
     )
 

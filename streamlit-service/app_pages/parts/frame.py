@@ -52,12 +52,18 @@ def style() -> None:
     st.html(STYLE)
 
 
-def carry_out(change: Callable[[], object]) -> None:
+def carry_out(change: Callable[[], object], done: str = "Saved.") -> None:
     """Do what was asked and show the page anew, or say why not."""
     with errors.shown():
         change()
-        st.toast("Saved.", icon=":material/check:")
+        _tell(done)
         st.rerun()
+
+
+def _tell(done: str) -> None:
+    """That it was done; what the bar and others remember for some seconds counts no more."""
+    st.cache_data.clear()
+    st.toast(done, icon=":material/check:")
 
 
 def ask(title: str, body: Callable[[], None]) -> None:
@@ -74,13 +80,14 @@ def confirmed(label: str, key: str, *, loses: bool, disabled: bool = False) -> b
     return yes
 
 
-def try_to(change: Callable[..., object], *arguments: object) -> None:
+def try_to(change: Callable[..., object], *arguments: object, done: str = "Saved.") -> None:
     """Run a button's callback; show_problem() shows in the next run what went wrong.
 
     `change` takes the portal, the person as they are now, and the arguments.
     """
     try:
         change(session.portal(), session.user(), *arguments)
+        _tell(done)
     except PortalError as error:
         st.session_state["problem"] = error
     except Exception as error:  # as in errors.shown(): Streamlit would show its own

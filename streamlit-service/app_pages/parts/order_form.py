@@ -18,7 +18,9 @@ from portal.vms import gpus
 
 from app_pages.parts import errors, session
 
-MEMORY_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+MEMORY_STEPS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+LITTLE_GB = 1.0
+"""With less a notebook starts, and its first import may end it."""
 CPU_STEPS = (0.5, 1, 2, 4, 8, 16, 32, 64)
 
 
@@ -29,7 +31,7 @@ def show(offered: OfferedImage) -> None:
     if limits.short:
         st.warning(
             f"**Your containers hold all the {limits.short} of your "
-            "quota.** Stop one to deploy another.",
+            "quota.** Stop one, or take one out of the queue, to deploy another.",
             icon=":material/info:",
         )
         st.button("Deploy", type="primary", disabled=True, key="deploy", width="stretch")
@@ -69,9 +71,12 @@ def _same_again(image: Image, mine: list[Deployment]) -> None:
 
 def fill_in_like(deployment_id: str) -> None:
     """The next order has what this container of one's own has; nothing where there is none."""
-    for mine in deployments.mine(session.portal(), session.user()):
+    all_mine = deployments.mine(session.portal(), session.user())
+    for mine in all_mine:
         if mine.id == deployment_id:
             _fill_in(mine)
+            name = deployments.propose_name(mine.name, {each.name for each in all_mine})
+            st.session_state[f"name-{mine.release.image}"] = name
 
 
 def _fill_in(last: Deployment) -> None:
@@ -136,6 +141,8 @@ def _size(most: Resources) -> tuple[float, float]:
     left, right = st.columns(2)
     with left:
         memory = _amount("Memory (GB)", MEMORY_STEPS, most.memory_gb, 2, "memory")
+        if memory < LITTLE_GB:
+            st.warning(f"{memory:g} GB is hardly enough for a notebook.", icon=":material/memory:")
     with right:
         cpus = _amount("CPUs", CPU_STEPS, most.cpus, 1, "cpus")
     return memory, cpus

@@ -9,7 +9,7 @@ import streamlit as st
 import wording
 from portal import images
 from portal.core.models import Deployment, Release
-from portal.images.report import Finding, Kind, Report, Severity
+from portal.images.report import Finding, Report, Severity, Waiver
 from portal.users import permissions
 
 from app_pages.parts import session
@@ -28,7 +28,8 @@ def show(release: Release, of_image: Mapping[int, Release]) -> None:
         users = images.who_runs(session.portal(), session.user(), release.id)
         titles.append(f"Who runs it ({len(users)})" if users else "Who runs it")
     # Who runs it is what curators come for, in a hurry; without anybody the packages say more.
-    tabs = st.tabs(titles, default=titles[-1] if users else None)
+    key = f"about-{release.id}"  # another run of the page leaves the tab that was chosen
+    tabs = st.tabs(titles, default=titles[-1] if users else None, key=key)
     if contents is None:
         for tab in tabs[:3]:
             tab.info(
@@ -108,16 +109,15 @@ def _findings(report: Report) -> None:
     now, zone = session.portal().now(), session.zone()
     for scanner in report.scanners:
         st.caption(
-            f"{scanner.name} {scanner.version} · data of {wording.ago(scanner.data_date, now)}",
+            f"Scanner: {scanner.name}, {scanner.version}; data of"
+            f" {wording.ago(scanner.data_date, now)}",
             help=wording.absolute(scanner.data_date, zone),
         )
     st.caption(
         f"Scanned {wording.ago(report.scanned_at, now)}",
         help=wording.absolute(report.scanned_at, zone),
     )
-    rated = Counter(
-        finding.severity for finding in report.findings if finding.kind is Kind.VULNERABILITY
-    )
+    rated = Counter(finding.severity for finding in report.findings)
     for column, severity in zip(st.columns(len(Severity)), Severity, strict=True):
         column.metric(severity.capitalize(), rated.get(severity, 0))
     if not report.findings:
@@ -130,25 +130,23 @@ def _findings(report: Report) -> None:
     rows = []
     for finding in report.findings:
         waiver = accepted.get((finding.id, finding.subject))
-        verdict = (
-            f"waived by {waiver.owner} until {waiver.expires}: {waiver.reason}"
-            if waiver
-            else ("refused" if finding in report.refused else "noted")
-        )
-        rows.append(_finding(finding, verdict))
+        rows.append(_finding(finding, waiver, refused=finding in report.refused))
     st.dataframe(rows, hide_index=True, width="stretch", key="findings")
 
 
-def _finding(finding: Finding, verdict: str) -> dict[str, object]:
+def _finding(finding: Finding, waiver: Waiver | None, *, refused: bool) -> dict[str, object]:
+    verdict = "refused" if refused else "noted"
     return {
+        "Policy": f"waived until {waiver.expires}" if waiver else verdict,
         "Kind": finding.kind.replace("_", " "),
         "Id": finding.id,
         "Severity": finding.severity.capitalize(),
         "Where": finding.subject,
         "Installed": finding.installed,
         "Fixed in": finding.fixed or "–",
-        "Policy": verdict,
         "What": finding.text,
+        "Waived by": waiver.owner if waiver else "",
+        "Waived because": waiver.reason if waiver else "",
     }
 
 

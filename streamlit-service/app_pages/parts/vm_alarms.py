@@ -68,7 +68,7 @@ def show(vms: Sequence[Vm], gpus_of: GpusOf) -> None:
         if vm.state is VmState.NEW:
             st.info(
                 f"**{vm.name} takes no containers yet.** It is being prepared, or its verification"
-                f" failed. Try: `admin.py vm verify {vm.name}`",
+                f" failed. Try: `docker compose exec worker python3 admin.py vm verify {vm.name}`",
                 icon=":material/pending:",
             )
         for problem in vm_health.gpu_problems(vm, gpus_of[vm.id]):
@@ -104,9 +104,11 @@ def _troubles(troubles: list[tuple[Vm, Problem]]) -> None:
 def _unreachable(vm: Vm) -> str:
     seen = vm.last_seen_at
     since = (
-        f"Last seen {wording.ago(seen, session.portal().now())}." if seen else "It was never seen."
+        f"Last seen {wording.ago(seen, session.portal().now())}. Its containers go on, unseen."
+        if seen
+        else "It was never seen."
     )
     return (
-        f"**{vm.name} cannot be reached.** {vm.error or ''} {since} Its containers go on, unseen."
+        f"**{vm.name} cannot be reached.** {vm.error or ''} {since}"
         f" Try: `{addresses.on(vm, 'systemctl status docker ssh')}`"
     )

@@ -12,15 +12,21 @@ interface Props {
 
 export function Confirm({ name, action, decided }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
+  const answer = useRef(false);
   useEffect(() => dialog.current?.showModal(), []);
   const act = action.label.replace(/ …$/, "");
+  // It is closed, not only taken away: then the focus goes back to where it was.
+  const decide = (yes: boolean) => {
+    answer.current = yes;
+    dialog.current?.close();
+  };
   return (
-    <dialog ref={dialog} aria-labelledby="asked" onCancel={() => decided(false)}>
+    <dialog ref={dialog} aria-labelledby="asked" onClose={() => decided(answer.current)}>
       <h2 id="asked">{act} {name}?</h2>
       {action.loss.map((text) => <p key={text}><Sentence text={text} /></p>)}
       <div class="buttons">
-        <button type="button" class="danger filled" onClick={() => decided(true)}>{act}</button>
-        <button type="button" onClick={() => decided(false)}>Cancel</button>
+        <button type="button" class="danger filled" onClick={() => decide(true)}>{act}</button>
+        <button type="button" autofocus onClick={() => decide(false)}>Cancel</button>
       </div>
     </dialog>
   );

@@ -93,6 +93,7 @@ export function Log({ id, name, close }: { id: string; name: string; close: () =
 
 function Lines({ lines, words, times, wrap }: { lines: Line[]; words: string; times: boolean; wrap: boolean }) {
   const box = useRef<HTMLDivElement>(null);
+  const top = useRef(0);
   const [follows, setFollows] = useState(true);
   const toEnd = () => {
     if (box.current) box.current.scrollTop = box.current.scrollHeight;
@@ -100,9 +101,13 @@ function Lines({ lines, words, times, wrap }: { lines: Line[]; words: string; ti
   useLayoutEffect(() => {
     if (follows) toEnd();
   }, [lines, follows, wrap, times]);
+  // Lines get their height when they come into sight: to be away from the end then is nobody's wish, to go up is.
   const scrolled = () => {
     const at = box.current!;
-    setFollows(at.scrollHeight - at.scrollTop - at.clientHeight < NEAR_END);
+    if (at.scrollHeight - at.scrollTop - at.clientHeight < NEAR_END) setFollows(true);
+    else if (at.scrollTop < top.current) setFollows(false);
+    else if (follows) toEnd();
+    top.current = at.scrollTop;
   };
   return (
     <div class="log">

@@ -30,7 +30,7 @@ export function Connect({ name, ssh }: { name: string; ssh: Ssh }) {
       <Copied title="For ~/.ssh/config:" text={ssh.config} />
       <p>
         <a href={`vscode://vscode-remote/ssh-remote+${name}/home/scientist`}>Open in VS Code</a>{" "}
-        works when the last lines are in your ~/.ssh/config.
+        works when these lines are in your ~/.ssh/config.
       </p>
       <p class="faint">
         At the first connection, compare the fingerprint with “SSH host key” in the log. No connection?

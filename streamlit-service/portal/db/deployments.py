@@ -119,6 +119,14 @@ def live(tx: Tx) -> list[Deployment]:
     return [rows.deployment(row) for row in tx.execute(query)]
 
 
+def ended(tx: Tx) -> list[Deployment]:
+    """Those that hold nothing and can be started again, the newest first."""
+    query = _SELECT.where(deployments.c.state.in_((State.STOPPED, State.FAILED)))
+    return [
+        rows.deployment(row) for row in tx.execute(query.order_by(deployments.c.updated_at.desc()))
+    ]
+
+
 def troubled(tx: Tx, states: Collection[State]) -> list[Deployment]:
     """Those in one of these states whose work does not succeed, the longest first."""
     query = _SELECT.where(deployments.c.state.in_(states), deployments.c.trouble.is_not(None))

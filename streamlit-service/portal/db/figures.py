@@ -62,6 +62,19 @@ def _of_hour(hour: datetime) -> sa.Select[Any]:
     )
 
 
+def not_added_up(
+    tx: Tx, deployment_id: str, after: datetime | None, now: datetime
+) -> list[Figures]:
+    """The hour that is not over, and the one before while roll_up() was not there."""
+    this_hour = now.replace(minute=0, second=0, microsecond=0)
+    found = []
+    for hour in (this_hour - HOUR, this_hour):
+        if after is None or hour > after:
+            query = _of_hour(hour).where(recent_figures.c.deployment_id == deployment_id)
+            found += [_figures(row) for row in tx.execute(query)]
+    return found
+
+
 def of(tx: Tx, deployment_id: str, span: timedelta, since: datetime) -> list[Figures]:
     """What a deployment used from then on, by MINUTE or HOUR, the oldest first."""
     table = _TABLES[span]

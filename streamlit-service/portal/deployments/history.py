@@ -14,6 +14,9 @@ from portal.core.people import User
 from portal.db.figures import HOUR, KEPT, MINUTE
 from portal.deployments.service import get
 
+ON_THE_WAY = timedelta(minutes=10)
+"""A browser asks for the last day by its own clock, and its question takes a while."""
+
 
 @dataclass(frozen=True)
 class History:
@@ -38,6 +41,10 @@ def history(
     """
     deployment, now = get(portal, user, deployment_id), portal.now()
     since = since or now - HOUR
-    span = MINUTE if now - since <= KEPT[MINUTE] else HOUR
+    span = MINUTE if now - since <= KEPT[MINUTE] + ON_THE_WAY else HOUR
     with portal.database.reading() as tx:
-        return History(deployment, span, db.figures.of(tx, deployment.id, span, since))
+        points = db.figures.of(tx, deployment.id, span, since)
+        if span == HOUR:
+            last = points[-1].at if points else None
+            points += db.figures.not_added_up(tx, deployment.id, last, now)
+    return History(deployment, span, points)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portal import db, users, vms
 from portal.context import Portal
-from portal.core.errors import Conflict
+from portal.core.errors import Conflict, NotFound
 from portal.core.models import Deployment, Failure, State, StopReason, Vm
 from portal.core.people import Actor
 from portal.core.reasons import check_reason
@@ -14,12 +14,14 @@ from portal.deployments import lifecycle
 from portal.deployments.transition import change, removal
 from portal.users import accounts, permissions
 
+SERVICE = "the VM is serviced on Friday; start it again on Monday."
+"""What a reason may be, for who gave none."""
 SETTLED = (State.STOPPED, State.FAILED, State.REMOVED)
 
 
 def stop(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> Deployment:
     """Stop anybody's deployment; its owner reads the reason. Conflict when it cannot be stopped."""
-    who, note = permissions.administrator(actor), check_reason(reason)
+    who, note = permissions.administrator(actor), check_reason(reason, SERVICE)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         before = _known(tx, deployment_id)
@@ -44,7 +46,7 @@ def give_up(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> De
     Those are held until its container is seen to be gone, or its VM is removed. Conflict while
     nothing keeps it from succeeding.
     """
-    who, note = permissions.administrator(actor), check_reason(reason)
+    who, note = permissions.administrator(actor), check_reason(reason, SERVICE)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         before = _known(tx, deployment_id)
@@ -78,7 +80,7 @@ def remove_lost_vm(portal: Portal, actor: Actor, name: str, reason: str) -> list
     Everything it held is free again. Should the VM come back, its containers are removed before it
     takes anything.
     """
-    who, note, ended = permissions.administrator(actor), check_reason(reason), []
+    who, note, ended = permissions.administrator(actor), check_reason(reason, SERVICE), []
 
     def end(tx: Tx, vm: Vm) -> None:
         details = {"vm": vm.name, "reason": note, "stop_reason": StopReason.VM_LOST}
@@ -112,7 +114,7 @@ def retire(portal: Portal, actor: Actor, subject: str, reason: str) -> list[Depl
 
     Home folders stay on their VMs. The range of ports goes to others once all are gone.
     """
-    who, note = permissions.administrator(actor), check_reason(reason)
+    who, note = permissions.administrator(actor), check_reason(reason, SERVICE)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         user = users.known(tx, subject)
@@ -137,11 +139,16 @@ def _remove(portal: Portal, tx: Tx, who: str, before: Deployment, note: str) -> 
     change(tx, portal.now(), who, before, after, details, **columns)
 
 
-def everybody(portal: Portal, actor: Actor) -> list[Deployment]:
-    """Every deployment that holds something or waits, for administrators; the oldest first."""
+def everybody(portal: Portal, actor: Actor, *, stopped: bool = False) -> list[Deployment]:
+    """Every deployment that holds something or waits, for administrators; the oldest first.
+
+    With `stopped` also those that hold nothing and can be started again.
+    """
     permissions.administrator(actor)
     with portal.database.reading() as tx:
-        return [*db.deployments.live(tx), *db.deployments.waiting(tx)]
+        found = [*db.deployments.live(tx), *db.deployments.waiting(tx)]
+        found += db.deployments.ended(tx) if stopped else []
+    return list({each.id: each for each in found}.values())  # one that failed may hold its GPUs yet
 
 
 def troubled(tx: Tx) -> list[Deployment]:
@@ -160,5 +167,7 @@ def stuck(portal: Portal, actor: Actor) -> list[Deployment]:
 def _known(tx: Tx, deployment_id: str) -> Deployment:
     deployment = db.deployments.by_id(tx, deployment_id)
     if deployment is None or deployment.state is State.REMOVED:
-        raise permissions.no_such_deployment()
+        raise NotFound(
+            "no_such_deployment", "There is no such container.", "Its id is in: deployment list"
+        )
     return deployment

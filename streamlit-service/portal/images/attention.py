@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 from portal import db
 from portal.context import Portal
@@ -17,6 +17,8 @@ from portal.users import permissions
 
 SOON = 0.2
 """A part of settings.scan_max_age_days."""
+WAIVER_DAYS = 14
+"""So long before its end a waiver is told of: to mend a flaw takes longer than to scan again."""
 
 
 class Cause(enum.IntEnum):
@@ -28,13 +30,15 @@ class Cause(enum.IntEnum):
     """It was withdrawn, and containers of it run on."""
     SCAN_ENDS = 3
     """Soon its last scan is too old."""
-    UNDECIDED = 4
+    WAIVER_ENDS = 4
+    """Soon a waiver that it needs is over."""
+    UNDECIDED = 5
     """It was published after what new containers run, and nobody has approved it."""
 
 
 @dataclass(frozen=True)
 class Attention:
-    """A release and why. `refusal`: why it does not start; `ends`: when its scan is too old."""
+    """A release and why. `refusal`: why it does not start; `ends`: when scan or waiver is over."""
 
     cause: Cause
     release: Release
@@ -73,4 +77,7 @@ def _of(settings: Settings, release: Release, now: datetime, containers: int) ->
     ends = release.scanned_at + most if release.scanned_at else now
     if ends - now < SOON * most:
         return [Attention(Cause.SCAN_ENDS, release, containers, ends=ends)]
+    if release.waived_until and release.waived_until - now.date() < timedelta(days=WAIVER_DAYS):
+        over = datetime.combine(release.waived_until + timedelta(days=1), time(), now.tzinfo)
+        return [Attention(Cause.WAIVER_ENDS, release, containers, ends=over)]
     return []

@@ -199,3 +199,16 @@ def running(portal: Portal, user: User) -> dict[int, int]:
     permissions.curator(user)
     with portal.database.reading() as tx:
         return db.releases.in_use(tx)
+
+
+def deciders(portal: Portal, release: Release) -> tuple[str, str]:
+    """Who published and who approved it, by name where they are people; "" for nobody."""
+    with portal.database.reading() as tx:
+        people = [
+            db.users.by_subject(tx, who) for who in (release.published_by, release.approved_by)
+        ]
+    published, approved = people
+    return (
+        published.display_name if published else release.published_by,
+        approved.display_name if approved else release.approved_by,
+    )

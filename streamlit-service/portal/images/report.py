@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import yaml
@@ -42,6 +42,7 @@ class Severity(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
+WAIVED_DAYS = 366
 REFUSED_WHEN_FIXABLE = {Severity.CRITICAL, Severity.HIGH, Severity.UNKNOWN}
 ONLY_IN_A_DEMO = {Kind.STANDIN_BASE, Kind.STANDIN_DATA}
 
@@ -68,7 +69,10 @@ class Scanner(_Value):
 
 
 class Waiver(_Value):
-    """A finding that is accepted for a while. In the reviewed file images/waivers.yaml."""
+    """A finding that is accepted for a while. In the reviewed file images/waivers.yaml.
+
+    With an end more than WAIVED_DAYS ahead it does not count: what is accepted is looked at again.
+    """
 
     image: str
     finding: str = Field(min_length=1, description="a finding's id")
@@ -77,13 +81,20 @@ class Waiver(_Value):
     reason: str = Field(min_length=10)
     expires: date
 
-    def covers(self, image: str, finding: Finding, today: date) -> bool:
-        """Whether it is about this finding and not expired."""
-        return (
-            (self.image, self.finding) == (image, finding.id)
-            and self.subject in ("", finding.subject)
-            and (today <= self.expires)
+    def is_about(self, image: str, finding: Finding) -> bool:
+        """Whether it names this finding."""
+        return (self.image, self.finding) == (image, finding.id) and self.subject in (
+            "",
+            finding.subject,
         )
+
+    def why_not(self, today: date) -> str:
+        """Why it does not count today; "" when it does."""
+        if today > self.expires:
+            return f"it ended on {self.expires}"
+        if self.expires - today > timedelta(days=WAIVED_DAYS):
+            return f"it ends on {self.expires}, more than {WAIVED_DAYS} days ahead"
+        return ""
 
 
 class Accepted(_Value):
@@ -117,14 +128,25 @@ def apply_policy(report: Report, waivers: Sequence[Waiver], *, allow_standins: b
     for finding in report.findings:
         if not _refused(finding, allow_standins=allow_standins):
             continue
-        waiver = next(
-            (waiver for waiver in waivers if waiver.covers(report.image, finding, today)), None
-        )
+        about = (waiver for waiver in waivers if waiver.is_about(report.image, finding))
+        waiver = next((waiver for waiver in about if not waiver.why_not(today)), None)
         if waiver is None:
             refused.append(finding)
         else:
             accepted.append(Accepted(finding=finding, waiver=waiver))
     return report.model_copy(update={"refused": tuple(refused), "accepted": tuple(accepted)})
+
+
+def idle_waivers(report: Report, waivers: Sequence[Waiver]) -> list[str]:
+    """Those for the image that let nothing pass, each with why."""
+    today, used = report.scanned_at.date(), [each.waiver for each in report.accepted]
+    idle = [each for each in waivers if each.image == report.image and each not in used]
+    return [
+        f"the waiver of {each.owner} for {each.finding}"
+        f"{f' in {each.subject}' if each.subject else ''} does not count:"
+        f" {each.why_not(today) or 'nothing that was refused is named so'}"
+        for each in idle
+    ]
 
 
 def _refused(finding: Finding, *, allow_standins: bool) -> bool:

@@ -22,6 +22,8 @@ from portal.images.report import Report
 from portal.users import permissions
 
 REFERENCE = re.compile(r"[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}")
+FLAW = "CVE-2026-1234 in OpenSSL; use 1.2.0."
+"""What a reason may be, for who gave none."""
 DECIDED_FROM = {
     ReleaseState.APPROVED: {ReleaseState.CANDIDATE, ReleaseState.DEPRECATED, ReleaseState.APPROVED},
     ReleaseState.DEPRECATED: {ReleaseState.APPROVED},
@@ -216,12 +218,14 @@ def approve(portal: Portal, actor: Actor, release_id: int) -> Release:
 
 def deprecate(portal: Portal, actor: Actor, release_id: int, reason: str) -> Release:
     """No new containers of it; what exists may go on and start again."""
-    return _decide(portal, actor, release_id, ReleaseState.DEPRECATED, reason=check_reason(reason))
+    note = check_reason(reason, FLAW)
+    return _decide(portal, actor, release_id, ReleaseState.DEPRECATED, reason=note)
 
 
 def withdraw(portal: Portal, actor: Actor, release_id: int, reason: str) -> Release:
     """It can no longer be started. What runs of it goes on, and its owners see why."""
-    return _decide(portal, actor, release_id, ReleaseState.WITHDRAWN, reason=check_reason(reason))
+    note = check_reason(reason, FLAW)
+    return _decide(portal, actor, release_id, ReleaseState.WITHDRAWN, reason=note)
 
 
 def _decide(

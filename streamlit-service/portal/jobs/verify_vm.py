@@ -63,8 +63,9 @@ def _probe(portal: Portal, engine: Engine, vm: Vm) -> Iterator[Check]:
             yield Check(
                 "firewall",
                 "warning",
-                "A local engine has no gate, so its firewall cannot be asked.",
-                "Prepare it with setup-vm.sh.",
+                "This machine's own engine has no gate, so its firewall cannot be asked: fit for a"
+                " trial. For people's work, prepare a VM.",
+                "scripts/setup-vm.sh VM",
             )
         else:
             for problem in vm_health.problems(vm.name, report):

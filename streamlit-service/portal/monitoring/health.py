@@ -27,6 +27,13 @@ BACKUP_LATE = timedelta(hours=50)
 STUCK_AFTER, STUCK_LONG = timedelta(minutes=1), timedelta(minutes=15)
 
 
+BACK_UP = "docker compose exec backup python3 admin.py backup /backups"
+BACK_UP_BY_HAND = (
+    "docker compose exec api python3 admin.py backup /var/lib/portal/backups"
+    " && docker compose cp api:/var/lib/portal/backups ."
+)
+
+
 @dataclass(frozen=True)
 class Status:
     """`state`: ok, warning or critical; `section` of TROUBLESHOOTING.md; `next_step`: a command."""
@@ -42,6 +49,7 @@ class Status:
 def of_records(portal: Portal) -> Iterator[Status]:
     """Everything that the database can tell, the worst not first: the caller sorts."""
     now = portal.now()
+    is_sqlite = portal.settings.database_url.startswith("sqlite")  # without a backup service
     with portal.database.reading() as tx:
         vms, approved = db.vms.all_vms(tx), db.releases.approved(tx)
         backups = db.audit.last(tx, "database.backed_up", now)
@@ -53,7 +61,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         still_held = _still_held(tx, now)
         in_use = db.blocked_ports.since(tx, now - slots.BLOCKED_FOR)
     yield Status("ok", "database", "database", "The database answers.")
-    yield from _backup(backups, now)
+    yield from _backup(backups, now, BACK_UP_BY_HAND if is_sqlite else BACK_UP)
     if not vms:
         yield Status(
             "warning", "vm", "fleet", "There is no VM.", "scripts/setup-vm.sh VM", "first-vm"
@@ -114,14 +122,14 @@ def _people(given: int, served: int, unlisted: list[User]) -> Iterator[Status]:
         )
 
 
-def _backup(last: datetime | None, now: datetime) -> Iterator[Status]:
+def _backup(last: datetime | None, now: datetime, command: str) -> Iterator[Status]:
     if last is None:
         yield Status(
             "warning",
             "backup",
             "backup",
             "No backup was ever made.",
-            "docker compose exec backup python3 admin.py backup /backups",
+            command,
             "backup-late",
         )
     elif now - last > BACKUP_LATE:
@@ -130,7 +138,7 @@ def _backup(last: datetime | None, now: datetime) -> Iterator[Status]:
             "backup",
             "backup",
             f"The last backup is {(now - last).days} days old.",
-            "docker compose logs backup",
+            command,
             "backup-late",
         )
     else:

@@ -129,7 +129,7 @@ class _Walk:
             return "a VM that you may use: there is none now"
         why = placement.not_now if could else placement.never
         reasons = [
-            f"{each.vm.name}: {why(waiting.need, each) or 'kept for somebody ahead'}"
+            f"{each.vm.name}: {why(waiting.need, each) or 'kept for what is ahead in the queue'}"
             for each in vms[:SHOWN]
         ]
         more = f"; and {len(vms) - SHOWN} more" if len(vms) > SHOWN else ""

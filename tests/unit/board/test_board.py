@@ -67,7 +67,7 @@ def test_what_is_stopped_can_be_started(
     deployments.act(portal, jane, running.id, "stop")
     work_off(running.id)
     card = only(portal, jane)
-    assert (card.group, card.startable, card.jupyter) == ("stopped", True, "")
+    assert (card.group, card.startable, card.jupyter) == ("ended", True, "")
     assert said(card) == "You stopped it. The home folder is kept."
 
 
@@ -284,6 +284,8 @@ def test_what_ended_by_itself_stays_in_sight_for_a_week(
             db.deployments.update(
                 tx, running.id, state=State.STOPPED, stop_reason=reason, updated_at=now
             )
+        assert board(portal, jane).cards[0].group == "ended"  # not gone under one's hand
+        clock.forward(3600)
         assert board(portal, jane).cards[0].group == group
     with portal.database.transaction() as tx:
         db.deployments.update(tx, running.id, state=State.FAILED, updated_at=clock())

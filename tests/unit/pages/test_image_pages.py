@@ -77,7 +77,7 @@ def test_withdrawing_names_who_is_affected(
     page = page_of(mei, "images")
     assert column(page, "who", "Person") == ["Jane Q Doe"]
     page.button(key="withdraw").click().run()
-    assert "Containers of it: 1." in texts(page)
+    assert "Containers of it: 1 (Jane Q Doe)." in texts(page)
     # AppTest closes dialogs; a browser does this in test_registry_gate.py.
     images.withdraw(portal, mei, 1, "CVE-2026-1")
     [card] = board(portal, jane).cards
@@ -176,14 +176,16 @@ def test_ssh_is_ordered(portal: Portal, jane: User, page_of: PageOf) -> None:
 
 def test_keys_are_added_and_removed(portal: Portal, jane: User, page_of: PageOf) -> None:
     page = page_of(jane, "keys")
-    page.text_area(key="key-text").set_value("nonsense").run()
+    page.text_area(key="key-text-0").set_value("nonsense").run()
     page.button[-1].click().run()
     assert "This is no public key that OpenSSH knows." in texts(page)
     jane = users.add_key(portal, jane, "Laptop", KEY)
     page = page_of(jane, "keys")
     assert "**Laptop**" in texts(page)
     page.button(key=f"remove-{jane.ssh_keys[0].fingerprint}").click().run()
-    assert not page.exception
+    assert "opens no container that starts from now on" in texts(page)
+    users.remove_key(portal, jane, jane.ssh_keys[0].fingerprint)  # as its button does
+    assert "**Laptop**" not in texts(page_of(jane, "keys"))
     with portal.database.reading() as tx:
         known = db.users.by_subject(tx, jane.subject)
     assert known is not None and known.ssh_keys == ()
