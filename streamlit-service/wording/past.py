@@ -25,6 +25,8 @@ SAID = {
     State.FAILED: "Failed",
 }
 OTHERS = {
+    "deployment.killed_for_memory": "Something in it used up its memory and was ended",
+    "deployment.paused": "Paused on its VM",
     "deployment.ports_changed": "Another port was taken: something else held the first",
     "deployment.stopped_again": "Started on the VM by hand, and stopped again",
 }

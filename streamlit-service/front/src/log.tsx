@@ -6,6 +6,8 @@ import { type Line, MOST, read, type Source } from "./log_lines";
 import { Icon } from "./words";
 
 const NEAR_END = 40; // pixels
+const HAND_MS = 1_000; // after a wheel, finger or key; a finger's swing goes on
+const DRAG_MS = 10_000; // of the bar, whose end no event tells
 const ALL: Source[] = ["JupyterLab", "TensorBoard", "SSH", "Notebooks"];
 
 // A log has an address: one comes back to it with a bookmark, and it opens in a window of its own.
@@ -93,7 +95,7 @@ export function Log({ id, name, close }: { id: string; name: string; close: () =
 
 function Lines({ lines, words, times, wrap }: { lines: Line[]; words: string; times: boolean; wrap: boolean }) {
   const box = useRef<HTMLDivElement>(null);
-  const top = useRef(0);
+  const byHand = useRef(0); // until when to scroll is somebody's wish
   const [follows, setFollows] = useState(true);
   const toEnd = () => {
     if (box.current) box.current.scrollTop = box.current.scrollHeight;
@@ -101,21 +103,25 @@ function Lines({ lines, words, times, wrap }: { lines: Line[]; words: string; ti
   useLayoutEffect(() => {
     if (follows) toEnd();
   }, [lines, follows, wrap, times]);
-  // Lines get their height when they come into sight: to be away from the end then is nobody's wish, to go up is.
+  const hand = (ms: number) => {
+    byHand.current = Date.now() + ms;
+  };
+  // Lines get their height when they come into sight: to be away from the end then is nobody's wish.
   const scrolled = () => {
     const at = box.current!;
     if (at.scrollHeight - at.scrollTop - at.clientHeight < NEAR_END) setFollows(true);
-    else if (at.scrollTop < top.current) setFollows(false);
+    else if (Date.now() < byHand.current) setFollows(false);
     else if (follows) toEnd();
-    top.current = at.scrollTop;
   };
   return (
     <div class="log">
-      <div ref={box} class={wrap ? "lines wrap" : "lines"} tabIndex={0} role="log" aria-label="Lines" onScroll={scrolled}>
+      <div ref={box} class={wrap ? "lines wrap" : "lines"} tabIndex={0} role="log" aria-label="Lines"
+        onScroll={scrolled} onWheel={() => hand(HAND_MS)} onTouchMove={() => hand(HAND_MS)}
+        onKeyDown={() => hand(HAND_MS)} onPointerDown={() => hand(DRAG_MS)}>
         {lines.map((line) => <Row key={line.number} line={line} words={words} times={times} />)}
       </div>
       {!follows && (
-        <button type="button" class="newest" onClick={() => setFollows(true)}>
+        <button type="button" class="newest" onClick={() => (hand(0), setFollows(true))}>
           <Icon name="arrow_downward" />Paused: go to the newest
         </button>
       )}

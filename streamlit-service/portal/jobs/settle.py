@@ -23,6 +23,7 @@ LOST = 255
 """The engine's word for a container that it finds dead when it starts; programs end so, too."""
 MANY_RESTARTS, MANY_RESTARTS_WITHIN = 3, timedelta(hours=1)
 """What ended so often with its VM may be what ends the VM: it waits for its owner."""
+AGAIN_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,16 @@ def _note(
         if tx is not None:
             stored = db.rows.stored(trouble) if trouble else None
             db.deployments.update(tx, deployment.id, trouble=stored)
+            if trouble and _is_news(deployment.trouble, trouble):
+                about = f"deployment:{deployment.id}"
+                db.audit.append(tx, portal.now(), WORKER, f"deployment.{trouble.code}", about)
+
+
+def _is_news(before: Trouble | None, trouble: Trouble) -> bool:
+    """What is killed again and again is one event an hour."""
+    if before is None or before.code != trouble.code:
+        return True
+    return trouble.since - before.since >= AGAIN_AFTER
 
 
 def _stop_again(portal: Portal, deployment: Deployment) -> None:

@@ -12,6 +12,7 @@ from portal.context import Portal
 from portal.core.errors import EngineError, VmUnreachable
 from portal.core.models import Deployment, Order, State, StopReason, Vm
 from portal.core.people import User
+from portal.deployments.past import past
 from support.fakes import FakeClock, FakeEngine
 from support.looks import box_of, look, recorded, restart_vm
 from support.samples import TEST
@@ -182,6 +183,10 @@ def test_a_kernel_that_was_killed_for_memory_is_told_while_the_server_runs(
     told = deployments.get(portal, jane, running.id)
     assert (told.state, told.trouble and told.trouble.code) == (State.RUNNING, "killed_for_memory")
     assert deployments.stuck(portal, TEST) == []  # nobody has to help
+    engine.killed[running.id] = clock()
+    look(portal, engine)  # again at once: the same event
+    told_of = [event.action for event in past(portal, jane, running.id)]
+    assert told_of.count("deployment.killed_for_memory") == 1
     box = box_of(engine, running)
     box.running, box.exit_code, box.out_of_memory = False, 0, True
     look(portal, engine)
