@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PROCESSES ?= 2
 export PYTHONPATH := scripts/dev:deployment/quickstart:streamlit-service
 
-.PHONY: help demo demo-down demo-clean test check lint types faults soak screenshots bench share error-codes lock venv engine browser
+.PHONY: help demo demo-down demo-clean test check lint types faults soak screenshots bench share error-codes lock lock-image venv engine browser
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -66,9 +66,13 @@ lock: venv ## Resolve requirements anew
 	@cd streamlit-service/front && PATH="$(CURDIR)/.venv/bin:$$PATH" npm update --ignore-scripts --no-audit --no-fund --silent
 	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q streamlit-service/publishing/requirements.in -o streamlit-service/publishing/requirements.txt
 	@cp streamlit-service/requirements-uv.txt images/shared/
-	@for one in ml-cpu/requirements:3.11 gpu-jupyter/requirements:3.10 gpu-pytorch/requirements:3.11 \
-	    gpu-pytorch/requirements-kernel:3.11 gpu-tensorflow/requirements:3.11 gpu-tensorflow/requirements-kernel:3.11 \
-	    gpu-tensorflow/requirements-cuda:3.10; do \
+	@$(MAKE) -s lock-image
+
+IMAGE_LOCKS = ml-cpu/requirements:3.11 gpu-jupyter/requirements:3.10 gpu-pytorch/requirements:3.11 \
+    gpu-pytorch/requirements-kernel:3.11 gpu-tensorflow/requirements:3.11 gpu-tensorflow/requirements-kernel:3.11 \
+    gpu-tensorflow/requirements-cuda:3.10
+lock-image: venv ## Resolve the requirements of one image anew: IMAGE=ml-cpu
+	@for one in $(if $(IMAGE),$(filter $(IMAGE)/%,$(IMAGE_LOCKS)),$(IMAGE_LOCKS)); do \
 	  .venv/bin/uv pip compile --universal --python-version $${one#*:} --generate-hashes --no-header --no-emit-index-url \
 	    --allow-unsafe -q images/$${one%:*}.in -o images/$${one%:*}.txt; done
 

@@ -13,6 +13,7 @@ from portal.core.people import Role
 from app_pages.parts import session
 
 EVERYBODYS = {"User guide": "USER_GUIDE"}
+FIRST_OF_OPERATORS = "Administration"
 OPERATORS = {
     "Administration": "ADMIN_GUIDE",
     "Troubleshooting": "TROUBLESHOOTING",
@@ -26,6 +27,8 @@ PART = re.compile(
     re.MULTILINE | re.VERBOSE,
 )
 """What Streamlit's Markdown has no words for: pictures of ours, and headings with a name."""
+CHAPTER = re.compile(r"^## (?:<a id=\"(?P<anchor>[\w-]+)\"></a>)?(?P<title>.+)$", re.MULTILINE)
+FEW = 4
 LINK = re.compile(r"\[([^\]]+)\]\(([\w./-]*)(#[\w-]+)?\)")
 
 
@@ -44,7 +47,8 @@ def page() -> None:
 
 def _chosen(there: dict[str, str]) -> str:
     titles = {name: title for title, name in there.items()}
-    asked = titles.get(st.query_params.get("of", ""), next(iter(there)))
+    usual = FIRST_OF_OPERATORS if FIRST_OF_OPERATORS in there else next(iter(there))
+    asked = titles.get(st.query_params.get("of", ""), usual)
     if len(there) == 1:
         return asked
     chosen = st.segmented_control("Guide", list(there), default=asked, required=True, key="guide")
@@ -56,6 +60,7 @@ def _chosen(there: dict[str, str]) -> str:
 def _show(folder: Path, name: str, there: set[str]) -> None:
     text = COMMENT.sub("", (folder / f"{name}.md").read_text(encoding="utf-8"))
     end = 0
+    _contents(text)
     with st.container(key="prose"):
         for part in PART.finditer(text):
             st.markdown(_linked(text[end : part.start()], there))
@@ -65,6 +70,25 @@ def _show(folder: Path, name: str, there: set[str]) -> None:
             else:
                 _picture(folder, part["file"], part["words"])
         st.markdown(_linked(text[end:], there))
+
+
+def _contents(text: str) -> None:
+    """The chapters of a long guide, as links."""
+    chapters = list(CHAPTER.finditer(text))
+    if len(chapters) < FEW:
+        return
+    with st.expander("Contents", icon=":material/toc:", key="contents"):
+        st.markdown(
+            "\n".join(
+                f"- [{each['title']}](#{each['anchor'] or _anchor(each['title'])})"
+                for each in chapters
+            )
+        )
+
+
+def _anchor(title: str) -> str:
+    """As Streamlit names a heading."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def _picture(folder: Path, file: str, words: str) -> None:

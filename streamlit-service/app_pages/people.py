@@ -140,13 +140,13 @@ def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
                 column,
                 amount,
                 getattr(quota, amount.name),
-                "no limit" if who[0] == quotas.GROUP else f"{amount.of(usual):g} by default",
+                "no limit" if who[0] == quotas.GROUP else f"{amount.of(usual):g}",
                 f"quota-{who}-{quota}",
             )
             for column, amount in zip(columns, AMOUNTS, strict=True)
         }
         st.caption(
-            "An empty field means what it shows in grey. Lowering a quota stops nothing that runs;"
+            "An empty field means the default, shown in grey. Lowering a quota stops nothing that runs;"
             " it only keeps back what is new."
         )
         with st.container(horizontal=True):

@@ -23,7 +23,11 @@ export function lasting(ms: number): string {
 }
 
 export function moment(iso: string): string {
-  return new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
+  const text = new Date(iso).toLocaleString("en-GB", {
+    weekday: "short", day: "numeric", month: "short", year: "numeric",
+    hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
+  });
+  return text.replace(",", ""); // as the portal writes them elsewhere
 }
 
 const GONE = new Set(["stopped", "failed"]);
