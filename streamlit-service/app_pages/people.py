@@ -146,8 +146,8 @@ def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
             for column, amount in zip(columns, AMOUNTS, strict=True)
         }
         st.caption(
-            "An empty field means the default, shown in grey. Lowering a quota stops nothing that runs;"
-            " it only keeps back what is new."
+            "An empty field means the default, shown in grey. Lowering a quota stops nothing that"
+            " runs; it only keeps back what is new."
         )
         with st.container(horizontal=True):
             if st.button("Save", type="primary", key="quota-save"):
