@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 from board import Board, Card, Feed, board
-from portal import db, deployments, vms
+from portal import db, deployments, images, vms
 from portal.context import Portal
 from portal.core.engine import GpuReport
 from portal.core.errors import EngineError
@@ -19,6 +19,7 @@ from portal.core.people import User
 from portal.jobs.observe import observe
 from support.fakes import FakeClock, FakeEngine
 from support.gpu_world import report, see
+from support.samples import TEST
 
 WorkOff = Callable[..., Deployment]
 
@@ -69,6 +70,19 @@ def test_what_is_stopped_can_be_started(
     card = only(portal, jane)
     assert (card.group, card.startable, card.jupyter) == ("ended", True, "")
     assert said(card) == "You stopped it. The home folder is kept."
+
+
+def test_its_owner_is_told_that_a_release_is_not_offered_any_more(
+    portal: Portal, jane: User, running: Deployment
+) -> None:
+    images.deprecate(portal, TEST, running.release.id, "1.1.0 has the new NumPy")
+    card = only(portal, jane)
+    assert "**ml-cpu 1.0.0 is not offered any more:** 1.1.0 has the new NumPy." in said(card)
+    assert "restart" in [action.name for action in card.actions]
+    images.withdraw(portal, TEST, running.release.id, "CVE-2026-1 in OpenSSL")
+    card = only(portal, jane)
+    assert "CVE-2026-1 in OpenSSL" in said(card)
+    assert "restart" not in [action.name for action in card.actions]  # it would end it for good
 
 
 def test_a_failure_says_what_happened_and_what_next_but_not_the_cause(

@@ -280,3 +280,14 @@ def test_a_stop_that_fails_in_a_way_that_nobody_foresaw_can_be_given_up(
     assert [each.id for each in deployments.stuck(portal, TEST)] == [running.id]
     deployments.give_up(portal, TEST, running.id, REASON)
     assert deployments.get(portal, jane, running.id).state is State.FAILED
+
+
+def test_an_administrator_sees_stopped_ones_when_they_ask(
+    portal: Portal, jane: User, running: Deployment, work_off: WorkOff
+) -> None:
+    deployments.act(portal, jane, running.id, "stop")
+    work_off(running.id)
+    assert deployments.everybody(portal, TEST) == []
+    assert [each.id for each in deployments.everybody(portal, TEST, stopped=True)] == [running.id]
+    with pytest.raises(Forbidden):
+        deployments.everybody(portal, jane, stopped=True)

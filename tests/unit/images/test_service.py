@@ -21,20 +21,11 @@ from portal.jobs.start_stop import converge
 from portal.scheduling import admission
 from support.fakes import FakeClock, FakeEngine
 from support.refusals import code_of
-from support.samples import CURATOR, JANE, TEST, approved, candidate, identity, report
+from support.samples import CURATOR, JANE, TEST, approved, candidate, report
 
 SECRET = Finding(
     kind=Kind.SECRET, id="private-key", subject="/k", text="/k holds what looks like a secret"
 )
-
-
-@pytest.fixture
-def mei(portal: Portal) -> User:
-    """A curator, by the setting."""
-    curating = replace(
-        portal, settings=portal.settings.model_copy(update={"curators": "4567890123"})
-    )
-    return users.user_of(curating, identity("4567890123", "Mei T Lin"))
 
 
 def test_a_candidate_is_not_offered_until_somebody_else_approves_it(
