@@ -36,7 +36,7 @@ def board(portal: Portal, user: User, agent: str = "") -> Board:
     return Board(
         _summary(seen),
         tuple(sorted(cards, key=lambda each: order.index(each.group))),
-        quota(seen.allowance),
+        quota(seen.allowance, gpus_exist=seen.gpus_exist),
     )
 
 
@@ -72,7 +72,7 @@ def _summary(seen: Overview) -> tuple[str, ...]:
     parts = [part for part in parts if not part.startswith("0 ")]
     parts.append(f"{held.memory_gb:g} of {limits.memory_gb:g} GB")
     parts.append(f"{held.cpus:g} of {wording.amount(limits.cpus, 'CPU')}")
-    if limits.gpus:
+    if limits.gpus and seen.gpus_exist:
         parts.append(f"{held.gpus:g} of {wording.amount(limits.gpus, 'GPU')}")
     return tuple(parts)
 

@@ -11,6 +11,7 @@ from portal import images, vms
 from portal.core.people import Role, User
 from portal.scheduling import quotas
 from portal.users import permissions
+from portal.vms import gpus
 from portal.vms import health as vm_health
 from streamlit.navigation.page import StreamlitPage
 
@@ -74,7 +75,8 @@ def _wrong(address: str, user: User) -> int:
 
 def _quota(user: User) -> list[dict[str, Any]]:
     own, _ = quotas.allowances(session.portal(), user)
-    return [vars(share) for share in quota(own)]
+    exist = gpus.exist(session.portal())
+    return [vars(share) for share in quota(own, gpus_exist=exist)]
 
 
 @st.cache_data(ttl=LOOK_AGAIN_S, show_spinner=False)

@@ -34,7 +34,7 @@ STYLE = """<style>
 .st-key-prose h1 { font-size: 1.9rem; }
 .st-key-prose h2 { font-size: 1.4rem; }
 .st-key-prose h3 { font-size: 1.15rem; }
-.st-key-danger button[kind="primary"] { background: #b3261e; border-color: #b3261e; }
+.st-key-danger button[kind="primary"]:enabled { background: #b3261e; border-color: #b3261e; }
 /* Moves while the server works longer than 300 ms. */
 .stApp::before { content: ""; position: fixed; inset: 0 0 auto; height: 3px; z-index: 1001;
   background: linear-gradient(90deg, transparent, #2374c6, transparent); opacity: 0; }

@@ -21,6 +21,7 @@ def plain(rows: Sequence[Mapping[str, object]], *, key: str, bars: Sequence[str]
         hide_index=True,
         width="stretch",
         key=key,
+        placeholder="–",
         column_config=dict.fromkeys(bars, _bar()),
     )
 
@@ -50,6 +51,7 @@ def choose_from(
         hide_index=True,
         width="stretch",
         key=key,
+        placeholder="–",
         column_config=dict.fromkeys(bars, _bar()),
         on_select=lambda: _choose(key, means),
         selection_mode=mode,

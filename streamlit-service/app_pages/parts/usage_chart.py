@@ -53,10 +53,11 @@ def spec(
         "encoding": {
             "x": {
                 "field": "Day",
-                "type": "temporal",
+                # Of days, so that each label is below its bar; the rows leave no day out.
+                "type": "ordinal",
                 "timeUnit": "yearmonthdate",
                 "title": None,
-                "axis": {"format": "%d %b", "labelOverlap": True},
+                "axis": {"format": "%d %b", "labelOverlap": True, "labelAngle": 0},
             },
             "y": {
                 "field": "Hours",

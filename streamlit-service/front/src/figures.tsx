@@ -119,7 +119,7 @@ function Chart({ title, unit, limit, hours, span_s, points }: ChartProps) {
     hours <= 24 ? { timeStyle: "short" } : { dateStyle: "short" });
   return (
     <figure>
-      <figcaption>{title}: up to {round(most)} of {round(limit)}{unit}</figcaption>
+      <figcaption>{title}: up to {most < 1 ? most.toFixed(2) : round(most)} of {round(limit)}{unit}</figcaption>
       <svg viewBox={`0 0 ${WIDE} ${HIGH}`} preserveAspectRatio="none" role="img" aria-label={`${title} over time`}>
         {[0.25, 0.5, 0.75].map((part) => <line key={part} x1="0" x2={WIDE} y1={HIGH * part} y2={HIGH * part} />)}
         {lines.map((line) => <polyline key={line[0]} points={line.join(" ")} />)}

@@ -19,6 +19,11 @@ def all_gpus(tx: Tx) -> list[Gpu]:
     return [rows.gpu(row) for row in tx.execute(_ORDERED)]
 
 
+def exist(tx: Tx) -> bool:
+    """Whether any was ever seen on a VM of the fleet."""
+    return bool(tx.execute(sa.select(sa.exists(sa.select(gpus.c.uuid)))).scalar())
+
+
 def of_vm(tx: Tx, vm_id: int) -> dict[str, Gpu]:
     """The GPUs of one VM, by UUID."""
     of_vm = (rows.gpu(row) for row in tx.execute(_ORDERED.where(gpus.c.vm_id == vm_id)))

@@ -34,6 +34,8 @@ class Overview:
     """By release: how long half of its last starts took at most."""
     starting_before: Mapping[str, int]
     """Of those that come up: how many others come up on the VM and asked earlier."""
+    gpus_exist: bool
+    """Whether any VM has one: without, nobody reads of a quota of GPUs."""
     lost_gpus: Mapping[str, int]
     """Of those that run: GPUs that the VM no longer reports, or reports as unhealthy."""
 
@@ -52,6 +54,7 @@ def overview(portal: Portal, user: User) -> Overview:
             figures=db.figures.recent(tx, [each.id for each in running], now - RECENT),
             usual_start_s=_usual_starts(tx, coming),
             starting_before={each.id: _before(tx, each) for each in coming},
+            gpus_exist=db.gpus.exist(tx),
             lost_gpus=_lost_gpus(tx, running),
         )
 

@@ -204,3 +204,9 @@ def _status(
     if holder and over:
         holder += ", whose container has ended and is not gone yet"
     return GpuStatus(vm, gpu, hold, holder, deployment if may_know else None)
+
+
+def exist(portal: Portal) -> bool:
+    """Whether any VM of the fleet has a GPU, or had one that is missing."""
+    with portal.database.reading() as tx:
+        return db.gpus.exist(tx)

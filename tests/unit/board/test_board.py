@@ -210,12 +210,12 @@ def test_what_runs_stands_first_and_what_is_stopped_last(
 def test_the_summary_counts_what_is_held_of_the_quota(
     portal: Portal, jane: User, running: Deployment
 ) -> None:
-    assert board(portal, jane).summary == (
-        "1 running",
-        "2 of 32 GB",
-        "1 of 16 CPUs",
-        "0 of 2 GPUs",
-    )
+    without = ("1 running", "2 of 32 GB", "1 of 16 CPUs")
+    assert board(portal, jane).summary == without
+    assert [share.name for share in board(portal, jane).quota] == ["GB", "CPUs"]
+    see(portal, report())
+    assert board(portal, jane).summary == (*without, "0 of 2 GPUs")
+    assert [share.name for share in board(portal, jane).quota] == ["GPUs", "GB", "CPUs"]
 
 
 def test_ssh_is_offered_where_it_was_asked_for(
