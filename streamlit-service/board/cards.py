@@ -200,5 +200,5 @@ def _ssh(d: Deployment, agent: str) -> Ssh | None:
     return Ssh(
         with_card=command.replace("ssh ", f"ssh -I {module} ", 1),
         with_key=command,
-        config=wording.ssh_config(d.name, command, module),
+        config=wording.ssh_config(d.name, command, module, has_key=bool(d.owner.ssh_keys)),
     )

@@ -12,8 +12,11 @@ def pkcs11_module(agent: str) -> str:
     return "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
 
 
-def ssh_config(name: str, command: str, module: str) -> str:
-    """A block for ~/.ssh/config (ssh_config(5)): for keys, and with a line for the card."""
+def ssh_config(name: str, command: str, module: str, *, has_key: bool = False) -> str:
+    """A block for ~/.ssh/config (ssh_config(5)), for the card.
+
+    Whoever has added a key may have no OpenSC: for them the card's line is a comment.
+    """
     _, _, port, target = command.split()
     user, _, host = target.partition("@")
     lines = [
@@ -21,8 +24,7 @@ def ssh_config(name: str, command: str, module: str) -> str:
         f"    HostName {host}",
         f"    Port {port}",
         f"    User {user}",
-        "    # With your smart card, take away the # of the next line:",
-        f"    #PKCS11Provider {module}",
+        f"    {'# With your smart card: ' if has_key else ''}PKCS11Provider {module}",
         "    ServerAliveInterval 30",
     ]
     return "\n".join(lines)
