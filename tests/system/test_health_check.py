@@ -261,13 +261,35 @@ def test_it_works_from_anywhere_with_the_settings_in_an_env_file(
         f'{name}="{value}"  # as an administrator may write it' for name, value in settings.items()
     ]
     (tmp_path / "deployment" / ".env").write_text("\n".join(lines))
+    reported = from_anywhere(tmp_path)
+    assert (
+        reported["services", "api"]
+        == reported["services", "postgres"]
+        == reported["proxy", "127.0.0.3:8443"]
+        == "ok"
+    ), reported
+    assert reported["certificate", "the server"] in ("ok", "warning")
+
+
+def test_without_an_env_file_it_looks_at_the_demo(production: Stack, tmp_path: Path) -> None:
+    for part in ("deployment", "scripts"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns(".env"))
+    (tmp_path / ".demo").mkdir()
+    shutil.copy(production.write_variables(), tmp_path / ".demo" / "settings")
+    reported = from_anywhere(tmp_path)
+    assert reported["services", "api"] == reported["proxy", "127.0.0.3:8443"] == "ok", reported
+    assert reported["certificate", "the server"] in ("ok", "warning")
+
+
+def from_anywhere(checkout: Path) -> dict[tuple[str, str], str]:
+    """The states that a checkout's script reports, which was called without any setting."""
     plain = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PORTAL_", "COMPOSE_"))
     }
     done = subprocess.run(
-        [tmp_path / "scripts" / "health-check.sh", "--json"],
+        [checkout / "scripts" / "health-check.sh", "--json"],
         env=plain,
         cwd="/",
         text=True,
@@ -276,16 +298,9 @@ def test_it_works_from_anywhere_with_the_settings_in_an_env_file(
         timeout=120,
     )
     report: dict[str, Any] = json.loads(done.stdout)
-    reported = {
+    return {
         (finding["check"], finding["subject"]): finding["state"] for finding in report["findings"]
     }
-    assert (
-        reported["services", "api"]
-        == reported["services", "postgres"]
-        == reported["proxy", "127.0.0.3:8443"]
-        == "ok"
-    ), report
-    assert reported["certificate", "the server"] in ("ok", "warning")
 
 
 def test_a_verification_on_request_tries_no_container_where_it_would_not_be_kept_apart(
@@ -309,6 +324,7 @@ def test_every_finding_leads_to_a_section_and_every_text_is_readable(production:
     )
     assert done.returncode == 2
     assert "run:  docker system df" in done.stdout
-    assert re.search(r"critical: \d+ critical, \d+ warnings, \d+ well", done.stdout)
+    assert re.search(r"critical: \d+ critical, \d+ warnings?, \d+ well", done.stdout)
+    assert not re.search(r"(run:|#)\s*$", done.stdout, re.MULTILINE)  # what is well has no way out
     anchors = set(re.findall(r"TROUBLESHOOTING.md#(\S+)", done.stdout))
     assert anchors and anchors <= SECTIONS
