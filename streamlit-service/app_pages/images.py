@@ -117,7 +117,9 @@ def _search() -> None:
                 "Release": hit.release.version,
                 "State": hit.release.state.capitalize(),
                 "Has": hit.what,
-                "Run by": ", ".join(hit.people) or "nobody",
+                "Containers of": ", ".join(hit.people) or "nobody",
+                # What became known later is not in it.
+                "Scanned": _scanned(hit.release),
             }
             for hit in hits
         ],
@@ -127,14 +129,18 @@ def _search() -> None:
     )
 
 
-def _row(release: Release, counts: dict[int, int] | None, current: set[int]) -> dict[str, object]:
+def _scanned(release: Release) -> str:
     now = session.portal().now()
+    return wording.ago(release.scanned_at, now) if release.scanned_at else "never"
+
+
+def _row(release: Release, counts: dict[int, int] | None, current: set[int]) -> dict[str, object]:
     state = release.state.capitalize() + (", current" if release.id in current else "")
     row: dict[str, object] = {
         "Image": release.image,
         "Release": release.version,
         "State": state,
-        "Scanned": wording.ago(release.scanned_at, now) if release.scanned_at else "never",
+        "Scanned": _scanned(release),
         "Policy": wording.verdict(release),
         "Size": wording.size(release.size_bytes),
         "Packages": ", ".join(release.highlights),
