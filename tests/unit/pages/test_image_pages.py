@@ -21,7 +21,7 @@ MARKS = {
     "packages": "Type",
     "changes": "What",
     "who": "Person",
-    "hits": "Run by",
+    "hits": "Containers of",
     "attention": "Why",
 }
 """A column that only this table has."""
@@ -100,7 +100,7 @@ def test_mei_asks_who_has_the_flawed_package(
     page = page_of(mei, "images")
     page.text_input(key="find").set_value("openssl").run()
     assert not page.exception
-    assert column(page, "hits", "Run by") == ["Jane Q Doe"]
+    assert column(page, "hits", "Containers of") == ["Jane Q Doe"]
     page.text_input(key="find").set_value("log4j").run()
     assert "No scanned release contains “log4j”" in texts(page)
 
