@@ -15,7 +15,7 @@ import pki
 import pytest
 import yaml
 from builds import ROOT, StackError
-from harness.curator import copy_of_images
+from harness.curator import NEXT_MONTH, copy_of_images
 from harness.fleet import TestVm
 from harness.people import Person, photograph, wait_until
 from playwright.sync_api import Page, expect
@@ -190,7 +190,7 @@ def test_a_vulnerability_that_is_found_later_stops_launches_until_it_is_waived(
                             "image": "ml-cpu",
                             "finding": "CVE-2024-52804",
                             "owner": "mei@example.org",
-                            "expires": "2999-01-01",
+                            "expires": NEXT_MONTH,
                             "reason": "Cookies of notebooks come from their owners only.",
                         }
                     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from builds import ROOT, StackError
 from stack import Stack
 
 BASE = yaml.safe_load((ROOT / "images" / "ml-cpu" / "image.yaml").read_text())["builds"][0]["base"]
+NEXT_MONTH = f"{datetime.now(UTC).date() + timedelta(days=30)}"
+"""How long a waiver may last."""
 LABELS = ("title", "description", "version", "revision", "created", "licenses", "source")
 DOCKERFILE = """ARG BASE_IMAGE={base}
 FROM ${{BASE_IMAGE}}
