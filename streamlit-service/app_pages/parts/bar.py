@@ -37,6 +37,7 @@ def show(user: User, groups: Groups, here: StreamlitPage) -> str:
             "organisation": settings.organisation,
             "environment": settings.environment,
             "standins": settings.allow_standins,
+            "here": here.url_path,
             "groups": [
                 {"label": label, "places": [_place(page, here, user) for page in pages]}
                 for label, pages in groups.items()

@@ -15,6 +15,7 @@ interface Place {
 }
 
 interface Bar {
+  here: string;
   product: string;
   organisation: string;
   environment: string;
@@ -30,10 +31,34 @@ interface Mounted {
   setTriggerValue(name: string, value: unknown): void;
 }
 
+// Where somebody wants to go, until they are there: should the page come anew meanwhile (head.html), it comes there.
+const WANTED = "portal-wanted";
+const PATIENCE_MS = 3_000;
+const IDLE = '[data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]';
+
 export default function mount({ data, parentElement, setTriggerValue }: Mounted): () => void {
   const root = parentElement.querySelector<HTMLElement>("#bar")!;
-  render(<Frame bar={data} go={(key) => setTriggerValue("go", key)} />, root);
+  if (wanted().path === `/${data.here}`) sessionStorage.removeItem(WANTED);
+  const go = (key: string) => {
+    const at = Date.now();
+    sessionStorage.setItem(WANTED, JSON.stringify({ path: `/${key}`, at }));
+    setTriggerValue("go", key);
+    window.setTimeout(() => arrive(at), PATIENCE_MS);
+  };
+  render(<Frame bar={data} go={go} />, root);
   return () => render(null, root);
+}
+
+function wanted(): { path: string; at: number } {
+  return JSON.parse(sessionStorage.getItem(WANTED) ?? '{"path":"","at":0}');
+}
+
+// A choice that was lost, between two runs of the page, is followed as any link is.
+function arrive(at: number): void {
+  const { path, at: since } = wanted();
+  if (since !== at) return;
+  if (document.querySelector(IDLE)) location.assign(path);
+  else window.setTimeout(() => arrive(at), PATIENCE_MS);
 }
 
 function Frame({ bar, go }: { bar: Bar; go: (key: string) => void }) {
