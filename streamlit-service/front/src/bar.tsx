@@ -41,8 +41,9 @@ export default function mount({ data, parentElement, setTriggerValue }: Mounted)
   if (wanted().path === `/${data.here}`) sessionStorage.removeItem(WANTED);
   const go = (key: string) => {
     const at = Date.now();
-    sessionStorage.setItem(WANTED, JSON.stringify({ path: `/${key}`, at }));
     setTriggerValue("go", key);
+    if (key === data.here) return; // the page anew
+    sessionStorage.setItem(WANTED, JSON.stringify({ path: `/${key}`, at }));
     window.setTimeout(() => arrive(at), PATIENCE_MS);
   };
   render(<Frame bar={data} go={go} />, root);
