@@ -59,9 +59,9 @@ def _chosen(releases: Sequence[Release], current: set[int]) -> Release:
     state = st.session_state
     image = state.pop("images-of", "")
     of_id = {each.id: each for each in releases}
-    if image:
-        runs = next((each for each in releases if each.image == image and each.id in current), None)
-        state["release"] = (runs or releases[0]).id
+    runs = next((each for each in releases if each.image == image and each.id in current), None)
+    if runs:
+        state["release"] = runs.id
     elif state.get("release") not in of_id:
         # Not one that is over: who asks who runs an image means one that can run.
         open_ones = (each for each in releases if each.state is not ReleaseState.WITHDRAWN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portal import db, users, vms
 from portal.context import Portal
-from portal.core.errors import Conflict, NotFound
+from portal.core.errors import Conflict
 from portal.core.models import Deployment, Failure, State, StopReason, Vm
 from portal.core.people import Actor
 from portal.core.reasons import check_reason
@@ -167,7 +167,5 @@ def stuck(portal: Portal, actor: Actor) -> list[Deployment]:
 def _known(tx: Tx, deployment_id: str) -> Deployment:
     deployment = db.deployments.by_id(tx, deployment_id)
     if deployment is None or deployment.state is State.REMOVED:
-        raise NotFound(
-            "no_such_deployment", "There is no such container.", "Its id is in: deployment list"
-        )
+        raise permissions.no_such_deployment("Its id is in: admin.py deployment list")
     return deployment

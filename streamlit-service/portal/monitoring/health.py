@@ -61,7 +61,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         still_held = _still_held(tx, now)
         in_use = db.blocked_ports.since(tx, now - slots.BLOCKED_FOR)
     yield Status("ok", "database", "database", "The database answers.")
-    yield from _backup(backups, now, BACK_UP_BY_HAND if is_sqlite else BACK_UP)
+    yield from _backup(backups, now, by_hand=is_sqlite)
     if not vms:
         yield Status(
             "warning", "vm", "fleet", "There is no VM.", "scripts/setup-vm.sh VM", "first-vm"
@@ -122,14 +122,14 @@ def _people(given: int, served: int, unlisted: list[User]) -> Iterator[Status]:
         )
 
 
-def _backup(last: datetime | None, now: datetime, command: str) -> Iterator[Status]:
+def _backup(last: datetime | None, now: datetime, *, by_hand: bool) -> Iterator[Status]:
     if last is None:
         yield Status(
             "warning",
             "backup",
             "backup",
             "No backup was ever made.",
-            command,
+            BACK_UP_BY_HAND if by_hand else BACK_UP,
             "backup-late",
         )
     elif now - last > BACKUP_LATE:
@@ -138,7 +138,7 @@ def _backup(last: datetime | None, now: datetime, command: str) -> Iterator[Stat
             "backup",
             "backup",
             f"The last backup is {(now - last).days} days old.",
-            command,
+            BACK_UP_BY_HAND if by_hand else "docker compose logs backup",
             "backup-late",
         )
     else:

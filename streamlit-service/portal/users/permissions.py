@@ -37,11 +37,9 @@ def check_owner(user: User, deployment: Deployment) -> None:
         raise no_such_deployment()
 
 
-def no_such_deployment() -> NotFound:
+def no_such_deployment(hint: str = "Look at My containers for yours.") -> NotFound:
     """The answer for a deployment that does not exist or is somebody else's."""
-    return NotFound(
-        "no_such_deployment", "There is no such container.", "Look at My containers for yours."
-    )
+    return NotFound("no_such_deployment", "There is no such container.", hint)
 
 
 def eligible_vms(vms: Sequence[Vm], user: User) -> list[Vm]:
