@@ -50,6 +50,39 @@ def test_of_twenty_files_one_is_lost_and_the_page_comes_all_the_same(
     assert len(lost) > 3
 
 
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "window.dispatchEvent(new Event('vite:preloadError', {cancelable: true})); link.click()",
+        "link.click(); window.dispatchEvent(new Event('vite:preloadError', {cancelable: true}))",
+        "link.click(); location.reload()",
+    ],
+    ids=["lost before the choice", "lost after it", "loaded anew by hand"],
+)
+def test_a_choice_outlives_a_page_that_comes_anew(
+    stack: Stack, browser_of: OpenBrowser, meanwhile: str
+) -> None:
+    page = browser_of("jane")
+    page.goto(f"{stack.url}/deploy")
+    expect(page.get_by_role("heading", name="Deploy")).to_be_visible()
+    page.get_by_role("link", name="GPUs", exact=True).evaluate(f"link => {{ {meanwhile} }}")
+    expect(page.get_by_role("heading", name="GPUs").first).to_be_visible()
+
+
+def test_who_goes_elsewhere_by_an_address_stays_there(
+    stack: Stack, browser_of: OpenBrowser
+) -> None:
+    page = browser_of("jane")
+    page.goto(f"{stack.url}/deploy")
+    expect(page.get_by_role("heading", name="Deploy")).to_be_visible()
+    page.get_by_role("link", name="GPUs", exact=True).evaluate(
+        "link => { link.click(); location.assign('/keys') }"
+    )
+    expect(page.get_by_role("heading", name="SSH keys").first).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="SSH keys").first).to_be_visible()
+
+
 def test_a_page_that_cannot_come_says_so(stack: Stack, browser_of: OpenBrowser) -> None:
     page = browser_of("jane")
     page.route("**/static/js/react-dom.*.js", lambda route: route.abort("connectionreset"))

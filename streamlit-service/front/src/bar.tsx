@@ -36,6 +36,12 @@ const WANTED = "portal-wanted";
 const PATIENCE_MS = 3_000;
 const IDLE = '[data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]';
 
+// Who loads the page anew on the way to another comes to the other; who goes elsewhere by an address has changed their
+// mind.
+if (performance.getEntriesByType("navigation").some((entry) => (entry as PerformanceNavigationTiming).type === "reload"))
+  window.setTimeout(() => arrive(wanted().at), PATIENCE_MS);
+else if (wanted().path !== location.pathname) sessionStorage.removeItem(WANTED);
+
 export default function mount({ data, parentElement, setTriggerValue }: Mounted): () => void {
   const root = parentElement.querySelector<HTMLElement>("#bar")!;
   if (wanted().path === `/${data.here}`) sessionStorage.removeItem(WANTED);
@@ -57,7 +63,7 @@ function wanted(): { path: string; at: number } {
 // A choice that was lost, between two runs of the page, is followed as any link is.
 function arrive(at: number): void {
   const { path, at: since } = wanted();
-  if (since !== at) return;
+  if (!path || since !== at) return;
   if (document.querySelector(IDLE)) location.assign(path);
   else window.setTimeout(() => arrive(at), PATIENCE_MS);
 }
