@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from engine import errors as engine_errors
-from engine import gpu_probe, remote_gpus, vm_probe, volumes
+from engine import gpu_probe, log, remote_gpus, vm_probe, volumes
 from engine.container import (
+    PAUSED,
     create_arguments,
     ensure_network,
     moment,
@@ -54,7 +55,6 @@ HOMES_S = 900
 CHECK_S = 25.0
 NO_QUOTA = "no quota support"
 """Docker's words where the disk is not XFS with project quotas (pquota)."""
-PAUSED = "paused"
 RUNS = ("running", PAUSED)
 """What an engine's list calls a container whose processes are there."""
 T = TypeVar("T")
@@ -83,7 +83,10 @@ class DockerEngine:
         return EngineInfo(raw["ServerVersion"], raw["NCPU"], memory_gb, moment(raw["SystemTime"]))
 
     def started_at(self) -> datetime | None:
-        """When the engine started: then it makes its default network, where it has one."""
+        """When the engine started: then it makes its default network.
+
+        Where that is turned off, portal-gate knows; None where there is neither.
+        """
 
         def read(client: docker.DockerClient) -> datetime | None:
             try:
@@ -91,7 +94,7 @@ class DockerEngine:
             except NotFound:
                 return None
 
-        return self._call(read)
+        return self._call(read) or vm_probe.engine_started_at(self._checked() or "")
 
     def out_of_memory(self, since: datetime, until: datetime) -> dict[str, datetime]:
         """From the engine's events: its containers' state says it only once they have ended."""
@@ -114,16 +117,20 @@ class DockerEngine:
 
     def check(self) -> VmReport | None:
         """What portal-gate says of the VM; None over a local socket, or where there is no gate."""
+        asked_at = time.time()
+        output = self._checked()
+        return vm_probe.parse(output, asked_at + (time.time() - asked_at) / 2) if output else None
+
+    def _checked(self) -> str | None:
+        """What portal-gate prints; None over a local socket, "" where there is no gate."""
         if self._tunnel is None:
             return None
-        asked_at = time.time()
         try:
-            output = self._tunnel.run(vm_probe.COMMAND, CHECK_S)
+            return self._tunnel.run(vm_probe.COMMAND, CHECK_S)
         except TunnelError as error:
             raise engine_errors.unreachable(
                 self._vm.name, f"{vm_probe.COMMAND}: {error}"
             ) from error
-        return vm_probe.parse(output, asked_at + (time.time() - asked_at) / 2) if output else None
 
     def has_image(self, reference: str) -> bool:
         """Whether the digest is on the VM."""
@@ -256,21 +263,27 @@ class DockerEngine:
         return self._call(read)
 
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
-        """Log lines with time stamps.
+        """Log lines with time stamps, after the line of the stamp `since`.
 
         Following is asking again: a connection held open would outlive its reader.
         """
 
         def read(client: docker.DockerClient) -> bytes:
-            after = datetime.fromisoformat(since).timestamp() if since else None
-            return bytes(
-                client.containers.get(container_id).logs(tail=tail, timestamps=True, since=after)
-            )
+            container = client.containers.get(container_id)
 
-        lines = self._call(read).splitlines(keepends=True)
-        return b"".join(
-            line for line in lines if line.split(b" ", 1)[0].decode(errors="replace") > since
-        )
+            def last(lines: int, of_s: int | None = None) -> bytes:
+                return bytes(container.logs(tail=lines, timestamps=True, since=of_s))
+
+            if not since:
+                return last(tail)
+            newest = log.stamp_of(last(1))
+            if newest in ("", since):
+                return b""
+            # An older one: the VM's clock was set back.
+            of_s = None if newest < since else int(datetime.fromisoformat(since).timestamp())
+            return b"".join(log.after(last(tail, of_s).splitlines(keepends=True), since))
+
+        return self._call(read)
 
     def prune_networks(self, keep: Collection[str]) -> None:
         """An engine refuses to remove a network that is in use; that is no error here."""

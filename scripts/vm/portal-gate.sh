@@ -42,6 +42,7 @@ image_folders() {
 
 vm_check() {
     echo "== clock $(date +%s)"
+    echo "== engine $(stat -c %Y /run/docker.pid 2>/dev/null)" # written when it starts
     echo "== synchronised $(timeout 5 timedatectl show --property NTPSynchronized --value 2>/dev/null)"
     if [ -x /usr/local/sbin/portal-firewall ]; then
         echo "== firewall $(timeout 10 sudo -n /usr/local/sbin/portal-firewall check 2>/dev/null || :)"

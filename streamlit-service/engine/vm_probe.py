@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import UTC, datetime
 
 from portal.core.engine import VmReport
 
@@ -19,7 +20,7 @@ def parse(text: str, asked_at: float | None = None) -> VmReport:
 
     `asked_at`: our clock (seconds since the epoch) when the VM read its own; default now.
     """
-    reported = {name: value.strip() for name, value in _LINE.findall(text)}
+    reported = _reported(text)
     clock = number(reported.get("clock", ""))
     total, _, free = reported.get("disk", "").partition(" ")
     now = time.time() if asked_at is None else asked_at
@@ -31,3 +32,13 @@ def parse(text: str, asked_at: float | None = None) -> VmReport:
         synchronised={"yes": True, "no": False}.get(reported.get("synchronised", "")),
         reserved_ports=reported.get("reserved"),
     )
+
+
+def engine_started_at(text: str) -> datetime | None:
+    """By the VM's clock; None where its portal-gate does not say so."""
+    at = number(_reported(text).get("engine", ""))
+    return None if at is None else datetime.fromtimestamp(at, UTC)
+
+
+def _reported(text: str) -> dict[str, str]:
+    return {name: value.strip() for name, value in _LINE.findall(text)}

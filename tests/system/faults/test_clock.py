@@ -60,4 +60,4 @@ def test_a_clock_that_jumps_by_an_hour_stops_nothing_and_starts_what_is_asked_fo
             assert jane.answers(made)
         vms = json.loads(production.admin("vm", "list"))
         assert [vm["reachable"] for vm in vms] == [True]
-        assert checker.troubles(production, machine(production)) == []
+        assert checker.agreed(production, machine(production)) == []

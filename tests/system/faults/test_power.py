@@ -37,3 +37,19 @@ def test_whatever_is_asked_for_is_done_when_the_power_is_back(
     lose_power(vm)
     wait_until(lambda: not john.http.get("/api/v1/deployments").json(), "both are gone", LONG_S)
     assert checker.agreed(stack, vm) == []
+
+
+def test_what_ran_on_an_engine_without_a_default_network_runs_again_after_a_restart(
+    stack: Stack, john: Person, johns: Callable[[str], TestVm]
+) -> None:
+    vm = johns("vm-bare")
+    vm.stop_engine()
+    vm.write("/etc/docker/daemon.json", '{"bridge": "none"}')
+    vm.start_engine()
+    made = john.settled(john.deploy("endures")["id"])
+    assert made["state"] == "running", made
+    vm.stop_engine()  # in order: containers end by themselves, as if somebody had shut them down
+    vm.start_engine()
+    again = john.becomes(made, "it runs again", stop_reason="vm_restarted", state="running")
+    assert john.answers(again)
+    assert checker.agreed(stack, vm) == []

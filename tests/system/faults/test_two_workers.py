@@ -44,4 +44,4 @@ def test_of_two_workers_one_acts_and_the_other_follows_when_it_hangs(production:
         said = production.admin("audit", "list", "--subject", f"deployment:{made['id']}")
         done = [event["action"] for event in json.loads(said)]
         assert done.count("deployment.running") == 1 + len(both)
-        assert checker.troubles(production, machine(production)) == []
+        assert checker.agreed(production, machine(production)) == []

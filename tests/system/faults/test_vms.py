@@ -66,6 +66,27 @@ def test_what_was_stopped_and_is_started_by_hand_is_stopped_again(
     assert vm_a.run("docker", "ps", "-q") == ""
 
 
+def test_a_followed_log_goes_on_when_the_vms_clock_is_set_back(
+    vm_a: TestVm, jane: Person, running: dict[str, Any]
+) -> None:
+    path = vm_a.run("docker", "inspect", "--format", "{{.LogPath}}", f"portal-{running['id']}")
+
+    def say(words: str, at: str) -> None:
+        """As the engine writes it: a container's clock is that of the machine of this test."""
+        line = json.dumps({"log": f"{words}\n", "stream": "stderr", "time": at})
+        vm_a.run("sh", "-c", f"echo '{line}' >> {path}")
+
+    follow = f"/api/v1/deployments/{running['id']}/logs?tail=1&follow=true"
+    with jane.http.stream("GET", follow) as answer:
+        lines = answer.iter_lines()
+        heard = [next(lines)]
+        say("set back", "2020-01-01T00:00:00.1Z")
+        heard.append(next(line for line in lines if "set back" in line))
+        say("goes on", "2020-01-01T00:00:00.2Z")
+        heard.append(next(lines))
+    assert [line.partition(" ")[2] for line in heard[1:]] == ["set back", "goes on"]
+
+
 def test_a_kernel_that_needs_too_much_memory_is_told_while_the_server_runs(
     vm_a: TestVm, jane: Person
 ) -> None:

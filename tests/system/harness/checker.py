@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from portal.core.engine import LABEL_DEPLOYMENT, LABEL_PORTAL
 from stack import Stack
 
 from harness.fleet import TestVm
@@ -29,8 +30,6 @@ with portal.database.reading() as tx:
     }
 print(json.dumps(found))
 """
-LABEL = "org.container-portal.deployment"
-CONTAINERS = f'{{{{.Label "{LABEL}"}}}} {{{{.State}}}}'
 AGREE_S = 60
 SETTLED = {"running", "stopped", "failed", "waiting"}
 
@@ -44,13 +43,17 @@ def troubles(system: Stack, *vms: TestVm) -> list[str]:
     lines += [f"{row[0]} is {row[2]}" for row in rows.values() if row[2] not in SETTLED]
     seen = {vm.name: _containers(vm) for vm in vms}
     for vm in vms:
-        mine = {key: row[2] for key, row in rows.items() if row[3] == vm.name}
+        mine = {key: row for key, row in rows.items() if row[3] == vm.name}
         lines += [f"orphan: {key} on {vm.name}" for key in seen[vm.name].keys() - mine.keys()]
-        runs = {key for key, state in seen[vm.name].items() if state == "running"}
-        should = {key for key, state in mine.items() if state == "running"}
-        lines += [f"{key} runs on {vm.name} and should not" for key in runs - should]
-        lines += [f"{key} does not run on {vm.name}" for key in should - runs]
+        runs = {key: box for key, box in seen[vm.name].items() if box["State"]["Running"]}
+        should = {key for key, row in mine.items() if row[2] == "running"}
+        lines += [f"{key} runs on {vm.name} and should not" for key in runs.keys() - should]
+        lines += [f"{key} does not run on {vm.name}" for key in should - runs.keys()]
+        for key in runs.keys() & should:
+            lines += _has_what_it_leased(mine[key], runs[key], found["leases"])
         lines += [f"left on {vm.name}: volume {name}" for name in _left_volumes(vm)]
+        owners = {str(row[1]) for row in mine.values()}
+        lines += [f"left on {vm.name}: network {name}" for name in _left_networks(vm, owners)]
     twice = Counter(key for each in seen.values() for key in each)
     lines += [f"double: {key}" for key, times in twice.items() if times > 1]
     return lines + list(_leases(rows, found["leases"]))
@@ -64,16 +67,48 @@ def agreed(system: Stack, *vms: TestVm) -> list[str]:
     return found
 
 
-def _containers(vm: TestVm) -> dict[str, str]:
-    ours = f"label={LABEL}"
-    listed = vm.run("docker", "ps", "--all", "--filter", ours, "--format", CONTAINERS)
-    return dict(line.split() for line in listed.splitlines())
+def _containers(vm: TestVm) -> dict[str, dict[str, Any]]:
+    """Deployment id → its container as the engine describes it."""
+    ids = vm.run("docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL_DEPLOYMENT}")
+    if not ids:
+        return {}
+    described = json.loads(vm.run("docker", "inspect", *ids.split()))
+    return {box["Config"]["Labels"][LABEL_DEPLOYMENT]: box for box in described}
+
+
+def _has_what_it_leased(
+    row: list[Any], box: dict[str, Any], leases: list[list[str]]
+) -> Iterable[str]:
+    """Its GPUs, its ports, its owner's network: neither others nor fewer."""
+    key, owner = row[:2]
+    leased = {
+        kind: {resource for what, resource, holder in leases if (what, holder) == (kind, key)}
+        for kind in ("gpu", "port")
+    }
+    host = box["HostConfig"]
+    requests = host["DeviceRequests"] or []
+    gpus = {each.rpartition("=")[2] for one in requests for each in one["DeviceIDs"] or []}
+    if gpus != leased["gpu"]:
+        yield f"{key} runs with GPUs {gpus}, and leased {leased['gpu']}"
+    ports = {each["HostPort"] for one in host["PortBindings"].values() for each in one}
+    if not ports or not ports <= leased["port"]:
+        yield f"{key} publishes {ports}, and leased {leased['port']}"
+    networks = list(box["NetworkSettings"]["Networks"])
+    if [name.rpartition("-")[2] for name in networks] != [str(owner)]:
+        yield f"{key} of {owner} is on {networks}"
 
 
 def _left_volumes(vm: TestVm) -> list[str]:
     """Disks that no container has; home folders stay by intention."""
     names = vm.run("docker", "volume", "ls", "--quiet", "--filter", "dangling=true").split()
     return [name for name in names if not name.startswith("portal-home-")]
+
+
+def _left_networks(vm: TestVm, owners: set[str]) -> list[str]:
+    """Networks of people who have nothing there; a VM's verification has its own at times."""
+    ours = f"label={LABEL_PORTAL}"
+    names = vm.run("docker", "network", "ls", "--filter", ours, "--format", "{{.Name}}").split()
+    return [name for name in names if name.rpartition("-")[2] not in owners | {"verify"}]
 
 
 def _leases(rows: dict[str, Any], leases: list[list[str]]) -> Iterable[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from engine import vm_probe
@@ -60,6 +61,13 @@ def test_problems_come_with_the_command_that_mends_them(report: VmReport, kinds:
     problems = list(vm_health.problems("vm-01", report))
     assert [problem.kind for problem in problems] == kinds
     assert all(problem.hint and "vm-01" in problem.message for problem in problems)
+
+
+def test_the_gate_tells_when_the_engine_started() -> None:
+    at = vm_probe.engine_started_at(f"== engine 1767603600\n{SAID}")
+    assert at == datetime(2026, 1, 5, 9, tzinfo=UTC)
+    assert vm_probe.engine_started_at(SAID) is None  # a gate of before
+    assert vm_probe.engine_started_at(f"== engine \n{SAID}") is None
 
 
 def test_a_firewall_that_changes_is_recorded_once_and_audited(
