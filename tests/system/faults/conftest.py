@@ -14,6 +14,7 @@ from stack import Stack
 if os.environ.get("PORTAL_FAULTS") != "all":
     collect_ignore = [
         "test_clock.py",
+        "test_full_disks.py",
         "test_power.py",
         "test_publisher.py",
         "test_registry_hangs.py",
@@ -32,13 +33,13 @@ def running(vm_a: TestVm, jane: Person) -> dict[str, Any]:
 
 
 @pytest.fixture
-def johns(fleet: Fleet, stack: Stack, john: Person) -> Iterator[Callable[[str], TestVm]]:
-    """A VM of John's own, by this name."""
+def johns(fleet: Fleet, stack: Stack, john: Person) -> Iterator[Callable[..., TestVm]]:
+    """A VM of John's own, by this name, with options of `docker run`."""
     names: list[str] = []
 
-    def add(name: str) -> TestVm:
+    def add(name: str, *options: str) -> TestVm:
         names.append(name)
-        vm = fleet.add(name)
+        vm = fleet.add(name, *options)
         place = ("--engine", vm.engine_url, "--address", vm.address, "--owner", JOHN)
         stack.admin("vm", "add", name, *place)
         return vm

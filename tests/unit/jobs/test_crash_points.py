@@ -1,23 +1,29 @@
-"""The worker dies between any two steps of any work; its follower finishes, and nothing is lost.
+"""kill -9 of the worker between any two steps of any work: its follower finishes, nothing is lost.
 
 The steps are not listed: every call of the engine and every transaction of a scenario is counted,
-and the scenario is run once for each, dying there, before the call and after it. `make faults`
-walks all of them, `make test` every fifth.
+and the scenario is run once for each, in a process that dies there, before the call and after it.
+`make faults` walks all of them, `make test` every fifth.
 """
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
+import pickle
+import signal
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from itertools import chain
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from typing import Any, NoReturn
 
 import pytest
 from portal import db, deployments
 from portal.context import Portal
 from portal.core.models import Deployment, Order, State, Vm
 from portal.core.people import User
+from portal.db.connection import Database
 from portal.jobs import leader
 from portal.jobs.claim import Work
 from portal.jobs.leader import Leader
@@ -32,59 +38,75 @@ EVERY = 1 if os.environ.get("PORTAL_FAULTS") == "all" else 5
 UNSETTLED = (State.PENDING, State.PULLING, State.STARTING, State.STOPPING, State.REMOVING)
 
 
-class Killed(BaseException):
-    """kill -9: nothing of this process goes on."""
+def until_killed(portal: Portal, engine: FakeEngine, at: int) -> int:
+    """Let a process of its own work, killed (-9) at a step; how many steps it came.
+
+    Each call is two steps: before it, and after it. The engine lives on: what became of it is the
+    last that is heard of the process. The records are what it left in its file.
+    """
+    portal.database.close()  # of SQLite, no connection may be open across a fork
+    came, tells = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with os.fdopen(tells, "wb") as last_words:
+            _work_and_die(portal, engine, at, last_words)
+    os.close(tells)
+    with os.fdopen(came, "rb") as heard:
+        said = heard.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, -signal.SIGKILL), f"step {at}: exit {code}"
+    step, left = pickle.loads(said)
+    vars(engine).update(left)
+    assert step == at or code == 0
+    return int(step)
 
 
-class Killer:
-    """Dies at one step; `at` 0 never does. Each call is two steps: before it, and after it."""
+def _work_and_die(
+    portal: Portal, engine: FakeEngine, at: int, last_words: io.BufferedWriter
+) -> NoReturn:
+    step = 0
 
-    def __init__(self, at: int) -> None:
-        self.at, self.step, self.armed = at, 0, True
+    def tell() -> None:
+        state = {each.name: getattr(engine, each.name) for each in fields(FakeEngine)}
+        pickle.dump((step, state), last_words)
+        last_words.flush()
 
-    def tick(self) -> None:
-        if not self.armed:
-            return
-        self.step += 1
-        if self.step == self.at:
-            raise Killed
+    def tick() -> None:
+        nonlocal step
+        step += 1
+        if step == at:
+            tell()
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def deadly(*arguments: Any, **named: Any) -> Any:
-            self.tick()
+    def deadly(call: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any, **named: Any) -> Any:
+            tick()
             result = call(*arguments, **named)
-            self.tick()
+            tick()
             return result
 
-        return deadly
+        return called
 
-
-@pytest.fixture
-def kill(
-    portal: Portal, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[int], Killer]:
-    """Let the worker die at a step, from now on."""
-    monkeypatch.setattr(leader, "RENEW_S", 0.0)
-    real = portal.database.transaction
-
-    def arm(at: int) -> Killer:
-        killer = Killer(at)
-        for name in CALLS:
-            monkeypatch.setattr(
-                engine, name, killer.around(getattr(FakeEngine, name).__get__(engine))
-            )
+    try:
+        mortal = replace(portal, database=Database(portal.settings.database_url))
+        real = mortal.database.transaction
 
         @contextmanager
         def transaction() -> Iterator[db.Tx]:
-            killer.tick()
+            tick()
             with real() as tx:
                 yield tx
-            killer.tick()
+            tick()
 
-        monkeypatch.setattr(portal.database, "transaction", transaction)
-        return killer
-
-    return arm
+        mortal.database.transaction = transaction  # type: ignore[method-assign]
+        for name in CALLS:
+            setattr(engine, name, deadly(getattr(engine, name)))
+        work_on(mortal, engine)
+        tell()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
 
 
 def work_on(portal: Portal, engine: FakeEngine) -> None:
@@ -113,7 +135,7 @@ def troubles(portal: Portal, engine: FakeEngine, *owners: User) -> list[str]:
     found = []
     with portal.database.reading() as tx:
         mine = (db.deployments.of_user(tx, user.id) for user in owners)
-        rows = {each.id: each for each in chain.from_iterable(mine)}
+        rows = {each.id: each for each in itertools.chain.from_iterable(mine)}
         leases = db.leases.live(tx)
         if db.deployments.workable(tx, UNSETTLED, portal.now()):
             found.append("work is left")
@@ -157,20 +179,18 @@ SCENARIOS: dict[str, tuple[tuple[str, ...], str]] = {
 """What is done before, undisturbed, and what is asked for then."""
 
 
+@pytest.fixture(autouse=True)
+def _a_leader_renews_at_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leader, "RENEW_S", 0.0)
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_worker_that_dies_at_any_step_is_followed_and_nothing_is_lost(
-    portal: Portal,
-    jane: User,
-    engine: FakeEngine,
-    clock: FakeClock,
-    gpu_vm: Vm,
-    kill: Callable[[int], Killer],
-    scenario: str,
+    portal: Portal, jane: User, engine: FakeEngine, clock: FakeClock, gpu_vm: Vm, scenario: str
 ) -> None:
     before, action = SCENARIOS[scenario]
-    at, died = 1 - EVERY, 0
-    while True:
-        at += EVERY
+    died = 0
+    for at in itertools.count(1, EVERY):
         made = order(portal, jane)
         for step in before:
             if step == "done":
@@ -181,12 +201,7 @@ def test_a_worker_that_dies_at_any_step_is_followed_and_nothing_is_lost(
         if action:
             deployments.act(portal, jane, made.id, action)
         clock.forward(60)  # whoever led before is gone
-        killer = kill(at)
-        try:
-            work_on(portal, engine)
-        except Killed:
-            died += 1
-        killer.armed = False
+        came = until_killed(portal, engine, at)
         clock.forward(60)
         work_on(portal, engine)
         assert troubles(portal, engine, jane) == [], f"died at step {at} of {scenario}"
@@ -196,23 +211,16 @@ def test_a_worker_that_dies_at_any_step_is_followed_and_nothing_is_lost(
         work_on(portal, engine)
         assert engine.boxes == {}
         engine.on_disk.clear()
-        if killer.step < at:
+        if came < at:
             break  # it went through without reaching the step
+        died += 1
     assert died >= 15 / EVERY, "steps were not counted"
 
 
 def test_who_waited_is_served_once_wherever_the_worker_dies_as_the_queue_moves(
-    portal: Portal,
-    jane: User,
-    john: User,
-    engine: FakeEngine,
-    clock: FakeClock,
-    gpu_vm: Vm,
-    kill: Callable[[int], Killer],
+    portal: Portal, jane: User, john: User, engine: FakeEngine, clock: FakeClock, gpu_vm: Vm
 ) -> None:
-    at = 1 - EVERY
-    while True:
-        at += EVERY
+    for at in itertools.count(1, EVERY):
         first = deployments.request(portal, jane, Order("ml-cpu", "first", gpus=2))
         clock.forward(60)
         work_on(portal, engine)
@@ -220,10 +228,7 @@ def test_who_waited_is_served_once_wherever_the_worker_dies_as_the_queue_moves(
         assert waits.state is State.WAITING
         deployments.act(portal, jane, first.id, "stop")
         clock.forward(60)
-        killer = kill(at)
-        with suppress(Killed):
-            work_on(portal, engine)
-        killer.armed = False
+        came = until_killed(portal, engine, at)
         clock.forward(60)
         work_on(portal, engine)
         served = deployments.get(portal, john, waits.id)
@@ -234,5 +239,5 @@ def test_who_waited_is_served_once_wherever_the_worker_dies_as_the_queue_moves(
         clock.forward(60)
         work_on(portal, engine)
         assert engine.boxes == {}
-        if killer.step < at:
+        if came < at:
             break
