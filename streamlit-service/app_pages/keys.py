@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 import wording
 from portal import users
+from portal.core.errors import PortalError
 from portal.core.people import SshKey
 from portal.users import ssh_keys
 
@@ -33,13 +34,14 @@ def page() -> None:
             st.code("\n".join(lines), language=None, wrap_lines=True)
         else:
             st.markdown("SSH does not support your card's kind of key. Add one below.")
+    frame.show_problem()
     for key in user.ssh_keys:
         _key(key)
     with (
         st.expander("Add a public key", icon=":material/add:", key="add-key-folded"),
         st.form("add-key", border=False, clear_on_submit=False),
     ):
-        added = st.session_state.get("keys-added", 0)  # then the fields begin anew
+        added = st.session_state.get("keys-added", 0)
         name = st.text_input("Name", key=f"key-name-{added}", max_chars=60, placeholder="Laptop")
         text = st.text_area(
             "Public key",
@@ -52,7 +54,19 @@ def page() -> None:
 
 
 def _add(name: str, text: str) -> None:
-    users.add_key(session.portal(), session.user(), name, text)
+    try:
+        users.add_key(session.portal(), session.user(), name, text)
+    except PortalError as error:
+        if error.code != "private_key":
+            raise
+        st.session_state["problem"] = error
+        _begin_anew()  # it stays on no screen
+        st.rerun()
+    _begin_anew()
+
+
+def _begin_anew() -> None:
+    """Empty fields."""
     st.session_state["keys-added"] = st.session_state.get("keys-added", 0) + 1
 
 

@@ -81,7 +81,7 @@ class Card:
 LABELS = {
     "stop": ("Stop", "Stopping"),
     "restart": ("Restart", "Restarting"),
-    "remove": ("Remove …", "Removing"),
+    "remove": ("Remove", "Removing"),
 }
 """Of what is behind More, in this order."""
 
@@ -161,20 +161,28 @@ def _action(d: Deployment, name: str) -> Action:
     label, busy = LABELS[name]
     if (d.state, name) == (State.WAITING, "stop"):
         return Action(name, "Leave the queue", "Leaving the queue")
-    return Action(name, label, busy, _loss(d) if name == "remove" else ())
+    loss = _loss(d, name)
+    return Action(name, f"{label} …" if loss else label, busy, loss)
 
 
-def _loss(d: Deployment) -> tuple[str, ...]:
+def _loss(d: Deployment, name: str) -> tuple[str, ...]:
+    """What is kept and what is not; nothing for what can be taken back by a click."""
+    runs = d.state is State.RUNNING
+    if name != "remove" and not runs:
+        return ()
     where = f" on {d.vm.name}" if d.vm else ""
-    lost = (
-        "everything outside the home folder, and unsaved work in running notebooks"
-        if d.state is State.RUNNING
-        else "everything outside the home folder"
-    )
-    return (
-        f"**Kept:** your home folder{where}, with notebooks and TensorBoard logs",
-        f"**Deleted:** the container {d.name}: {lost}",
-    )
+    kept = f"**Kept:** your home folder{where}, with notebooks and TensorBoard logs"
+    if name == "remove":
+        unsaved = ", and unsaved work in running notebooks" if runs else ""
+        return (
+            kept,
+            f"**Deleted:** the container {d.name}: everything outside the home folder{unsaved}",
+        )
+    ended = "**Ended:** kernels and terminals, with what they hold in memory"
+    if name == "stop" and d.gpus:
+        gpus = wording.plural(d.gpus, "GPU")
+        return (kept, ended, f"**Given back:** {gpus}; somebody else may take them")
+    return (kept, ended)
 
 
 def _about_its_release(d: Deployment, problem: str, *, can_start: bool) -> Sequence[Note]:

@@ -12,7 +12,7 @@ from wording.containers import (
     why,
 )
 from wording.images import attention, ready, verdict
-from wording.orders import amounts, free_now, would_start, would_wait
+from wording.orders import amounts, free_now, too_large, would_start, would_wait
 from wording.past import past
 from wording.ssh import pkcs11_module, ssh_config
 from wording.units import absolute, added, ago, amount, hours, left, ordinal, plural, size, zone
@@ -42,6 +42,7 @@ __all__ = [
     "ready",
     "size",
     "ssh_config",
+    "too_large",
     "trouble",
     "verdict",
     "why",

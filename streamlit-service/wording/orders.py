@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from portal.core.models import Order
@@ -20,6 +21,14 @@ def amounts(what: Resources) -> str:
 def free_now(free: Resources, *, gpus: bool) -> str:
     """What one container could have at once; `gpus`: do they matter."""
     return f"Free for you now: {amounts(free if gpus else replace(free, gpus=0))}."
+
+
+def too_large(sizes: Sequence[str], most: Resources) -> str:
+    """Why these are not among the choices."""
+    *some, last = sizes
+    named = f"{', '.join(some)} and {last}" if some else last
+    need = "need" if some else "needs"
+    return f"{named} {need} more than you can have now: {amounts(replace(most, gpus=0))}."
 
 
 def would_start(ahead: Preview, order: Order) -> str:

@@ -26,6 +26,11 @@ def choose(page: Page, entry: str) -> None:
     page.get_by_role("menuitem", name=entry).click()
 
 
+def stop(page: Page) -> None:
+    choose(page, "Stop …")
+    page.get_by_role("dialog").get_by_role("button", name="Stop", exact=True).click()
+
+
 def test_a_click_shows_at_once_and_a_refusal_takes_it_back(
     stack: Stack, running: str, browser_of: OpenBrowser
 ) -> None:
@@ -34,7 +39,7 @@ def test_a_click_shows_at_once_and_a_refusal_takes_it_back(
     page.route("**/api/v1/deployments/*/stop", lambda route: held.append(route))  # noqa: PLW0108  (no built-in)
     page.goto(f"{stack.url}/containers")
     expect(page.get_by_text("Running").first).to_be_visible()
-    choose(page, "Stop")
+    stop(page)
     expect(page.get_by_text("Stopping …")).to_be_visible()
     expect(page.get_by_role("button", name="More for live")).to_be_disabled()
     [route] = held
@@ -73,7 +78,7 @@ def test_two_tabs_show_the_same_and_open_when_ready_opens_the_notebook(
     for each in (page, other):
         each.goto(f"{stack.url}/containers")
         expect(each.get_by_role("link", name="Open JupyterLab of live")).to_be_visible()
-    choose(page, "Stop")
+    stop(page)
     expect(other.get_by_text("You stopped it.")).to_be_visible(timeout=STARTS_MS)
     expect(page.get_by_role("button", name="Start live")).to_be_enabled()
     with page.expect_popup() as opened:

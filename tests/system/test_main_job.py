@@ -122,7 +122,9 @@ def test_stop_gives_a_clear_page_and_start_brings_the_notebook_back(
     page = browser_of("jane")
     page.goto(stack.url)
     page.get_by_role("button", name="More").click()
-    page.get_by_role("menuitem", name="Stop").click()
+    page.get_by_role("menuitem", name="Stop …").click()
+    photograph(page, "stop")
+    page.get_by_role("dialog").get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_text("You stopped it.")).to_be_visible()
     page.goto(jupyter)
     expect(page.get_by_text("keeper is stopped. Its home folder is kept")).to_be_visible()
@@ -136,7 +138,8 @@ def test_stop_gives_a_clear_page_and_start_brings_the_notebook_back(
 
     first_start = jane.http.get(f"/api/v1/deployments/{made['id']}").json()["started_at"]
     page.get_by_role("button", name="More").click()
-    page.get_by_role("menuitem", name="Restart").click()
+    page.get_by_role("menuitem", name="Restart …").click()
+    page.get_by_role("dialog").get_by_role("button", name="Restart", exact=True).click()
     expect(page.get_by_role("link", name="Open JupyterLab")).to_have_count(0)
     expect(page.get_by_role("link", name="Open JupyterLab")).to_be_visible(timeout=60_000)
     assert jane.http.get(f"/api/v1/deployments/{made['id']}").json()["started_at"] > first_start

@@ -153,7 +153,12 @@ def test_a_keyboard_is_enough_to_deploy_and_to_stop(
     page.keyboard.press("End")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("ArrowUp")
-    expect(page.get_by_role("menuitem", name="Stop")).to_be_focused()
+    expect(page.get_by_role("menuitem", name="Stop …")).to_be_focused()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    expect(dialog.get_by_role("button", name="Stop", exact=True)).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_text("You stopped it.")).to_be_visible(timeout=60_000)
 

@@ -33,11 +33,10 @@ def one(): st.subheader("One")
 def two(): st.subheader("Two")
 st.navigation([st.Page(one, title="One"), st.Page(two, title="Two")], position="top").run()
 """
-CLICK = """([host, name, words]) => new Promise(done => {
+CLICK = """([host, button, words]) => new Promise(done => {
   const all = [...document.querySelectorAll("*")]
   const root = all.find(it => it.shadowRoot?.querySelector(host)).shadowRoot
-  const items = [...root.querySelectorAll("[role=menuitem]")]
-  const item = items.find(it => it.textContent.includes(name))
+  const item = root.querySelector(button)
   const begun = performance.now()
   new MutationObserver((_, observer) => {
     if (!root.textContent.includes(words)) return
@@ -182,7 +181,10 @@ def _click(stack: Stack, john: httpx2.Client, sizes: Sizes) -> Row:
         _opened(page, f"{stack.url}/containers", "My containers")
         for _ in range(sizes.rounds * 2):
             page.get_by_role("button", name="More for bench-click").click()
-            measured.append(page.evaluate(CLICK, ["#containers", "Stop", "Stopping …"]))
+            page.get_by_role("menuitem", name="Stop").click()
+            measured.append(
+                page.evaluate(CLICK, ["#containers", "dialog button.danger", "Stopping …"])
+            )
             frames.append(page.evaluate(FRAME))
             held.pop().fulfill(status=409, json={"message": "Not now.", "hint": ""})
             page.get_by_text("Not now.").wait_for()

@@ -118,9 +118,10 @@ def _sizes() -> dict[str, tuple[float, float]]:
 
 def _size(most: Resources) -> tuple[float, float]:
     """GB and CPUs: a size, of those that would be granted, or amounts of one's own."""
+    offered = _sizes()
     fitting = {
         name: (memory, cpus)
-        for name, (memory, cpus) in _sizes().items()
+        for name, (memory, cpus) in offered.items()
         if memory <= most.memory_gb and cpus <= most.cpus
     }
     choices = [*fitting, CUSTOM]
@@ -136,6 +137,8 @@ def _size(most: Resources) -> tuple[float, float]:
             else name
         ),
     )
+    if len(fitting) < len(offered):
+        st.caption(wording.too_large([each for each in offered if each not in fitting], most))
     if size in fitting:
         return fitting[size]
     left, right = st.columns(2)

@@ -37,7 +37,7 @@ def parse(name: str, text: str, now: datetime) -> SshKey:
         raise Invalid(
             "private_key",
             "This is a private key: it must never leave your machine.",
-            "Paste the public one, and consider this one lost: make a new pair.",
+            "It was not kept. Make a new pair all the same, and paste the line of its .pub file.",
         )
     if len(text.strip().splitlines()) != 1 or len(words) < 2 or words[0] not in KINDS:
         raise Invalid("bad_key", "This is no public key that OpenSSH knows.", HINT)

@@ -13,8 +13,11 @@ from portal import deployments
 from portal.context import Portal
 from portal.core.models import Order, State
 from portal.core.people import User
+from portal.core.resources import Quota
+from portal.scheduling import quotas
 from streamlit.testing.v1 import AppTest
 from support.apptest import APP, texts, with_size
+from support.samples import TEST
 
 
 @pytest.fixture
@@ -56,6 +59,24 @@ def test_a_size_is_memory_and_cpus(janes_page: AppTest, portal: Portal, jane: Us
     with_size(janes_page.run(), "Medium").button(key="deploy").click().run()
     [made] = deployments.mine(portal, jane)
     assert (made.memory_gb, made.cpus) == (8, 4)
+
+
+def test_sizes_that_would_not_be_granted_are_named_with_the_reason(
+    janes_page: AppTest, portal: Portal
+) -> None:
+    quotas.set_quota(portal, TEST, "default", "", Quota(memory_gb=9, cpus=4))
+    page = janes_page.run()
+    assert "Large needs more than you can have now: 9 GB, 4 CPUs." in texts(page)
+    quotas.set_quota(portal, TEST, "default", "", Quota(memory_gb=2, cpus=1))
+    assert "Medium and Large need more than you can have now" in texts(page.run())
+
+
+def test_a_private_key_stays_on_no_screen(janes_page: AppTest, portal: Portal) -> None:
+    page = janes_page.run().switch_page("app_pages/keys.py").run()
+    page.text_area(key="key-text-0").set_value("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn")
+    page = next(each for each in page.button if each.label == "Add").click().run()
+    assert "It was not kept." in texts(page)
+    assert [each.value for each in page.text_area] == [""]
 
 
 def test_the_same_as_last_time_is_one_click(
