@@ -10,7 +10,7 @@ from portal import deployments, images
 from portal.images import OfferedImage
 from portal.vms import gpus
 
-from app_pages.parts import front, order_form, session, vm_alarms
+from app_pages.parts import draft, front, order_form, session, vm_alarms
 
 _choices = front.component("choices")
 
@@ -39,16 +39,24 @@ def page() -> None:
 
 def _choose(offered: dict[str, OfferedImage]) -> str:
     """The list; the name of the image that is chosen in it."""
+    taken = {each.name for each in deployments.mine(session.portal(), session.user())}
+    held = draft.kept(_wanted(offered), taken)
     wanted = _wanted(offered)
-    _choices(
+    drawn: Any = _choices(
         key="choices",
         data={
             "label": "Image",
             "chosen": wanted,
             "choices": [_choice(each) for each in offered.values()],
+            "draft": held,
+            "asks": draft.is_asked_for(),
         },
         on_chosen_change=_chosen,
+        on_draft_change=lambda: None,
     )
+    if remembered := drawn.get("draft"):
+        draft.take(remembered, taken)
+        st.rerun()
     return wanted
 
 

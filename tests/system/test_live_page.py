@@ -140,3 +140,21 @@ def test_nothing_on_any_page_is_missing_or_fails(
     page.goto(f"{stack.url}/vms")
     expect(page.get_by_text("VMs is for administrators.")).to_be_visible()
     assert wrong == []
+
+
+def test_an_order_that_is_half_made_outlives_a_reload_and_a_look_elsewhere(
+    stack: Stack, vm_a: TestVm, browser_of: OpenBrowser
+) -> None:
+    page = browser_of("jane")
+    page.goto(f"{stack.url}/deploy")
+    name = page.get_by_role("textbox", name="Name")
+    name.fill("half-made")
+    page.get_by_role("radio", name="Custom").click()
+    expect(page.get_by_role("slider").first).to_be_visible()
+    page.reload()
+    expect(name).to_have_value("half-made")
+    expect(page.get_by_role("radio", name="Custom")).to_be_checked()
+    page.goto(f"{stack.url}/keys")
+    expect(page.get_by_role("heading", name="SSH keys")).to_be_visible()
+    page.go_back()
+    expect(name).to_have_value("half-made")

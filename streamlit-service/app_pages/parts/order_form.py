@@ -16,7 +16,7 @@ from portal.core.sizes import CUSTOM
 from portal.images import OfferedImage
 from portal.vms import gpus
 
-from app_pages.parts import errors, session
+from app_pages.parts import draft, errors, session
 
 MEMORY_STEPS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 LITTLE_GB = 1.0
@@ -76,7 +76,7 @@ def fill_in_like(deployment_id: str) -> None:
         if mine.id == deployment_id:
             _fill_in(mine)
             name = deployments.propose_name(mine.name, {each.name for each in all_mine})
-            st.session_state[f"name-{mine.release.image}"] = name
+            st.session_state[draft.name_key(mine.release.image)] = name
 
 
 def _fill_in(last: Deployment) -> None:
@@ -92,7 +92,7 @@ def _form(image: Image, most: Resources, taken: set[str]) -> Order:
         "Name",
         deployments.propose_name(image.name, taken),
         max_chars=40,
-        key=f"name-{image.name}",
+        key=draft.name_key(image.name),
         help="Lowercase letters, digits and hyphens.",
     )
     memory, cpus = _size(most)
@@ -199,4 +199,5 @@ def _deploy(order: Order) -> None:
     except PortalError as error:  # somebody else was faster, say
         errors.show(error)
         return
+    draft.forget()
     session.go_to("containers")

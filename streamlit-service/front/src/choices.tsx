@@ -19,18 +19,35 @@ interface Data {
   label: string;
   choices: Choice[];
   chosen: string;
+  // The order as far as it is made; null for none.
+  draft: object | null;
+  // Whether the portal wants to know what was remembered.
+  asks: boolean;
 }
 
 interface Mounted {
   data: Data;
   parentElement: HTMLElement | ShadowRoot;
   setStateValue(name: string, value: unknown): void;
+  setTriggerValue(name: string, value: unknown): void;
 }
 
-export default function mount({ data, parentElement, setStateValue }: Mounted): () => void {
+const DRAFT = "portal-draft";
+
+export default function mount({ data, parentElement, setStateValue, setTriggerValue }: Mounted): () => void {
   const root = parentElement.querySelector<HTMLElement>("#choices")!;
+  remember(data, setTriggerValue);
   render(<Choices data={data} choose={(key) => setStateValue("chosen", key)} />, root);
   return () => render(null, root);
+}
+
+// An order that is half made outlives the page (draft.py).
+function remember({ draft, asks }: Data, say: Mounted["setTriggerValue"]): void {
+  const remembered = sessionStorage.getItem(DRAFT);
+  if (asks) {
+    if (remembered) say("draft", JSON.parse(remembered));
+  } else if (draft) sessionStorage.setItem(DRAFT, JSON.stringify(draft));
+  else sessionStorage.removeItem(DRAFT);
 }
 
 function Choices({ data, choose }: { data: Data; choose: (key: string) => void }) {

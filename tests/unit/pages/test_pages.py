@@ -71,6 +71,16 @@ def test_sizes_that_would_not_be_granted_are_named_with_the_reason(
     assert "Medium and Large need more than you can have now" in texts(page.run())
 
 
+def test_an_order_that_is_half_made_is_there_again_on_the_way_back(janes_page: AppTest) -> None:
+    page = with_size(janes_page.run(), "Custom")
+    page.select_slider(key="memory").set_value(4)
+    page.text_input(key="name-ml-cpu").set_value("mine").run()
+    page.switch_page("app_pages/keys.py").run()
+    page.switch_page("app_pages/deploy.py").run()
+    assert page.select_slider(key="memory").value == 4
+    assert page.text_input(key="name-ml-cpu").value == "mine"
+
+
 def test_a_private_key_stays_on_no_screen(janes_page: AppTest, portal: Portal) -> None:
     page = janes_page.run().switch_page("app_pages/keys.py").run()
     page.text_area(key="key-text-0").set_value("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn")
