@@ -1,0 +1,117 @@
+"""Every page of a portal with 10,000 people, 1,000 VMs and 5,000 containers, in a real browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from harness.people import Person, photograph, violations
+from playwright.sync_api import Page, expect
+from stack import Stack
+
+PEOPLE, VMS, CONTAINERS, OF_JANE = 10_000, 1_000, 5_000, 100
+FILL = f"""
+import bootstrap, sqlalchemy as sa
+from portal.db.schema import deployments, gpus, releases, users, vms
+portal = bootstrap.portal(bootstrap.settings())
+now = portal.now()
+with portal.database.transaction() as tx:
+    people = [
+        dict(subject=f"edipi:8{{n:09}}", display_name=f"Person {{n}}", role="user", created_at=now)
+        for n in range({PEOPLE})
+    ]
+    tx.execute(users.insert(), people)
+    many = [
+        dict(name=f"many-{{n:04}}", engine_url=f"ssh://portal@many-{{n}}", address=f"10.9.{{n}}",
+             state="active", reachable=True, last_seen_at=now, cpus=64, memory_gb=512.0)
+        for n in range({VMS})
+    ]
+    tx.execute(vms.insert(), many)
+    of_vms = tx.execute(sa.select(vms.c.id).where(vms.c.name.like("many-%"))).scalars().all()
+    cards = [
+        dict(uuid=f"GPU-{{vm}}-{{n}}", vm_id=vm, index=n, model="A100", state="ok", memory_gb=80.0,
+             memory_used_gb=20.0 * n, utilisation=25.0 * n)
+        for vm in of_vms for n in range(4)
+    ]
+    tx.execute(gpus.insert(), cards)
+    release = tx.execute(sa.select(sa.func.max(releases.c.id))).scalar()
+    owners = tx.execute(sa.select(users.c.id).where(users.c.subject.like("edipi:8%"))).scalars()
+    jane = tx.execute(sa.select(users.c.id).where(users.c.subject == "edipi:1234567890")).scalar()
+    whose = [*owners.all()[:{CONTAINERS}], *([jane] * {OF_JANE})]
+    boxes = [
+        dict(id=f"{{n:012x}}", name=f"many-{{n}}", state="stopped" if one == jane else "running",
+             owner_id=one, vm_id=of_vms[n % {VMS}], release_id=release, gpus=0, memory_gb=4.0,
+             cpus=1.0, jupyter_token="t", restart_after_stop=False, created_at=now, updated_at=now,
+             started_at=now, last_activity_at=now)
+        for n, one in enumerate(whose)
+    ]
+    tx.execute(deployments.insert(), boxes)
+"""
+EMPTY = """
+import bootstrap, sqlalchemy as sa
+from portal.db.schema import deployments, gpus, users, vms
+portal = bootstrap.portal(bootstrap.settings())
+with portal.database.transaction() as tx:
+    tx.execute(deployments.delete().where(deployments.c.name.like("many-%")))
+    many = sa.select(vms.c.id).where(vms.c.name.like("many-%"))
+    tx.execute(gpus.delete().where(gpus.c.vm_id.in_(many)))
+    tx.execute(vms.delete().where(vms.c.name.like("many-%")))
+    tx.execute(users.delete().where(users.c.subject.like("edipi:8%")))
+"""
+PAGES = {
+    "VMs": VMS,
+    "All containers": CONTAINERS,
+    "Users": PEOPLE,
+    "Images": 1,
+    "Usage": 0,
+    "GPUs": 0,
+    "Deploy": 0,
+}
+"""By the links that lead to them: how many rows their largest table has at least."""
+
+
+@pytest.fixture
+def large(stack: Stack, jane: Person) -> Iterator[None]:
+    """So much in the records; without the worker, since none of these VMs exists."""
+    stack.compose("stop", "worker", capture=True)
+    try:
+        stack.compose("exec", "-T", "api", "python3", "-c", FILL, capture=True)
+        yield
+    finally:
+        stack.compose("exec", "-T", "api", "python3", "-c", EMPTY, capture=True)
+        stack.compose("start", "worker", capture=True)
+        stack.up()
+
+
+@pytest.mark.usefixtures("large")
+def test_every_page_of_a_large_portal_comes_and_can_be_used(
+    stack: Stack, browser_of: Callable[..., Page], record_property: Callable[[str, object], None]
+) -> None:
+    page = browser_of("admin")
+    page.goto(f"{stack.url}/keys")
+    expect(page.get_by_role("heading", name="SSH keys")).to_be_visible()
+    for title, rows in PAGES.items():
+        started = time.monotonic()
+        page.get_by_role("link", name=title, exact=True).click()
+        expect(page.get_by_role("heading", name=title).first).to_be_visible()
+        if rows:
+            table = page.locator("canvas table").first
+            table.wait_for(state="attached")
+            assert int(table.get_attribute("aria-rowcount") or 0) >= rows, title
+        record_property(f"{title} of a large portal", f"{time.monotonic() - started:.1f} s")
+        photograph(page, f"large-{title.lower().replace(' ', '-')}")
+
+
+@pytest.mark.usefixtures("large")
+def test_a_hundred_containers_of_one_person_are_a_list_that_can_be_used(
+    stack: Stack, browser_of: Callable[..., Page]
+) -> None:
+    page = browser_of("jane")
+    page.goto(f"{stack.url}/containers")
+    expect(page.get_by_role("listitem").filter(has_text="many-")).to_have_count(OF_JANE)
+    page.get_by_role("button", name="More for many-5099").click()
+    expect(page.get_by_role("menuitem", name="Remove …")).to_be_visible()
+    page.keyboard.press("Escape")
+    assert violations(page) == []
+    photograph(page, "large-containers")
