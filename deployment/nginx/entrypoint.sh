@@ -10,7 +10,7 @@ if [ "$(id -u)" = 0 ]; then
         --ambient-caps=-all,+net_bind_service "$0"
 fi
 
-: "${PORTAL_BIND:=127.0.0.1}" "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_USER_PORTS:=10000-10999}"
+: "${PORTAL_BIND:=127.0.0.1}" "${PORTAL_PUBLIC_HOST:=localhost}" "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_USER_PORTS:=10000-10999}"
 # Its errors are text; where compose mounts as_json.pl, they become JSON.
 [ ! -r /usr/local/bin/as_json ] || exec 2> >(perl -w /usr/local/bin/as_json nginx error >&1)
 
@@ -26,6 +26,10 @@ if ! are_ports "$PORTAL_PUBLIC_PORT" "$PORTAL_USER_PORTS"; then
     exit 1
 fi
 PROXY_SECRET=$(cat /run/secrets/proxy_secret)
+# As nginx's $host has it, and as a regular expression; an address is known there anyway.
+PUBLIC_HOST=${PORTAL_PUBLIC_HOST,,}
+[[ $PUBLIC_HOST =~ ^[a-z0-9._-]+$ ]] || PUBLIC_HOST=localhost
+PUBLIC_HOST=${PUBLIC_HOST//./\\.}
 WORKERS=$(nproc)
 [ "$WORKERS" -le 16 ] || WORKERS=16
 # nginx compares each port of its configuration with all before it: 55,500 would take it 5 s to read, 10,000 a fifth of
@@ -37,11 +41,11 @@ cd /etc/portal-nginx
 
 # One nginx: its folder, its ports.
 configure() {
-    export PORTAL_BIND PORTAL_PUBLIC_PORT PROXY_SECRET WORKERS RUN=$1 PORTS=$2-$3 CONNECTIONS=$(($3 - $2 + 8192))
+    export PORTAL_BIND PORTAL_PUBLIC_PORT PUBLIC_HOST PROXY_SECRET WORKERS RUN=$1 PORTS=$2-$3 CONNECTIONS=$(($3 - $2 + 8192))
     mkdir -p "$RUN"
     # The names are for envsubst, which leaves nginx's own variables alone.
     # shellcheck disable=SC2016
-    envsubst '$PORTAL_BIND $PORTS $CONNECTIONS $WORKERS $RUN' <nginx.conf.template >"$RUN/nginx.conf"
+    envsubst '$PORTAL_BIND $PUBLIC_HOST $PORTS $CONNECTIONS $WORKERS $RUN' <nginx.conf.template >"$RUN/nginx.conf"
 }
 
 # Of a service: all replicas there are now. Where none is known yet, nginx says that the portal is away.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -37,6 +39,11 @@ def janes_page(
     monkeypatch.setattr(session, "_wired", lambda: (portal, door))
     monkeypatch.setattr(session, "request_headers", lambda: headers)
     return AppTest.from_file(APP, default_timeout=20)
+
+
+def test_no_tab_clears_what_all_pages_share() -> None:
+    asks = "import pages; pages.AppSession._handle_clear_cache_request(None)"
+    subprocess.run([sys.executable, "-c", asks], check=True, cwd=Path(APP).parent)
 
 
 def test_without_containers_home_is_deploy(janes_page: AppTest) -> None:

@@ -1,0 +1,97 @@
+"""One name, many ports, of different people: what a notebook's page tries on the others."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+from collections.abc import Callable
+
+import httpx2
+import pytest
+from harness.fleet import TestVm
+from harness.people import Person, photograph
+from playwright.sync_api import Page, expect
+from stack import Stack
+
+JANES_PORT = 10000
+OF_THE_WHOLE_HOST = {
+    "Clear-Site-Data": '"*"',
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Service-Worker-Allowed": "/",
+    "Alt-Svc": 'h2="elsewhere.example:443"',
+}
+PLANT = """() => {
+  for (let n = 0; n < 40; n++) document.cookie = `planted${n}=${"x".repeat(3000)}; path=/; secure`
+  return document.cookie.length
+}"""
+
+
+@pytest.fixture
+def running(vm_a: TestVm, jane: Person) -> str:
+    """The id of Jane's notebook, which runs on her first port."""
+    return jane.running("notebook")
+
+
+def test_what_a_notebook_says_of_the_whole_host_reaches_no_browser(
+    vm_a: TestVm, jane: Person, running: str
+) -> None:
+    config = f"c.ServerApp.tornado_settings = {{'headers': {json.dumps(OF_THE_WHOLE_HOST)}}}"
+    text = base64.b64encode(config.encode()).decode()
+    write = f"mkdir -p ~/.jupyter; echo {text} | base64 -d > ~/.jupyter/jupyter_server_config.py"
+    name = f"portal-{running}"
+    vm_a.run("docker", "exec", name, "sh", "-c", write)
+    jane.act(running, "restart")
+    again = jane.becomes({"id": running}, "it runs again", state="running")
+    answer = jane.http.get(f"{again['urls']['jupyter']}api/status")
+    assert answer.status_code == httpx2.codes.OK
+    said = vm_a.run("docker", "exec", name, "curl", "-si", "http://localhost:8888/api")
+    assert "clear-site-data" in said.lower(), "the notebook itself says it"
+    assert not {each.lower() for each in OF_THE_WHOLE_HOST} & set(answer.headers)
+
+
+def test_cookies_that_a_notebooks_page_plants_lock_nobody_out(
+    stack: Stack, running: str, browser_of: Callable[..., Page]
+) -> None:
+    page = browser_of("jane")
+    page.goto(f"https://{stack.host}:{JANES_PORT}/api")
+    assert page.evaluate(PLANT) > 100_000
+    page.goto(f"{stack.url}/containers")
+    expect(page.get_by_text("Your browser sent too many cookies")).to_be_visible()
+    photograph(page, "too-many-cookies")
+    page.get_by_role("link", name="load this page again").click()
+    expect(page.get_by_role("heading", name="My containers")).to_be_visible()
+
+
+@pytest.mark.parametrize("port", [JANES_PORT, 8443])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Host: rebound.example:{port}",
+        "Host: {host}.rebound.example",
+        "Host: rebound.example:{port}\r\nOrigin: https://rebound.example:{port}",
+        "Host: {host}:{port}\r\nOrigin: https://{host}:{port}\r\nOrigin: https://foreign.example",
+        "Host: {host}:{port}\r\nOrigin: https://foreign.example\r\nOrigin: https://{host}:{port}",
+    ],
+)
+def test_a_request_that_was_meant_for_another_name_is_refused(
+    stack: Stack, running: str, port: int, headers: str
+) -> None:
+    said = headers.format(host=stack.host, port=port)
+    assert status(stack, port, f"GET / HTTP/1.1\r\n{said}\r\nConnection: close\r\n\r\n") == 403
+
+
+def status(stack: Stack, port: int, asked: str) -> int:
+    """Of the answer to what is sent with Jane's card as it is."""
+    with (
+        socket.create_connection((stack.host, port), timeout=10) as plain,
+        stack.tls("jane").wrap_socket(plain, server_hostname=stack.host) as secure,
+    ):
+        secure.sendall(asked.encode())
+        return int(secure.recv(64).split(b" ")[1])
+
+
+def test_nobody_puts_files_into_anybodys_page(stack: Stack, jane: Person) -> None:
+    page = f"{stack.url}/_stcore/upload_file/0b5fbd5e-0000-4000-8000-000000000000/file"
+    for method in ("PUT", "DELETE", "OPTIONS"):
+        assert jane.http.request(method, page).status_code == httpx2.codes.NOT_FOUND
