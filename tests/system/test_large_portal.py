@@ -13,7 +13,7 @@ from stack import Stack
 PEOPLE, VMS, CONTAINERS, OF_JANE = 10_000, 1_000, 5_000, 100
 FILL = f"""
 import bootstrap, sqlalchemy as sa
-from portal.db.schema import deployments, gpus, releases, users, vms
+from portal.db.schema import deployments, gpus, leases, releases, users, vms
 portal = bootstrap.portal(bootstrap.settings())
 now = portal.now()
 with portal.database.transaction() as tx:
@@ -47,12 +47,17 @@ with portal.database.transaction() as tx:
         for n, one in enumerate(whose)
     ]
     tx.execute(deployments.insert(), boxes)
+    held = [dict(kind="compute", resource=box["id"], deployment_id=box["id"], acquired_at=now)
+            for box in boxes if box["state"] == "running"]
+    tx.execute(leases.insert(), held)
 """
 EMPTY = """
 import bootstrap, sqlalchemy as sa
-from portal.db.schema import deployments, gpus, users, vms
+from portal.db.schema import deployments, gpus, leases, users, vms
 portal = bootstrap.portal(bootstrap.settings())
 with portal.database.transaction() as tx:
+    boxes = sa.select(deployments.c.id).where(deployments.c.name.like("many-%"))
+    tx.execute(leases.delete().where(leases.c.deployment_id.in_(boxes)))
     tx.execute(deployments.delete().where(deployments.c.name.like("many-%")))
     many = sa.select(vms.c.id).where(vms.c.name.like("many-%"))
     tx.execute(gpus.delete().where(gpus.c.vm_id.in_(many)))

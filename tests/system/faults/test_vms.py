@@ -74,7 +74,7 @@ def test_a_followed_log_goes_on_when_the_vms_clock_is_set_back(
     def say(words: str, at: str) -> None:
         """As the engine writes it: a container's clock is that of the machine of this test."""
         line = json.dumps({"log": f"{words}\n", "stream": "stderr", "time": at})
-        vm_a.run("sh", "-c", f"echo '{line}' >> {path}")
+        vm_a.run("sh", "-c", f"printf '%s\\n' '{line}' >> {path}")
 
     follow = f"/api/v1/deployments/{running['id']}/logs?tail=1&follow=true"
     with jane.http.stream("GET", follow) as answer:
