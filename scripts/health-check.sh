@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks at the whole portal and names what is wrong, the command that fixes it, and where to read on.
+# Checks the whole portal and names what is wrong, the command that fixes it, and where to read more.
 #
 #   health-check.sh [--json] [--quiet] [--deploy VM]     on the portal's machine
 #
@@ -7,7 +7,7 @@
 #   --quiet      only what is wrong
 #   --deploy VM  also run a container on this VM, as a user's would run, and remove it
 #
-# Exit codes, as monitoring plugins have them: 0 well, 1 warnings, 2 critical, 3 it could not look.
+# Exit codes, as for monitoring plugins: 0 ok, 1 warnings, 2 critical, 3 the check could not run.
 # It changes nothing. Uses the compose project of deployment/ (COMPOSE_FILE, COMPOSE_PROJECT_NAME and .env count).
 set -uo pipefail
 
@@ -85,7 +85,7 @@ check_certificate() { # FILE WHOSE [BUNDLE], where it is one of several, named b
     local text begin end whose=$2 left show="openssl x509 -in $1 -noout -text" now
     [ -s "$1" ] || { note critical certificate "$2" "$1 is missing or empty." "ls -l $1" certificates; return; }
     if ! text=$(openssl x509 -noout -subject -nameopt RFC2253 -startdate -enddate -in "$1" 2>/dev/null); then
-        note critical certificate "$2" "${3:-$1} holds something that is no certificate." "openssl storeutl -noout -certs ${3:-$1}" certificates
+        note critical certificate "$2" "${3:-$1} contains something that is not a certificate." "openssl storeutl -noout -certs ${3:-$1}" certificates
         return
     fi
     if [ -n "${3:-}" ]; then
@@ -96,7 +96,7 @@ check_certificate() { # FILE WHOSE [BUNDLE], where it is one of several, named b
     printf -v now '%(%s)T' -1
     left=$(($(date -d "$end" +%s) - now))
     if [ "$(date -d "$begin" +%s)" -gt "$now" ]; then
-        note critical certificate "$whose" "The certificate of $whose counts from $begin on only." "$show" certificates
+        note critical certificate "$whose" "The certificate of $whose is not valid before $begin." "$show" certificates
     elif [ $left -lt 0 ]; then
         note critical certificate "$whose" "The certificate of $whose expired on $end." "$show" certificates
     elif [ $((left / 86400)) -lt "$(setting PORTAL_CERTIFICATE_WARNING_DAYS 30)" ]; then
@@ -161,7 +161,7 @@ check_secrets() {
         # Of the file and of what a link to it leads to: the one that changed last.
         changed=$({ stat -c %Z "$file"; stat -L -c %Z "$file"; } 2>/dev/null | sort -n | tail -n 1)
         [ "${changed:-0}" -gt "$(date -d "$start" +%s)" ] || continue
-        note warning secret "$service ${file##*/}" "$file, or its rights, were changed after $service started, which goes on with what it read then." "docker compose up -d --force-recreate $service" secret-replaced
+        note warning secret "$service ${file##*/}" "$file, or its permissions, changed after $service started; $service still uses the old version." "docker compose up -d --force-recreate $service" secret-replaced
     done < <(compose ps -q 2>/dev/null | xargs -r timeout 20 docker inspect --format "$line" 2>/dev/null | sort -u)
 }
 
@@ -180,8 +180,8 @@ check_services() {
     while read -r name state health code; do
         case "$name $state $health $code" in
         " "*) ;;
-        init\ exited*) [ "${health:-0}${code:-}" = 0 ] || note critical services init "The database could not be brought to its schema." "docker compose logs init" init-failed ;;
-        *" running unhealthy"*) note critical services "$name" "The service $name runs and does not work." "docker compose logs --tail 50 $name" service-down ;;
+        init\ exited*) [ "${health:-0}${code:-}" = 0 ] || note critical services init "The database could not be migrated to the current schema." "docker compose logs init" init-failed ;;
+        *" running unhealthy"*) note critical services "$name" "The service $name is running but unhealthy." "docker compose logs --tail 50 $name" service-down ;;
         *" running"*) note ok services "$name" "The service $name runs." ;;
         *) note critical services "$name" "The service $name is $state." "docker compose up -d $name; docker compose logs --tail 50 $name" service-down ;;
         esac
@@ -201,7 +201,7 @@ check_port_range() {
         . "$bundle/vm/prepare.sh"
         reserves "$first-$last"
     ) </proc/sys/net/ipv4/ip_local_reserved_ports && return 0
-    note warning proxy "$first-$last" "This machine lends ports $low-$high to outgoing connections; some are users' ports, and nginx may not start." "sysctl -w net.ipv4.ip_local_reserved_ports=$first-$last" port-range
+    note warning proxy "$first-$last" "This machine uses ports $low-$high for outgoing connections; some are users' ports, so nginx may fail to start." "sysctl -w net.ipv4.ip_local_reserved_ports=$first-$last" port-range
 }
 
 check_proxy() {
@@ -225,7 +225,7 @@ check_inside() {
             return
         fi
     done
-    note critical services worker "Neither worker nor api can be asked: database, registry and VMs were not looked at." "docker compose ps" service-down
+    note critical services worker "Neither worker nor api can be reached: database, registry and VMs were not checked." "docker compose ps" service-down
 }
 
 # --- what was found -----------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ print_text() {
         [ -z "$next" ] || printf '          run:  %s\n' "$next"
         [ -z "$section" ] || printf '          read: docs/TROUBLESHOOTING.md#%s\n' "$section"
     done < <(in_order)
-    printf '\n%s: %d critical, %d warning%s, %d well\n' "$worst" "$critical" "$warnings" \
+    printf '\n%s: %d critical, %d warning%s, %d ok\n' "$worst" "$critical" "$warnings" \
         "$([ "$warnings" -eq 1 ] || echo s)" "$(grep -c '^ok' "$findings")"
 }
 # read(1) swallows empty fields between tabs: they are parted by another sign.

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes Docker on this machine hand out its NVIDIA GPUs: checks the driver, installs the Container Toolkit, tells
-# Docker, writes the CDI specification, and verifies it in a container. Runs as often as you like, as root.
+# Lets containers on this machine use its NVIDIA GPUs: checks the driver, installs the Container Toolkit, configures
+# Docker, writes the CDI specification, and verifies it in a container. Run it as root; it is safe to run again.
 #
 #   install-nvidia.sh [--dry-run]
 #
 # It does not install the driver: that belongs to the kernel's administrator, and it says how. Settings, from the
 # environment: PORTAL_NVIDIA_REPOSITORY (a mirror of https://nvidia.github.io/libnvidia-container),
-# PORTAL_MIN_DRIVER (525.60.13, CUDA 12's). Without a GPU it says so and ends well.
+# PORTAL_MIN_DRIVER (525.60.13, CUDA 12's). Without a GPU it says so and exits with 0.
 # Exit codes: 0 done or no GPU, 2 usage, 3 distribution, 4 rights, 7 a step.
 # Source: NVIDIA's installation guides of driver and Container Toolkit.
 set -euo pipefail
@@ -145,9 +145,9 @@ driver=''
 check_driver
 step "tools: jq, curl" has_tools make_tools
 step "the NVIDIA Container Toolkit is installed" is_toolkit make_toolkit
-step "Docker's settings name its runtime" is_registered make_registered
-step "Docker knows it" is_known_to_docker restart_docker
-step "the CDI specification is of driver $driver" is_cdi make_cdi
+step "Docker's settings name the NVIDIA runtime" is_registered make_registered
+step "Docker has loaded the NVIDIA runtime" is_known_to_docker restart_docker
+step "the CDI specification is for driver $driver" is_cdi make_cdi
 [ -n "$dry_run" ] || check_in_a_container
 if [ -z "${PORTAL_PART_OF_SETUP:-}" ]; then
     closing

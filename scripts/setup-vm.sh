@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Makes a machine a user VM of the portal: Docker Engine, GPUs, the portal's restricted account, isolation; adds it
-# to the fleet and verifies that a container runs on it. Runs as often as you like: what is right stays untouched.
+# to the fleet and verifies that a container runs on it. Safe to run again: what is right stays untouched.
 #
 #   setup-vm.sh [options] HOST     from the portal's machine, over SSH (as an account with sudo)
 #   setup-vm.sh --local [options]  on the VM itself, as root; does not add it to the fleet
 #
 #   --dry-run          say what would change, change nothing
 #   --remove           take the VM out of the fleet and undo all this; Docker, drivers and home folders stay
-#   --name NAME        its name in the portal (default: HOST in small letters)
-#   --login USER       SSH login of an administrator (default: what ssh says)
-#   --port PORT        of its SSH, where that is not 22
-#   --address IP       where its containers publish (default: the address that HOST resolves to)
+#   --name NAME        its name in the portal (default: HOST in lowercase)
+#   --login USER       SSH login of an administrator (default: as in your SSH configuration)
+#   --port PORT        its SSH port, if not 22
+#   --address IP       the address its containers publish ports on (default: the address that HOST resolves to)
 #   --owner SUBJECT    dedicate it to one user (edipi:… or upn:…)   --pool NAME   or put it into a group's pool
-#   --env FILE         settings (default: deployment/.env, if it is there); the environment counts before it
+#   --env FILE         settings (default: deployment/.env, if it is there); environment variables take precedence
 #   --no-register      prepare only
 #
 # PORTAL_SSH and PORTAL_ADMIN replace the commands ssh and admin.py, where yours need more.
@@ -68,8 +68,8 @@ options() {
         shift
     done
     if [ $mode = remote ] && [ -z "$host" ]; then usage; fi
-    [[ ! $host =~ [^A-Za-z0-9.:-] ]] || die usage "'$host' is no host name."
-    [ -z "$port" ] || is_port "$port" || die usage "'$port' is no port."
+    [[ ! $host =~ [^A-Za-z0-9.:-] ]] || die usage "'$host' is not a host name."
+    [ -z "$port" ] || is_port "$port" || die usage "'$port' is not a port."
     [ "$port" != 22 ] || port=
     host=$(printf '%s' "$host" | tr '[:upper:]' '[:lower:]') # as the worker looks for its key
     name=${name:-$host}
@@ -98,7 +98,7 @@ defaults() {
     for word in $PORTAL_GATEWAYS $PORTAL_SSH_NETWORKS $PORTAL_ADMIN_NETWORKS $PORTAL_EGRESS_ALLOW $PORTAL_EGRESS_DENY \
         $PORTAL_EGRESS_DNS; do
         is_network "$word" ||
-            die usage "'$word' is no IPv4 address or network (a setting of User VMs)." "See deployment/.env.example."
+            die usage "'$word' is not an IPv4 address or network (in the User VMs settings)." "See deployment/.env.example."
     done
     if [[ $PORTAL_CONTAINER_SUBNETS != */* ]] || ! is_network "$PORTAL_CONTAINER_SUBNETS"; then
         die usage "PORTAL_CONTAINER_SUBNETS must be one IPv4 network such as 10.213.0.0/16, not '$PORTAL_CONTAINER_SUBNETS'."
@@ -120,7 +120,7 @@ defaults() {
 run_local() {
     : "${PORTAL_PUBLIC_KEY_FILE:=$bundle/portal.pub}" "${PORTAL_REGISTRY_CA_FILE:=$bundle/registry_ca.crt}"
     export PORTAL_NVIDIA_REPOSITORY PORTAL_MIN_DRIVER # install-nvidia.sh is a program of its own
-    trap 'die step "Interrupted." "Run it again: it goes on where it was."' INT TERM
+    trap 'die step "Interrupted." "Run it again: it continues where it stopped."' INT TERM
     if [ -n "$remove" ]; then
         unprepare
     else
@@ -149,7 +149,7 @@ own_networks() {
         PORTAL_EGRESS_DENY=$({ ip -4 route show scope link | awk '{print $1, $3}'; ip -4 -o address show | awk '{print $4, $2}'; } |
             awk '$2 !~ /^(lo|docker|br-|cp-|veth)/ && $1 ~ /^[0-9.]+(\/[0-9]+)?$/ {print $1}' | sort -u | paste -sd' ' -)
         [[ " $PORTAL_EGRESS_DENY " =~ /([0-9]|[12][0-9]|30)" " ]] ||
-            warn "This VM knows no network of its own ($PORTAL_EGRESS_DENY): containers may reach internal machines. Set PORTAL_EGRESS_DENY."
+            warn "No local network of this VM was found ($PORTAL_EGRESS_DENY): containers may reach internal machines. Set PORTAL_EGRESS_DENY."
     fi
     if [ -z "$PORTAL_EGRESS_DNS" ]; then
         PORTAL_EGRESS_DNS=$({ cat /run/systemd/resolve/resolv.conf /etc/resolv.conf 2>/dev/null || true; } |
@@ -180,7 +180,7 @@ reach() {
             die host "The host key of $host is not known here, or changed." \
                 "Run 'ssh $host' once, compare its fingerprint, and accept it."
             ;;
-        *"Permission denied"*) die host "$host lets no administrator in: $said" "Give --login, or load your key: ssh-add." ;;
+        *"Permission denied"*) die host "$host refuses the administrator's login: $said" "Give --login, or load your key: ssh-add." ;;
         *) die host "$host does not answer: $said" "Is it up? Try: ssh $host" ;;
         esac
     fi
@@ -205,7 +205,7 @@ pack() {
         [ ! -e "$PORTAL_SECRETS/ssh_known_hosts" ] || [ -w "$PORTAL_SECRETS/ssh_known_hosts" ] ||
             die usage "$PORTAL_SECRETS/ssh_known_hosts cannot be written; VMs' host keys go there." "chmod u+w it, or use sudo."
         ! have_commands openssl || openssl x509 -noout -checkend 0 -in "$folder/registry_ca.crt" >/dev/null ||
-            die usage "The registry's authority, $PORTAL_SECRETS/registry_ca, is expired or no certificate." \
+            die usage "The registry's authority, $PORTAL_SECRETS/registry_ca, has expired or is not a certificate." \
                 "No engine would trust it. Renew it first: docs/ADMIN_GUIDE.md, Certificates."
     fi
 }
@@ -220,14 +220,14 @@ hand_over() {
     # shellcheck disable=SC2016  # expanded on the VM
     command='d=$(mktemp -d) && trap "rm -rf $d" EXIT && tar -C $d --no-same-owner -xf - && s=$(test "$(id -u)" = 0 || echo sudo -n) && $s bash $d/setup-vm.sh --local --env $d/settings'
     tar -C "$folder" --owner=0 --group=0 -cf - . | remote "$command ${dry_run:+--dry-run} ${remove:+--remove}" || result=$?
-    [ $result -ne 255 ] || die host "The connection to $host broke." "Run this again: it goes on where it was."
+    [ $result -ne 255 ] || die host "The connection to $host broke." "Run this again: it continues where it stopped."
     return $result
 }
 
 register() {
     # One that was given before is kept: it need not be what the name resolves to.
     local known
-    known=$(admin vm list) || die verification "The VM is prepared, but the portal cannot be asked; why is above." "Is it up? health-check.sh"
+    known=$(admin vm list) || die verification "The VM is prepared, but the portal does not answer; the reason is above." "Is it running? Try health-check.sh."
     if [ -z "$address" ] && [[ $known != *"\"name\": \"$name\""* ]]; then
         address=$(getent ahostsv4 "$host" | awk 'NR == 1 {print $1}')
         [ -n "$address" ] || die host "No address of $host was found." "Give it with --address."
@@ -235,7 +235,7 @@ register() {
     local at=$host
     [[ $host != *:* ]] || at="[$host]"
     admin vm setup "$name" --engine "ssh://portal@$at${port:+:$port}" ${address:+--address "$address"} ${fleet[@]+"${fleet[@]}"} ||
-        die verification "The VM is prepared, but the portal cannot use it yet; why is above." \
+        die verification "The VM is prepared, but the portal cannot use it yet; the reason is above." \
             "Fix it and run this again. It takes no containers until then."
 }
 

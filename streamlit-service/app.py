@@ -106,8 +106,8 @@ def _home() -> None:
 def _not_for(place: Place) -> None:
     user = session.user()
     st.info(
-        f"**{place.title} is for administrators.** You are signed in as {user.display_name},"
-        f" {bar.ROLES[user.role]}.",
+        f"**The {place.title} page is for administrators.** You are signed in as"
+        f" {user.display_name}, {bar.ROLES[user.role]}.",
         icon=":material/lock:",
     )
 

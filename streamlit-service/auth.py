@@ -127,8 +127,8 @@ class Authenticator:
         except (verification.VerificationError, ValueError) as error:
             raise NotAuthenticated(
                 "certificate_refused",
-                "Your certificate is not accepted: expired, not yet valid, of another purpose, or"
-                " another authority.",
+                "Your certificate is not accepted: it has expired, is not valid yet, is meant for"
+                " another purpose, or comes from another authority.",
                 "Choose the authentication certificate of your smart card, "
                 "not the e-mail or signature one.",
                 cause=str(error),
@@ -151,16 +151,16 @@ def identity_of(certificate: x509.Certificate) -> Identity:
     if not name:
         raise NotAuthenticated(
             "no_person",
-            f"The certificate's common name is longer than {MAX_COMMON_NAME} characters, or holds"
-            " some that no name has.",
+            f"The certificate's common name is longer than {MAX_COMMON_NAME} characters, or"
+            " contains characters that no name has.",
             HINT,
         )
     cac = cac_name(name)
     if cac is None and looks_like_cac(name):
         raise NotAuthenticated(
             "no_person",
-            "The certificate's common name ends like that of a CAC, and its number is none: ten"
-            " digits after the last dot, and a name before.",
+            "The certificate's common name looks like a CAC's, but is malformed: it needs a name,"
+            " a dot and ten digits.",
             HINT,
         )
     edipi = cac.edipi if cac else None

@@ -65,7 +65,7 @@ def make_secrets() -> None:
     print(
         "Made a demonstration CA and certificates."
         if new
-        else "The certificates of before are kept."
+        else "The existing certificates are kept."
     )
 
 
@@ -124,7 +124,7 @@ def _admin(*arguments: str) -> None:
     )
     if done.returncode:
         raise SystemExit(
-            f"error: {' '.join(arguments)} failed; what it said is above. "
+            f"error: {' '.join(arguments)} failed; its output is above. "
             "Try again: docker compose up -d"
         )
 

@@ -45,7 +45,7 @@ def up() -> None:
     say, stack = Progress(), demo_stack()
     first = not stack.is_made()
     if first:
-        say(f"The first time this takes about {FIRST_MINUTES} minutes, then some seconds.")
+        say(f"The first time this takes about {FIRST_MINUTES} minutes, later only a few seconds.")
     with Ahead("ml-cpu") as layers:
         builds.build_services(say)
         if stack.make_secrets():
@@ -115,7 +115,7 @@ def down() -> None:
         return
     _stop(stack, say, homes=False)
     say(
-        "Nothing of the demo is running. Kept: .demo/ (certificates), "
+        "The demo is stopped. Kept: .demo/ (certificates), "
         "volumes (database, registry, home folders)."
     )
 
@@ -143,7 +143,7 @@ def clean() -> None:
         _stop(stack, Progress(), homes=True)
     stack.down(volumes=True)
     shutil.rmtree(stack.home)
-    print("Everything of the demo is deleted. The images stay; docker image prune -a removes them.")
+    print("The demo is deleted. Its images are kept; docker image prune -a removes them.")
 
 
 NEXT_STEPS = """

@@ -35,5 +35,5 @@ valid_daemon_json() {
 
 put_back_daemon_json() { # FILE, which is not there where there was none
     if [ -e "$1" ]; then mv "$1" /etc/docker/daemon.json; else rm -f /etc/docker/daemon.json; fi
-    echo "Docker refuses these settings; its own are back." >&2
+    echo "Docker refuses these settings; the previous ones are back in place." >&2
 }

@@ -10,7 +10,7 @@ trust_host_key() {
     # With FIPS there is no ED25519.
     # shellcheck disable=SC2016  # expanded on the VM
     key=$(remote 'cd /etc/ssh; for k in ed25519 ecdsa rsa; do [ ! -r ssh_host_${k}_key.pub ] || exec cat ssh_host_${k}_key.pub; done' | cut -d' ' -f1,2)
-    [ -n "$key" ] || die step "No host key of $host was found in /etc/ssh." "ssh-keygen -A on it makes them."
+    [ -n "$key" ] || die step "No host key of $host was found in /etc/ssh." "Run ssh-keygen -A on it to create them."
     lock_host_keys "$file"
     if ! grep -qxF "$at $key" "$file"; then
         # Appended where it can be: who reads meanwhile sees all others.

@@ -4,7 +4,7 @@
 #   portal-firewall apply    load the rules (one transaction: there is no moment without them)
 #   portal-firewall check    one word: ok, missing, changed, stale or not_at_boot; exit 0 for ok, 1 else
 #   portal-firewall show     print the rules that the settings ask for
-#   portal-firewall remove   take them away
+#   portal-firewall remove   remove the rules
 #
 # Settings: /etc/container-portal/vm.conf, written by setup-vm.sh. The rules are a table of their own, before
 # Docker's: Docker, firewalld and ufw neither see nor flush it, and it needs no chain of Docker's to exist. A drop

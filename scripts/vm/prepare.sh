@@ -14,12 +14,12 @@ readonly HOME_OF_PORTAL=/var/lib/container-portal
 check_machine() {
     distribution
     [ "$(id -u)" -eq 0 ] || die rights "This needs root." "Run it with sudo."
-    [ -d /run/systemd/system ] || die distribution "systemd does not run here." "The VM must be booted, not entered."
+    [ -d /run/systemd/system ] || die distribution "systemd is not running here." "Run this on a booted VM, not in a chroot or container."
     local free
     free=$(df -P -k /var/lib | awk 'NR == 2 {print $4}')
     [ "$free" -ge $((PORTAL_VM_MIN_DISK_GB * 1024 * 1024)) ] || is_engine_installed ||
         die disk "Only $((free / 1024 / 1024)) GB are free below /var/lib; $PORTAL_VM_MIN_DISK_GB are needed for images." \
-            "Make room or a larger disk, or lower PORTAL_VM_MIN_DISK_GB."
+            "Free up space, use a larger disk, or lower PORTAL_VM_MIN_DISK_GB."
     say ok "$distribution_id $distribution_version, $((free / 1024 / 1024)) GB free"
 }
 
@@ -86,7 +86,7 @@ wanted_keys() {
 is_user() {
     id portal >/dev/null 2>&1 || return
     [ "$(getent passwd portal | cut -d: -f6)" = "$HOME_OF_PORTAL" ] ||
-        die step "There is an account named portal already, and it is not the portal's." "Rename it, or use another VM."
+        die step "There is already an account named portal, but it is not the portal's." "Rename it, or use another VM."
 }
 make_user() { useradd --system --create-home --home-dir "$HOME_OF_PORTAL" --shell /bin/sh portal; }
 
@@ -209,7 +209,7 @@ make_firewall() {
     done
     rm -rf "$before"
     systemctl daemon-reload
-    echo "These rules cannot be loaded; what was there before is back." >&2
+    echo "These rules cannot be loaded; the previous ones are back in place." >&2
     return 1
 }
 load_firewall() {
@@ -246,18 +246,18 @@ check_registry() {
 prepare() {
     check_machine
     ! id portal >/dev/null 2>&1 || is_user # somebody else's account is noticed before anything is touched
-    step "the package manager is whole" packages_whole finish_packages
+    step "the package manager has no unfinished work" packages_whole finish_packages
     step "tools: jq, nftables, curl, sudo" is_equipped make_equipped
     step "ports $PORTAL_USER_PORTS are reserved" is_kernel_told make_kernel_told
     step "the account portal exists" is_user make_user
     step "the firewall is loaded, now and before Docker at boot" is_firewall make_firewall
     step "Docker's settings" is_daemon_json make_daemon_json
     step "Docker Engine is installed" is_engine_installed make_engine_installed
-    step "Docker Engine runs, also after a boot" is_engine_running make_engine_running
+    step "Docker Engine runs, and starts at boot" is_engine_running make_engine_running
     step "the registry's authority is trusted" is_registry_trusted make_registry_trusted
-    step "the gate, the one command of the portal's key" is_gate make_gate
+    step "portal-gate, the only command the portal's key may run" is_gate make_gate
     step "the account has its restricted key, and nothing else" is_account make_account
-    step "sshd lets the account forward" is_sshd_willing make_sshd_willing
+    step "sshd allows the account to forward" is_sshd_willing make_sshd_willing
     check_clock
     check_registry
 }

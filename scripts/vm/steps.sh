@@ -33,7 +33,7 @@ step() {
         pending=$((pending + 1))
     else
         say doing "$1 ..."
-        "$3" || die step "\"$1\" failed; what it said is above." "Fix it and run this again: what is done stays done."
+        "$3" || die step "\"$1\" failed; its output is above." "Fix it and run this again: finished steps are not repeated."
         "$2" || die step "\"$1\" had no effect." "Run this again with bash -x to see why."
         changed=$((changed + 1))
     fi
@@ -41,11 +41,11 @@ step() {
 
 closing() {
     if [ -n "$dry_run" ]; then
-        say end "dry run: $pending steps would change something, nothing was changed."
+        say end "dry run: steps that would change something: $pending; nothing was changed."
     elif [ "$changed" -eq 0 ]; then
         say end "nothing to do."
     else
-        say end "$changed steps changed something."
+        say end "steps that changed something: $changed."
     fi
 }
 
@@ -68,7 +68,7 @@ same() { [ -f "$1" ] && cmp -s - "$1"; }
 # The distribution, as /etc/os-release names it: family is debian or rhel; anything else is refused.
 distribution() {
     local file=${OS_RELEASE:-/etc/os-release}
-    [ -r "$file" ] || die distribution "This is no distribution that is supported: $file is missing."
+    [ -r "$file" ] || die distribution "This distribution is not supported: $file is missing."
     # shellcheck source=/dev/null
     distribution_id=$(. "$file" && echo "${ID:-}") distribution_version=$(. "$file" && echo "${VERSION_ID:-}")
     case "$distribution_id $distribution_version" in

@@ -22,7 +22,7 @@ undo() { # TITLE FILE…
 no_containers() {
     local running
     if ! have_commands docker || ! running=$(timeout 20 docker ps -q --filter label=org.container-portal.deployment 2>/dev/null); then
-        warn "Docker does not answer here, so whether the portal's containers run cannot be seen."
+        warn "Docker does not answer here, so it is not known whether containers of the portal are running."
         return
     fi
     running=$(grep -c . <<<"$running" || true)

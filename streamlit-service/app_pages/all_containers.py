@@ -13,16 +13,15 @@ from app_pages.parts import frame, session
 
 def page() -> None:
     st.subheader("All containers")
-    stopped = st.toggle("Stopped ones, too", key="with-stopped")
+    stopped = st.toggle("Show stopped containers", key="with-stopped")
     everybodys = deployments.everybody(session.portal(), session.user(), stopped=stopped)
     if not everybodys:
         st.info(
-            "Here are the containers of everybody that hold something, or wait for it. There are"
-            " none now.",
+            "There are no containers now. Everybody's running and waiting containers appear here.",
             icon=":material/deployed_code:",
         )
         return
-    st.caption("Choose rows to stop them.")
+    st.caption("Select rows to stop those containers.")
     chosen = st.dataframe(
         [_row(each) for each in everybodys],
         hide_index=True,
@@ -49,9 +48,9 @@ def page() -> None:
 
 def _row(d: Deployment) -> dict[str, object]:
     return {
-        "Person": d.owner.display_name,
+        "User": d.owner.display_name,
         "Container": d.name,
-        "State": wording.STATE_WORDS[d.state][0] + (" (trouble)" if d.trouble else ""),
+        "State": wording.STATE_WORDS[d.state][0] + (" (problem)" if d.trouble else ""),
         "VM": d.vm.name if d.vm else "",
         "GPUs": d.gpus,
         "Memory (GB)": d.memory_gb,
@@ -65,19 +64,19 @@ def _stop(chosen: list[Deployment]) -> None:
     def body() -> None:
         st.markdown(
             "\n".join(f"- **{each.name}** of {each.owner.display_name}" for each in chosen)
-            + "\n\nWhat runs ends; home folders are kept. Owners see your reason, and can start"
-            " again."
+            + "\n\nRunning work ends; home folders are kept. Owners see your reason and can start"
+            " their containers again."
         )
         reason = st.text_input(
             "Reason, for the owner" if len(chosen) == 1 else "Reason, for the owners",
             key="stop-reason",
             max_chars=500,
-            placeholder="The VM is serviced on Friday",
+            placeholder="The VM is being serviced on Friday",
         )
         if frame.confirmed("Stop", "confirm-stop", loses=True):
             frame.carry_out(
                 lambda: _stop_all(chosen, reason),
-                f"{wording.plural(len(chosen), 'container')} told to stop.",
+                f"Stopping {wording.plural(len(chosen), 'container')}.",
             )
 
     frame.ask(f"Stop {wording.plural(len(chosen), 'container')}?", body)

@@ -77,11 +77,11 @@ def _queue() -> None:
         [
             {
                 "Place": deployment.position,
-                "Who": deployment.owner.display_name,
+                "User": deployment.owner.display_name,
                 "Container": deployment.name,
                 "Asks for": _asks(deployment),
-                "Waits for": deployment.waits_for,
-                "Since": wording.ago(deployment.waiting_since or deployment.created_at, now),
+                "Why it waits": deployment.waits_for,
+                "Queued": wording.ago(deployment.waiting_since or deployment.created_at, now),
             }
             for deployment in visible[:QUEUE_SHOWN]
         ],

@@ -40,7 +40,7 @@ def page() -> None:
     if not there:
         st.subheader("Guide")
         contact = session.portal().settings.help_contact
-        st.info(f"No guide lies here. Ask {contact}.", icon=":material/menu_book:")
+        st.info(f"The guides are not installed. Ask {contact}.", icon=":material/menu_book:")
         return
     _show(folder, there[_chosen(there)], set(there.values()))
 

@@ -30,7 +30,7 @@ def page() -> None:
     if not releases:
         publish = " Publish one: `docker compose run --rm publisher image publish ml-cpu`"
         st.info(
-            "Here you find every release of the curated images, and what is in it. There is none"
+            "Every release of the curated images appears here, with its contents. There is none"
             f" yet.{publish if permissions.is_curator(user) else ''}",
             icon=":material/inventory_2:",
         )
@@ -100,7 +100,7 @@ def _means(release: Release) -> dict[str, object]:
 def _search() -> None:
     """Find who has the package with the flaw."""
     text = st.text_input(
-        "Find a package or CVE in every release",
+        "Search all releases for a package or CVE",
         key="find",
         placeholder="openssl, or CVE-2026-1234",
     )
@@ -116,8 +116,8 @@ def _search() -> None:
                 "Image": hit.release.image,
                 "Release": hit.release.version,
                 "State": hit.release.state.capitalize(),
-                "Has": hit.what,
-                "Containers of": ", ".join(hit.people) or "nobody",
+                "Found": hit.what,
+                "Used by": ", ".join(hit.people) or "nobody",
                 # What became known later is not in it.
                 "Scanned": _scanned(hit.release),
             }
@@ -182,7 +182,7 @@ def _release(release: Release, of_image: dict[int, Release], *, current: bool) -
         if release.state in launch_gate.RUNS and (
             problem := launch_gate.problem(session.portal().settings, release, now)
         ):
-            st.error(f"**It does not start:** {problem}", icon=":material/gpp_bad:")
+            st.error(f"**It cannot be started:** {problem}", icon=":material/gpp_bad:")
         if permissions.is_curator(session.user()):
             _decisions(release, current=current)
     release_details.show(release, of_image)
@@ -243,14 +243,14 @@ def _decide(release: Release, after: ReleaseState, act: str) -> None:
     if after is ReleaseState.WITHDRAWN:
         st.markdown(
             f"Nobody will be able to start {release.image} {release.version} again. This cannot be"
-            f" undone. Containers of it: {count}{whose}. What runs keeps running, but cannot be"
-            " started again, and the owners see your reason."
+            f" undone. Containers using it: {count}{whose}. Running ones keep running but cannot be"
+            " started again; the owners see your reason."
         )
     else:
         st.markdown(
-            f"**{release.image} {release.version}** is not offered any more. Containers of it:"
-            f" {count}{whose}. They go on, and may start again; the owners see your reason."
-            " Approve it to undo this."
+            f"**{release.image} {release.version}** will no longer be offered. Containers using it:"
+            f" {count}{whose}. They keep running and can start again; the owners see your reason."
+            " To undo this, approve it again."
         )
     example = (
         "CVE-2026-1234 in OpenSSL; use 1.2.0"

@@ -24,7 +24,7 @@ def page() -> None:
         if cards:
             st.markdown(
                 ":green-badge[:material/badge: Your smart card] works without adding a key, until"
-                " its certificate ends; SSH asks for its PIN."
+                " its certificate expires; SSH asks for its PIN."
             )
             lines = [
                 f"{ssh_keys.fingerprint(card.ssh_key)}  ({card.ssh_key.split()[0]})"
@@ -33,7 +33,7 @@ def page() -> None:
             ]
             st.code("\n".join(lines), language=None, wrap_lines=True)
         else:
-            st.markdown("SSH does not support your card's kind of key. Add one below.")
+            st.markdown("SSH does not support the type of key on your card. Add a key below.")
     frame.show_problem()
     for key in user.ssh_keys:
         _key(key)
@@ -86,8 +86,8 @@ def _key(key: SshKey) -> None:
 def _remove(key: SshKey) -> None:
     def body() -> None:
         st.markdown(
-            f"**{key.name}** opens no container that starts from now on. Adding it again undoes"
-            " this."
+            f"**{key.name}** will not open containers that start from now on. To undo this, add"
+            " it again."
         )
         if frame.confirmed("Remove key", "confirm-remove-key", loses=True):
             frame.carry_out(

@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app_pages.parts import account_dialogs, frame, session, tables
 
-_BARS = tuple(f"{amount.noun}, of the quota" for amount in AMOUNTS)
+_BARS = tuple(f"{amount.noun}, share of quota" for amount in AMOUNTS)
 
 
 def page() -> None:
@@ -33,7 +33,7 @@ def page() -> None:
         several=True,
     )
     if groups:
-        st.markdown("**Groups** share what their quota allows.")
+        st.markdown("Members of a **group** share its quota.")
         tables.choose_from(
             [_group(name, allowance) for name, allowance in groups.items()],
             [{"quota-for": (quotas.GROUP, name), "old-group": name} for name in groups],
@@ -89,7 +89,7 @@ def _cells(allowance: Allowance) -> dict[str, object]:
     for amount in AMOUNTS:
         held, most = amount.of(allowance.held), amount.of(allowance.limits)
         cells[_label(amount)] = f"{held:g} of {most:g}" if most < UNLIMITED else f"{held:g}"
-        cells[f"{amount.noun}, of the quota"] = tables.percent(
+        cells[f"{amount.noun}, share of quota"] = tables.percent(
             held, None if most >= UNLIMITED else most
         )
     return cells
@@ -102,7 +102,7 @@ def _label(amount: Amount) -> str:
 def _group_form(people: list[User]) -> None:
     names = {user.subject: _name(user) for user in people}
     with st.form("group-form", border=True):
-        st.markdown("**Change the group of users**")
+        st.markdown("**Assign users to a group**")
         subjects = st.multiselect(
             "Users",
             list(names),
@@ -146,8 +146,8 @@ def _quota_form(known_users: list[User], groups: list[str], rows: Rows) -> None:
             for column, amount in zip(columns, AMOUNTS, strict=True)
         }
         st.caption(
-            "An empty field means the default, shown in grey. Lowering a quota stops nothing that"
-            " runs; it only keeps back what is new."
+            "An empty field means the default, shown in grey. Lowering a quota does not stop"
+            " running containers; it only limits new ones."
         )
         with st.container(horizontal=True):
             if st.button("Save", type="primary", key="quota-save"):

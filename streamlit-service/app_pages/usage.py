@@ -147,12 +147,12 @@ def _efficiency(used: list[Efficiency], *, everybody: bool) -> None:
     """Who asks for more than is used: what others wait for."""
     if not used:
         return
-    st.markdown("**Used of what was asked for**")
-    st.caption("By the hour while containers run; memory at its most in each hour.")
+    st.markdown("**Actual use, compared with what was requested**")
+    st.caption("Hourly averages while containers run; for memory, the peak in each hour.")
     tables.plain(
         [
             {
-                "Person" if everybody else "Container": each.who,
+                "User" if everybody else "Container": each.who,
                 **({"Group": each.group} if everybody else {}),
                 "Hours": each.hours,
                 "CPUs": 100 * each.cpus,

@@ -36,7 +36,7 @@ def page() -> None:
     vms = [use.vm for use in uses]
     if not vms:
         st.info(
-            "Here are the VMs on which containers run. There is none yet. Prepare the first, from"
+            "There are no VMs yet. Containers run on VMs; prepare the first one from"
             " the portal's machine: `scripts/setup-vm.sh HOST`",
             icon=":material/dns:",
         )
@@ -66,7 +66,7 @@ def _row(use: VmUse) -> dict[str, object]:
     return {
         "VM": vm.name,
         "State": _state(vm),
-        "For": use.owner.display_name if use.owner else f"pool {vm.pool}",
+        "Assigned to": use.owner.display_name if use.owner else f"pool {vm.pool}",
         "Containers": use.containers,
         "GPUs": use.gpus,
         "GPUs in use": tables.percent(use.leased_gpus, use.gpus),
@@ -77,7 +77,7 @@ def _row(use: VmUse) -> dict[str, object]:
         "CUDA": vm.cuda or "",
         "Firewall": FIREWALL.get(vm.firewall or "", "✕ " + (vm.firewall or "").replace("_", " ")),
         "Disk free (GB)": vm.disk_free_gb,
-        "GPUs by": vm.gpu_access or (vm.gpu_problem or "no GPU").replace("_", " "),
+        "GPU access": vm.gpu_access or (vm.gpu_problem or "no GPU").replace("_", " "),
     }
 
 
@@ -114,7 +114,7 @@ def _change_several(vms: list[Vm]) -> None:
                 f"Drain {wording.plural(len(active), 'VM')}",
                 key="drain-several",
                 icon=":material/do_not_disturb_on:",
-                help="No new containers; what runs goes on.",
+                help="No new containers; running ones keep running.",
             ):
                 frame.carry_out(partial(each, fleet.drain, active))
             if others and st.button(
@@ -156,7 +156,7 @@ def _for_whom(vm: Vm) -> tuple[str | None, str]:
     options: list[int | str] = [SHARED, *names, "pool"]
     labels: dict[int | str, str] = {SHARED: SHARED, "pool": "A group's pool", **names}
     whose = st.selectbox(
-        "For whom",
+        "Assign to",
         options,
         index=options.index(vm.owner_id or (SHARED if vm.pool == SHARED_POOL else "pool")),
         key=f"whose-{vm.name}",
@@ -176,11 +176,11 @@ def _for_whom(vm: Vm) -> tuple[str | None, str]:
 def _missing_gpus(vm: Vm, gpus_of_vm: list[Gpu]) -> None:
     for gpu in gpus_of_vm:
         if gpu.state is GpuState.MISSING and st.button(
-            f"GPU {gpu.index} was taken out",
+            f"Forget missing GPU {gpu.index}",
             key=f"forget-{gpu.uuid}",
             icon=":material/memory_alt:",
-            help=f"{gpu.model}, {gpu.uuid}: no longer shown as out of order. Should the VM report"
-            " it again, it is back.",
+            help=f"{gpu.model}, {gpu.uuid}: for a GPU taken out on purpose. If the VM reports"
+            " it again, it reappears.",
         ):
             frame.carry_out(
                 partial(gpus.forget, session.portal(), session.user(), vm.name, gpu.uuid)
@@ -193,7 +193,7 @@ def _take_out_of_service(vm: Vm) -> None:
         "Drain",
         key="drain",
         icon=":material/do_not_disturb_on:",
-        help="No new containers; what runs goes on.",
+        help="No new containers; running ones keep running.",
     ):
         frame.carry_out(
             lambda: fleet.drain(portal, session.user(), vm.name),
@@ -210,10 +210,10 @@ def _take_out_of_service(vm: Vm) -> None:
     if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
         _confirm(vm.name)
     if not vm.reachable and st.button(
-        "Give up as lost …",
+        "Mark as lost …",
         key="lost",
         icon=":material/heart_broken:",
-        help="It will not come back: what is recorded on it ends.",
+        help="The VM will not come back; its containers are recorded as stopped.",
     ):
         _give_up_vm(vm.name)
 
@@ -221,8 +221,8 @@ def _take_out_of_service(vm: Vm) -> None:
 def _activate_unverified(name: str) -> None:
     def body() -> None:
         st.markdown(
-            f"**{name}** was never verified: whether containers can start on it, and whether its"
-            " firewall keeps people apart, nobody has tried. Verifying does, and activates it:"
+            f"**{name}** was never verified: nobody has tested whether containers start on it, or"
+            " whether its firewall isolates users from each other. Verify it first:"
         )
         st.code(f"docker compose exec worker python3 admin.py vm verify {name}", language=None)
         if frame.confirmed("Activate unverified", "confirm-activate", loses=True):
@@ -234,7 +234,7 @@ def _activate_unverified(name: str) -> None:
 def _confirm(name: str) -> None:
     def body() -> None:
         st.markdown(
-            f"**{name}** gets no containers any more, and home folders on it cannot be reached"
+            f"**{name}** will get no more containers, and its home folders can no longer be reached"
             " through the portal. Nothing on its disk is deleted; adding it again brings them back."
         )
         if frame.confirmed("Remove VM", "confirm-remove-vm", loses=True):
@@ -246,18 +246,18 @@ def _confirm(name: str) -> None:
 def _give_up_vm(name: str) -> None:
     def body() -> None:
         st.markdown(
-            f"**{name}** does not answer. Give it up only if it will not come back:\n\n"
-            "- Its containers are recorded as stopped, and their owners read your reason.\n"
+            f"**{name}** does not answer. Mark it as lost only if it will not come back:\n\n"
+            "- Its containers are recorded as stopped, and their owners see your reason.\n"
             "- GPUs, memory and quotas are free again. Home folders on it are lost with its disk.\n"
-            "- Should it come back and be added again, what still runs there is removed first."
+            "- If it comes back and is added again, its old containers are removed first."
         )
         reason = st.text_input("Reason, for the owners", key="lost-reason")
-        if frame.confirmed("Give up VM", "confirm-lost", loses=True):
+        if frame.confirmed("Mark as lost", "confirm-lost", loses=True):
             frame.carry_out(
                 lambda: deployments.remove_lost_vm(session.portal(), session.user(), name, reason)
             )
 
-    frame.ask(f"Give up {name} as lost?", body)
+    frame.ask(f"Mark {name} as lost?", body)
 
 
 def _stuck() -> None:
@@ -281,8 +281,8 @@ def _stuck() -> None:
 def _give_up(d: Deployment) -> None:
     def body() -> None:
         st.markdown(
-            f"**{d.name}** of {d.owner.display_name} counts as ended, and its owner gets ports,"
-            " memory and quota back. Its GPUs stay reserved until the container is seen to be gone,"
+            f"**{d.name}** of {d.owner.display_name} is recorded as ended; its owner gets ports,"
+            " memory and quota back. Its GPUs stay reserved until the container is confirmed gone"
             " or the VM is removed."
         )
         reason = st.text_input("Reason, for the owner", key="give-up-reason")

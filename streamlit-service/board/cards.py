@@ -188,15 +188,15 @@ def _loss(d: Deployment, name: str) -> tuple[str, ...]:
 def _about_its_release(d: Deployment, problem: str, *, can_start: bool) -> Sequence[Note]:
     """What its owner should know: that it will not start again, and the way on."""
     if problem and can_start:
-        kept = "Your home folder is kept: deploy the image anew to go on."
+        kept = "Your home folder is kept: deploy the image again to continue."
         return [Note("warning", f"**It cannot start:** {problem} {kept}")]
     if problem and d.release.state is ReleaseState.WITHDRAWN:
-        rest = "What runs goes on, but it does not start again. Save your work in the home folder,"
-        return [Note("warning", f"**{problem}** {rest} and deploy the image anew.")]
+        rest = "It keeps running but cannot be started again. Save your work in the home folder,"
+        return [Note("warning", f"**{problem}** {rest} and deploy the image again.")]
     if d.release.state is ReleaseState.DEPRECATED:
         name, why = f"{d.release.image} {d.release.version}", d.release.reason
-        rest = "It goes on and may start again; deploy the image anew when it suits you."
-        return [Note("info", f"**{name} is not offered any more:** {why}. {rest}")]
+        rest = "It keeps running and can start again; deploy the image again when it suits you."
+        return [Note("info", f"**{name} is no longer offered:** {why}. {rest}")]
     return []
 
 

@@ -52,9 +52,9 @@ def _trouble(seen: Overview, d: Deployment) -> Iterator[Note]:
     if lost := seen.lost_gpus.get(d.id, 0):
         yield Note(
             "warning",
-            f"**{wording.plural(lost, 'GPU')} of this container cannot be used any more:** the VM"
-            " does not report it, or reports an error. Stop and start it to get another; save your"
-            " work first.",
+            f"**{wording.plural(lost, 'GPU')} of this container can no longer be used:** missing"
+            " from the VM, or failing. Save your work, then stop and start the container to get a"
+            " replacement.",
         )
 
 
@@ -64,7 +64,7 @@ def _memory(seen: Overview, d: Deployment) -> Iterator[Note]:
         used = f"{figures[-1].memory_peak_gb:.1f} of {d.memory_gb:g} GB"
         yield Note(
             "warning",
-            f"**Memory is nearly full:** {used}. At the limit, what uses most is ended: close"
+            f"**Memory is nearly full:** {used}. At the limit, the largest process is killed: close"
             " notebooks that you do not need, or deploy with more memory.",
         )
 

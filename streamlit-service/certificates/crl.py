@@ -90,7 +90,7 @@ def _read(name: str, content: bytes, bundle: Sequence[Certificate]) -> Revocatio
         der = _der(content)
         crl = x509.load_der_x509_crl(der)
     except ValueError as error:
-        raise ValueError("it is no certificate revocation list") from error
+        raise ValueError("it is not a certificate revocation list") from error
     signer = next((ca for ca in bundle if ca.subject == crl.issuer and _signed(crl, der, ca)), None)
     if signer is None:
         raise ValueError(f"no accepted authority signed it; it names {crl.issuer.rfc4514_string()}")

@@ -99,7 +99,7 @@ class RevocationLists:
             certificate = good[0][0]
             raise NotAuthenticated(
                 "revocation_unknown",
-                "It cannot be known whether your certificate was revoked: its authority's list is"
+                "The portal cannot tell if your certificate was revoked: its authority's list is"
                 " missing or too old.",
                 "This is not your card's fault. Ask your portal administrator to renew the"
                 " revocation lists.",

@@ -23,10 +23,10 @@ LEFTOVERS = ("*.unverified", ".*.part", ".verify-*", "*.unproven", ".proof-*")
 def make(
     folder: Annotated[Path, typer.Argument(help="where backups are kept", file_okay=False)],
     keep: Annotated[
-        int, typer.Option(min=0, help="delete all but so many of the newest; 0: delete none")
+        int, typer.Option(min=0, help="how many of the newest to keep; 0: keep all")
     ] = 0,
     every_hours: Annotated[
-        float, typer.Option(min=0, help="go on for ever, one each so many hours; 0: one now")
+        float, typer.Option(min=0, help="keep running, one backup every so many hours; 0: one now")
     ] = 0,
 ) -> None:
     """Back up all records while everything runs, and verify that they can be restored."""
@@ -98,8 +98,7 @@ def _one(portal: Portal, folder: Path, keep: int) -> None:
         typer.echo(f"Deleted the old backup {old.name}.")
     size = path.stat().st_size / 1e6
     typer.echo(
-        f"Backed up {manifest.rows} rows to {path} ({size:.1f} MB); "
-        "restoring it was tried and works."
+        f"Backed up {manifest.rows} rows to {path} ({size:.1f} MB); a test restore succeeded."
     )
 
 
@@ -109,7 +108,7 @@ def restore(
         bool, typer.Option("--replace", help="destroy the records that are there")
     ] = False,
 ) -> None:
-    """Fill the database from a backup.
+    """Restore the database from a backup.
 
     Stop api, ui and worker first; start them again afterwards.
     """
@@ -128,6 +127,6 @@ def restore(
         )
     typer.echo(f"Restored {manifest.rows} rows as of {manifest.made_at}. The audit trail is whole.")
     typer.echo(
-        "Containers made since then are unknown to the portal now: "
+        "The portal no longer knows containers created since then: "
         "the worker removes them; home folders stay."
     )

@@ -29,14 +29,14 @@ app = typer.Typer(no_args_is_help=True, help="Certificate revocation lists.")
 
 @app.command("list")
 def show() -> None:
-    """Each list: its authority, how many it revokes, its end; then what cannot be used, and why."""
+    """Show each list in use (expiry, number revoked, authority); then unusable ones, and why."""
     config = bootstrap.settings()
     held = revocation.load(config.crl_dir, bootstrap.client_authorities(config))
     now = datetime.now(UTC)
     for crl in held.lists:
-        state = "counts" if crl.next_update > now else "too old"
+        state = "valid until" if crl.next_update > now else "expired on"
         typer.echo(
-            f"{state:8} until {crl.next_update:%Y-%m-%d %H:%M} UTC  {len(crl.serials):7} revoked  "
+            f"{state:11} {crl.next_update:%Y-%m-%d %H:%M} UTC  {len(crl.serials):7} revoked  "
             f"{crl.issuer.rfc4514_string()}  ({crl.file})"
         )
     for name, why in held.unusable:
@@ -48,12 +48,12 @@ def show() -> None:
 @app.command("fetch")
 def fetch(
     every_hours: Annotated[
-        float, typer.Option(min=0, help="go on for ever, each so many hours; 0: once")
+        float, typer.Option(min=0, help="keep running, fetch every so many hours; 0: once")
     ] = 0,
 ) -> None:
     """Download the lists of PORTAL_CRL_URLS into the folder.
 
-    A list that does not verify replaces nothing.
+    A list that cannot be verified does not replace the existing one.
     """
     config = bootstrap.settings()
     while True:
@@ -71,16 +71,16 @@ def _one(config: Settings, url: str) -> bool:
         lists = _lists(url, content, config)
         until, made = min(each.next_update for each in lists), min(e.this_update for e in lists)
         if until < datetime.now(UTC):
-            raise ValueError("it is too old already")
+            raise ValueError("it has already expired")
         target = config.crl_dir / file_name(url)
         if (made_at := _made_at(target, config)) and made < made_at:
             raise ValueError(f"it is older ({made:%Y-%m-%d %H:%M}) than the one that is there")
         _replace(target, content)
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
-        typer.echo(f"{url}: {error}; the list that was there stays.", err=True)
+        typer.echo(f"{url}: {error}; the existing list is kept.", err=True)
         return False
     revoked = sum(len(each.serials) for each in lists)
-    typer.echo(f"{url}: {revoked} revoked, counts until {until:%Y-%m-%d %H:%M} UTC.")
+    typer.echo(f"{url}: {revoked} revoked, valid until {until:%Y-%m-%d %H:%M} UTC.")
     return True
 
 

@@ -12,7 +12,7 @@ app = typer.Typer(no_args_is_help=True, help="Everybody's deployments.")
 
 @app.command("list")
 def list_all() -> None:
-    """What holds something or waits, as JSON, the oldest first; `trouble`: what it waits for."""
+    """Running and waiting deployments as JSON, oldest first; `trouble`: what is wrong."""
     print_json(
         [
             {
@@ -33,16 +33,16 @@ def list_all() -> None:
 
 @app.command("stop")
 def stop(deployment_id: str, reason: Reason) -> None:
-    """Stop it; its owner reads the reason and may start it again."""
+    """Stop a deployment; its owner sees the reason and may start it again."""
     stopped = deployments.stop(wired(), actor(), deployment_id, reason)
     typer.echo(f"{stopped.name} of {stopped.owner.display_name} is {stopped.state}.")
 
 
 @app.command("give-up")
 def give_up(deployment_id: str, reason: Reason) -> None:
-    """End a stop or removal that does not succeed.
+    """Give up on a stop or removal that does not succeed.
 
-    Its GPUs stay reserved until its container is seen to be gone, or its VM is removed.
+    Its GPUs stay reserved until its container is confirmed gone, or its VM is removed.
     """
     ended = deployments.give_up(wired(), actor(), deployment_id, reason)
     typer.echo(f"{ended.name} of {ended.owner.display_name} is {ended.state}.")

@@ -33,7 +33,7 @@ def check(
 ) -> None:
     """Every finding as JSON, the worst first.
 
-    Ends well whatever it finds: the findings are the answer.
+    Exits with 0 whatever it finds: the findings are the answer.
     """
     findings = sorted(_all(deploy), key=lambda finding: RANK[finding.state])
     if lines:
@@ -122,14 +122,14 @@ def revocation_of(config: Settings) -> Iterator[Status]:
 def _freshness(who: str, newest: RevocationList | None, now: datetime, mode: str) -> Status:
     late = "critical" if mode == revocation.STRICT else "warning"
     consequence = (
-        "nobody of it gets in" if mode == revocation.STRICT else "whoever it revokes gets in"
+        "its people cannot sign in" if mode == revocation.STRICT else "revoked cards still work"
     )
     if newest is None:
         return Status(
             late,
             "revocation",
             who,
-            f"There is no revocation list of {who}: {consequence}.",
+            f"There is no revocation list for {who}: {consequence}.",
             FETCH,
             "revocation",
         )
@@ -139,7 +139,7 @@ def _freshness(who: str, newest: RevocationList | None, now: datetime, mode: str
             late,
             "revocation",
             who,
-            f"The revocation list of {who} ended {until}: {consequence}.",
+            f"The revocation list of {who} expired on {until}: {consequence}.",
             FETCH,
             "revocation",
         )
@@ -148,11 +148,11 @@ def _freshness(who: str, newest: RevocationList | None, now: datetime, mode: str
             "warning",
             "revocation",
             who,
-            f"The revocation list of {who} counts until {until} only, and no newer one came.",
+            f"The revocation list of {who} is valid only until {until}; no newer one came.",
             FETCH,
             "revocation",
         )
-    return Status("ok", "revocation", who, f"The revocation list of {who} counts until {until}.")
+    return Status("ok", "revocation", who, f"The revocation list of {who} is valid until {until}.")
 
 
 def _registry() -> Status:
@@ -167,7 +167,7 @@ def _registry() -> Status:
             "docker compose ps registry; docker compose logs registry",
             "registry-away",
         )
-    return Status("ok", "registry", "registry", "The registry answers and takes the password.")
+    return Status("ok", "registry", "registry", "The registry answers and accepts the password.")
 
 
 def _verification(vm: str) -> list[Status]:

@@ -30,7 +30,7 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="use no cached layer and no
 Publisher = Annotated[
     str, typer.Option(envvar="PORTAL_PUBLISHER", help="the curator who publishes, e.g. edipi:…")
 ]
-Reason = Annotated[str, typer.Option(help="why; owners of containers read it")]
+Reason = Annotated[str, typer.Option(help="why; shown to the owners of containers")]
 
 
 def _publisher(portal: Portal, subject: str) -> Actor:
@@ -42,14 +42,12 @@ def _publisher(portal: Portal, subject: str) -> Actor:
         user = users.shown(portal, tx, [known])[0] if known else None
     if user is None or not permissions.is_curator(user):
         problem = (
-            f"{subject} is not known as an image curator."
-            if subject
-            else "Who publishes is not given."
+            f"{subject} is not known as an image curator." if subject else "No publisher was given."
         )
         raise Conflict(
             "no_publisher",
             problem,
-            "Give --publisher edipi:…, of somebody who has signed in before.",
+            "Give --publisher edipi:…, naming a curator who has signed in before.",
         )
     return user
 
@@ -103,7 +101,7 @@ def test(name: Name, variant: Variant = "", version: Version = "", fresh: Fresh 
 
 @app.command()
 def sbom(name: Name, variant: Variant = "", version: Version = "", fresh: Fresh = False) -> None:
-    """Make the bill of materials, and read what else is inside."""
+    """Create the bill of materials, and inspect what else the image contains."""
     scanning.materials(_workspace(wired(), name, variant, version, fresh=fresh))
 
 
@@ -150,7 +148,7 @@ def record(
 
 @app.command()
 def adopt(name: Name, version: Annotated[str, typer.Argument()], publisher: Publisher = "") -> None:
-    """Record what was mirrored into this portal's registry as a candidate, signed with our key."""
+    """Sign a release mirrored into this portal's registry, and record it as a candidate."""
     portal = wired()
     workspace = _workspace(portal, name, version.partition("-")[2], version)
     _tell(portal, adopting.adopt(portal, _publisher(portal, publisher), workspace))
@@ -172,12 +170,12 @@ def scan(
     name: Annotated[str, typer.Argument(help="an image; or --all")] = "",
     version: Annotated[str, typer.Option(help="default: every one that may run")] = "",
     of_all: Annotated[
-        bool, typer.Option("--all", help="all that may run, or are withdrawn and still run")
+        bool, typer.Option("--all", help="all that may run, and withdrawn ones still running")
     ] = False,
 ) -> None:
-    """Scan published releases again; what is found counts at the next launch.
+    """Scan published releases again; new findings apply from the next start on.
 
-    Goes on after a failure; exit code 1 when one does not pass or could not be scanned.
+    Continues after a failure; exit code 1 if any does not pass or could not be scanned.
     """
     portal = wired()
     if bool(name) == of_all:
@@ -240,7 +238,7 @@ def approve(name: Name, version: Annotated[str, typer.Argument()]) -> None:
 
 @app.command()
 def deprecate(name: Name, version: Annotated[str, typer.Argument()], reason: Reason) -> None:
-    """No new containers of a release; what exists may go on and start again."""
+    """Stop offering a release; its containers keep running and may start again."""
     portal = wired()
     images.deprecate(portal, actor(), images.find(portal, name, version).id, reason)
     typer.echo(f"{name} {version} is deprecated. Undo: admin.py image approve {name} {version}")
@@ -248,11 +246,11 @@ def deprecate(name: Name, version: Annotated[str, typer.Argument()], reason: Rea
 
 @app.command()
 def withdraw(name: Name, version: Annotated[str, typer.Argument()], reason: Reason) -> None:
-    """A release can no longer be started; prints who runs it."""
+    """Bar a release from being started; prints who runs it."""
     portal = wired()
     release = images.withdraw(portal, actor(), images.find(portal, name, version).id, reason)
     affected = images.who_runs(portal, actor(), release.id)
-    typer.echo(f"{name} {version} is withdrawn. {len(affected)} containers of it are marked.")
+    typer.echo(f"{name} {version} is withdrawn. Containers affected: {len(affected)}.")
     for deployment in affected:
         owner = deployment.owner
         container = f"{deployment.name}, {deployment.state}"

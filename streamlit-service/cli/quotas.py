@@ -21,9 +21,9 @@ def set_limits(
     cpus: Annotated[float | None, typer.Option(min=0)] = None,
     deployments: Annotated[int | None, typer.Option(min=0)] = None,
 ) -> None:
-    """Set limits of a user, a group, or (with neither) of everybody without their own.
+    """Set the limits of a user, a group or, with neither, of everybody without their own.
 
-    What is left out stays.
+    Limits that are not given stay as they are.
     """
     scope, key = _scope(user, group)
     portal = wired()
@@ -43,7 +43,7 @@ def clear(
     user: Annotated[str | None, typer.Option(help="a user's subject")] = None,
     group: Annotated[str | None, typer.Option(help="a group")] = None,
 ) -> None:
-    """Take a quota away again."""
+    """Remove a quota, so that the default applies again."""
     scope, key = _scope(user, group)
     quotas.set_quota(wired(), actor(), scope, key, None)
     typer.echo(f"The quota of {key or 'everybody without their own'} is cleared.")

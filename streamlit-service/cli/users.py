@@ -53,41 +53,41 @@ def rename(subject: str, name: str) -> None:
 
 @app.command("retire")
 def retire(subject: str, reason: Reason) -> None:
-    """Somebody has left: no way in from now on; their containers are removed, home folders stay."""
+    """Retire a user who has left: no more sign-in, containers are removed, home folders stay."""
     ended = deployments.retire(wired(), actor(), subject, reason)
-    typer.echo(f"{subject} is retired. Containers that are removed now: {len(ended)}.")
+    typer.echo(f"{subject} is retired. Containers being removed: {len(ended)}.")
 
 
 @app.command("restore")
 def restore(subject: str) -> None:
-    """Let somebody who was retired come in again."""
+    """Let a retired user sign in again."""
     users.restore(wired(), actor(), subject)
-    typer.echo(f"{subject} may come in again.")
+    typer.echo(f"{subject} can sign in again.")
 
 
 @app.command("merge")
 def merge(old: str, new: str) -> None:
-    """Make two accounts one: who signs in as NEW is OLD from now on, with all that OLD has."""
+    """Merge two accounts: whoever signs in as NEW becomes OLD, with everything OLD has."""
     users.merge(wired(), actor(), old, new)
     typer.echo(f"{new} is {old} from now on.")
 
 
 @app.command("unmerge")
 def unmerge(new: str) -> None:
-    """Make NEW an account of its own again, with its keys and cards: it was not the same person."""
+    """Undo a merge: NEW becomes an account of its own again, with its keys and cards."""
     taken_for = users.unmerge(wired(), actor(), new)
     typer.echo(f"{new} is no longer {taken_for.subject}.")
 
 
 @app.command("free-ports")
 def free_ports(subject: str) -> None:
-    """Let the range of somebody without containers go to others."""
+    """Free the port range of a user who has no containers."""
     ranges.free(wired(), actor(), subject)
-    typer.echo(f"The ports of {subject} go to whoever needs some next.")
+    typer.echo(f"The ports of {subject} are free for others.")
 
 
 @app.command("rename-group")
 def rename_group(group: str, name: str) -> None:
-    """Give a group, its quota and the pool of its name another name."""
+    """Rename a group, with its quota and the pool of the same name."""
     users.rename_group(wired(), actor(), group, name)
-    typer.echo(f"Group {group} is {name} now.")
+    typer.echo(f"Group {group} is now called {name}.")

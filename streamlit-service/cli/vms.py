@@ -32,7 +32,7 @@ def add(
     owner: Owner = None,
     pool: Annotated[str, typer.Option(help=POOL_HELP)] = SHARED_POOL,
 ) -> None:
-    """Add a VM at once and unchecked; setup-vm.sh is the way to an isolated, verified one."""
+    """Add a VM without checks; for an isolated, verified one, use setup-vm.sh."""
     vms.add(wired(), actor(), name, engine, address, owner, pool)
     typer.echo(f"VM {name} is in the fleet.")
 
@@ -47,7 +47,7 @@ def setup(
 ) -> None:
     """Add a VM that takes containers once it is verified.
 
-    What setup-vm.sh ends with; again, it changes nothing.
+    The last step of setup-vm.sh; running it again changes nothing.
 
     A VM that is known keeps address, owner and pool where none is given.
     """
@@ -64,9 +64,9 @@ def setup(
 @app.command("prove", hidden=True)  # as it was called before
 @app.command("verify")
 def verify(name: str) -> None:
-    """Probe a VM, and run a container on it as a user's would run; it is removed again.
+    """Probe a VM, and run a container on it just as a user's would run; then remove it.
 
-    Exit code 1: it failed.
+    Exit code 1: the verification failed.
     """
     failed = 0
     for check in bootstrap.worker_client(bootstrap.settings()).verify_vm(name):
@@ -92,30 +92,30 @@ def assign(
     owner: Owner = None,
     pool: Annotated[str, typer.Option(help=POOL_HELP)] = SHARED_POOL,
 ) -> None:
-    """Dedicate a VM to a user, or put it into a pool. What runs on it goes on."""
+    """Dedicate a VM to a user, or put it into a pool. Its containers keep running."""
     vms.assign(wired(), actor(), name, owner=owner, pool=pool)
     typer.echo(f"VM {name} is {f'dedicated to {owner}' if owner else f'in pool {pool}'}.")
 
 
 @app.command("drain")
 def drain(name: str) -> None:
-    """No new containers on a VM; what runs goes on."""
+    """Start no new containers on a VM; running ones keep running."""
     vms.drain(wired(), actor(), name)
     typer.echo(f"VM {name} takes no new containers. Undo: admin.py vm activate {name}")
 
 
 @app.command("activate")
 def activate(name: str) -> None:
-    """A drained VM takes new containers again."""
+    """Let a drained VM take new containers again."""
     vms.activate(wired(), actor(), name)
     typer.echo(f"VM {name} takes new containers.")
 
 
 @app.command("forget-gpu")
 def forget_gpu(name: str, uuid: str) -> None:
-    """A GPU that is missing was taken out of a VM: it is no longer shown as out of order."""
+    """Forget a missing GPU that was taken out of a VM, so that it is no longer shown."""
     gpus.forget(wired(), actor(), name, uuid)
-    typer.echo(f"{uuid} is forgotten. It is seen again should {name} report it.")
+    typer.echo(f"{uuid} is forgotten. It reappears if {name} reports it again.")
 
 
 @app.command("remove")
@@ -125,14 +125,14 @@ def remove(
         bool, typer.Option("--if-there", help="no error when there is no such VM")
     ] = False,
     lost: Annotated[
-        bool, typer.Option("--lost", help="it will not come back: end what is recorded there")
+        bool, typer.Option("--lost", help="it will not come back: record its containers as stopped")
     ] = False,
-    reason: Annotated[str, typer.Option(help="with --lost: why, for those whose work ends")] = "",
+    reason: Annotated[str, typer.Option(help="with --lost: why; the owners affected see it")] = "",
 ) -> None:
     """Take a VM out of the fleet; refused while containers run on it, unless it is lost.
 
-    What was on a lost VM is stopped, and all that it held is free. Should the VM come back, add it
-    again: its containers are removed before it takes anything.
+    Containers of a lost VM are recorded as stopped, and what they held is free. If it comes back,
+    add it again: its old containers are removed before it takes new ones.
     """
     with wired().database.reading() as tx:
         known = db.vms.by_name(tx, name)
@@ -147,7 +147,7 @@ def remove(
         return
     if lost:
         ended = deployments.remove_lost_vm(wired(), actor(), name, reason)
-        typer.echo(f"VM {name} is given up. Containers that ended with it: {len(ended)}.")
+        typer.echo(f"VM {name} is removed as lost. Containers that ended with it: {len(ended)}.")
         return
     vms.remove(wired(), actor(), name)
     typer.echo(f"VM {name} is no longer in the fleet. Its disk was not touched.")

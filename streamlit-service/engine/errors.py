@@ -118,7 +118,7 @@ _RUN = (
         "The VM has fewer CPUs now than this container was promised.",
     ),
     (_NO_SPACE, "disk_full", "The VM's disk is full."),
-    (_BROKEN_DISK, "disk_broken", "The VM's disk does not take what is written."),
+    (_BROKEN_DISK, "disk_broken", "The VM's disk cannot be written to."),
     (
         ("failed to allocate gateway",),
         "no_subnet",
@@ -132,7 +132,7 @@ _RUN = (
     (
         ("port is already allocated", "address already in use"),
         "port_taken",
-        "A port is in use on the VM.",
+        "A port that the container needs is already in use on the VM.",
     ),
     (
         ("is already in use by container",),

@@ -126,8 +126,8 @@ def build(workspace: Workspace, base: str) -> None:
             raise Refused(
                 "build_failed",
                 f"The build failed: {entry['error']}\n{''.join(lines)[-3000:]}",
-                "What the build said is above. Where certificates are not trusted, a proxy reads"
-                " along: give its authority in PORTAL_BUILD_CERTS.",
+                "The build's output is above. Where certificates are not trusted, a proxy inspects"
+                " TLS: put its CA certificate into PORTAL_BUILD_CERTS.",
             )
         text = str(entry.get("stream", ""))
         lines.append(text)

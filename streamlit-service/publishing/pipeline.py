@@ -85,7 +85,7 @@ def _checked(portal: Portal, workspace: Workspace, done: int) -> tuple[Workspace
         return built, packages, report
     if workspace.fresh or not lacks_updates_only(report, packages):
         raise refusal(report)
-    workspace.say("layers of an earlier build lack security updates: building without them")
+    workspace.say("cached layers lack security updates: building again without the cache")
     return _checked(portal, replace(workspace, fresh=True), done)
 
 
@@ -113,7 +113,7 @@ def build(portal: Portal, workspace: Workspace) -> Workspace:
         raise images.taken(workspace.image.name, workspace.version)
     other = replace(workspace, version=f"{workspace.version}-{workspace.content[:8]}")
     workspace.say(
-        f"{workspace.version} was published with other content; in a demo this becomes"
+        f"{workspace.version} was published with different content; in a demo this becomes"
         f" {other.version}"
     )
     building.build(other, building.ensure_base(other))
@@ -164,8 +164,8 @@ def push(workspace: Workspace) -> str:
     if digest_there is not None and not _is(workspace, digest_there):
         raise Conflict(
             "tag_taken",
-            f"{repository}:{workspace.version} is in the registry, with other content.",
-            f"Raise version in images/{workspace.image.name}/image.yaml.",
+            f"{repository}:{workspace.version} is already in the registry with different content.",
+            f"Raise the version in images/{workspace.image.name}/image.yaml.",
         )
     if digest_there is not None:
         workspace.say("unchanged: in the registry")

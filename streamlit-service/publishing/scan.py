@@ -44,7 +44,7 @@ def materials(workspace: Workspace) -> Packages:
     finally:
         archive.unlink(missing_ok=True)
     workspace.keep("packages", packages)
-    workspace.say(f"{len(packages.python)} Python packages, {len(packages.system)} of the system")
+    workspace.say(f"{len(packages.python)} Python packages, {len(packages.system)} system packages")
     return packages
 
 
@@ -156,7 +156,7 @@ def _about_the_data(
                 id="stale-data",
                 subject=scanner.name,
                 text=(
-                    f"the data of {scanner.name} is of {scanner.data_date:%Y-%m-%d}, older than"
+                    f"the data of {scanner.name} is from {scanner.data_date:%Y-%m-%d}, older than"
                     f" {workspace.settings.scan_data_max_age_days:g} days"
                 ),
             )
@@ -169,5 +169,5 @@ def _about_the_image(workspace: Workspace, now: datetime) -> Iterator[Finding]:
             kind=Kind.END_OF_LIFE,
             id="image-end-of-life",
             subject=image.name,
-            text=f"{image.name} reached its end on {image.end_of_life}",
+            text=f"{image.name} reached end of life on {image.end_of_life}",
         )

@@ -31,6 +31,6 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise EngineError(
             "tool_slow",
-            f"{name} was not done within {deadline_s:g} s.",
+            f"{name} did not finish within {deadline_s:g} s.",
             "Run it again; see whether the machine is busy or its disk is full.",
         ) from error

@@ -64,7 +64,7 @@ class Workspace:
         except (docker.errors.DockerException, OSError) as error:
             raise EngineError(
                 "no_build_engine",
-                "No Docker Engine answers to build with.",
+                "There is no Docker Engine to build with.",
                 "Start one, or set DOCKER_HOST.",
                 str(error),
             ) from error

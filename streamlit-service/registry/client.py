@@ -87,7 +87,7 @@ class Registry:
             raise EngineError(
                 "registry_unreachable",
                 "The registry does not answer.",
-                f"Try again in a minute; if it stays, tell {self._settings.help_contact}.",
+                f"Try again in a minute; if this persists, tell {self._settings.help_contact}.",
                 f"{url}: {type(error).__name__}: {error}",
             ) from error
         return answer
@@ -96,7 +96,7 @@ class Registry:
         return EngineError(
             "registry_refused",
             "The registry refused the portal's password.",
-            f"Tell {self._settings.help_contact}: its credentials are to be renewed.",
+            f"Tell {self._settings.help_contact}: its credentials need to be renewed.",
             url,
         )
 
@@ -128,8 +128,8 @@ def _object(answer: httpx2.Response | None) -> dict[str, Any]:
     except ValueError as error:
         raise EngineError(
             "registry_unreachable",
-            "What answers in the registry's place is none.",
-            "Check its address, and what is between.",
+            "The server at the registry's address is not a registry.",
+            "Check the address, and any proxy in between.",
             f"{answer.url}: {error}",
         ) from error
     return manifest if isinstance(manifest, dict) else {}

@@ -153,7 +153,7 @@ def _refusal(settings: Settings, code: int, output: str, name: str) -> PortalErr
     return EngineError(
         "signature_unknown",
         f"The signature of {name} cannot be checked: the registry does not answer.",
-        f"Try again in a minute; if it stays, tell {settings.help_contact}.",
+        f"Try again in a minute; if this persists, tell {settings.help_contact}.",
         output,
     )
 

@@ -121,7 +121,7 @@ class Verifier:
         if now != release.digest:
             raise Conflict(
                 "tag_moved",
-                f"The tag {name} points to other content than was approved.",
+                f"The tag {name} points to different content from what was approved.",
                 f"Somebody changed the registry: tell {contact}.",
                 str(now),
             )

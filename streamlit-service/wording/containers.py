@@ -29,12 +29,12 @@ STOP_WORDS = {
     StopReason.ADMIN: "An administrator stopped it.",
     StopReason.OUT_OF_MEMORY: "It ran out of memory. Deploy it again with more memory.",
     StopReason.EXIT_CODE: "Its notebook server stopped on its own. The log says why.",
-    StopReason.CONTAINER_GONE: (
-        "The container vanished from the VM. Start makes it anew; the home folder is kept."
-    ),
+    StopReason.CONTAINER_GONE: ("The container disappeared from the VM. Start creates a new one."),
     StopReason.VM_RESTARTED: "Its VM, or Docker on it, was restarted.",
-    StopReason.VM_LOST: "Its VM is lost, and an administrator gave it up.",
-    StopReason.NOT_WANTED: "It was started on the VM by hand, and stopped again. Start it here.",
+    StopReason.VM_LOST: "Its VM was lost, and has been removed from the portal.",
+    StopReason.NOT_WANTED: (
+        "It was started on the VM by hand, so the portal stopped it again. Start it here instead."
+    ),
 }
 
 
@@ -74,14 +74,14 @@ def queued(deployment: Deployment) -> str:
     """A place in the queue and what it waits for."""
     if deployment.impossible_since is not None:
         return (
-            f"**It cannot start now.** It waits for: {deployment.waits_for}. If that stays so for"
-            f" {admission.IMPOSSIBLE_FOR.total_seconds() / 60:g} minutes, the wait ends."
+            f"**It cannot start now:** {deployment.waits_for}. If nothing changes within"
+            f" {admission.IMPOSSIBLE_FOR.total_seconds() / 60:g} minutes, the request fails."
         )
     if not deployment.position:
-        return f"**On hold.** It waits for: {deployment.waits_for}."
+        return f"**On hold:** {deployment.waits_for}."
     return (
-        f"**Number {deployment.position} in the queue.** It will start automatically; you need not"
-        f" stay here. It waits for: {deployment.waits_for}."
+        f"**Number {deployment.position} in the queue.** It will start automatically; you do not"
+        f" need to stay on this page. Why it is waiting: {deployment.waits_for}."
     )
 
 
@@ -89,10 +89,10 @@ def why(deployment: Deployment) -> str:
     """Why it is not running, when it stopped."""
     words = STOP_WORDS[deployment.stop_reason] if deployment.stop_reason else "It is stopped."
     if deployment.stop_reason is StopReason.USER and deployment.started_at is None:
-        words = "You took it out of the queue."
+        words = "You left the queue."
     if deployment.stop_reason is StopReason.VM_RESTARTED:
         return f"{words} {deployment.stop_note}".rstrip()
-    return f"{words} They say: “{deployment.stop_note}”" if deployment.stop_note else words
+    return f"{words} Reason: “{deployment.stop_note}”" if deployment.stop_note else words
 
 
 def trouble(deployment: Deployment, now: datetime) -> str:
@@ -101,5 +101,5 @@ def trouble(deployment: Deployment, now: datetime) -> str:
     if trouble is None:
         return ""
     when = ago(trouble.since, now)
-    tries = "" if deployment.state is State.RUNNING else "; the portal goes on trying"
+    tries = "" if deployment.state is State.RUNNING else "; the portal keeps trying"
     return f"**{trouble.message}** First seen {when}{tries}. {trouble.hint}"

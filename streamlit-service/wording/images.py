@@ -12,7 +12,7 @@ from wording.units import plural, size
 
 SCANNED_AGAIN = ("scan_stale", "never_scanned", "waiver_expired")
 """Refusals that another scan may end."""
-SCAN = "Scan it: `docker compose run --rm publisher image scan {image}`, best every night"
+SCAN = "Scan it, ideally every night: `docker compose run --rm publisher image scan {image}`"
 
 
 def verdict(release: Release) -> str:
@@ -29,13 +29,13 @@ def ready(ready: Ready | None, release: Release) -> tuple[str, str]:
     size_text = (
         f"{size(release.download_bytes)} to download"
         if release.download_bytes
-        else "downloads first"
+        else "needs a download"
     )
     if ready is None or ready.vms == 0:
         return "cloud_download", f"{size_text} at the first start"
     if ready.vms == ready.of:
         return "bolt", "Ready on your VM" + ("s" if ready.of > 1 else "")
-    return "bolt", f"Ready on {', '.join(ready.names[:3])}; elsewhere {size_text}"
+    return "bolt", f"Ready on {', '.join(ready.names[:3])}; {size_text} elsewhere"
 
 
 def attention(what: Attention, now: datetime) -> tuple[str, str]:
@@ -45,17 +45,19 @@ def attention(what: Attention, now: datetime) -> tuple[str, str]:
         case Cause.BLOCKED:
             code, said = (what.refusal.code, what.refusal.message) if what.refusal else ("", "")
             again = code in SCANNED_AGAIN
-            return said, SCAN.format(image=release.image) if again else "Publish another"
+            return said, SCAN.format(image=release.image) if again else "Publish a new release"
         case Cause.STILL_USED:
             run = f"{plural(what.containers, 'container')} of it still run"
-            return f"Withdrawn, and {run}{'s' if what.containers == 1 else ''}", "Ask their owners"
+            still = f"Withdrawn, and {run}{'s' if what.containers == 1 else ''}"
+            return still, "Ask the owners to stop them"
         case Cause.SCAN_ENDS:
             when = _in_days(what, now)
-            return f"It stops starting {when}: its scan is old", SCAN.format(image=release.image)
+            why = f"Starts will be refused {when}: its scan will be too old"
+            return why, SCAN.format(image=release.image)
         case Cause.WAIVER_ENDS:
-            mend = "Publish one without the flaw, or renew the waiver and scan again"
-            return f"It stops starting {_in_days(what, now)}: a waiver is over then", mend
-    return f"Published and not decided; {verdict(release)}", "Approve or withdraw it"
+            mend = "Publish a release without the flaw, or renew the waiver and scan again"
+            return f"Starts will be refused {_in_days(what, now)}: a waiver will expire", mend
+    return f"Published, awaiting a decision; {verdict(release)}", "Approve or withdraw it"
 
 
 def _in_days(what: Attention, now: datetime) -> str:

@@ -50,6 +50,6 @@ def would_start(ahead: Preview, order: Order) -> str:
 def would_wait(ahead: Preview) -> str:
     """What Deploy would do when there is no room."""
     return (
-        f"You would be **number {ahead.position}** in the queue, and it starts automatically when"
-        f" its turn comes. It waits for: {ahead.waits_for}."
+        f"You would be **number {ahead.position}** in the queue; the container starts automatically"
+        f" when its turn comes. Why it would wait: {ahead.waits_for}."
     )

@@ -14,21 +14,21 @@ from wording.containers import STOP_WORDS
 WORKER = "worker"
 SAID = {
     State.WAITING: "Put in the queue",
-    State.PENDING: "Start asked for",
-    State.PULLING: "Image made ready",
+    State.PENDING: "Start requested",
+    State.PULLING: "Preparing the image",
     State.STARTING: "Container starting",
     State.RUNNING: "Running: the notebook answers",
-    State.STOPPING: "Stop asked for",
+    State.STOPPING: "Stop requested",
     State.STOPPED: "Stopped",
-    State.REMOVING: "Removal asked for",
+    State.REMOVING: "Removal requested",
     State.REMOVED: "Removed",
     State.FAILED: "Failed",
 }
 OTHERS = {
-    "deployment.killed_for_memory": "Something in it used up its memory and was ended",
+    "deployment.killed_for_memory": "A process used up its memory and was killed",
     "deployment.paused": "Paused on its VM",
-    "deployment.ports_changed": "Another port was taken: something else held the first",
-    "deployment.stopped_again": "Started on the VM by hand, and stopped again",
+    "deployment.ports_changed": "Moved to other ports: one was in use by something else",
+    "deployment.stopped_again": "Started by hand on the VM, so the portal stopped it again",
 }
 
 
@@ -42,10 +42,10 @@ def _what(event: Event) -> str:
     said = SAID.get(State(name)) if name in set(State) else OTHERS.get(event.action)
     text = said or name.replace("_", " ").capitalize()
     if event.details.get("request") == "restart":
-        text = "Restart asked for"
+        text = "Restart requested"
     if event.actor == WORKER and name == State.PENDING:
         # With a VM it came from the queue; else it is made anew after a restart.
-        text = "Its turn in the queue" if event.details.get("vm") else "Starting again"
+        text = "Its turn came in the queue" if event.details.get("vm") else "Starting again"
     details = [text, _detail(event.details)]
     return ": ".join(filter(None, details))
 

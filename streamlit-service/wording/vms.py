@@ -7,5 +7,5 @@ from portal.vms.health import Problem
 
 def with_command(problem: Problem) -> str:
     """A VM's problem and the command that fixes it."""
-    where = "Run on the portal's machine" if problem.from_portal else "Run there"
+    where = "Run on the portal's machine" if problem.from_portal else "Run on the VM"
     return f"{problem.message} {where}: `{problem.hint}`"

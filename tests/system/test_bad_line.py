@@ -87,9 +87,9 @@ def test_a_page_that_cannot_come_says_so(stack: Stack, browser_of: OpenBrowser) 
     page = browser_of("jane")
     page.route("**/static/js/react-dom.*.js", lambda route: route.abort("connectionreset"))
     page.goto(f"{stack.url}/containers", wait_until="commit")
-    expect(page.get_by_text("did not come whole")).to_be_visible(timeout=COMES_MS)
+    expect(page.get_by_text("did not load completely")).to_be_visible(timeout=COMES_MS)
     page.unroute_all()
-    page.get_by_role("link", name="load it again").click()
+    page.get_by_role("link", name="reload it").click()
     expect(page.get_by_role("heading", name="My containers")).to_be_visible(timeout=COMES_MS)
 
 
@@ -109,8 +109,8 @@ def test_over_a_satellite_a_click_shows_at_once_and_a_wait_is_seen(
     expect(page.get_by_role("link", name="Open JupyterLab of afar")).to_be_visible(timeout=COMES_MS)
     page.get_by_role("button", name="More for afar").click()
     page.get_by_role("menuitem", name="What happened").click()
-    expect(page.get_by_text("Reading what happened …")).to_be_visible()
-    expect(page.get_by_text("Restart asked for")).to_be_visible(timeout=COMES_MS)
+    expect(page.get_by_text("Loading the history …")).to_be_visible()
+    expect(page.get_by_text("Restart requested")).to_be_visible(timeout=COMES_MS)
     photograph(page, "what-happened")
 
 

@@ -123,7 +123,7 @@ def test_an_update_of_the_driver_renews_the_cdi_specification_at_boot_and_by_han
 ) -> None:
     set_driver(machine, "560.35.03")
     code, output = install(machine, "PORTAL_NVIDIA_REPOSITORY=file:///opt/repository")
-    assert (code, "doing   the CDI specification is of driver 560.35.03" in output) == (0, True), (
+    assert (code, "doing   the CDI specification is for driver 560.35.03" in output) == (0, True), (
         output
     )
     machine.run("rm /etc/cdi/nvidia.yaml; systemctl restart container-portal-cdi")

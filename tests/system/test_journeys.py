@@ -77,7 +77,7 @@ def test_back_to_yesterdays_notebook_and_why_another_does_not_run(
         made = jane.settled(jane.deploy(name)["id"])
     vm_a.run("docker", "rm", "--force", f"portal-{made['id']}")
     with journey("jane", "why it does not run", 0) as why:
-        expect(why.page.get_by_text("The container vanished from the VM.")).to_be_visible(
+        expect(why.page.get_by_text("The container disappeared from the VM.")).to_be_visible(
             timeout=COMES_MS
         )
     with journey("jane", "back to yesterday's notebook", 1) as back:

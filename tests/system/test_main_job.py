@@ -97,7 +97,7 @@ def test_logs_can_be_read_searched_and_followed(
     photograph(page, "logs")
     page.get_by_label("Search").fill("no such words anywhere")
     page.get_by_label("Search").press("Enter")
-    expect(page.get_by_text("No line contains these words.")).to_be_visible()
+    expect(page.get_by_text("No line contains this text.")).to_be_visible()
     page.get_by_label("Search").fill("")
     page.get_by_label("Search").press("Enter")
     with page.expect_download() as download:

@@ -158,7 +158,7 @@ def test_a_tag_that_was_moved_after_the_approval_stops_launches(
     try:
         error = failure(jane)
         assert error["code"] == "tag_moved"
-        assert "other content than was approved" in error["message"]
+        assert "different content from what was approved" in error["message"]
     finally:
         published.restore(published.release["version"], known)
 
@@ -226,7 +226,7 @@ def test_a_withdrawn_release_marks_what_runs_and_starts_no_more(
     expect(page.get_by_role("tab", name="Who runs it (1)", selected=True)).to_be_visible()
     photograph(page, "images-who")
     page.get_by_role("button", name="Withdraw").click()
-    expect(page.get_by_text("Containers of it: 1 (")).to_be_visible()
+    expect(page.get_by_text("Containers using it: 1 (")).to_be_visible()
     photograph(page, "images-withdraw")
     page.get_by_role("textbox", name="Reason").fill("CVE-2026-0001 in OpenSSL; deploy it anew")
     page.get_by_role("textbox", name="Reason").press("Enter")

@@ -46,7 +46,7 @@ def test_a_dry_run_says_what_it_would_do_and_changes_nothing(
     ("settings", "arguments", "code", "words"),
     [
         ({"PORTAL_GATEWAYS": ""}, (), 2, "PORTAL_GATEWAYS is not set"),
-        ({"PORTAL_GATEWAYS": "the-portal"}, (), 2, "'the-portal' is no IPv4 address"),
+        ({"PORTAL_GATEWAYS": "the-portal"}, (), 2, "'the-portal' is not an IPv4 address"),
         ({"PORTAL_EGRESS": "sometimes"}, (), 2, "open, proxy or none"),
         ({"PORTAL_SECRETS": "/nowhere"}, (), 2, "The worker's key is missing"),
         ({"PORTAL_VM_MIN_DISK_GB": "900000"}, (), 5, "GB are free below /var/lib"),
@@ -80,7 +80,7 @@ def test_a_registry_authority_that_expired_is_given_to_no_vm(
     (secrets / "registry_ca").unlink()
     (secrets / "registry_ca").write_bytes(pki.pem(old.certificate))
     done = machines.setup("--name", debian_12.name, debian_12.address, PORTAL_SECRETS=str(secrets))
-    assert (done.returncode, "is expired or no certificate" in done.stdout) == (
+    assert (done.returncode, "has expired or is not a certificate" in done.stdout) == (
         2,
         True,
     ), done.stdout
@@ -191,7 +191,7 @@ def test_settings_that_docker_refuses_are_put_back_and_it_runs_on(
     try:
         done = machines.setup("--name", debian_13.name, debian_13.address)
         assert done.returncode == 7, done.stdout
-        assert "Docker refuses these settings; its own are back." in done.stdout
+        assert "Docker refuses these settings; the previous ones are back in place." in done.stdout
         assert (
             debian_13.run("cat /etc/docker/daemon.json; systemctl is-active docker")
             == "{}\nactive\n"

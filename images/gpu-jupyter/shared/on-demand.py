@@ -28,7 +28,7 @@ Connection: close\r
 :root { color-scheme: light dark }
 body { font: 1rem/1.5 system-ui; margin: 4rem auto; max-width: 30rem; padding: 0 1rem }
 </style><h1>TensorBoard is starting</h1>
-<p>This takes some seconds the first time. The page goes on by itself.</p></html>
+<p>This takes a few seconds the first time. The page continues automatically.</p></html>
 """
 
 

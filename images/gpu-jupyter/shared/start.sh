@@ -12,7 +12,7 @@ trouble=
 mkdir -p "$HOME/work" "$TENSORBOARD_LOGDIR" 2>/dev/null ||
     trouble="$HOME/work or $TENSORBOARD_LOGDIR cannot be made: is one of them a file, or a link that leads nowhere?"
 if ! (echo test > "$HOME/.portal-can-write" && rm "$HOME/.portal-can-write") 2>/dev/null; then
-    trouble="nothing can be written to it: is the disk full, or the folder somebody else's?"
+    trouble="nothing can be written to it: is the disk full, or does somebody else own it?"
     # Settings and history of this start are lost with it.
     export JUPYTER_CONFIG_DIR=/tmp/jupyter-config JUPYTER_DATA_DIR=/tmp/jupyter-data IPYTHONDIR=/tmp/ipython XDG_CACHE_HOME=/tmp/cache
 fi
@@ -23,7 +23,7 @@ there() { [ -e "$1" ] || [ -L "$1" ]; }
 unusable() { there "$1" && ! { [ -d "$1" ] && [ -r "$1" ] && [ -w "$1" ] && [ -x "$1" ]; }; }
 instead_of() { # a folder, the variable that names another, the other
     unusable "$1" || return 0
-    tell "$1 is no folder that can be read and written; what it holds is not used until it is one."
+    tell "$1 is not a readable and writable folder; its contents are ignored until it is."
     mkdir -p "$3" && export "$2=$3"
 }
 for folder in .jupyter .jupyter/lab .jupyter/lab/user-settings .jupyter/lab/workspaces; do

@@ -24,7 +24,7 @@ new_key() {
 }
 chmod 0600 "$key" 2> /dev/null || true # ssh-keygen reads no key that others can
 if ! is_key "$key" && ! { install -d -m 0700 "$kept" && new_key "$kept" && is_key "$key"; }; then
-    echo "No SSH host key can be kept in $kept: clients will warn of another key in each new container." >&2
+    echo "The SSH host key cannot be saved in $kept: clients will warn of a changed key in each new container." >&2
     key=$run/ssh_host_ed25519_key
     is_key "$key" || new_key "$run"
 fi

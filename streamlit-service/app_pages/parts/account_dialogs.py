@@ -14,7 +14,7 @@ def show(people: list[User], groups: list[str]) -> None:
     """Choose whom, then what."""
     by_subject = {user.subject: user for user in people}
     with st.container(border=True):
-        st.markdown("**Correct an account**")
+        st.markdown("**Change an account**")
         subject = st.selectbox(
             "User",
             list(by_subject),
@@ -23,14 +23,14 @@ def show(people: list[User], groups: list[str]) -> None:
         )
         user = by_subject[subject]
         with st.container(horizontal=True):
-            if st.button("Name …", icon=":material/edit:", key="rename"):
+            if st.button("Rename …", icon=":material/edit:", key="rename"):
                 _rename(user)
-            if st.button("Role …", icon=":material/badge:", key="role"):
+            if st.button("Change role …", icon=":material/badge:", key="role"):
                 _role(user)
-            if st.button("Same person as …", icon=":material/merge:", key="merge"):
+            if st.button("Merge …", icon=":material/merge:", key="merge"):
                 _merge(user)
             if (others := users.other_names(session.portal(), session.user(), user)) and st.button(
-                "Not the same person …", icon=":material/call_split:", key="unmerge"
+                "Undo merge …", icon=":material/call_split:", key="unmerge"
             ):
                 _unmerge(user, others)
             _give_back(user)
@@ -39,7 +39,7 @@ def show(people: list[User], groups: list[str]) -> None:
             st.markdown("**Rename a group**")
             group = st.selectbox("Group", groups, key="old-group")
             name = st.text_input("New name", key="new-group", max_chars=60)
-            st.caption("Its quota and the VM pool of its name go along.")
+            st.caption("Its quota and the VM pool of the same name are renamed with it.")
             if st.button("Rename", key="rename-group", disabled=not name):
                 frame.carry_out(
                     lambda: users.rename_group(session.portal(), session.user(), group, name)
@@ -69,8 +69,8 @@ def _called(user: User) -> str:
 def _role(user: User) -> None:
     def body() -> None:
         st.markdown(
-            f"{user.display_name} is {user.role} now. Whom `PORTAL_ADMINS` or `PORTAL_CURATORS`"
-            " name has that role in any case."
+            f"Current role of {user.display_name}: {user.role}. Anyone whom `PORTAL_ADMINS` or"
+            " `PORTAL_CURATORS` names keeps that role regardless."
         )
         roles = list(Role)
         role = st.selectbox("Role", roles, index=roles.index(user.role), key="new-role")
@@ -84,7 +84,7 @@ def _role(user: User) -> None:
 
 def _rename(user: User) -> None:
     def body() -> None:
-        st.markdown(f"It stays until the card of {user.subject} says another name than today.")
+        st.markdown(f"This name is kept until the name on the card of {user.subject} changes.")
         name = st.text_input("Name", user.display_name, max_chars=64, key="new-name")
         if frame.confirmed("Save", "confirm-rename", loses=False):
             frame.carry_out(
@@ -97,9 +97,10 @@ def _rename(user: User) -> None:
 def _merge(user: User) -> None:
     def body() -> None:
         st.markdown(
-            f"Who signs in with the other subject is **{user.display_name}** ({user.subject}) from"
-            " now on, with these ports, containers, home folders and this quota. The other account"
-            " must have no containers; its keys come along, its home folder does not."
+            f"From now on, whoever signs in with the other subject becomes **{user.display_name}**"
+            f" ({user.subject}), with the ports, containers, home folders and quota of this"
+            " account. The other account must have no containers; its keys move along, its home"
+            " folder does not."
         )
         other = st.text_input(
             "The other subject", key="other-subject", placeholder="upn:jane.smith@example.org"
@@ -115,22 +116,23 @@ def _merge(user: User) -> None:
 def _unmerge(user: User, others: list[str]) -> None:
     def body() -> None:
         st.markdown(
-            f"Who signs in with this subject is no longer **{user.display_name}** ({user.subject})."
+            f"Whoever signs in with this subject is no longer **{user.display_name}**"
+            f" ({user.subject})."
             " Their keys, cards and past usage go with them; containers, home folders, VMs and"
-            " quota stay here."
+            " quota stay with this account."
         )
         other = st.selectbox("The other subject", others, key="no-longer")
-        if frame.confirmed("Take apart", "confirm-unmerge", loses=True):
+        if frame.confirmed("Undo merge", "confirm-unmerge", loses=True):
             frame.carry_out(lambda: users.unmerge(session.portal(), session.user(), other))
 
-    frame.ask(f"Take an account apart from {user.display_name}?", body)
+    frame.ask(f"Undo a merge into {user.display_name}?", body)
 
 
 def _free(user: User) -> None:
     def body() -> None:
         st.markdown(
-            f"**{user.display_name}** gets other ports with the next container, so bookmarks will"
-            " lead nowhere. It is refused while one of their containers exists."
+            f"**{user.display_name}** gets new ports with the next container, so old bookmarks stop"
+            " working. This is not possible while they still have containers."
         )
         if frame.confirmed("Free ports", "confirm-free", loses=True):
             frame.carry_out(lambda: ranges.free(session.portal(), session.user(), user.subject))
@@ -141,9 +143,9 @@ def _free(user: User) -> None:
 def _retire(user: User) -> None:
     def body() -> None:
         st.markdown(
-            f"**{user.display_name}** cannot come in any more, and their containers are removed."
-            " Home folders stay on their VMs. The ports go to others once the containers are gone."
-            " *Restore* lets them in again."
+            f"**{user.display_name}** can no longer sign in, and their containers are removed."
+            " Home folders stay on their VMs. Once the containers are gone, the ports are free for"
+            " others. *Restore* lets the user sign in again."
         )
         reason = st.text_input("Reason", key="retire-reason", max_chars=500)
         if frame.confirmed("Retire", "confirm-retire", loses=True):

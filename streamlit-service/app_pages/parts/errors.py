@@ -24,7 +24,7 @@ def show(error: PortalError) -> None:
     """In the place of what cannot be shown."""
     where = f"Error code: {error.code}, reference {_reference(error)}."
     if error.status >= OF_THE_PORTAL:
-        where += f" If this keeps happening, tell {_contact()} both."
+        where += f" If this keeps happening, give {_contact()} both."
     st.error(
         f"**{error.message}**  \n{error.hint}  \n:small[{where}]",
         icon=":material/error:",
@@ -59,7 +59,7 @@ def of_fault(error: Exception) -> PortalError:
     return PortalError(
         "internal",
         "The portal could not show this.",
-        "What you run goes on. Load the page again.",
+        "Your containers keep running. Reload the page.",
         cause=repr(error),
     )
 

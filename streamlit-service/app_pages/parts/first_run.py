@@ -45,9 +45,9 @@ def items(admin: User) -> list[Item]:
             "images",
         ),
         Item(
-            "A person",
+            "A user",
             users.others(portal, admin) or bool(deployments.mine(portal, admin)),
-            f"Send people the address {portal.settings.public_origin}: their smart card is enough.",
+            f"Send people the address {portal.settings.public_origin}; they only need their card.",
             "",
             "users",
         ),
@@ -56,7 +56,7 @@ def items(admin: User) -> list[Item]:
 
 def show() -> None:
     """The list, which looks again by itself."""
-    st.subheader("Welcome. Three things, and people can work.")
+    st.subheader("Welcome. Three steps, and people can start working.")
     _list()
 
 

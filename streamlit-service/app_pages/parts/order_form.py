@@ -30,7 +30,7 @@ def show(offered: OfferedImage) -> None:
     limits = gpus.order_limits(portal, user)
     if limits.short:
         st.warning(
-            f"**Your containers hold all the {limits.short} of your "
+            f"**Your containers use all the {limits.short} in your "
             "quota.** Stop one, or take one out of the queue, to deploy another.",
             icon=":material/info:",
         )
@@ -101,7 +101,7 @@ def _form(image: Image, most: Resources, taken: set[str]) -> Order:
         "SSH",
         key="ssh",
         help=(
-            "Connect with your card, or with a key from the page SSH keys; "
+            "Connect with your card, or with a key from the SSH keys page; "
             "for terminals, file transfer and VS Code."
         ),
     )
@@ -145,7 +145,7 @@ def _size(most: Resources) -> tuple[float, float]:
     with left:
         memory = _amount("Memory (GB)", MEMORY_STEPS, most.memory_gb, 2, "memory")
         if memory < LITTLE_GB:
-            st.warning(f"{memory:g} GB is hardly enough for a notebook.", icon=":material/memory:")
+            st.warning(f"{memory:g} GB is barely enough for a notebook.", icon=":material/memory:")
     with right:
         cpus = _amount("CPUs", CPU_STEPS, most.cpus, 1, "cpus")
     return memory, cpus
@@ -167,12 +167,12 @@ def _gpus(allowed: int) -> tuple[int, str]:
     chosen = [offer for offer in offers if model in ("", offer.model)]
     most = min(max(offer.most for offer in chosen), allowed)
     if most == 0:
-        st.caption("Nothing is left of your GPU quota. Stop a container to use a GPU here.")
+        st.caption("Your GPU quota is used up. Stop a container to use a GPU here.")
         return 0, model
     free = sum(offer.free for offer in chosen)
     _keep("gpus", 1, range(most + 1))
     count = st.segmented_control("GPUs", range(most + 1), required=True, key="gpus")
-    st.caption(f"{free} free now" if free else "None is free now; you get a place in the queue.")
+    st.caption(f"{free} free now" if free else "None free now; you would join the queue.")
     return int(count or 0), model
 
 

@@ -94,7 +94,7 @@ def _changes(
             "Package": change.name.removeprefix("deb:"),
             other.version: change.before or "–",
             release.version: change.after or "–",
-            "What": _what(change),
+            "Change": _what(change),
         }
         for change in changes
     ]
@@ -109,7 +109,7 @@ def _findings(report: Report) -> None:
     now, zone = session.portal().now(), session.zone()
     for scanner in report.scanners:
         st.caption(
-            f"Scanner: {scanner.name}, {scanner.version}; data of"
+            f"Scanner: {scanner.name}, {scanner.version}; data from"
             f" {wording.ago(scanner.data_date, now)}",
             help=wording.absolute(scanner.data_date, zone),
         )
@@ -144,7 +144,7 @@ def _finding(finding: Finding, waiver: Waiver | None, *, refused: bool) -> dict[
         "Where": finding.subject,
         "Installed": finding.installed,
         "Fixed in": finding.fixed or "–",
-        "What": finding.text,
+        "Description": finding.text,
         "Waived by": waiver.owner if waiver else "",
         "Waived because": waiver.reason if waiver else "",
     }
@@ -152,7 +152,7 @@ def _finding(finding: Finding, waiver: Waiver | None, *, refused: bool) -> dict[
 
 def _who(users: Sequence[Deployment]) -> None:
     if not users:
-        st.info("Nobody has a container of it.", icon=":material/info:")
+        st.info("Nobody has a container of this release.", icon=":material/info:")
         return
     st.dataframe(
         [_container(deployment) for deployment in users],
@@ -167,7 +167,7 @@ def _container(deployment: Deployment) -> dict[str, object]:
         wording.absolute(deployment.started_at, session.zone()) if deployment.started_at else "–"
     )
     return {
-        "Person": deployment.owner.display_name,
+        "User": deployment.owner.display_name,
         "Subject": deployment.owner.subject,
         "Container": deployment.name,
         "State": deployment.state.capitalize(),

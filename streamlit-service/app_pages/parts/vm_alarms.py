@@ -35,7 +35,7 @@ def at_home() -> None:
     for icon, text in ill[:AT_HOME]:
         st.error(text, icon=icon)
     if ill and st.button(
-        f"{len(ill) - AT_HOME} more on VMs" if len(ill) > AT_HOME else "To the VMs",
+        f"{len(ill) - AT_HOME} more on the VMs page" if len(ill) > AT_HOME else "Go to VMs",
         icon=":material/dns:",
         type="tertiary",
     ):
@@ -94,7 +94,7 @@ def _troubles(troubles: list[tuple[Vm, Problem]]) -> None:
     for _, trouble in shown:
         say = st.error if trouble.grave else st.warning
         others = ", ".join(vm.name for vm, _ in troubles[1:]) if len(shown) < len(troubles) else ""
-        also = f" The same: **{len(troubles) - 1} more VMs**, {others}." if others else ""
+        also = f" The same applies to **{len(troubles) - 1} more VMs**: {others}." if others else ""
         say(
             f"{wording.with_command(trouble)}{also}",
             icon=f":material/{ICONS[trouble.kind]}:",
@@ -104,9 +104,10 @@ def _troubles(troubles: list[tuple[Vm, Problem]]) -> None:
 def _unreachable(vm: Vm) -> str:
     seen = vm.last_seen_at
     since = (
-        f"Last seen {wording.ago(seen, session.portal().now())}. Its containers go on, unseen."
+        f"Last seen {wording.ago(seen, session.portal().now())}. Its containers may still be"
+        " running."
         if seen
-        else "It was never seen."
+        else "It has never been reached."
     )
     return (
         f"**{vm.name} cannot be reached.** {vm.error or ''} {since}"

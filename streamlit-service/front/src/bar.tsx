@@ -76,7 +76,7 @@ function Frame({ bar, go }: { bar: Bar; go: (key: string) => void }) {
       <p class="product">
         <b>{bar.product}</b> <span class="organisation">{bar.organisation}</span>{" "}
         <span class="chip">{bar.environment}</span>
-        {bar.standins && <span class="chip warn" title="Stand-in images may pass">Stand-ins</span>}
+        {bar.standins && <span class="chip warn" title="Stand-in images are allowed">Stand-ins</span>}
       </p>
       <nav class="wide" aria-label="Pages"><Groups bar={bar} go={go} /></nav>
       <Popover class="narrow" label={here ? `Menu: ${here.title}` : "Menu"} icon="menu">
@@ -148,10 +148,10 @@ function Person({ bar: { person }, go }: { bar: Bar; go: (key: string) => void }
     <dl>
       <dt>Signed in as</dt><dd>{person.name}</dd>
       <dt>Role</dt><dd>{person.role}</dd>
-      <dt>Your certificate counts until</dt><dd>{moment(person.certificate_ends)}</dd>
+      <dt>Your certificate is valid until</dt><dd>{moment(person.certificate_ends)}</dd>
       <dt>Help</dt><dd>{person.help}</dd>
-      <dt>How things are done</dt><dd><Link place={guide} go={go} /></dd>
-      <dt>Sign out</dt><dd>Take out your card and close all windows of the browser.</dd>
+      <dt>How to use the portal</dt><dd><Link place={guide} go={go} /></dd>
+      <dt>Sign out</dt><dd>Remove your card and close all browser windows.</dd>
     </dl>
   );
 }

@@ -41,14 +41,14 @@ export function FiguresOf({ id, name, close }: { id: string; name: string; close
         setHistory((await answer.json()) as History);
         setProblem("");
       })
-      .catch(() => stop.signal.aborted || setProblem("The figures cannot be read now. Try again in a minute."));
+      .catch(() => stop.signal.aborted || setProblem("The usage figures cannot be loaded right now. Try again in a minute."));
     return () => stop.abort();
   }, [id, hours]);
 
   return (
     <dialog ref={dialog} class="drawer" aria-labelledby="used-by" onClose={close}>
       <header>
-        <h2 id="used-by">What {name} used</h2>
+        <h2 id="used-by">Usage of {name}</h2>
         <button type="button" aria-label="Close" onClick={() => dialog.current?.close()}><Icon name="close" /></button>
       </header>
       <div class="tools" role="group" aria-label="Period">
@@ -66,7 +66,7 @@ export function FiguresOf({ id, name, close }: { id: string; name: string; close
 
 function Charts({ history, hours }: { history: History; hours: number }) {
   if (history.points.length === 0) {
-    return <p class="faint">Nothing was seen in this period: figures come every minute while it runs.</p>;
+    return <p class="faint">No figures for this period. They are recorded every minute while the container runs.</p>;
   }
   const gpu = history.points.some((point) => point.gpu_utilisation !== null);
   const of = (title: string, unit: string, limit: number, value: (point: Point) => number | null) => (
@@ -87,7 +87,7 @@ function Advice({ history }: { history: History }) {
   if (history.memory_peak_gb === null) return null;
   const peak = `Memory peak ${history.memory_peak_gb.toFixed(1)} of ${history.memory_gb} GB`;
   const share = history.memory_peak_gb / history.memory_gb;
-  const advice = share < MUCH_LESS ? ": ask for less next time, and more of your quota is left." : ".";
+  const advice = share < MUCH_LESS ? ": ask for less next time, to save your quota." : ".";
   return <p class="note info"><b>{peak}</b>{advice}</p>;
 }
 

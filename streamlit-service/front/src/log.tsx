@@ -62,14 +62,14 @@ export function Log({ id, name, close }: { id: string; name: string; close: () =
     <dialog ref={dialog} class="drawer" aria-labelledby="log-of" onClose={close}>
       <header>
         <h2 id="log-of">Log of {name}</h2>
-        <a href={address(id)} target="_blank"><Icon name="open_in_new" />In a window of its own</a>
+        <a href={address(id)} target="_blank"><Icon name="open_in_new" />Open in a new tab</a>
         <button type="button" aria-label="Close" onClick={() => dialog.current?.close()}><Icon name="close" /></button>
       </header>
       <div class="tools">
         <input type="search" aria-label="Search" placeholder="Search" value={words}
           onInput={(event) => setWords(event.currentTarget.value)} />
         <span class="faint" role="status">
-          {words ? `${shown.length} of ${lines?.length ?? 0} lines` : `${shown.length} lines`}
+          {words ? `${shown.length} of ${lines?.length ?? 0} lines` : `${shown.length} ${shown.length === 1 ? "line" : "lines"}`}
         </span>
         <select aria-label="From" value={source}
           onChange={(event) => setSource(event.currentTarget.value as Source | "")}>
@@ -86,7 +86,7 @@ export function Log({ id, name, close }: { id: string; name: string; close: () =
       {problem && <p class="note warning">{problem}</p>}
       {lines === null && !problem && <p class="faint" role="status">Reading the log …</p>}
       {lines !== null && shown.length === 0 && !problem && (
-        <p class="faint">{words ? "No line contains these words." : "The log is empty so far."}</p>
+        <p class="faint">{words ? "No line contains this text." : "The log is empty so far."}</p>
       )}
       <Lines lines={shown} words={words} times={times} wrap={wrap} />
     </dialog>
@@ -122,7 +122,7 @@ function Lines({ lines, words, times, wrap }: { lines: Line[]; words: string; ti
       </div>
       {!follows && (
         <button type="button" class="newest" onClick={() => (hand(0), setFollows(true))}>
-          <Icon name="arrow_downward" />Paused: go to the newest
+          <Icon name="arrow_downward" />Paused. Go to the newest line
         </button>
       )}
     </div>

@@ -75,7 +75,7 @@ export function Containers({ deploy }: { deploy: Doing["deploy"] }) {
   };
 
   if (out) return <p class="note error" role="alert"><b>{out.message}</b> {out.hint}</p>;
-  if (cards === null) return <p class="faint" role="status">Asking for your containers …</p>;
+  if (cards === null) return <p class="faint" role="status">Loading your containers …</p>;
   const row = (card: Card) => (
     <Row key={card.id} card={card} asked={asked[card.id]} problem={problems[card.id]}
       opens={tabs.current.waits(card.id)} still={silent !== null} doing={doing} />
@@ -107,7 +107,7 @@ function Nothing({ deploy }: { deploy: () => void }) {
   return (
     <>
       <p class="note info">
-        Here you find your containers: open, stop, start or remove them. You have none yet.
+        You have no containers yet. Once you deploy one, you can open, stop, start and remove it here.
       </p>
       <p><button type="button" class="primary" onClick={deploy}>Deploy your first container</button></p>
     </>
@@ -119,7 +119,7 @@ function Silent({ since }: { since: number }) {
   const why = navigator.onLine ? "The portal does not answer" : "You are offline";
   return (
     <p class="note warning" role="status">
-      <b>{why}; trying again.</b> This is as of {age} ago. Containers that run go on.
+      <b>{why}; trying again.</b> Last update {age} ago. Running containers are not affected.
     </p>
   );
 }

@@ -27,8 +27,8 @@ export function Past({ id, name, state, since }: { id: string; name: string; sta
   }, [id, state, since]);
   return (
     <section aria-label={`What happened to ${name}`} class="past">
-      {problem && <p class="note warning" role="alert">What happened cannot be read now. Close it and try again.</p>}
-      {events === null && !problem && <p class="faint" role="status">Reading what happened …</p>}
+      {problem && <p class="note warning" role="alert">The history cannot be loaded right now. Close it and try again.</p>}
+      {events === null && !problem && <p class="faint" role="status">Loading the history …</p>}
       <ol>
         {events?.map((event, index) => (
           <li key={events.length - index}>

@@ -5,7 +5,7 @@ import type { Problem } from "./board";
 const DEADLINE_MS = 20_000;
 const UNREACHABLE: Problem = {
   message: "The portal cannot be reached.",
-  hint: "Check your connection. It may have been done all the same: look before you try again.",
+  hint: "Check your connection. It may still have gone through: check before you try again.",
 };
 
 export async function act(id: string, action: string): Promise<Problem | null> {

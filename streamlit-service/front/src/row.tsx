@@ -108,7 +108,7 @@ function Primary({ card, waits, opens, doing }: Pick<Props, "card" | "opens" | "
   if (card.anew) {
     return (
       <button type="button" class="primary" onClick={() => doing.deploy(card.image)}>
-        <Icon name="rocket_launch" />Deploy anew
+        <Icon name="rocket_launch" />Deploy again
       </button>
     );
   }

@@ -26,7 +26,7 @@ export function Connect({ name, ssh }: { name: string; ssh: Ssh }) {
   return (
     <div class="ssh">
       <Copied title="With your smart card (OpenSC installed):" text={ssh.with_card} />
-      <Copied title="With a key that you added on the page SSH keys:" text={ssh.with_key} />
+      <Copied title="With a key that you added on the SSH keys page:" text={ssh.with_key} />
       <Copied title="For ~/.ssh/config:" text={ssh.config} />
       <p>
         <a href={`vscode://vscode-remote/ssh-remote+${name}/home/scientist`}>Open in VS Code</a>{" "}

@@ -206,8 +206,8 @@ class Settings(BaseSettings):
     def _host_as_browsers_send_it(self) -> Settings:
         if not _HOST.fullmatch(self.public_host):
             raise ValueError(
-                f"PORTAL_PUBLIC_HOST: {self.public_host!r} is no name as browsers send it: lower"
-                " case, letters of ASCII (umlauts as xn--…), no scheme, port, path or dot at the"
+                f"PORTAL_PUBLIC_HOST: {self.public_host!r} is not a host name: use lower"
+                " case, ASCII letters only (umlauts as xn--…), no scheme, port, path or dot at the"
                 " end; or an IPv4 address"
             )
         return self

@@ -32,10 +32,10 @@ def parse(text: str) -> dict[str, tuple[Size, ...]]:
     for part in filter(None, (part.strip() for part in text.split(";"))):
         group, colon, sizes = part.rpartition(":")
         if group.strip() in lists or (colon and not group.strip()):
-            raise ValueError(f"{part!r} names no group, or one a second time")
+            raise ValueError(f"{part!r} names no group, or names one twice")
         named = {size.name: size for size in (_size(each.strip()) for each in sizes.split(","))}
         if len(named) < len(sizes.split(",")) or CUSTOM in named:
-            raise ValueError(f"{sizes.strip()!r} has a name twice, or {CUSTOM}, which is no size")
+            raise ValueError(f"{sizes.strip()!r} has a name twice, or {CUSTOM}, which is reserved")
         lists[group.strip()] = tuple(named.values())
     return lists if "" in lists else parse(USUAL) | lists
 
@@ -49,7 +49,7 @@ def of_group(text: str, group: str) -> tuple[Size, ...]:
 def _size(text: str) -> Size:
     found = _SIZE.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is no name, GB of memory and number of CPUs, as Small 2 1")
+        raise ValueError(f"{text!r} is not a name, GB of memory and number of CPUs, as Small 2 1")
     size = Size(found["name"], float(found["memory"]), float(found["cpus"]))
     if size.memory_gb < MEMORY.minimum or size.cpus < CPUS.minimum:
         least = f"{MEMORY.minimum:g} GB and {CPUS.minimum:g} CPUs"

@@ -64,8 +64,8 @@ def parse(text: str) -> str:
     if found is None:
         raise Invalid(
             "bad_subject",
-            f"{text[:80]!r} is nobody's name.",
-            "edipi: and ten digits, upn:user@domain, uuid: or fascn: as user list shows them.",
+            f"{text[:80]!r} is not a valid subject.",
+            "edipi: and ten digits, upn:user@domain, or uuid: or fascn: as `user list` shows it.",
         )
     return f"{kind.lower()}:{found}"
 

@@ -84,7 +84,7 @@ def restore(database: Database, path: Path, *, replace: bool = False) -> Manifes
         raise Conflict(
             "not_empty",
             "The database has records; a restore would destroy them.",
-            "Back it up, stop the services, and say --replace.",
+            "Back it up, stop the services, and use --replace.",
         )
     verify(path)
     database.erase()  # its schema, where it has no records: the backup may be of an older one
@@ -122,11 +122,11 @@ def _fill(database: Database, path: Path) -> Manifest:
             _check_tables(tx, path, manifest)
             _insert(tx, archive, manifest)
     except _NO_ROWS as error:
-        raise backup_file.damaged(path, "a row in it is none of its table's", error) from error
+        raise backup_file.damaged(path, "a row in it does not fit its table", error) from error
     with database.reading() as tx:
         head = tx.execute(sa.select(audit_head.c.hash)).scalar()
     if head != manifest.audit_hash:
-        raise backup_file.damaged(path, "its audit trail ends otherwise than it says")
+        raise backup_file.damaged(path, "its audit trail does not end where its manifest says")
     database.migrate()
     with database.reading() as tx:
         verdict = audit.verify(tx)
@@ -141,7 +141,7 @@ def _fill(database: Database, path: Path) -> Manifest:
 
 def _check_tables(tx: Tx, path: Path, manifest: Manifest) -> None:
     if {table.name for table in _present(tx)} != set(manifest.tables):
-        raise backup_file.damaged(path, "it has other tables than its schema")
+        raise backup_file.damaged(path, "its tables do not match its schema")
 
 
 def _insert(tx: Tx, archive: tarfile.TarFile, manifest: Manifest) -> None:
@@ -154,7 +154,7 @@ def _insert(tx: Tx, archive: tarfile.TarFile, manifest: Manifest) -> None:
         _continue_numbering(tx, table)
         count = sa.select(sa.func.count()).select_from(table)
         if tx.execute(count).scalar_one() != manifest.tables[table.name][0]:
-            raise ValueError(f"{table.name} has another number of rows")
+            raise ValueError(f"{table.name} has a different number of rows")
 
 
 _NO_ROWS = (

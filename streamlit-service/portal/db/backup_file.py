@@ -63,7 +63,7 @@ def read(path: Path) -> Manifest:
             for entry in archive:
                 stream = archive.extractfile(entry)
                 if stream is None or entry.name in digests:
-                    raise damaged(path, f"{entry.name} is no file of a backup")
+                    raise damaged(path, f"{entry.name} does not belong in a backup")
                 if entry.name == MANIFEST:
                     said = json.loads(stream.read(MAX_MANIFEST))
                 digests[entry.name] = _sha256(stream)
@@ -73,7 +73,7 @@ def read(path: Path) -> Manifest:
         raise _no_backup(path, error) from error
     manifest = _manifest(path, said)
     if digests.keys() != {MANIFEST, *map(member, manifest.tables)}:
-        raise damaged(path, "it holds other tables than it says")
+        raise damaged(path, "its tables do not match its manifest")
     for name, (_, digest) in manifest.tables.items():
         if digests[member(name)] != digest:
             raise damaged(path, f"its table {name} is not what was written")
@@ -99,7 +99,7 @@ def damaged(path: Path, what: str, cause: Exception | None = None) -> Invalid:
 def _no_backup(path: Path, error: Exception | None = None) -> Invalid:
     return Invalid(
         "no_backup",
-        f"{path.name} is no backup of a portal, or it is cut off.",
+        f"{path.name} is not a portal backup, or is incomplete.",
         "Use another backup.",
         cause=str(error or ""),
     )
@@ -122,7 +122,7 @@ def _manifest(path: Path, said: Any) -> Manifest:
         or not isinstance(said["tables"], dict)
         or not all(map(_is_table, said["tables"].values()))
     ):
-        raise damaged(path, "its manifest is none")
+        raise damaged(path, "its manifest is not valid")
     return Manifest(**said)
 
 

@@ -43,19 +43,19 @@ SAY = {
     ),
     _FULL: (
         "The disk of the portal's database is full.",
-        "Nothing was changed. What runs goes on; administrators must make room.",
+        "Nothing was changed. Containers keep running; an administrator must free up space.",
     ),
     _READ_ONLY: (
-        "The portal's database cannot be written.",
-        "Nothing was changed. What runs goes on; administrators must make it writable.",
+        "The portal's database is read-only.",
+        "Nothing was changed. Containers keep running; an administrator must make it writable.",
     ),
     _AWAY: (
         "The portal's database does not answer.",
-        "What runs goes on. Look whether it was done, and try again in a minute.",
+        "Containers keep running. Check whether your change was made; try again in a minute.",
     ),
     _DAMAGED: (
         "The portal's database is damaged.",
-        "What runs goes on. Administrators must restore the last backup: admin.py restore",
+        "Containers keep running. An administrator must restore the backup: admin.py restore",
     ),
 }
 

@@ -49,7 +49,7 @@ def insert(
         "reachable": True,
         "error": None,
     }
-    back = {**values, "reachable": False, "error": "It was not seen since it came back."}
+    back = {**values, "reachable": False, "error": "It has not been seen since it came back."}
     if tx.execute(vms.update().where(vms.c.name == name).values(**back)).rowcount == 0:
         tx.execute(vms.insert().values(name=name, **values))
 

@@ -59,7 +59,7 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
     if service is None:
         raise NotFound(
             "not_for_browsers",
-            f"{holder.name} takes SSH on this port, not a browser.",
+            f"{holder.name} uses this port for SSH, not for a browser.",
             "My containers in the portal shows the command to connect with.",
         )
     last = holder.last_activity_at
@@ -91,4 +91,4 @@ def _why_not_running(holder: db.routes.Holder) -> str:
         return f"{name} is stopped. Its home folder is kept; start it to go on."
     if holder.state is State.WAITING:
         return f"{name} is number {holder.position} in the queue; it starts automatically."
-    return f"{name} is {holder.state}; it is not answering yet."
+    return f"{name} does not answer now (state: {holder.state})."

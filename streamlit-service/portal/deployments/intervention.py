@@ -14,7 +14,7 @@ from portal.deployments import lifecycle
 from portal.deployments.transition import change, removal
 from portal.users import accounts, permissions
 
-SERVICE = "the VM is serviced on Friday; start it again on Monday."
+SERVICE = "the VM is being serviced on Friday; start it again on Monday."
 """What a reason may be, for who gave none."""
 SETTLED = (State.STOPPED, State.FAILED, State.REMOVED)
 
@@ -54,14 +54,14 @@ def give_up(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> De
             raise Conflict(
                 "not_stuck",
                 f"{before.name} of {before.owner.display_name} is not stuck: it is {before.state}.",
-                "Stop or remove it, and give up only on what does not succeed.",
+                "Stop or remove it first; give up only if that does not succeed.",
             )
         removed = before.state is State.REMOVING
         after = State.REMOVED if removed else State.FAILED
         failure = Failure(
             "given_up",
             f"It could not be stopped, and an administrator gave up on it: {note}",
-            "What ran in it may still run for a while. Start it again later, or remove it.",
+            "Its processes may keep running for a while. Start it again later, or remove it.",
         )
         columns: DeploymentColumns = {"slot": None, "gpu_uuids": None, "restart_after_stop": False}
         if not removed:

@@ -84,6 +84,6 @@ def intent(action: str, before: State, *, restarting: bool = False) -> State:
             name for name in USER_ACTIONS if is_possible(name, before, restarting=restarting)
         ]
         hint = f"Now possible: {', '.join(possible)}." if possible else "It is being removed."
-        raise Conflict("wrong_state", f"The container is {before}; it cannot {action} now.", hint)
+        raise Conflict("wrong_state", f"The container is {before}; you cannot {action} it.", hint)
     # What waits has no container that could take time to stop.
     return State.STOPPED if (before, after) == (State.WAITING, State.STOPPING) else after

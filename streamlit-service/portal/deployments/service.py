@@ -223,9 +223,9 @@ def _start(
     if db.leases.holds(tx, before.id, db.leases.GPU):
         raise Conflict(
             "container_left",
-            f"The last container of {before.name} is not gone from its VM yet, and may still use"
+            f"The previous container of {before.name} is still on its VM, and may still be using"
             " its GPUs.",
-            f"Try again in some minutes; if it stays, tell {portal.settings.help_contact}.",
+            f"Try again in a few minutes; if this persists, tell {portal.settings.help_contact}.",
         )
     quotas.check(portal, tx, user, before.order, new=False)
     user = ranges.give(portal, tx, user)
@@ -340,7 +340,7 @@ def _just_taken(name: str, taken: db.Taken) -> Conflict:
         return _name_taken(name, str(taken))
     return Conflict(
         "just_taken",
-        "Somebody took that a moment ago.",
-        "Try again: what is free is shown anew.",
+        "Somebody else took those resources a moment ago.",
+        "Try again: the page now shows what is still free.",
         str(taken),
     )

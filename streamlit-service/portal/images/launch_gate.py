@@ -12,7 +12,7 @@ from portal.core.models import Release, ReleaseState
 from portal.core.settings import Settings
 
 RUNS = {ReleaseState.APPROVED, ReleaseState.DEPRECATED}
-ASK = "Deploy the image anew, or ask {contact} to publish a new release."
+ASK = "Deploy the image again, or ask {contact} to publish a new release."
 
 
 def problem(settings: Settings, release: Release, now: datetime) -> str:

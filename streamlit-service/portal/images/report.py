@@ -144,7 +144,7 @@ def idle_waivers(report: Report, waivers: Sequence[Waiver]) -> list[str]:
     return [
         f"the waiver of {each.owner} for {each.finding}"
         f"{f' in {each.subject}' if each.subject else ''} does not count:"
-        f" {each.why_not(today) or 'nothing that was refused is named so'}"
+        f" {each.why_not(today) or 'no refused finding has this id'}"
         for each in idle
     ]
 

@@ -123,8 +123,8 @@ def taken(image: str, version: str) -> Conflict:
     """A version names one digest for ever."""
     return Conflict(
         "version_taken",
-        f"{image} {version} was published before, with other content.",
-        f"Raise version in images/{image}/image.yaml.",
+        f"{image} {version} was already published with different content.",
+        f"Raise the version in images/{image}/image.yaml.",
     )
 
 

@@ -81,7 +81,7 @@ def observe(portal: Portal, vm: Vm, engine: Engine) -> None:
         vms.record_unreachable(
             portal,
             vm,
-            f"It answers again, and containers that must not run there are not gone yet:"
+            f"It answers again, but containers that should not run there are still present:"
             f" {', '.join(sorted(stuck))}.",
         )
         return

@@ -100,7 +100,7 @@ def _why_not_again(portal: Portal, deployment: Deployment) -> str:
     """Why what ended with its VM does not start by itself; "" where it does."""
     now = portal.now()
     if not portal.settings.restart_after_vm_restart:
-        return "Containers do not start by themselves here."
+        return "The portal is set not to start containers automatically."
     with portal.database.reading() as tx:
         events = db.audit.events(tx, f"deployment:{deployment.id}")
     ended_with_it = [
@@ -110,7 +110,7 @@ def _why_not_again(portal: Portal, deployment: Deployment) -> str:
         and now - event.at < MANY_RESTARTS_WITHIN
     ]
     if len(ended_with_it) >= MANY_RESTARTS:
-        return f"That was more than {MANY_RESTARTS} times within an hour, so it waits for you."
+        return f"This has happened more than {MANY_RESTARTS} times in an hour: start it yourself."
     return launch_gate.problem(portal.settings, deployment.release, now)
 
 
@@ -122,16 +122,16 @@ def _note(
     if status.paused and noted != PAUSED:
         trouble: Trouble | None = Trouble(
             "paused",
-            "Its container is paused on the VM: nothing in it answers.",
+            "The container is paused on its VM and does not respond.",
             "Restart it, or ask your administrator to have it unpaused.",
             portal.now(),
         )
     elif killed_at is not None:
         trouble = Trouble(
             "killed_for_memory",
-            f"Something in it used up its {deployment.memory_gb:g} GB and was ended: a notebook's"
+            f"A process used up all {deployment.memory_gb:g} GB and was killed: a notebook's"
             " kernel, most likely.",
-            "Files are safe. Use less at a time, or deploy it anew with more memory.",
+            "Your files are safe. Use less memory at a time, or deploy again with more.",
             killed_at,
         )
     elif noted == PAUSED and not status.paused:

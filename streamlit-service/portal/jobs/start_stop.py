@@ -288,7 +288,7 @@ def _check_alive(deployment: Deployment, vm: Vm, engine: Engine, container_id: s
         raise VmUnreachable(
             "vm_unreachable",
             f"The VM {vm.name} restarted while the container started.",
-            "It is started again by itself.",
+            "It will be started again automatically.",
         )
     if status is not None and status.out_of_memory and status.exit_code == KILLED_BY_SIGNAL:
         raise EngineError(

@@ -63,8 +63,8 @@ def _probe(portal: Portal, engine: Engine, vm: Vm) -> Iterator[Check]:
             yield Check(
                 "firewall",
                 "warning",
-                "This machine's own engine has no gate, so its firewall cannot be asked: fit for a"
-                " trial. For people's work, prepare a VM.",
+                "This is the portal's own machine, whose firewall cannot be checked: fine for a"
+                " trial. For real work, prepare a VM.",
                 "scripts/setup-vm.sh VM",
             )
         else:
@@ -102,7 +102,7 @@ def _run(
         yield Check(
             "gpus",
             "failed",
-            "None of its GPUs can be tried: they are out of order.",
+            "None of its GPUs can be tested: they are out of order.",
             "nvidia-smi; the GPUs page says what is wrong with each.",
         )
         return
@@ -110,7 +110,7 @@ def _run(
         yield Check(
             "container",
             "warning",
-            "No image is approved yet, so no container was tried.",
+            "No image is approved yet, so no container could be tested.",
             "Approve one on the Images page, then verify the VM again: admin.py vm verify NAME",
         )
         return
@@ -152,8 +152,8 @@ def _wait(portal: Portal, engine: Engine, answers: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             status = engine.inspect(NAME)
             runs = (
-                "It runs, so something keeps the portal's machine from "
-                "its port: is PORTAL_GATEWAYS right?"
+                "It is running, so something blocks the portal's machine from "
+                "reaching its port: is PORTAL_GATEWAYS right?"
             )
             raise EngineError(
                 "notebook_silent",

@@ -72,7 +72,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
             "critical",
             "worker",
             "worker",
-            f"No VM was probed for {_minutes(now - max(seen))}.",
+            f"No VM has been probed for {_minutes(now - max(seen))}.",
             "docker compose restart worker",
             "worker-silent",
         )
@@ -115,8 +115,8 @@ def _people(given: int, served: int, unlisted: list[User]) -> Iterator[Status]:
             "warning",
             "role",
             user.subject,
-            f"{user.display_name} is {user.role} since a first sign-in, and PORTAL_ADMINS and"
-            f" PORTAL_CURATORS do not name {user.subject} (nor a UPN of theirs that is known).",
+            f"{user.display_name} has been {user.role} since the first sign-in, but"
+            f" PORTAL_ADMINS and PORTAL_CURATORS name neither {user.subject} nor a known UPN.",
             f"docker compose exec api python3 admin.py user role {shlex.quote(user.subject)} user",
             "role-unlisted",
         )
@@ -128,7 +128,7 @@ def _backup(last: datetime | None, now: datetime, *, by_hand: bool) -> Iterator[
             "warning",
             "backup",
             "backup",
-            "No backup was ever made.",
+            "No backup has ever been made.",
             BACK_UP_BY_HAND if by_hand else BACK_UP,
             "backup-late",
         )
@@ -154,8 +154,8 @@ def _still_held(tx: Tx, now: datetime) -> list[Status]:
             vm.name,
             f"{len(gpus)} {'GPU' if len(gpus) == 1 else 'GPUs'} of {vm.name} cannot be given to"
             f" others: {over.name} of {over.owner.display_name} ended"
-            f" {_minutes(now - (over.stopped_at or over.updated_at))} ago, and its container is"
-            " not gone.",
+            f" {_minutes(now - (over.stopped_at or over.updated_at))} ago, but its container is"
+            " still there.",
             addresses.on(vm, f"docker rm --force {container_name(over.id)}"),
             "gpu-held",
         )
@@ -170,7 +170,7 @@ def _vm(portal: Portal, vm: Vm, gpus: list[Gpu]) -> Iterator[Status]:
             "critical",
             "vm",
             vm.name,
-            f"{vm.name} cannot be reached: {vm.error or 'it was never seen'}",
+            f"{vm.name} cannot be reached: {vm.error or 'it has never been reached.'}",
             addresses.on(vm, "systemctl status docker ssh"),
             "vm-unreachable",
         )
@@ -192,7 +192,7 @@ def _vm(portal: Portal, vm: Vm, gpus: list[Gpu]) -> Iterator[Status]:
             "warning",
             "vm",
             vm.name,
-            f"{vm.name} was added and is not verified yet.",
+            f"{vm.name} has been added but not verified yet.",
             f"docker compose exec api python3 admin.py vm verify {vm.name}",
             "vm-new",
         )
@@ -216,8 +216,8 @@ def _in_use(vm: Vm, port: int, ago: timedelta) -> Status:
         "warning",
         "port",
         f"{vm.name}:{port}",
-        f"Port {port} of {vm.name} was in use by something else {_minutes(ago)} ago; its owner got"
-        " another.",
+        f"Port {port} of {vm.name} was in use by something else {_minutes(ago)} ago; its user was"
+        " given another.",
         addresses.on(vm, f"sudo ss -ltnp sport = :{port}"),
         "port-in-use",
     )
@@ -231,8 +231,8 @@ def _stuck(deployment: Deployment, span: timedelta) -> Status:
         "critical" if span > STUCK_LONG else "warning",
         "deployment",
         deployment.id,
-        f"{deployment.name} of {deployment.owner.display_name} is {deployment.state}, without"
-        f" success for {_minutes(span)}: {deployment.trouble.message}",
+        f"{deployment.name} of {deployment.owner.display_name} has been {deployment.state}"
+        f" for {_minutes(span)} without success: {deployment.trouble.message}",
         f"docker compose exec api python3 admin.py deployment {command}",
         "deployment-stuck",
     )

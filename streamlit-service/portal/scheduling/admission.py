@@ -211,7 +211,7 @@ def _start(tx: Tx, waiter: Deployment, placed: Placement, now: datetime) -> None
 def _no_vm(decision: Decision) -> Failure:
     return Failure(
         "no_vm" if decision.nowhere else "no_room",
-        f"No VM of yours can run this any more. It waited for: {decision.waits_for}.",
+        f"None of your VMs can run this any more: {decision.waits_for}.",
         "Ask for less, or ask your administrator.",
     )
 

@@ -126,10 +126,10 @@ class _Walk:
         eligible = sorted(self._eligible[waiting.eligible])
         vms = could or [self._capacities[vm] for vm in eligible]
         if not vms:
-            return "a VM that you may use: there is none now"
+            return "there is no VM that you may use now"
         why = placement.not_now if could else placement.never
         reasons = [
-            f"{each.vm.name}: {why(waiting.need, each) or 'kept for what is ahead in the queue'}"
+            f"{each.vm.name}: {why(waiting.need, each) or 'reserved for those ahead in the queue'}"
             for each in vms[:SHOWN]
         ]
         more = f"; and {len(vms) - SHOWN} more" if len(vms) > SHOWN else ""

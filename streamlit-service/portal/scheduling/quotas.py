@@ -109,7 +109,7 @@ def _over(allowance: Allowance, amount: Amount, asked: float, left: float) -> Fo
         held = allowance.held.deployments
         return Forbidden(
             "too_many_deployments",
-            f"{have} {held:g} containers, which is as many as {may}.",
+            f"{have} {held:g} containers, the most {may}.",
             "Remove one that is no longer needed.",
         )
     unit, limit = amount.unit, amount.of(allowance.limits)
@@ -141,7 +141,7 @@ def over_quota(portal: Portal, tx: Tx, waiting: Sequence[Deployment]) -> dict[st
             limit = Allowance(key[1], limits, held[key])
             exceeded = exceeded or _waits_for_quota(limit, deployment.resources)
         if exceeded:
-            reasons[deployment.id] = f"your quota: {exceeded}"
+            reasons[deployment.id] = f"your quota is {exceeded}"
             continue
         for key, _ in scopes:
             held[key] += deployment.resources
@@ -162,7 +162,7 @@ def _waits_for_quota(allowance: Allowance, asked: Resources) -> str:
     for amount, asked_for, _ in allowance.exceeded_by(asked):
         noun = f"{amount.unit.strip()} of {amount.noun.lower()}" if amount.unit else amount.noun
         limit, held = amount.of(allowance.limits), amount.of(allowance.held)
-        return f"{limit:g} {noun}, {held:g} held, {asked_for:g} asked for"
+        return f"{limit:g} {noun}, with {held:g} in use and {asked_for:g} asked for"
     return ""
 
 

@@ -58,7 +58,9 @@ def rename_group(portal: Portal, actor: Actor, before: str, after: str) -> None:
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         if not _is_group(tx, before):
-            raise NotFound("no_such_group", f"There is no group {before[:60]!r}.", "user list")
+            raise NotFound(
+                "no_such_group", f"There is no group {before[:60]!r}.", "See admin.py user list."
+            )
         if _is_group(tx, after):
             raise Conflict(
                 "group_exists",
@@ -105,7 +107,7 @@ def merge(portal: Portal, actor: Actor, old: str, new: str) -> User:
                 raise Conflict(
                     "is_retired",
                     f"{user.display_name} ({user.subject}) is retired.",
-                    f"If they should come in again: user restore {user.subject}",
+                    f"To let them sign in again: user restore {user.subject}",
                 )
         if goes:
             _take_over(tx, stays, goes)
@@ -119,7 +121,7 @@ def _take_over(tx: Tx, stays: User, goes: User) -> None:
         raise Conflict(
             "has_containers",
             f"{goes.display_name} has containers as {goes.subject}.",
-            "They must be removed first, and what is in that home folder copied.",
+            "Remove them first, and copy what is needed from that home folder.",
         )
     if goes.role is not Role.USER:
         raise Conflict(
@@ -167,8 +169,8 @@ def unmerge(portal: Portal, actor: Actor, subject: str) -> User:
         if not db.users.remove_alias(tx, subject):
             raise NotFound(
                 "no_alias",
-                f"{subject} is nobody's other name.",
-                f"{stays.subject} is what this account is called.",
+                f"{subject} was not merged into any account.",
+                f"{stays.subject} is the account's own subject.",
             )
         db.certificates.give_back(tx, stays.id, subject, goes.id if goes else None)
         if goes:

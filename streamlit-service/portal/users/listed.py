@@ -90,7 +90,7 @@ def doubtful(settings: Settings, roots: Collection[str]) -> list[tuple[str, str]
     found = []
     for _, entry in _entries(settings):
         if not entry.subjects:
-            found.append((entry.text, "is no name that a card carries"))
+            found.append((entry.text, "is not a name that a card can carry"))
         elif entry.authority:
             found += _doubtful_authority(entry.text, entry.authority, roots)
         elif several:
@@ -105,7 +105,7 @@ def _doubtful_authority(
 ) -> Iterator[tuple[str, str]]:
     named = sum(subjects.common_name(root) == authority.casefold() for root in roots)
     if named > 1:
-        yield text, "names an authority of which several are accepted"
+        yield text, "names an authority, but several of that name are accepted"
     elif not named:
         yield text, "names an authority that is not accepted here"
 

@@ -39,7 +39,7 @@ def choose(portal: Portal, tx: Tx, user: User) -> User:
         raise NoCapacity(
             "no_range",
             f"All {len(served(portal.settings))} port ranges of the portal are given out.",
-            f"Tell {portal.settings.help_contact}: PORTAL_USER_PORTS must reach further, or people"
+            f"Tell {portal.settings.help_contact}: PORTAL_USER_PORTS must be extended, or people"
             " who left must be retired.",
         )
     return replace(now, range_index=index)
@@ -72,7 +72,7 @@ def free(portal: Portal, actor: Actor, subject: str) -> None:
         if db.leases.slots(tx, user.id):
             raise Conflict(
                 "ports_in_use",
-                f"Containers of {user.display_name} hold ports of the range.",
+                f"Containers of {user.display_name} still use these ports.",
                 "They must be removed first; retiring the user does so.",
             )
         _take(portal, tx, user, who)

@@ -47,7 +47,7 @@ def retired(portal: Portal) -> Forbidden:
     return Forbidden(
         "retired",
         "Your account was retired.",
-        f"If you should work here, ask {portal.settings.help_contact} to restore it.",
+        f"If you still need access, ask {portal.settings.help_contact} to restore it.",
     )
 
 
@@ -61,7 +61,7 @@ def check_realm(portal: Portal, identity: Identity, root: str) -> None:
     if root and realms(root) not in {realms(each) for each in identity.roots}:
         raise Forbidden(
             "other_realm",
-            "Somebody of this number or name is known here by another authority's card.",
+            "This number or name is already known here from another authority's card.",
             f"Tell {portal.settings.help_contact}: if that was you, PORTAL_REALMS must join the two"
             " authorities.",
         )
@@ -173,7 +173,7 @@ def check_group_name(name: str) -> None:
     if not GROUP_NAME.fullmatch(name):
         raise Invalid(
             "bad_group",
-            f"{name[:60]!r} is no group name.",
+            f"{name[:60]!r} is not a group name.",
             "Use lowercase letters, digits, dots, hyphens, _.",
         )
 
@@ -219,11 +219,11 @@ def add_key(portal: Portal, user: User, name: str, text: str) -> User:
         now = _reread(tx, user)
         if len(now.ssh_keys) >= MAX_KEYS:
             raise Conflict(
-                "too_many_keys", f"You have {MAX_KEYS} keys, the most there may be.", "Remove one."
+                "too_many_keys", f"You have {MAX_KEYS} keys, which is the maximum.", "Remove one."
             )
         of_cards = {card.ssh_key for card in db.certificates.of_user(tx, user.id)}
         if key.key in of_cards | {key.key for key in now.ssh_keys}:
-            raise Conflict("key_known", "This key is among yours already.", "Nothing to do.")
+            raise Conflict("key_known", "You have already added this key.", "Nothing to do.")
         return _put_keys(portal, tx, now, (*now.ssh_keys, key), "user.key_added", key)
 
 
@@ -234,7 +234,7 @@ def remove_key(portal: Portal, user: User, fingerprint: str) -> User:
         now = _reread(tx, user)
         gone = next((key for key in now.ssh_keys if key.fingerprint == fingerprint), None)
         if gone is None:
-            raise NotFound("no_such_key", "There is no such key among yours.", "Reload the page.")
+            raise NotFound("no_such_key", "You have no such key.", "Reload the page.")
         return _put_keys(
             portal,
             tx,

@@ -40,7 +40,7 @@ def parse(name: str, text: str, now: datetime) -> SshKey:
             "It was not kept. Make a new pair all the same, and paste the line of its .pub file.",
         )
     if len(text.strip().splitlines()) != 1 or len(words) < 2 or words[0] not in KINDS:
-        raise Invalid("bad_key", "This is no public key that OpenSSH knows.", HINT)
+        raise Invalid("bad_key", "This is not a public key that OpenSSH accepts.", HINT)
     _check(words[0], words[1])
     label = name.strip() or " ".join(words[2:])[:MAX_NAME] or words[0]
     if len(label) > MAX_NAME or not label.isprintable():

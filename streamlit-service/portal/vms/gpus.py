@@ -123,11 +123,11 @@ def forget(portal: Portal, actor: Actor, name: str, uuid: str) -> None:
             )
         if gpu.state is not GpuState.MISSING:
             raise Conflict(
-                "gpu_present", f"{name} reports this GPU: it is not missing.", "Remove it first."
+                "gpu_present", f"{name} reports this GPU: it is not missing.", "Take it out first."
             )
         if holder := db.leases.gpus(tx).get(uuid):
             raise Conflict(
-                "gpu_held", f"Deployment {holder} holds this GPU.", "Stop that container first."
+                "gpu_held", f"The container {holder} holds this GPU.", "Stop that container first."
             )
         db.gpus.delete(tx, uuid)
         db.audit.append(tx, now, who, db.gpus.GONE, f"gpu:{uuid}", vm=name, model=gpu.model)

@@ -85,7 +85,7 @@ def of_vm(vm: Vm, now: datetime) -> list[Problem]:
     ]
     if vm.ports_reserved is False and firewall not in ("none", NO_GATE):
         message = (
-            f"{vm.name} does not keep users' ports free: a connection of its own may take one."
+            f"{vm.name} does not reserve users' ports: one of its own connections may take one."
         )
         problems.append(Problem("ports", message, prepare(vm), grave=False, from_portal=True))
     return problems
@@ -125,7 +125,7 @@ def _out_of_order(vm: Vm, gpu: Gpu) -> Problem:
     if gpu.problem == "not_in_cdi":
         return Problem(
             "gpu",
-            f"{which} is in none of the CDI files, by which the VM's engine hands out GPUs.",
+            f"{which} is in none of the CDI files that Docker on the VM uses to hand out GPUs.",
             "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
             grave=False,
         )
@@ -184,7 +184,7 @@ def _rest(
     elif synchronised is False:
         yield Problem(
             "clock",
-            f"{name}'s clock is not synchronised: nothing keeps it right.",
+            f"{name}'s clock is not synchronised, so it may drift.",
             "chronyc tracking",
             grave=False,
         )

@@ -82,7 +82,7 @@ def _check_names(name: str, engine_url: str) -> None:
     if not VM_NAME.fullmatch(name):
         raise Invalid(
             "bad_vm_name",
-            f"{name[:60]!r} is no host name.",
+            f"{name[:60]!r} is not a host name.",
             "Use lowercase letters, digits, dots, hyphens.",
         )
     if not _is_engine(engine_url):
@@ -112,7 +112,7 @@ def _name_taken(vm: Vm) -> Conflict:
     whose = "somebody" if vm.owner_id else vm.pool
     return Conflict(
         "vm_exists",
-        f"There is a VM {vm.name} already, and it is not the same: "
+        f"There is already a different VM named {vm.name}: "
         f"{vm.engine_url}, {vm.address}, {whose}'s.",
         "Choose another name, or change the one that is there: vm assign, vm remove.",
     )
@@ -151,7 +151,7 @@ def set_up(
     address = address or (existing.address if existing else None)
     if address is None:
         raise Invalid(
-            "no_address", f"{name} is new, and its address is not given.", "Give it with --address."
+            "no_address", f"{name} is new, so its address is needed.", "Give it with --address."
         )
     return add(portal, actor, name, engine_url, address, owner, pool or SHARED_POOL, VmState.NEW)
 
@@ -285,7 +285,7 @@ def remove_lost(
             raise Conflict(
                 "vm_answers",
                 f"{name} answers, so it is not lost.",
-                "Drain it, wait or stop what runs there, and remove it.",
+                "Drain it, let its containers end or stop them, then remove it.",
             )
         end(tx, vm)
         return {"state": VmState.REMOVED}
@@ -306,7 +306,7 @@ def _check_unused(tx: Tx, name: str) -> None:
         raise Conflict(
             "vm_in_use",
             f"{len(live)} of {name}'s containers are running: {names}.",
-            "Drain it, and wait or stop them first.",
+            "Drain it, then let them end or stop them.",
         )
 
 

@@ -93,7 +93,7 @@ def end_of_life(contents: Contents, today: date) -> list[Finding]:
     if row is None:
         raise EngineError(
             "no_scan_data",
-            f"{contents.os_codename!r} is no known release of {contents.os_id}.",
+            f"{contents.os_codename!r} is not a known release of {contents.os_id}.",
             "Update distro-info-data on the publisher.",
         )
     end = row.get("eol-lts") or row.get("eol-server") or row.get("eol") or ""
@@ -105,7 +105,7 @@ def end_of_life(contents: Contents, today: date) -> list[Finding]:
             kind=Kind.END_OF_LIFE,
             id="end-of-life",
             subject=name,
-            text=f"{name} gets no security updates since {end}",
+            text=f"{name} has had no security updates since {end}",
         )
     ]
 

@@ -12,7 +12,7 @@ class Body(BaseModel):
     @classmethod
     def _storable(cls, value: object) -> object:
         if isinstance(value, str) and not storable(value):
-            raise ValueError("contains characters that are no text")
+            raise ValueError("contains characters that are not text")
         return value
 
 

@@ -78,7 +78,7 @@ def test_its_owner_is_told_that_a_release_is_not_offered_any_more(
 ) -> None:
     images.deprecate(portal, TEST, running.release.id, "1.1.0 has the new NumPy")
     card = only(portal, jane)
-    assert "**ml-cpu 1.0.0 is not offered any more:** 1.1.0 has the new NumPy." in said(card)
+    assert "**ml-cpu 1.0.0 is no longer offered:** 1.1.0 has the new NumPy." in said(card)
     assert "restart" in [action.name for action in card.actions]
     images.withdraw(portal, TEST, running.release.id, "CVE-2026-1 in OpenSSL")
     card = only(portal, jane)
@@ -156,7 +156,7 @@ def test_gpus_that_are_lost_are_told(
     work_off(deployments.request(portal, jane, Order("ml-cpu", "deep", gpus=2)).id)
     first, second = report().gpus
     see(portal, replace(GpuReport(), gpus=(first, replace(second, problem="lost")), access="cdi"))
-    assert "**1 GPU of this container cannot be used any more:**" in said(only(portal, jane))
+    assert "**1 GPU of this container can no longer be used:**" in said(only(portal, jane))
 
 
 def test_trouble_a_restart_and_a_kernel_that_was_killed_are_told(
@@ -180,7 +180,7 @@ def test_trouble_a_restart_and_a_kernel_that_was_killed_are_told(
     observe(portal, vm, engine)
     shown = said(only(portal, jane))
     assert "Its VM, or Docker on it, was restarted. It was started again" in shown
-    assert "used up its 2 GB and was ended" in shown
+    assert "used up all 2 GB and was killed" in shown
     assert "goes on trying" not in shown
 
 

@@ -116,11 +116,11 @@ def test_a_list_that_is_too_old_still_revokes_but_vouches_for_nobody(
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (lambda own: b"<html>404</html>", "no certificate revocation list"),
+        (lambda own: b"<html>404</html>", "not a certificate revocation list"),
         (lambda own: pki.Authority("Test").revocation_list(), "no accepted authority signed it"),
         (
             lambda own: own.revocation_list()[:400] + b"\n-----END X509 CRL-----\n",
-            "no certificate revocation list",
+            "not a certificate revocation list",
         ),
         (lambda own: a_list(own, (x509.DeltaCRLIndicator(7), True)), "changes only"),
         (lambda own: a_list(own, scope(indirect_crl=True)), "indirect or partial"),

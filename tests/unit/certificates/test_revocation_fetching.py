@@ -69,10 +69,10 @@ def test_new_lists_are_fetched_and_a_bad_one_replaces_nothing(
     run = CliRunner().invoke
     web.body = authority.revocation_list(jane)
     done = run(crl.app, ["fetch"])
-    assert (done.exit_code, "1 revoked, counts until" in done.output) == (0, True), done.output
+    assert (done.exit_code, "1 revoked, valid until" in done.output) == (0, True), done.output
     web.body = b"<html>Please sign in</html>"
     done = run(crl.app, ["fetch"])
-    assert (done.exit_code, "the list that was there stays" in done.output) == (
+    assert (done.exit_code, "the existing list is kept" in done.output) == (
         1,
         True,
     ), done.output
@@ -106,13 +106,13 @@ def test_an_address_that_does_not_answer_is_said(
     ("content", "state", "says"),
     [
         (None, "critical", "There is no revocation list"),
-        (lambda own: own.revocation_list(days=1, starts=timedelta(days=-2)), "critical", "ended"),
+        (lambda own: own.revocation_list(days=1, starts=timedelta(days=-2)), "critical", "expired"),
         (
             lambda own: own.revocation_list(days=100, starts=timedelta(days=-95)),
             "warning",
             "no newer one came",
         ),
-        (lambda own: own.revocation_list(), "ok", "counts until"),
+        (lambda own: own.revocation_list(), "ok", "valid until"),
     ],
 )
 def test_the_health_check_names_lists_that_are_missing_or_end(

@@ -53,7 +53,7 @@ def test_a_vm_that_is_set_up_again_keeps_what_is_not_said(portal: Portal, jane: 
 
 
 def test_a_new_vm_needs_an_address(portal: Portal) -> None:
-    assert "its address is not given" in run("vm", "setup", "vm-07", *ENGINE)
+    assert "its address is needed" in run("vm", "setup", "vm-07", *ENGINE)
     assert vm(portal, "vm-07") is None
 
 

@@ -31,13 +31,13 @@ def test_a_restart_is_told_from_the_newest_back(
     assert said(portal, jane, made.id) == [
         ("Running: the notebook answers", "the portal"),
         ("Container starting", "the portal"),
-        ("Image made ready", "the portal"),
+        ("Preparing the image", "the portal"),
         ("Starting again", "the portal"),
-        ("Restart asked for", "you"),
+        ("Restart requested", "you"),
         ("Running: the notebook answers", "the portal"),
         ("Container starting", "the portal"),
-        ("Image made ready", "the portal"),
-        ("Start asked for: on vm-01", "you"),
+        ("Preparing the image", "the portal"),
+        ("Start requested: on vm-01", "you"),
     ]
 
 
@@ -52,7 +52,7 @@ def test_nobody_reads_what_happened_to_somebody_elses(
 @pytest.mark.parametrize(
     ("actor", "action", "details", "words"),
     [
-        ("worker", "deployment.pending", {"vm": "vm-02"}, "Its turn in the queue: on vm-02"),
+        ("worker", "deployment.pending", {"vm": "vm-02"}, "Its turn came in the queue: on vm-02"),
         ("worker", "deployment.failed", {"failure": {"message": "No room."}}, "Failed: No room."),
         (
             "worker",
@@ -64,7 +64,7 @@ def test_nobody_reads_what_happened_to_somebody_elses(
             "edipi:9",
             "deployment.stopping",
             {"reason": "Freeing a GPU"},
-            "Stop asked for: Freeing a GPU",
+            "Stop requested: Freeing a GPU",
         ),
         ("worker", "deployment.some_day_new", {}, "Some day new"),
     ],

@@ -105,9 +105,9 @@ def test_reserved_ports_are_compared_as_numbers(reserved: str, covered: bool) ->
     [
         ({"PORTAL_CONTAINER_SUBNETS": "10.213.0.0/16 10.214.0.0/16"}, "one IPv4 network"),
         ({"PORTAL_CONTAINER_SUBNETS": "10.213.0.0"}, "one IPv4 network"),
-        ({"PORTAL_EGRESS_DENY": "default"}, "is no IPv4 address or network"),
-        ({"PORTAL_EGRESS_DENY": "10.0.0.256"}, "is no IPv4 address or network"),
-        ({"PORTAL_EGRESS_ALLOW": "999.1.1.1/8"}, "is no IPv4 address or network"),
+        ({"PORTAL_EGRESS_DENY": "default"}, "is not an IPv4 address or network"),
+        ({"PORTAL_EGRESS_DENY": "10.0.0.256"}, "is not an IPv4 address or network"),
+        ({"PORTAL_EGRESS_ALLOW": "999.1.1.1/8"}, "is not an IPv4 address or network"),
         ({"PORTAL_EGRESS": "proxy"}, "PORTAL_EGRESS_PROXY must be"),
         ({"PORTAL_USER_PORTS": "10000"}, "must be FIRST-LAST"),
         ({"PORTAL_USER_PORTS": "10999-10000"}, "must be FIRST-LAST"),
@@ -156,9 +156,9 @@ def test_machines_behind_one_address_have_each_their_host_key(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("--port 0 vm-1", "'0' is no port"),
-        ("--port 65536 vm-1", "is no port"),
-        ("--port x vm-1", "is no port"),
+        ("--port 0 vm-1", "'0' is not a port"),
+        ("--port 65536 vm-1", "is not a port"),
+        ("--port x vm-1", "is not a port"),
         ("fd00::5", "Give one with --name"),
     ],
 )

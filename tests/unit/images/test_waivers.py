@@ -36,7 +36,7 @@ def _waiver(expires: date, finding: str = "CVE-1") -> Waiver:
     [
         (_waiver(date(2025, 12, 31)), "it ended on 2025-12-31"),
         (_waiver(date(2046, 12, 31)), "it ends on 2046-12-31, more than 366 days ahead"),
-        (_waiver(date(2026, 6, 1), "CVE-2"), "nothing that was refused is named so"),
+        (_waiver(date(2026, 6, 1), "CVE-2"), "no refused finding has this id"),
     ],
 )
 def test_a_waiver_that_counts_for_nothing_says_why(waiver: Waiver, why: str) -> None:
@@ -63,5 +63,5 @@ def test_a_curator_is_told_before_a_waiver_ends(portal: Portal, mei: User) -> No
         found = images.attention(portal, mei)
         assert [each.cause for each in found] == causes
     assert wording.attention(found[0], portal.now())[0] == (
-        "It stops starting in 14 days: a waiver is over then"
+        "Starts will be refused in 14 days: a waiver will expire"
     )

@@ -275,4 +275,4 @@ def test_what_ended_too_often_with_its_vm_says_why_it_waits(
         look(portal, engine)
         work_off(running.id)
     seen = deployments.get(portal, jane, running.id)
-    assert wording.why(seen).endswith("more than 3 times within an hour, so it waits for you.")
+    assert wording.why(seen).endswith("more than 3 times in an hour: start it yourself.")

@@ -71,7 +71,7 @@ def test_the_same_trouble_of_many_vms_is_told_once(
     [clock] = page.warning
     assert (
         "vm-02's clock is not synchronised" in clock.value
-        and "**19 more VMs**, vm-03," in clock.value
+        and "**19 more VMs**: vm-03," in clock.value
     )
 
 
@@ -194,7 +194,7 @@ def test_the_order_offers_no_more_than_quotas_and_vms_allow(
     assert "Free for you now: 1 GB, 4 CPUs." in texts(page)
     deployments.request(portal, jane, Order("ml-cpu", "all", memory_gb=1))
     page = page_of(jane, "deploy")
-    assert "hold all the memory of your quota" in texts(page)
+    assert "use all the memory in your quota" in texts(page)
     assert page.button(key="deploy").disabled
 
 

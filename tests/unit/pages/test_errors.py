@@ -59,5 +59,5 @@ def test_settings_that_are_refused_show_no_trace(
     monkeypatch.setattr(session, "_wired", _broken(ValueError("PORTAL_PUBLIC_PORT")))
     with capture_logs() as logs:
         page = AppTest.from_file(APP, default_timeout=20).run()
-    assert "tell your portal administrator both" in page.error[0].value
+    assert "give your portal administrator both" in page.error[0].value
     assert "PORTAL_PUBLIC_PORT" in json.dumps([repr(line) for line in logs])

@@ -63,4 +63,4 @@ def test_a_data_scientist_is_shown_their_guide_alone(
 
 
 def test_where_no_guide_lies_somebody_is_named(jane: User, guides: Path, page_of: PageOf) -> None:
-    assert "No guide lies here." in texts(page_of(jane, "guide"))
+    assert "The guides are not installed." in texts(page_of(jane, "guide"))

@@ -19,9 +19,9 @@ from support.samples import approved, candidate, report
 MARKS = {
     "releases": "Scanned",
     "packages": "Type",
-    "changes": "What",
-    "who": "Person",
-    "hits": "Containers of",
+    "changes": "Change",
+    "who": "User",
+    "hits": "Used by",
     "attention": "Why",
 }
 """A column that only this table has."""
@@ -75,9 +75,9 @@ def test_withdrawing_names_who_is_affected(
 ) -> None:
     deployments.request(portal, jane, Order("ml-cpu", "work"))
     page = page_of(mei, "images")
-    assert column(page, "who", "Person") == ["Jane Q Doe"]
+    assert column(page, "who", "User") == ["Jane Q Doe"]
     page.button(key="withdraw").click().run()
-    assert "Containers of it: 1 (Jane Q Doe)." in texts(page)
+    assert "Containers using it: 1 (Jane Q Doe)." in texts(page)
     # AppTest closes dialogs; a browser does this in test_registry_gate.py.
     images.withdraw(portal, mei, 1, "CVE-2026-1")
     [card] = board(portal, jane).cards
@@ -90,7 +90,7 @@ def test_what_changed_is_shown_against_the_release_before(
     approved(portal, 1, packages={"numpy": "2.5.0", "polars": "1.0"})
     page = page_of(jane, "images")
     assert column(page, "changes", "Package") == ["numpy", "openssl", "polars"]
-    assert column(page, "changes", "What") == ["changed", "removed", "added"]
+    assert column(page, "changes", "Change") == ["changed", "removed", "added"]
 
 
 def test_mei_asks_who_has_the_flawed_package(
@@ -100,7 +100,7 @@ def test_mei_asks_who_has_the_flawed_package(
     page = page_of(mei, "images")
     page.text_input(key="find").set_value("openssl").run()
     assert not page.exception
-    assert column(page, "hits", "Containers of") == ["Jane Q Doe"]
+    assert column(page, "hits", "Used by") == ["Jane Q Doe"]
     page.text_input(key="find").set_value("log4j").run()
     assert "No scanned release contains “log4j”" in texts(page)
 
@@ -110,11 +110,11 @@ def test_curators_see_that_a_scan_grows_old(
 ) -> None:
     clock.forward(25 * 86_400)
     assert column(page_of(mei, "images"), "attention", "Why") == [
-        "It stops starting in 5 days: its scan is old"
+        "Starts will be refused in 5 days: its scan will be too old"
     ]
     clock.forward(6 * 86_400)
     text = texts(page_of(mei, "images"))
-    assert "It does not start:** ml-cpu 1.0.0 was last scanned 31 days ago" in text
+    assert "It cannot be started:** ml-cpu 1.0.0 was last scanned 31 days ago" in text
 
 
 def test_what_cannot_start_says_so_instead_of_offering_it(
@@ -141,7 +141,7 @@ def test_without_releases_the_page_says_what_it_is_for(
 ) -> None:
     images.withdraw(portal, CommandLine("cli"), 1, "for the test")
     page = page_of(jane, "images")
-    assert "Here you find every release" in texts(page)
+    assert "Every release of the curated images appears here" in texts(page)
     assert "No image is approved yet" in texts(page_of(jane, "deploy"))
 
 
@@ -178,12 +178,12 @@ def test_keys_are_added_and_removed(portal: Portal, jane: User, page_of: PageOf)
     page = page_of(jane, "keys")
     page.text_area(key="key-text-0").set_value("nonsense").run()
     page.button[-1].click().run()
-    assert "This is no public key that OpenSSH knows." in texts(page)
+    assert "This is not a public key that OpenSSH accepts." in texts(page)
     jane = users.add_key(portal, jane, "Laptop", KEY)
     page = page_of(jane, "keys")
     assert "**Laptop**" in texts(page)
     page.button(key=f"remove-{jane.ssh_keys[0].fingerprint}").click().run()
-    assert "opens no container that starts from now on" in texts(page)
+    assert "will not open containers that start from now on" in texts(page)
     users.remove_key(portal, jane, jane.ssh_keys[0].fingerprint)  # as its button does
     with portal.database.reading() as tx:
         known = db.users.by_subject(tx, jane.subject)

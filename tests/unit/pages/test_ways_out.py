@@ -59,13 +59,13 @@ def test_a_stop_that_does_not_succeed_is_shown_to_both_and_given_up(
     deployments.act(portal, jane, running.id, "stop")
     work_off(running.id)
     clock.forward(300)
-    said = "The engine cannot kill it.** First seen 5 min ago; the portal goes on trying."
+    said = "The engine cannot kill it.** First seen 5 min ago; the portal keeps trying."
     assert said in told(portal, jane)
     page = page_of(ray, "vms")
     assert said in texts(page)
     page.button(key=f"give-up-{running.id}").click().run()
     assert not page.exception
-    assert "counts as ended" in texts(page)
+    assert "is recorded as ended" in texts(page)
     deployments.give_up(portal, ray, running.id, REASON)  # as its button does
     assert REASON in told(portal, jane)
 
@@ -89,13 +89,13 @@ def test_an_administrator_of_an_empty_portal_sees_what_is_still_to_be_done(
     text = texts(page)
     assert "1. A VM** · done" in text
     assert "2. An image** · done" in text
-    assert "3. A person**\n" in text + "\n"
-    assert "their smart card is enough" in text
+    assert "3. A user**\n" in text + "\n"
+    assert "they only need their card" in text
 
 
 def test_once_people_have_come_home_is_the_work(
     portal: Portal, jane: User, ray: User, page_of: PageOf
 ) -> None:
     page = page_of(ray, "")
-    assert "their smart card is enough" not in texts(page)
+    assert "they only need their card" not in texts(page)
     assert [each.value for each in page.subheader] == ["Deploy"]

@@ -14,6 +14,6 @@ def test_a_program_that_is_not_there_is_named() -> None:
 
 
 def test_a_program_that_does_not_end_is_ended() -> None:
-    with pytest.raises(EngineError, match=r"sleep was not done within 0\.05 s") as refused:
+    with pytest.raises(EngineError, match=r"sleep did not finish within 0\.05 s") as refused:
         tools.run("sleep", "60", deadline_s=0.05)
     assert refused.value.code == "tool_slow"

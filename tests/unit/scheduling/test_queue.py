@@ -56,7 +56,7 @@ def test_memory_is_kept_for_each_of_those_ahead_also_when_they_ask_for_the_same(
 def test_who_has_no_vm_at_all_is_told_so() -> None:
     [decision] = queue.evaluate([wait("a", 1)], {"pool": []}, {})
     assert (decision.position, decision.possible) == (1, False)
-    assert "there is none now" in decision.waits_for
+    assert "there is no VM that you may use now" in decision.waits_for
 
 
 def test_a_request_passes_on_a_vm_that_nobody_ahead_could_use() -> None:

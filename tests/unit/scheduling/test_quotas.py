@@ -87,7 +87,7 @@ def test_a_quota_lowered_while_somebody_waits_keeps_them_waiting(
     waiting = deployments.get(portal, john, his.id)
     assert (waiting.state, waiting.waits_for) == (
         State.WAITING,
-        "your quota: 1 GPUs, 0 held, 2 asked for",
+        "your quota is 1 GPUs, with 0 in use and 2 asked for",
     )
     quotas.set_quota(portal, TEST, "user", john.subject, None)
     assert serve(portal) == [his.id]
@@ -116,7 +116,7 @@ def test_a_quota_that_is_no_amount_is_refused(portal: Portal, amount: float) -> 
 
 @pytest.mark.parametrize("name", ["a,b", "=cmd", "x" * 61, "ä", "a\n"])
 def test_a_group_has_a_plain_name(portal: Portal, jane: User, name: str) -> None:
-    with pytest.raises(Invalid, match="is no group name"):
+    with pytest.raises(Invalid, match="is not a group name"):
         users.set_group(portal, TEST, jane.subject, name)
 
 

@@ -110,7 +110,7 @@ def test_a_range_is_freed_when_nothing_holds_it(
     with pytest.raises(Conflict, match="no ports"):
         ranges.free(portal, TEST, jane.subject)
     made = work_off(deployments.request(portal, jane, SMALL).id)
-    with pytest.raises(Conflict, match="hold ports"):
+    with pytest.raises(Conflict, match="still use these ports"):
         ranges.free(portal, TEST, jane.subject)
     deployments.act(portal, jane, made.id, "remove")
     work_off(made.id)

@@ -105,10 +105,10 @@ def test_an_authority_of_which_two_are_accepted_is_told(portal: Portal) -> None:
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ("Jane Doe", "no name that a card carries"),
-        ("edipi:123", "no name that a card carries"),
-        ("edipi:0000000000", "no name that a card carries"),
-        ("uuid:7", "no name that a card carries"),
+        ("Jane Doe", "not a name that a card can carry"),
+        ("edipi:123", "not a name that a card can carry"),
+        ("edipi:0000000000", "not a name that a card can carry"),
+        ("uuid:7", "not a name that a card can carry"),
         (f"{UPN} of Third Root CA", "not accepted here"),
         (UPN, "names no authority"),
         (f"{UPN} of Other Root CA", None),

@@ -63,7 +63,7 @@ def test_what_is_no_public_key_is_refused(text: str, code: str) -> None:
 
 def test_keys_come_and_go_and_are_audited(portal: Portal, jane: User) -> None:
     jane = users.add_key(portal, jane, "Laptop", KEY)
-    with pytest.raises(Conflict, match="among yours already"):
+    with pytest.raises(Conflict, match="already added this key"):
         users.add_key(portal, jane, "again", KEY + " other-comment")
     assert [key.name for key in users.user_of(portal, JANE).ssh_keys] == ["Laptop"]
     jane = users.remove_key(portal, jane, jane.ssh_keys[0].fingerprint)
