@@ -40,9 +40,15 @@ image_folders() {
     esac
 }
 
+# Seconds since the epoch; nothing where its processes are hidden. The oldest: containers may have engines of their own.
+engine_started() {
+    age=$(ps -C dockerd -o etimes= 2>/dev/null | sort -n | tail -n 1)
+    [ -z "$age" ] || echo $(($(date +%s) - age))
+}
+
 vm_check() {
     echo "== clock $(date +%s)"
-    echo "== engine $(stat -c %Y /run/docker.pid 2>/dev/null)" # written when it starts
+    echo "== engine $(engine_started)"
     echo "== synchronised $(timeout 5 timedatectl show --property NTPSynchronized --value 2>/dev/null)"
     if [ -x /usr/local/sbin/portal-firewall ]; then
         echo "== firewall $(timeout 10 sudo -n /usr/local/sbin/portal-firewall check 2>/dev/null || :)"

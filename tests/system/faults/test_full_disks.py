@@ -20,7 +20,9 @@ IMAGES_MB = 1500
 """For an engine with one image and little else."""
 LEFT_MB = 100
 """Less than the image needs."""
-FILL = "fallocate -l $(($(df --output=avail -m {0} | tail -1) - {1}))M {0}/filler"
+FILL = (
+    "head -c $(($(df --output=avail -k {0} | tail -1) - {1} * 1024))K /dev/zero > {0}/filler; true"
+)
 SERVICES = ("authz", "api", "ui", "worker")
 SMALL = """
 services:
