@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import unquote
 
+import structlog
 from cachetools import TTLCache
-from certificates.chain import certification_paths
+from certificates.chain import authorities, certification_paths
 from certificates.names import (
     MAX_COMMON_NAME,
     alternative_names,
@@ -34,6 +35,7 @@ from portal.core.errors import NotAuthenticated
 from portal.core.people import Certificate, Identity
 from portal.core.settings import Settings
 
+log = structlog.get_logger()
 CACHE_S = 30.0
 CACHE_SIZE = 4096
 HINT = (
@@ -63,7 +65,9 @@ class Authenticator:
 
     def __init__(self, settings: Settings, revocation: Revocation | None = None) -> None:
         self._secret = settings.proxy_secret.encode()
-        self._bundle = x509.load_pem_x509_certificates(settings.client_ca_file.read_bytes())
+        self._bundle, unread = authorities(settings.client_ca_file.read_bytes())
+        if unread:
+            log.warning("authorities_not_read", numbers=unread)
         self._policies = settings.policy_oids
         self._revocation = revocation or NoRevocation()
         self._cache: TTLCache[bytes, tuple[Identity, Card]] = TTLCache(CACHE_SIZE, CACHE_S)
@@ -117,6 +121,7 @@ class Authenticator:
         try:
             certificate = x509.load_pem_x509_certificate(unquote(escaped).encode())
             _ = certificate.extensions  # read as a whole, at the first of them
+            _ = certificate.subject, certificate.issuer  # a name may be in an encoding of before
         except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
             raise NotAuthenticated(
                 "bad_certificate", "The certificate cannot be read.", HINT, str(error)

@@ -13,6 +13,7 @@ import httpx2
 import structlog
 from auth import Authenticator
 from certificates import revocation
+from certificates.chain import authorities
 from cryptography import x509
 from json_lines import JsonLines
 from portal.context import Portal
@@ -116,8 +117,8 @@ def revocation_ends(config: Settings) -> dict[str, datetime]:
 
 
 def client_authorities(config: Settings) -> list[x509.Certificate]:
-    """Who issues people's certificates: roots and intermediates."""
-    return x509.load_pem_x509_certificates(config.client_ca_file.read_bytes())
+    """Who issues people's certificates: roots and intermediates, as far as they can be read."""
+    return authorities(config.client_ca_file.read_bytes())[0]
 
 
 def ping_registry(config: Settings) -> None:

@@ -43,8 +43,15 @@ unlock_host_keys() { exec 9>&-; }
 # As sshd(8) writes it: several machines may be behind one address, by port.
 known_as() { [ -z "${port:-}" ] && printf '%s' "$host" || printf '[%s]:%s' "$host" "$port"; }
 
-# Lines of exactly this host are left out: a dot in its name is a dot.
-other_host_keys() { awk -v host="$(known_as)" '$1 != host' "$1"; }
+# Without exactly this host: a dot in its name is a dot. A line may name several (sshd(8)): the others stay.
+other_host_keys() {
+    awk -v host="$(known_as)" '
+        { count = split($1, names, ","); kept = ""
+          for (n = 1; n <= count; n++) if (names[n] != host) kept = kept (kept == "" ? "" : ",") names[n] }
+        kept == "" && count { next }
+        kept != $1 { $1 = kept }
+        { print }' "$1"
+}
 
 # The same file: containers have it mounted. What it shall hold is whole beside it first, and stays there until it is in:
 # whatever happens in between, no key is lost.

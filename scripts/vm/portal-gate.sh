@@ -27,9 +27,10 @@ gpu_probe() {
 
 # Where images, containers and homes are. Whichever disk has less room is told; nothing where the engine does not say.
 image_folders() {
-    info=$(timeout 5 docker info --format '{{.DockerRootDir}} {{.DriverStatus}}' 2>/dev/null)
-    case $info in
-    /*) echo "${info%% *}" ;;
+    info=$(timeout 5 docker info --format '{{.DockerRootDir}}{{"\n"}}{{.DriverStatus}}' 2>/dev/null)
+    root=$(printf '%s\n' "$info" | head -n 1)
+    case $root in
+    /*) ls -d "$root" "$root/volumes" "$root/containers" 2>/dev/null || echo "$root" ;;
     *) return ;;
     esac
     case $info in # images are containerd's then: the default since Engine 29
@@ -55,7 +56,7 @@ vm_check() {
     else
         echo "== firewall none"
     fi
-    echo "== disk $(image_folders | xargs -r df -P -k 2>/dev/null |
+    echo "== disk $(image_folders | tr '\n' '\0' | xargs -0 -r df -P -k 2>/dev/null |
         awk 'NR > 1 && (free == "" || $4 < free) {size = $2; free = $4} END {print size, free}')"
     echo "== reserved $(cat /proc/sys/net/ipv4/ip_local_reserved_ports 2>/dev/null)"
 }

@@ -25,6 +25,23 @@ CertificationPath = tuple[x509.Certificate, ...]
 """A certification path (RFC 5280, section 6): the leaf first, the root last."""
 
 
+def authorities(pem: bytes) -> tuple[list[x509.Certificate], list[int]]:
+    """Those of a bundle, and the numbers, from 1, of those that cannot be read.
+
+    A name in an encoding of before, T.61 say, is read by nobody: the others count all the same.
+    ValueError where the bundle is none.
+    """
+    read, unread = [], []
+    for number, each in enumerate(x509.load_pem_x509_certificates(pem), 1):
+        try:
+            _ = each.subject, each.issuer, each.extensions
+        except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+            unread.append(number)
+        else:
+            read.append(each)
+    return read, unread
+
+
 def certification_paths(
     leaf: x509.Certificate,
     bundle: Sequence[x509.Certificate],

@@ -19,7 +19,9 @@ FASC_N = ObjectIdentifier("2.16.840.1.101.3.6.6")
 """Federal Agency Smart Credential Number, an otherName (FIPS 201, section 4.2.1)."""
 _URN = "urn:uuid:"
 """Of a card's UUID (RFC 9562), a uniformResourceIdentifier in PIV (FIPS 201)."""
-_SUFFIXES = {"JR", "SR", "II", "III", "IV", "V", "VI"}
+_SUFFIXES = {"JR", "SR", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"}
+_INITIALS = {"V", "X"}
+"""Of one letter: a suffix after a middle name only."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ def cac_name(common_name: str) -> CacName | None:
     if not names or not subjects.EDIPI.fullmatch(number):
         return None
     last, *given = names
-    suffix = [given.pop()] if len(given) > 1 and given[-1].upper() in _SUFFIXES else []
+    last_one = given[-1].upper() if given else ""
+    has_suffix = last_one in _SUFFIXES and len(given) > (2 if last_one in _INITIALS else 1)
+    suffix = [given.pop()] if has_suffix else []
     shown = [part.title() for part in (*given, last)]
     shown += [part.title() if part.upper() in ("JR", "SR") else part.upper() for part in suffix]
     return CacName(number, " ".join(shown))

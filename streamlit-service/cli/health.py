@@ -9,7 +9,7 @@ from typing import Annotated
 
 import bootstrap
 import typer
-from certificates import revocation
+from certificates import chain, revocation
 from certificates.chain import is_root
 from certificates.crl import RevocationList
 from portal import db, users
@@ -79,6 +79,18 @@ def doubtful_entries(config: Settings) -> Iterator[Status]:
     """Entries of the settings that name nobody, or perhaps somebody else."""
     if not config.client_ca_file.is_file():
         return  # whoever asks is given no authorities
+    _, unread = chain.authorities(config.client_ca_file.read_bytes())
+    if unread:
+        named = ", ".join(map(str, unread))
+        yield Status(
+            "warning",
+            "certificates",
+            "client_ca",
+            f"Certificate {named} of secrets/client_ca cannot be read: nobody it issued a card to"
+            " can sign in.",
+            "openssl crl2pkcs7 -nocrl -certfile secrets/client_ca | openssl pkcs7 -print_certs",
+            "certificates",
+        )
     authorities = bootstrap.client_authorities(config)
     roots = {ca.subject.rfc4514_string() for ca in authorities if is_root(ca)}
     for entry, problem in users.doubtful(config, roots):

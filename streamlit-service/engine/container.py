@@ -127,6 +127,7 @@ def status(container: Container) -> ContainerStatus:
         spec_digest=str(container.labels.get(LABEL_SPEC, "")),
         paused=bool(state["Paused"]),
         started_at=moment(state["StartedAt"]),
+        finished_at=moment(state["FinishedAt"]),
         gpus=_gpus(container.labels),
     )
 

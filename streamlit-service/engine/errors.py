@@ -66,6 +66,11 @@ _PULL = (
         "The registry refused the portal's password.",
     ),
     (
+        ("x509", "tls: bad certificate", "tls: unknown certificate"),
+        "registry_unreachable",
+        "The VM does not trust the registry's certificate: {reason}.",
+    ),
+    (
         (
             "connection refused",
             "connection reset",
@@ -79,7 +84,6 @@ _PULL = (
             "name resolution",
             "timeout",
             "deadline",
-            "x509",
             "tls: ",
             "http response to https client",
             ": eof",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import ssl
 from typing import Any
@@ -18,6 +19,8 @@ KINDS = (
 )
 MANIFESTS = ", ".join(f"application/vnd.{kind}+json" for kind in KINDS)
 CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+TOO_LARGE = 2**50
+"""No layer is: a petabyte."""
 REFUSED = (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN)
 
 
@@ -45,15 +48,30 @@ class Registry:
         self._get(f"https://{host}/v2/", {})
 
     def digest_of(self, reference: str, tag: str) -> str | None:
-        """The digest that a tag beside this reference points to now, or None without such a tag."""
+        """The digest that a tag beside this reference points to now, or None without such a tag.
+
+        A registry need not say it: the digest is that of what it answers.
+        """
         answer = self._manifest(reference, tag)
-        return answer.headers.get("Docker-Content-Digest") if answer is not None else None
+        if answer is None:
+            return None
+        said: str | None = answer.headers.get("Docker-Content-Digest")
+        if said:
+            return said
+        if "schemaVersion" not in _object(answer):
+            raise _no_registry(answer, "no manifest")
+        return f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
 
     def download_bytes(self, reference: str) -> int:
         """The compressed layers of name@digest, in bytes; 0 when the registry does not say."""
         answer = self._manifest(reference, reference.partition("@")[2])
-        layers = _object(answer).get("layers") or []
-        return sum(int(layer.get("size", 0)) for layer in layers)
+        if answer is None:
+            return 0
+        try:
+            sizes = [int(layer.get("size", 0)) for layer in _object(answer).get("layers") or []]
+        except (TypeError, ValueError, AttributeError) as error:
+            raise _no_registry(answer, error) from error
+        return sum(size for size in sizes if 0 <= size < TOO_LARGE)
 
     def config_of(self, reference: str) -> str:
         """The digest of the configuration of name@digest: engines use it as the image's id.
@@ -61,14 +79,20 @@ class Registry:
         "" when not known.
         """
         answer = self._manifest(reference, reference.partition("@")[2])
-        return str((_object(answer).get("config") or {}).get("digest", ""))
+        config = _object(answer).get("config") if answer is not None else None
+        return str(config.get("digest", "")) if isinstance(config, dict) else ""
 
     def _manifest(self, reference: str, which: str) -> httpx2.Response | None:
         host, _, path = (
             self._settings.registry.for_services(reference).partition("@")[0].partition("/")
         )
         answer = self._get(f"https://{host}/v2/{path}/manifests/{which}", {"Accept": MANIFESTS})
-        return None if answer.status_code == httpx2.codes.NOT_FOUND else answer
+        if answer.status_code != httpx2.codes.NOT_FOUND:
+            return answer
+        # Whatever stands in its place has a page for what it does not know.
+        if not isinstance(_object(answer).get("errors"), list):
+            raise _no_registry(answer, "404 without the registry's own words")
+        return None
 
     def _get(self, url: str, headers: dict[str, str]) -> httpx2.Response:
         try:
@@ -83,7 +107,7 @@ class Registry:
                 raise self._refused(url)
             if answer.status_code != httpx2.codes.NOT_FOUND:
                 answer.raise_for_status()
-        except (httpx2.HTTPError, ValueError, KeyError) as error:
+        except (httpx2.HTTPError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise EngineError(
                 "registry_unreachable",
                 "The registry does not answer.",
@@ -116,20 +140,26 @@ class Registry:
             raise self._refused(url)
         answer.raise_for_status()
         body = answer.json()
+        if not isinstance(body, dict):
+            raise TypeError(f"a token server that answers {type(body).__name__}")
         return str(body.get("token") or body["access_token"])
 
 
-def _object(answer: httpx2.Response | None) -> dict[str, Any]:
-    """The manifest in an answer; an empty one where there is none. Raises EngineError."""
-    if answer is None:
-        return {}
+def _object(answer: httpx2.Response) -> dict[str, Any]:
+    """The object in an answer. Raises EngineError where there is none."""
     try:
-        manifest = answer.json()
-    except ValueError as error:
-        raise EngineError(
-            "registry_unreachable",
-            "The server at the registry's address is not a registry.",
-            "Check the address, and any proxy in between.",
-            f"{answer.url}: {error}",
-        ) from error
-    return manifest if isinstance(manifest, dict) else {}
+        said = answer.json()
+    except (ValueError, RecursionError) as error:
+        raise _no_registry(answer, error) from error
+    if not isinstance(said, dict):
+        raise _no_registry(answer, f"it answers {type(said).__name__}")
+    return said
+
+
+def _no_registry(answer: httpx2.Response, why: object) -> EngineError:
+    return EngineError(
+        "registry_unreachable",
+        "The server at the registry's address is not a registry.",
+        "Check the address, and any proxy in between.",
+        f"{answer.url}: {why}",
+    )

@@ -71,6 +71,8 @@ def test_nothing_grows_while_people_work_and_vms_fail(
     lose_power(vm_a)  # whatever state the last fault left it in
     print(f"\n{MINUTES:g} minutes: " + ", ".join(f"{n} × {what}" for what, n in counts.items()))
     grown = {service: growth(service, rows) for service, rows in samples.items()}
+    idle = {"works", "reads", "looks", "fails"} - counts.keys()
+    assert (idle, {service for service in SERVICES if len(samples[service]) < 2}) == (set(), set())
     assert not [what for found in grown.values() for what in found], grown
 
 

@@ -71,6 +71,8 @@ class ContainerStatus:
     """When it last started; None where the engine was not asked."""
     gpus: tuple[str, ...] = ()
     """UUIDs of those that it was given."""
+    finished_at: datetime | None = None
+    """When it last ended; None where the engine was not asked."""
 
 
 @dataclass(frozen=True)

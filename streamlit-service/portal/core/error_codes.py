@@ -17,6 +17,7 @@ CODES = {
     "revocation_unknown": "No current revocation list covers the certificate (strict).",
     "revoked": "The certificate, or an authority above it, was revoked.",
     # What somebody may do.
+    "own_account": "Nobody changes their own role or retires their own account.",
     "needs_a_person": "A release is approved by a person, not on the command line.",
     "no_publisher": "It is not known who publishes.",
     "not_admin": "Only administrators may do this.",

@@ -118,6 +118,7 @@ def retire(portal: Portal, actor: Actor, subject: str, reason: str) -> list[Depl
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         user = users.known(tx, subject)
+        permissions.check_another(actor, user)
         accounts.retire(portal, tx, who, user, note)
         theirs = db.deployments.of_user(tx, user.id)
         for before in theirs:

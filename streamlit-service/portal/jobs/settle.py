@@ -85,9 +85,12 @@ def _reason(status: ContainerStatus | None, engine: Engine) -> StopReason:
 
 def ended_with_vm(status: ContainerStatus, engine: Engine) -> bool:
     """Whether a container that ended did so because its VM or the engine restarted."""
-    if status.exit_code == LOST:  # whatever the clocks say: they may have been wrong at the start
-        return True
     engine_start = engine.started_at()
+    if status.exit_code == LOST:
+        # Unless it began and ended while the engine ran: then it is the program's own. Whatever
+        # else the clocks say, they may have been wrong at the start.
+        ran = (engine_start, status.started_at, status.finished_at)
+        return not (ran[0] and ran[1] and ran[2] and ran[0] < ran[1] <= ran[2])
     if engine_start is None or status.started_at is None:
         return False
     now = engine.info().at

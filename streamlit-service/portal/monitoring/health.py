@@ -56,7 +56,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         troubled = intervention.troubled(tx)
         unlisted = users.left_from_lists(portal, tx)
         everybody = {user.id: user for user in db.users.all_users(tx)}
-        given, served = len(db.users.with_range(tx)), len(ranges.served(portal.settings))
+        given, served = ranges.given(portal, tx), len(ranges.served(portal.settings))
         gpus = db.gpus.all_gpus(tx)
         still_held = _still_held(tx, now)
         in_use = db.blocked_ports.since(tx, now - slots.BLOCKED_FOR)
@@ -196,7 +196,16 @@ def _vm(portal: Portal, vm: Vm, gpus: list[Gpu]) -> Iterator[Status]:
             f"docker compose exec api python3 admin.py vm verify {vm.name}",
             "vm-new",
         )
-    if good:
+    if vm.last_seen_at is None:
+        yield Status(
+            "warning",
+            "vm",
+            vm.name,
+            f"{vm.name} has not been seen yet. It is looked at every few seconds.",
+            "docker compose logs --tail 20 worker",
+            "vm-unreachable",
+        )
+    elif good:
         yield Status("ok", "vm", vm.name, f"{vm.name} is healthy.")
 
 

@@ -19,6 +19,16 @@ def administrator(actor: Actor) -> str:
     raise Forbidden("not_admin", "Only an administrator may do this.", "Ask your administrator.")
 
 
+def check_another(actor: Actor, user: User) -> None:
+    """Raise Forbidden for one's own account: the last administrator could not come back."""
+    if isinstance(actor, User) and actor.id == user.id:
+        raise Forbidden(
+            "own_account",
+            "Nobody changes their own role or retires their own account.",
+            "Ask another administrator, or use the command line.",
+        )
+
+
 def curator(actor: Actor) -> str:
     """As administrator(), for image curators. Administrators are curators too."""
     if isinstance(actor, CommandLine) or is_curator(actor):

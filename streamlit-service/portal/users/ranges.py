@@ -28,6 +28,13 @@ def served(settings: Settings) -> list[int]:
     ]
 
 
+def given(portal: Portal, tx: Tx) -> int:
+    """How many of those that are served somebody has who may still use them."""
+    ours = set(served(portal.settings))
+    having = [each for each in db.users.with_range(tx) if each.range_index in ours]
+    return sum(not _left_behind(tx, each) for each in having)
+
+
 def choose(portal: Portal, tx: Tx, user: User) -> User:
     """The user with the range they have, or would get. NoCapacity without a free one."""
     now = db.users.by_subject(tx, user.subject) or user

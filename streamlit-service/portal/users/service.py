@@ -201,6 +201,7 @@ def set_role(portal: Portal, actor: Actor, subject: str, role: Role) -> Role:
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         user = known(tx, subject)
+        permissions.check_another(actor, user)
         db.users.update(tx, user.id, role=role)
         about = f"user:{user.subject}"
         db.audit.append(tx, portal.now(), who, "user.role", about, role=role, before=user.role)

@@ -39,7 +39,7 @@ GPU_PROBLEMS = {
     ),
     "driver_broken": (
         "has an NVIDIA driver that does not answer",
-        "sudo modprobe nvidia || sudo reboot",
+        "sudo reboot",
     ),
     # Fixed from the portal's machine, by preparing it:
     "no_toolkit": ("lacks the NVIDIA Container Toolkit", ""),

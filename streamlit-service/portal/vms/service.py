@@ -281,7 +281,7 @@ def remove_lost(
 
     def columns(tx: Tx) -> VmColumns:
         vm = known(tx, name)
-        if vm.reachable:
+        if vm.reachable and vm.last_seen_at is not None:
             raise Conflict(
                 "vm_answers",
                 f"{name} answers, so it is not lost.",

@@ -41,3 +41,17 @@ def test_names_as_people_write_them_are_shown(text: str, shown: str | None) -> N
 def test_ten_zeros_are_nobodys_number() -> None:
     assert names.cac_name("DOE.JANE.0000000000") is None
     assert names.cac_name("DOE.JANE.0000000001") is not None
+
+
+@pytest.mark.parametrize(
+    ("common_name", "shown"),
+    [
+        ("DOE.JOHN.V.9876543210", "John V Doe"),
+        ("DOE.JOHN.Q.V.9876543210", "John Q Doe V"),
+        ("DOE.JOHN.IX.9876543210", "John Doe IX"),
+        ("DOE.JOHN.Q.JR.9876543210", "John Q Doe Jr"),
+    ],
+)
+def test_a_letter_after_the_first_name_is_a_middle_name(common_name: str, shown: str) -> None:
+    cac = names.cac_name(common_name)
+    assert cac is not None and cac.display_name == shown

@@ -140,6 +140,14 @@ def test_host_keys_are_kept_for_exactly_their_host(tmp_path: Path) -> None:
     assert (done.returncode, known.read_text()) == (0, "gpu-1 ed C\n")
 
 
+def test_of_a_line_that_names_several_hosts_only_this_one_goes(tmp_path: Path) -> None:
+    known = tmp_path / "ssh_known_hosts"
+    known.write_text("gpu-1,10.0.0.1 ed OLD\n# a note\nother,gpu-1 ed OTHER\n")
+    assert bash(KEYS, "gpu-1", str(tmp_path), KEY="ed NEW").returncode == 0
+    lines = ["# a note", "10.0.0.1 ed OLD", "gpu-1 ed NEW", "other ed OTHER"]
+    assert sorted(known.read_text().splitlines()) == lines
+
+
 def test_machines_behind_one_address_have_each_their_host_key(tmp_path: Path) -> None:
     known = tmp_path / "ssh_known_hosts"
     known.write_text("")

@@ -52,6 +52,19 @@ def test_a_vm_whose_clock_was_wrong_at_its_start_is_judged_all_the_same(
     assert (found.state, found.stop_reason) == (State.PENDING, StopReason.VM_RESTARTED)
 
 
+def test_a_program_that_ends_with_255_did_so_itself_while_its_engine_ran(
+    portal: Portal, jane: User, engine: FakeEngine, clock: FakeClock, running: Deployment
+) -> None:
+    engine.engine_start = clock() - timedelta(minutes=1)
+    clock.forward(600)
+    box = box_of(engine, running)
+    box.running, box.exit_code = False, 255
+    box.started_at, box.finished_at = clock() - timedelta(minutes=9), clock()
+    look(portal, engine)
+    found = deployments.get(portal, jane, running.id)
+    assert (found.state, found.stop_reason) == (State.STOPPED, StopReason.EXIT_CODE)
+
+
 def test_what_ends_by_itself_after_its_vms_clock_was_set_back_is_not_started_again(
     portal: Portal, jane: User, engine: FakeEngine, clock: FakeClock, running: Deployment
 ) -> None:

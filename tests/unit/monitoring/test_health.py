@@ -34,6 +34,12 @@ def troubles(portal: Portal) -> dict[tuple[str, str], health.Status]:
     return findings
 
 
+def test_a_vm_that_nobody_looked_at_yet_is_not_called_healthy(portal: Portal) -> None:
+    said = {each.subject: each for each in health.of_records(portal) if each.check == "vm"}
+    assert "has not been seen yet" in said["vm-01"].message
+    vms.remove_lost(portal, TEST, "vm-01", "never came", lambda _tx, _vm: None)
+
+
 @pytest.fixture
 def well(portal: Portal, clock: FakeClock) -> Portal:
     """One VM, prepared, seen and checked a moment ago; a backup of today."""

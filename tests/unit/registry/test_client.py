@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import httpx2
@@ -71,7 +72,7 @@ def test_a_registry_that_wants_a_token_gets_one_for_the_password(settled: Settin
 def test_the_password_goes_to_no_other_registry(settled: Settings) -> None:
     def answer(request: httpx2.Request) -> httpx2.Response:
         assert "Authorization" not in request.headers
-        return httpx2.Response(404)
+        return httpx2.Response(404, json={"errors": []})
 
     assert asked(settled, answer).digest_of(f"elsewhere.example/x@{DIGEST}", "1") is None
 
@@ -126,12 +127,54 @@ def test_a_token_server_that_refuses_is_a_refusal(settled: Settings) -> None:
     assert refused.value.code == "registry_refused"
 
 
-@pytest.mark.parametrize("body", ["<html>Sign in to the guest network</html>", "[]", "null", "{}"])
-def test_what_answers_in_the_registrys_place_is_said(settled: Settings, body: str) -> None:
-    registry = asked(settled, lambda _: httpx2.Response(200, text=body))
-    if body.startswith("<"):
+ODD = [
+    (200, "<html>Sign in to the guest network</html>"),
+    (200, "[]"),
+    (200, "null"),
+    (200, "[" * 100_000),
+    (200, '{"layers": ["x"]}'),
+    (200, '{"layers": [{"size": null}]}'),
+    (200, '{"layers": [{"size": "x"}]}'),
+    (404, "default backend - 404"),
+    (404, "<html>Not here</html>"),
+    (404, "{}"),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), ODD)
+def test_what_answers_in_the_registrys_place_is_said_and_takes_nothing_for_gone(
+    settled: Settings, status: int, body: str
+) -> None:
+    registry = asked(settled, lambda _: httpx2.Response(status, text=body))
+    for ask in (registry.download_bytes, lambda name: registry.digest_of(name, "1.0.0")):
         with pytest.raises(EngineError) as refused:
-            registry.download_bytes(REFERENCE)
+            ask(REFERENCE)
         assert refused.value.code == "registry_unreachable"
-    else:
-        assert registry.download_bytes(REFERENCE) == 0
+
+
+def test_a_registry_that_knows_no_such_tag_says_so_in_its_own_words(settled: Settings) -> None:
+    gone = {"errors": [{"code": "MANIFEST_UNKNOWN"}]}
+    registry = asked(settled, lambda _: httpx2.Response(404, json=gone))
+    assert registry.digest_of(REFERENCE, "1.0.0") is None
+
+
+def test_a_registry_that_does_not_say_the_digest_is_believed_by_its_content(
+    settled: Settings,
+) -> None:
+    manifest = b'{"schemaVersion": 2, "layers": [{"size": -5}, {"size": 7}], "config": "x"}'
+    registry = asked(settled, lambda _: httpx2.Response(200, content=manifest))
+    assert registry.digest_of(REFERENCE, "1.0.0") == f"sha256:{sha256(manifest).hexdigest()}"
+    assert registry.download_bytes(REFERENCE) == 7
+    assert registry.config_of(REFERENCE) == ""
+
+
+def test_a_token_server_that_answers_something_else_is_no_registry(settled: Settings) -> None:
+    def say(request: httpx2.Request) -> httpx2.Response:
+        challenge = 'Bearer realm="https://ghcr.io/token",service="ghcr.io"'
+        if request.url.path == "/token":
+            return httpx2.Response(200, json=[1])
+        return httpx2.Response(401, headers={"WWW-Authenticate": challenge})
+
+    with pytest.raises(EngineError) as refused:
+        asked(settled, say).digest_of(REFERENCE, "1.0.0")
+    assert refused.value.code == "registry_unreachable"

@@ -48,6 +48,7 @@ class Box:
     out_of_memory: bool = False
     paused: bool = False
     started_at: datetime | None = None
+    finished_at: datetime | None = None
     used: Statistics = field(default_factory=lambda: Statistics(0.0, 0))
 
 
@@ -191,4 +192,5 @@ def _status(box: Box) -> ContainerStatus:
         box.paused,
         box.started_at,
         box.spec.gpus,
+        box.finished_at,
     )

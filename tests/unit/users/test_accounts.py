@@ -11,7 +11,7 @@ from portal import deployments, users, vms
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NoCapacity, NotFound
 from portal.core.models import Deployment, Order, State
-from portal.core.people import User
+from portal.core.people import Role, User
 from portal.core.resources import Quota
 from portal.deployments import gateway
 from portal.monitoring import health
@@ -79,7 +79,9 @@ def test_who_retires_is_out_and_their_containers_and_ports_go(
         users.user_of(narrow, JANE)
     with pytest.raises(NoCapacity):  # her container still holds its ports
         deployments.request(narrow, john, SMALL)
+    assert [each.check for each in health.of_records(narrow) if each.check == "ranges"]
     assert work_off(made.id).state is State.REMOVED
+    assert not [each for each in health.of_records(narrow) if each.check == "ranges"]
     assert deployments.request(narrow, john, SMALL).owner.own_range == 0
     users.restore(narrow, TEST, jane.subject)
     assert users.user_of(narrow, JANE).range_index is None
@@ -88,6 +90,19 @@ def test_who_retires_is_out_and_their_containers_and_ports_go(
         "user.ports_freed",
         "user.restored",
     ]
+
+
+def test_an_administrator_does_not_lock_themselves_out(portal: Portal, jane: User) -> None:
+    users.set_role(portal, TEST, jane.subject, Role.ADMIN)
+    ray = users.user_of(portal, JANE)
+    for change in (
+        lambda: deployments.retire(portal, ray, ray.subject, REASON),
+        lambda: users.set_role(portal, ray, ray.subject, Role.USER),
+    ):
+        with pytest.raises(Forbidden) as refused:
+            change()
+        assert refused.value.code == "own_account"
+    assert users.set_role(portal, TEST, ray.subject, Role.USER) is Role.USER
 
 
 def test_what_retiring_cannot_mean_is_refused(portal: Portal, jane: User, john: User) -> None:
