@@ -324,7 +324,7 @@ def test_every_finding_leads_to_a_section_and_every_text_is_readable(production:
     )
     assert done.returncode == 2
     assert "run:  docker system df" in done.stdout
-    assert re.search(r"critical: \d+ critical, \d+ warnings?, \d+ well", done.stdout)
+    assert re.search(r"critical: \d+ critical, \d+ warnings?, \d+ ok", done.stdout)
     assert not re.search(r"(run:|#)\s*$", done.stdout, re.MULTILINE)  # what is well has no way out
     anchors = set(re.findall(r"TROUBLESHOOTING.md#(\S+)", done.stdout))
     assert anchors and anchors <= SECTIONS
