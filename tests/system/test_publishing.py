@@ -69,7 +69,7 @@ def refusal(curator: Curator) -> str:
         "setuid: /usr/bin/env raises privileges",
         "root_user: it runs as root",
         "label: the label org.opencontainers.image.licenses is missing",
-        "end_of_life: tiny reached its end",
+        "end_of_life: tiny reached end of life",
         "MB is over 1 MB",
         "vulnerability: CVE-2024-52804 in tornado 6.4.1, fixed in 6.4.2",
         # As before `apt-get upgrade`.
@@ -131,7 +131,7 @@ def test_stale_scanner_data_never_passes(curator: Curator, tmp_path: Path) -> No
     curator.tiny()
     output = curator.refused(PORTAL_ADVISORIES=str(tmp_path))
     assert (
-        "stale_data: the data of Python advisories (OSV) is of 2025-06-09, older than 7 days"
+        "stale_data: the data of Python advisories (OSV) is from 2025-06-09, older than 7 days"
         in output
     )
 

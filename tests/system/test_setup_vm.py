@@ -51,7 +51,7 @@ def test_a_dry_run_says_what_it_would_do_and_changes_nothing(
         ({"PORTAL_SECRETS": "/nowhere"}, (), 2, "The worker's key is missing"),
         ({"PORTAL_VM_MIN_DISK_GB": "900000"}, (), 5, "GB are free below /var/lib"),
         ({}, ("--login", "omar"), 4, "may not use sudo without a password"),
-        ({}, ("--login", "nobody-here"), 6, "lets no administrator in"),
+        ({}, ("--login", "nobody-here"), 6, "refuses the administrator's login"),
     ],
     ids=lambda value: str(value)[:40],
 )
