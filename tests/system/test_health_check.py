@@ -117,7 +117,7 @@ def test_a_portal_that_is_well_says_so(production: Stack) -> None:
         ("certificate", "the server"),
         ("backup", "backup"),
     } <= reported
-    # A VM of the tests, without a firewall; ports on which it was killed are left alone for a while.
+    # A VM of the tests, without a firewall; ports that faults left are avoided for a while.
     assert {each for each in wrong(report) if each[0] != "port"} <= {
         ("firewall", VM),
         ("ports", VM),
