@@ -95,7 +95,10 @@ def test_a_vm_that_was_lost_and_comes_back_is_cleaned_before_it_takes_anything(
     assert (recorded(portal).reachable, engine.boxes) == (True, {})
 
 
-def test_a_vm_that_answers_is_not_lost(portal: Portal, jane: User, running: Deployment) -> None:
+def test_a_vm_that_answers_is_not_lost(
+    portal: Portal, jane: User, engine: FakeEngine, running: Deployment
+) -> None:
+    observe(portal, recorded(portal), engine)
     with pytest.raises(Conflict) as refused:
         deployments.remove_lost_vm(portal, TEST, "vm-01", REASON)
     assert refused.value.code == "vm_answers"
