@@ -71,6 +71,7 @@ class Authenticator:
         self._policies = settings.policy_oids
         self._revocation = revocation or NoRevocation()
         self._cache: TTLCache[bytes, tuple[Identity, Card]] = TTLCache(CACHE_SIZE, CACHE_S)
+        self._known_cards: TTLCache[str, Card] = TTLCache(CACHE_SIZE, CACHE_S)
         self._guard = threading.Lock()
 
     def authenticate(self, headers: Mapping[str, str]) -> Identity:
@@ -89,6 +90,10 @@ class Authenticator:
             with self._guard:
                 self._cache[key] = cached
         identity, card = cached
+        if identity.not_after <= datetime.now(UTC):  # since it was verified
+            raise NotAuthenticated(
+                "expired", "Your certificate has expired.", "Use the one that is valid now."
+            )
         self._revocation.check(card)  # each time: a new list counts at once
         return identity
 
@@ -96,16 +101,25 @@ class Authenticator:
         """Whether a certificate that signed in before is known to be revoked now."""
         if not card.pem:
             return False
-        certificate = x509.load_pem_x509_certificate(card.pem.encode())
         try:
-            now = datetime.now(UTC)
-            paths = certification_paths(certificate, self._bundle, self._policies, now)
-            self._revocation.check(Card(paths))
+            self._revocation.check(self._known(card))
         except NotAuthenticated as error:
             return error.code == "revoked"
         except (verification.VerificationError, ValueError):
             return True  # its authority is no longer accepted
         return False
+
+    def _known(self, card: Certificate) -> Card:
+        """Of a certificate that signed in before. Raises VerificationError, ValueError."""
+        with self._guard:
+            known = self._known_cards.get(card.fingerprint)
+        if known is None:
+            certificate = x509.load_pem_x509_certificate(card.pem.encode())
+            now = datetime.now(UTC)
+            known = Card(certification_paths(certificate, self._bundle, self._policies, now))
+            with self._guard:
+                self._known_cards[card.fingerprint] = known
+        return known
 
     def check_proxy(self, headers: Mapping[str, str]) -> None:
         """Raise NotAuthenticated unless the request came through nginx."""

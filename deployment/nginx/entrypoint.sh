@@ -79,12 +79,30 @@ all_names() {
         known+="$service ${lines[*]};"
     done
 }
+# Where the kernel ends no single connection, evict.sh asks for the end of all: people's pages connect anew by themselves.
+end_everybodys() {
+    local one master process children old=()
+    for one in "${nginxes[@]}"; do
+        master=$(cat "$one/nginx.pid") || return 0
+        read -ra children <"/proc/$master/task/$master/children"
+        for process in "${children[@]}"; do
+            [ "$process" = "$BASHPID" ] || old+=("$process")
+        done
+    done
+    reload && kill -TERM "${old[@]}"
+}
 follow() {
-    local seen now known='' names='' never
+    local seen now known='' names='' never asked='' ended=''
     exec {never}<> <(:) # nothing ever comes from it: a second goes by without a process that sleeps
     now=$(cat upstreams.conf)
+    read -r ended 2>/dev/null </run/names/everybody || true
     while :; do
         read -rt 1 -u "$never" || true
+        read -r asked 2>/dev/null </run/names/everybody || true
+        if [ "$asked" != "$ended" ]; then
+            ended=$asked
+            end_everybodys || true
+        fi
         all_names
         [ "$known" != "$names" ] || continue
         seen=$now now=$(upstreams)

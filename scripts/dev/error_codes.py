@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from portal.images.report import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "streamlit-service"
+REFUSALS = ROOT / "deployment" / "nginx" / "pages"
 PAGE = ROOT / "docs" / "ERROR_CODES.md"
 FAMILIES = {
     "over_": [amount.name for amount in ORDERED],
@@ -28,12 +30,15 @@ TABLES = ("_PULL", "_RUN")
 
 
 def raised() -> dict[str, set[int]]:
-    """Code → HTTP statuses, of every error that the service can raise."""
+    """Code → HTTP statuses, of every error that the service can raise, and of the gateway's own."""
     codes: dict[str, set[int]] = {}
     for path in SERVICE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             for code, status in _codes(node):
                 codes.setdefault(code, set()).add(status)
+    for path in REFUSALS.glob("*.json"):
+        refusal = json.loads(path.read_text(encoding="utf-8"))
+        codes.setdefault(refusal["code"], set()).add(refusal["status"])
     return codes
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import streamlit as st
+import wording
 from portal import users
 from portal.core import ports
-from portal.core.people import User
+from portal.core.people import Account, User
 from portal.core.resources import AMOUNTS, UNLIMITED, Amount, Quota
 from portal.scheduling import quotas
 from portal.scheduling.quotas import Allowance, Rows, limits_of
@@ -22,7 +25,7 @@ def page() -> None:
     everybody, groups = quotas.everybody(portal, me), quotas.groups(portal, me)
     rows = quotas.all_quotas(portal, me)
     table = [
-        _row(user, allowance, own=(quotas.USER, user.subject) in rows)
+        _row(user, allowance, portal.now(), own=(quotas.USER, user.subject) in rows)
         for user, allowance in everybody
     ]
     tables.choose_from(
@@ -54,20 +57,22 @@ def _means(user: User) -> dict[str, object]:
     return {"quota-for": (quotas.USER, subject), "group-users": [subject], "account": subject}
 
 
-def _row(user: User, allowance: Allowance, *, own: bool) -> dict[str, object]:
+def _row(user: User, allowance: Allowance, now: datetime, *, own: bool) -> dict[str, object]:
     return {
         "User": _name(user),
         "Subject": user.subject,
         "Role": user.role,
         "Group": user.group,
         "Ports": _ports(user),
+        "Last seen": wording.ago(user.last_seen_at, now) if user.last_seen_at else "",
         "Quota": "Custom" if own else "Default",
         **_cells(allowance),
     }
 
 
 def _name(user: User) -> str:
-    return f"{user.display_name} (retired)" if user.retired_at else user.display_name
+    account = users.account(session.portal(), user)
+    return user.display_name if account is Account.ACTIVE else f"{user.display_name} ({account})"
 
 
 def _ports(user: User) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from portal import db, deployments, users
+from portal.context import Portal
 from portal.core import ports
 from portal.core.people import Role, User
 from portal.users import ranges
@@ -21,12 +22,13 @@ def list_all() -> None:
     portal = wired()
     with portal.database.reading() as tx:
         people = users.shown(portal, tx, db.users.all_users(tx))
-    print_json([_shown(user) for user in people])
+    print_json([_shown(portal, user) for user in people])
 
 
-def _shown(user: User) -> dict[str, object]:
+def _shown(portal: Portal, user: User) -> dict[str, object]:
     span = None if user.range_index is None else ports.range_of(user.range_index)
-    return vars(user) | {"ports": f"{span[0]}-{span[-1]}" if span else None}
+    account = users.account(portal, user)
+    return vars(user) | {"account": account, "ports": f"{span[0]}-{span[-1]}" if span else None}
 
 
 @app.command("role")
@@ -63,6 +65,32 @@ def restore(subject: str) -> None:
     """Let a retired user sign in again."""
     users.restore(wired(), actor(), subject)
     typer.echo(f"{subject} can sign in again.")
+
+
+@app.command("disable")
+def disable(
+    subject: str,
+    reason: Reason,
+    *,
+    stop: Annotated[bool, typer.Option(help="also stop their containers")] = False,
+) -> None:
+    """Keep a user out at once: pages, notebooks and SSH end. Containers go on unless --stop."""
+    stopped = deployments.disable(wired(), actor(), subject, reason, stop=stop)
+    typer.echo(f"{subject} is disabled. Containers being stopped: {len(stopped)}.")
+
+
+@app.command("enable")
+def enable(subject: str) -> None:
+    """Let a user whose account is disabled or dormant sign in again."""
+    users.enable(wired(), actor(), subject)
+    typer.echo(f"{subject} can sign in again.")
+
+
+@app.command("end-sessions")
+def end_sessions(subject: str, reason: Reason) -> None:
+    """End every page, notebook connection and SSH of a user; they may sign in again."""
+    users.end_sessions(wired(), actor(), subject, reason)
+    typer.echo(f"What {subject} had open ends now.")
 
 
 @app.command("merge")

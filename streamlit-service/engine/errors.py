@@ -210,7 +210,8 @@ _RUN = (
 def pull_failed(text: str, reference: str) -> EngineError:
     """The failure of a pull, by what the engine said."""
     code, message = _match(_PULL, text, ("pull_failed", "The image could not be downloaded."))
-    reason = text.strip().rstrip(".").rpartition(": ")[2][:120]
+    # containerd ends with the kind of its error, which says nothing: "…: unknown".
+    reason = text.strip().rstrip(".").removesuffix(": unknown").rpartition(": ")[2][:120]
     return EngineError(code, message.format(reason=reason), ASK, cause=f"{reference}: {text}")
 
 

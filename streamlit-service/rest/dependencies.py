@@ -39,7 +39,8 @@ def _product(services: Wired) -> Portal:
 
 def _caller(request: Request, services: Wired) -> User:
     _check_same_origin(request, services.portal.settings.public_origin)
-    return users.user_of(services.portal, services.authenticator.authenticate(request.headers))
+    identity = services.authenticator.authenticate(request.headers)
+    return users.user_of(services.portal, identity, request.headers.get("X-Real-IP", ""))
 
 
 Product = Annotated[Portal, Depends(_product)]

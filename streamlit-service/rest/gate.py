@@ -1,19 +1,22 @@
-"""What nginx asks: may this certificate open this port (/authz), and why not (/refused)."""
+"""What the gateway asks: who may open a port, why not, and whose connections must end."""
 
 from __future__ import annotations
 
 import asyncio
 import html
+import re
 from pathlib import Path
 
 import structlog
 from auth import Authenticator
 from portal.context import Portal
-from portal.core.errors import DatabaseTrouble, PortalError, Unavailable
+from portal.core.errors import DatabaseTrouble, NotAuthenticated, PortalError, Unavailable
+from portal.core.ports import range_index_of, range_of
 from portal.deployments import gateway
+from portal.users.evictions import Evictions
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -35,11 +38,13 @@ class Gate:
     def __init__(self, portal: Portal, authenticator: Authenticator) -> None:
         self._portal = portal
         self._authenticator = authenticator
+        self._evictions = Evictions(portal, authenticator.is_revoked)
         self._touching: dict[str, asyncio.Task[None]] = {}
         """Deployment id → the write of its last activity that is under way: one at a time."""
         self.routes = [
             Route("/authz", self),
             Route("/refused", self._refused),
+            Route("/evictions", self._evicted),
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,6 +82,19 @@ class Gate:
         except PortalError as error:
             return self._page(error)
         return self._page(SILENT)
+
+    def _evicted(self, request: Request) -> Response:
+        """Of the user ports that have open connections, the spans whose must end: a line each."""
+        try:
+            self._authenticator.check_proxy(request.headers)
+        except NotAuthenticated:
+            return Response(status_code=403)
+        numbers = re.findall(r"\d{5}", request.query_params.get("ports", ""))
+        indexes = {
+            index for number in numbers if (index := range_index_of(int(number))) is not None
+        }
+        spans = [range_of(index) for index in self._evictions.due(indexes)]
+        return PlainTextResponse("".join(f"{span[0]} {span[-1]}\n" for span in spans))
 
     def _route(self, headers: Headers) -> gateway.Route:
         identity = self._authenticator.authenticate(headers)

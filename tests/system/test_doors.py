@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import docker
 import httpx2
@@ -103,13 +104,33 @@ def test_without_a_certificate_there_is_a_page_in_plain_words(
 ) -> None:
     with client(stack, None) as nobody:
         for port in (stack.port, JANES_PORT):
-            answer = nobody.get(f"https://{stack.host}:{port}/api/v1/me")
-            assert answer.status_code in (400, 403)
+            answer = nobody.get(f"https://{stack.host}:{port}/me")
+            assert answer.status_code == 403
             assert "Your smart card is needed" in answer.text
     page = browser_of("")
     page.goto(stack.url)
     expect(page.get_by_text("Your smart card is needed")).to_be_visible()
     photograph(page, "no-certificate")
+
+
+@pytest.mark.parametrize(
+    ("who", "request_of", "status", "code"),
+    [
+        (None, {}, 403, "no_certificate"),
+        ("jane", {"headers": {"Host": "elsewhere.example"}}, 403, "foreign_origin"),
+        ("jane", {"headers": {"Cookie": "a" * 40_000}}, 431, "headers_too_large"),
+        ("jane", {"content": b"a" * 1_100_000}, 413, "request_too_large"),
+    ],
+)
+def test_what_the_gateway_itself_refuses_is_told_to_programs_in_their_own_form(
+    stack: Stack, who: str | None, request_of: dict[str, Any], status: int, code: str
+) -> None:
+    with client(stack, stack.certs / who if who else None) as sender:
+        answer = sender.post(f"{stack.url}/api/v1/deployments", **request_of)
+    problem = answer.json()
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code)
+    assert problem["title"] and problem["hint"]
 
 
 @pytest.mark.parametrize(

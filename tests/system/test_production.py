@@ -18,7 +18,18 @@ from harness.services import containers
 from stack import Stack
 
 AS_GATEWAY = ("exec", "-T", "--user", "10002", "proxy")
-SERVICES = ("authz", "api", "ui", "worker", "proxy", "names", "registry", "postgres", "backup")
+SERVICES = (
+    "authz",
+    "api",
+    "ui",
+    "worker",
+    "proxy",
+    "names",
+    "evictor",
+    "registry",
+    "postgres",
+    "backup",
+)
 LARGE, LARGE_FILE = 200 * 2**20, "/home/scientist/large"
 CUT_AFTER_S = 4.0
 """A reload of nginx once ended everything after three seconds."""
@@ -30,9 +41,12 @@ DROP TABLE figures, recent_figures, blocked_ports, leaders, aliases, certificate
 UPDATE users SET range_index = 100 + id WHERE range_index IS NULL;
 ALTER TABLE users ALTER COLUMN range_index SET NOT NULL, DROP COLUMN card_name,
   DROP COLUMN retired_at, DROP COLUMN retired_reason, DROP COLUMN root,
-  DROP COLUMN named_at, DROP COLUMN merged_into,
+  DROP COLUMN named_at, DROP COLUMN merged_into, DROP COLUMN disabled_at,
+  DROP COLUMN disabled_reason, DROP COLUMN disabled_by, DROP COLUMN last_seen_at,
+  DROP COLUMN sessions_ended_at,
   ADD COLUMN certificate_key TEXT NOT NULL DEFAULT 'ssh-ed25519 AAAA';
-DROP INDEX leases_by_resource, leases_by_start, audit_by_action, deployments_by_release;
+DROP INDEX ix_users_role, ix_users_group, leases_by_resource, leases_by_start, audit_by_action,
+  deployments_by_release;
 UPDATE alembic_version SET version_num = '0003';
 """
 

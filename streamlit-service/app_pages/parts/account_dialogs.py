@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 from portal import deployments, users
-from portal.core.people import Role, User
+from portal.core.people import Account, Role, User
 from portal.users import ranges
 
 from app_pages.parts import frame, session
@@ -52,6 +52,18 @@ def _give_back(user: User) -> None:
         "Free the ports …", icon=":material/lan:", key="free-ports"
     ):
         _free(user)
+    account = users.account(session.portal(), user)
+    if account is Account.ACTIVE:
+        if st.button("End sessions …", icon=":material/logout:", key="end-sessions"):
+            _end_sessions(user)
+        if st.button("Disable …", icon=":material/block:", key="disable"):
+            _disable(user)
+    elif account is not Account.RETIRED and st.button(
+        "Enable", icon=":material/person_check:", key="enable"
+    ):
+        frame.carry_out(
+            lambda: users.enable(session.portal(), session.user(), user.subject), "Enabled."
+        )
     if user.retired_at is None:
         if st.button("Retire …", icon=":material/person_off:", key="retire"):
             _retire(user)
@@ -62,8 +74,10 @@ def _give_back(user: User) -> None:
 
 
 def _called(user: User) -> str:
-    retired = f", retired: {user.retired_reason}" if user.retired_at else ""
-    return f"{user.display_name} ({user.subject}){retired}"
+    account = users.account(session.portal(), user)
+    why = user.retired_reason or user.disabled_reason
+    state = "" if account is Account.ACTIVE else f", {account}{f': {why}' if why else ''}"
+    return f"{user.display_name} ({user.subject}){state}"
 
 
 def _role(user: User) -> None:
@@ -138,6 +152,40 @@ def _free(user: User) -> None:
             frame.carry_out(lambda: ranges.free(session.portal(), session.user(), user.subject))
 
     frame.ask(f"Free the ports of {user.display_name}?", body)
+
+
+def _disable(user: User) -> None:
+    def body() -> None:
+        st.markdown(
+            f"**{user.display_name}** is out within seconds: pages, notebooks and SSH connections"
+            " end, and sign-in is refused until somebody enables the account. Files, ports and"
+            " quota are kept."
+        )
+        reason = st.text_input("Reason", key="disable-reason", max_chars=500)
+        stop = st.checkbox("Stop their containers, too", key="disable-stop")
+        if frame.confirmed("Disable", "confirm-disable", loses=True):
+            frame.carry_out(
+                lambda: deployments.disable(
+                    session.portal(), session.user(), user.subject, reason, stop=stop
+                )
+            )
+
+    frame.ask(f"Disable {user.display_name}?", body)
+
+
+def _end_sessions(user: User) -> None:
+    def body() -> None:
+        st.markdown(
+            f"Everything that **{user.display_name}** has open ends: pages, notebook connections"
+            " and SSH. Containers go on, and they may sign in again at once."
+        )
+        reason = st.text_input("Reason", key="end-reason", max_chars=500)
+        if frame.confirmed("End sessions", "confirm-end", loses=True):
+            frame.carry_out(
+                lambda: users.end_sessions(session.portal(), session.user(), user.subject, reason)
+            )
+
+    frame.ask(f"End all sessions of {user.display_name}?", body)
 
 
 def _retire(user: User) -> None:

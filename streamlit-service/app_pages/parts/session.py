@@ -37,7 +37,9 @@ def sign_in() -> User:
     """The person whose certificate this is, verified now. Raises PortalError."""
     structlog.contextvars.clear_contextvars()  # Streamlit's threads serve one session after another
     structlog.contextvars.bind_contextvars(request_id=request_headers().get("X-Request-Id", ""))
-    return users.user_of(portal(), card())
+    user = users.user_of(portal(), card(), request_headers().get("X-Real-IP") or "")
+    users.check_session(user, st.session_state.setdefault("session_began", portal().now()))
+    return user
 
 
 def card() -> Identity:

@@ -3,6 +3,7 @@
 import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { QUOTA, type Share } from "./board";
+import { watch } from "./session";
 import { Icon, moment } from "./words";
 
 interface Place {
@@ -43,6 +44,7 @@ if (performance.getEntriesByType("navigation").some((entry) => (entry as Perform
 else if (wanted().path !== location.pathname) sessionStorage.removeItem(WANTED);
 
 export default function mount({ data, parentElement, setTriggerValue }: Mounted): () => void {
+  watch();
   const root = parentElement.querySelector<HTMLElement>("#bar")!;
   if (wanted().path === `/${data.here}`) sessionStorage.removeItem(WANTED);
   const go = (key: string) => {

@@ -9,6 +9,8 @@ const AGAIN_MS = [1_000, 2_000, 5_000, 10_000];
 export interface Listener {
   changed(change: Change): void;
   out(problem: Problem): void;
+  // The person may do more or less than before.
+  role?(): void;
   // Since when nothing was heard; null while all is well.
   silent(since: number | null): void;
 }
@@ -36,6 +38,7 @@ export function follow(address: string, listener: Listener): () => void {
       listener.changed(JSON.parse(event.data) as Change);
     });
     source.addEventListener("alive", hear);
+    source.addEventListener("role", () => listener.role?.());
     source.addEventListener("out", (event) => {
       stop();
       listener.out(JSON.parse(event.data) as Problem);

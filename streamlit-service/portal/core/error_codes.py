@@ -15,7 +15,13 @@ CODES = {
     "no_person": "The certificate names neither an EDIPI nor a UPN.",
     "not_through_proxy": "The request did not come through the gateway.",
     "revocation_unknown": "No current revocation list covers the certificate (strict).",
+    "expired": "The certificate has expired.",
+    "session_ended": "An administrator ended everything that the person had open.",
     "revoked": "The certificate, or an authority above it, was revoked.",
+    # The gateway's own.
+    "headers_too_large": "The request has more headers or cookies than the gateway takes.",
+    "portal_away": "The services behind the gateway do not answer.",
+    "request_too_large": "The request's body is larger than the gateway takes.",
     # What somebody may do.
     "own_account": "Nobody changes their own role or retires their own account.",
     "needs_a_person": "A release is approved by a person, not on the command line.",
@@ -24,6 +30,8 @@ CODES = {
     "not_curator": "Only image curators may do this.",
     "not_yours": "The port is in somebody else's range.",
     "other_realm": "A card of an authority outside the account's realm.",
+    "disabled": "An administrator disabled the account.",
+    "dormant": "The account was not used for longer than PORTAL_DORMANT_DAYS.",
     "retired": "The person was retired.",
     "own_release": "Nobody approves what they published themselves.",
     # An order and its limits.
@@ -164,6 +172,8 @@ CODES = {
     "has_containers": "The account that would go has containers.",
     "has_role": "The account that would go is an administrator or curator.",
     "is_alias": "The name belongs to another account by a merge.",
+    "is_active": "The account is neither disabled nor dormant.",
+    "is_disabled": "The account is disabled.",
     "is_retired": "The person is retired.",
     "no_alias": "The name was not merged into any account.",
     "no_ports": "The person has no ports.",

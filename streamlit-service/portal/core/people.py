@@ -15,6 +15,15 @@ class Role(enum.StrEnum):
     ADMIN = "admin"
 
 
+class Account(enum.StrEnum):
+    """Whether somebody may come in. DORMANT: not seen for longer than the settings allow."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    DORMANT = "dormant"
+    RETIRED = "retired"
+
+
 @dataclass(frozen=True)
 class Identity:
     """What a verified certificate proves.
@@ -70,6 +79,13 @@ class User:
     retired_reason: str = ""
     root: str = ""
     """Name (RFC 4514) of the root that vouched for them first."""
+    disabled_at: datetime | None = None
+    disabled_reason: str = ""
+    disabled_by: str = ""
+    last_seen_at: datetime | None = None
+    """Pages, API or notebook, to the hour; None from before this was kept."""
+    sessions_ended_at: datetime | None = None
+    """When an administrator last ended all that was open."""
 
     @property
     def own_range(self) -> int:
@@ -83,7 +99,7 @@ class Certificate:
     """A certificate that a person signed in with. `not_after` None: from before they were kept.
 
     `subject` and `upn` are what it calls them, `root` one that vouched for it; "" where it was
-    known before these were kept, and has not signed in since.
+    known before these were kept, and has not signed in since. `last_seen_at` to the hour.
     """
 
     fingerprint: str
@@ -94,6 +110,8 @@ class Certificate:
     subject: str = ""
     upn: str = ""
     root: str = ""
+    last_seen_at: datetime | None = None
+    last_address: str = ""
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
         " where several roots are accepted, each with `of` and a root's common name",
     )
     curators: str = Field("", description="image curators, likewise")
+    dormant_days: int = Field(
+        90, ge=0, le=3650, description="an account that was not used for so long is locked; 0: none"
+    )
     proxy_secret_file: Path = Path("/run/secrets/proxy_secret")
 
     # Worker.

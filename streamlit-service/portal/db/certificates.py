@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime
+
 import sqlalchemy as sa
 
 from portal.core.people import Certificate
@@ -25,6 +28,15 @@ def of_user(tx: Tx, user_id: int) -> list[Certificate]:
     return [rows.certificate(row) for row in found]
 
 
+def of_users(tx: Tx, user_ids: Collection[int]) -> dict[int, list[Certificate]]:
+    """User id → all of theirs."""
+    found: dict[int, list[Certificate]] = {}
+    query = sa.select(certificates).where(certificates.c.user_id.in_(user_ids))
+    for row in tx.execute(query):
+        found.setdefault(row.user_id, []).append(rows.certificate(row))
+    return found
+
+
 def put(tx: Tx, user_id: int, certificate: Certificate) -> None:
     """Add it; what is known of its key from before certificates were kept goes."""
     same = (certificates.c.ssh_key == certificate.ssh_key) & certificates.c.not_after.is_(None)
@@ -33,6 +45,15 @@ def put(tx: Tx, user_id: int, certificate: Certificate) -> None:
         certificates.delete().where(sa.or_(again, (certificates.c.user_id == user_id) & same))
     )
     tx.execute(certificates.insert().values(user_id=user_id, **vars(certificate)))
+
+
+def seen(tx: Tx, fingerprint: str, now: datetime, address: str) -> None:
+    """Note that somebody came in with it, from an address ("": as before)."""
+    values: dict[str, object] = {"last_seen_at": now} | (
+        {"last_address": address} if address else {}
+    )
+    same = certificates.c.fingerprint == fingerprint
+    tx.execute(certificates.update().where(same).values(**values))
 
 
 def move(tx: Tx, before: int, after: int) -> None:

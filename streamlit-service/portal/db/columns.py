@@ -22,6 +22,11 @@ class UserColumns(TypedDict, total=False):
     merged_into: int | None
     retired_at: datetime | None
     retired_reason: str
+    disabled_at: datetime | None
+    disabled_reason: str
+    disabled_by: str
+    last_seen_at: datetime | None
+    sessions_ended_at: datetime | None
     root: str
     ssh_keys: list[dict[str, Any]]
 

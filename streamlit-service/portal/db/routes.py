@@ -37,7 +37,9 @@ class Asked:
 
     user_id: int
     range_index: int | None
-    retired: bool
+    retired_at: datetime | None
+    disabled_at: datetime | None
+    last_seen_at: datetime | None
     root: str
     holder: Holder | None
 
@@ -52,6 +54,8 @@ _QUERY = (
         users.c.id.label("user_id"),
         users.c.range_index,
         users.c.retired_at,
+        users.c.disabled_at,
+        users.c.last_seen_at,
         sa.case(
             (users.c.subject == sa.bindparam("subject"), users.c.root), else_=aliases.c.root
         ).label("root"),
@@ -91,8 +95,12 @@ def asked(database: Database, subject: str, port: int) -> Asked | None:
     row = database.first(_QUERY, {"subject": subject, "port": str(port)})
     if row is None:
         return None
+    who = (
+        *(row.user_id, row.range_index, row.retired_at, row.disabled_at, row.last_seen_at),
+        row.root,
+    )
     if row.id is None:
-        return Asked(row.user_id, row.range_index, row.retired_at is not None, row.root, None)
+        return Asked(*who, None)
     holder = Holder(
         row.id,
         row.name,
@@ -105,4 +113,4 @@ def asked(database: Database, subject: str, port: int) -> Asked | None:
         (row.failure or {}).get("message", ""),
         row.position,
     )
-    return Asked(row.user_id, row.range_index, row.retired_at is not None, row.root, holder)
+    return Asked(*who, holder)

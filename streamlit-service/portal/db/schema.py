@@ -35,9 +35,9 @@ users = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("subject", sa.Text, nullable=False, unique=True),
     sa.Column("display_name", sa.Text, nullable=False),
-    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False, index=True),
     sa.Column("range_index", sa.Integer, unique=True),
-    sa.Column("group", sa.Text, nullable=False, server_default=""),
+    sa.Column("group", sa.Text, nullable=False, server_default="", index=True),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("ssh_keys", sa.JSON),
     sa.Column("card_name", sa.Text, nullable=False, server_default=""),
@@ -46,6 +46,11 @@ users = sa.Table(
     sa.Column("root", sa.Text, nullable=False, server_default=""),
     sa.Column("named_at", UtcDateTime),
     sa.Column("merged_into", sa.Integer),  # of users; no key: a restore writes row after row
+    sa.Column("disabled_at", UtcDateTime),
+    sa.Column("disabled_reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("disabled_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("last_seen_at", UtcDateTime),
+    sa.Column("sessions_ended_at", UtcDateTime),
 )
 
 # What else a person's certificates may call them: a UPN of before, say.
@@ -69,6 +74,8 @@ certificates = sa.Table(
     sa.Column("subject", sa.Text, nullable=False, server_default=""),
     sa.Column("upn", sa.Text, nullable=False, server_default="", index=True),
     sa.Column("root", sa.Text, nullable=False, server_default=""),
+    sa.Column("last_seen_at", UtcDateTime),
+    sa.Column("last_address", sa.Text, nullable=False, server_default=""),
 )
 
 vms = sa.Table(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Unpack
 
 import sqlalchemy as sa
 
-from portal.core.people import SshKey, User
+from portal.core.models import Vm
+from portal.core.people import Role, SshKey, User
 from portal.db import rows
 from portal.db.columns import UserColumns
 from portal.db.connection import Tx, one_or_none
-from portal.db.schema import UtcDateTime, aliases, certificates, users
+from portal.db.schema import UtcDateTime, aliases, certificates, deployments, users
 
 
 def by_subject(tx: Tx, subject: str) -> User | None:
@@ -117,8 +118,47 @@ def merged(tx: Tx, subject: str) -> User | None:
 
 def all_users(tx: Tx) -> list[User]:
     """Every user, in order of first sign-in, without those that are part of another."""
-    query = sa.select(users).where(users.c.merged_into.is_(None)).order_by(users.c.id)
+    return some(tx, sa.true())
+
+
+def some(tx: Tx, which: sa.ColumnElement[bool]) -> list[User]:
+    """Those of all for whom a condition holds."""
+    query = sa.select(users).where(users.c.merged_into.is_(None), which).order_by(users.c.id)
     return [rows.user(row) for row in tx.execute(query)]
+
+
+def owners(tx: Tx, vms: Iterable[Vm]) -> dict[int, User]:
+    """Those to whom VMs are dedicated, by id."""
+    ids = {vm.owner_id for vm in vms if vm.owner_id is not None}
+    return {user.id: user for user in some(tx, users.c.id.in_(ids))}
+
+
+def with_role(tx: Tx) -> list[User]:
+    """Curators and administrators, by what the records say of them."""
+    return some(tx, users.c.role.in_([Role.CURATOR, Role.ADMIN]))
+
+
+def groups(tx: Tx) -> set[str]:
+    """Every group that has members."""
+    query = sa.select(users.c.group).distinct().where(users.c.group > "")
+    return set(tx.execute(query).scalars())
+
+
+def standings(tx: Tx, user_ids: Collection[int]) -> dict[int, Hashable]:
+    """By user, what differs when what they may do has changed."""
+    table = users.c
+    query = sa.select(
+        table.id, table.role, table.retired_at, table.disabled_at, table.sessions_ended_at
+    ).where(table.id.in_(user_ids))
+    return {row.id: tuple(row) for row in tx.execute(query)}
+
+
+def owner_seen(tx: Tx, deployment_id: str, now: datetime, before: datetime) -> None:
+    """Note that a deployment's owner was there, unless that is known since `before`."""
+    owner = sa.select(deployments.c.owner_id).where(deployments.c.id == deployment_id)
+    old = sa.or_(users.c.last_seen_at.is_(None), users.c.last_seen_at < before)
+    which = users.c.id == owner.scalar_subquery()
+    tx.execute(users.update().where(which, old).values(last_seen_at=now))
 
 
 def others(tx: Tx, user_id: int) -> bool:
@@ -140,7 +180,12 @@ def in_groups(tx: Tx, groups: Collection[str]) -> dict[str, list[int]]:
 
 def with_range(tx: Tx) -> list[User]:
     """Those who have a range of ports."""
-    query = sa.select(users).where(users.c.range_index.is_not(None))
+    return [rows.user(row) for row in tx.execute(sa.select(users).where(users.c.range_index >= 0))]
+
+
+def of_ranges(tx: Tx, indexes: Collection[int]) -> list[User]:
+    """Those who have one of these ranges of ports."""
+    query = sa.select(users).where(users.c.range_index.in_(indexes))
     return [rows.user(row) for row in tx.execute(query)]
 
 

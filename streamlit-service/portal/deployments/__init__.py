@@ -1,7 +1,8 @@
 """Containers that people ask for: request them, act on them, open their ports, help with them."""
 
 from portal.deployments.history import History, history
-from portal.deployments.intervention import everybody, give_up, remove_lost_vm, retire, stop, stuck
+from portal.deployments.intervention import everybody, give_up, remove_lost_vm, stop, stuck
+from portal.deployments.leaving import disable, retire
 from portal.deployments.overview import Overview, overview, stamps
 from portal.deployments.past import Event, past
 from portal.deployments.service import (
@@ -22,6 +23,7 @@ __all__ = [
     "Overview",
     "Preview",
     "act",
+    "disable",
     "everybody",
     "get",
     "give_up",

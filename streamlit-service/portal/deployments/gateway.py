@@ -11,6 +11,7 @@ from portal.core import ports
 from portal.core.errors import Conflict, Forbidden, NotFound
 from portal.core.models import State
 from portal.core.people import Identity
+from portal.users import entry
 
 TOUCH_EVERY = timedelta(seconds=30)
 
@@ -33,9 +34,8 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
     deployed there, Conflict when it is not running.
     """
     asked = db.routes.asked(portal.database, identity.subject, port)
-    if asked is not None and asked.retired:
-        raise users.retired(portal)
     if asked is not None:
+        users.check_account(portal, asked)
         users.check_realm(portal, identity, asked.root)
     index = ports.range_index_of(port)
     if asked is None or index is None or index != asked.range_index:
@@ -78,9 +78,11 @@ def _service(range_index: int, slot: int, port: int) -> ports.Service | None:
 
 
 def touch(portal: Portal, deployment_id: str) -> None:
-    """Note that a deployment was used just now."""
+    """Note that a deployment was used just now, and its owner was there."""
+    now = portal.now()
     with portal.database.transaction() as tx:
-        db.deployments.update(tx, deployment_id, last_activity_at=portal.now())
+        db.deployments.update(tx, deployment_id, last_activity_at=now)
+        db.users.owner_seen(tx, deployment_id, now, now - entry.SEEN_EVERY)
 
 
 def _why_not_running(holder: db.routes.Holder) -> str:

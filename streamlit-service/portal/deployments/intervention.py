@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portal import db, users, vms
+from portal import db, vms
 from portal.context import Portal
 from portal.core.errors import Conflict
 from portal.core.models import Deployment, Failure, State, StopReason, Vm
@@ -11,8 +11,8 @@ from portal.core.reasons import check_reason
 from portal.db import Tx
 from portal.db.columns import NOT_WAITING, DeploymentColumns
 from portal.deployments import lifecycle
-from portal.deployments.transition import change, removal
-from portal.users import accounts, permissions
+from portal.deployments.transition import change
+from portal.users import permissions
 
 SERVICE = "the VM is being serviced on Friday; start it again on Monday."
 """What a reason may be, for who gave none."""
@@ -24,20 +24,24 @@ def stop(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> Deplo
     who, note = permissions.administrator(actor), check_reason(reason, SERVICE)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
-        before = _known(tx, deployment_id)
-        after = lifecycle.intent("stop", before.state, restarting=before.restart_after_stop)
-        columns: DeploymentColumns = {
-            "restart_after_stop": False,
-            "stop_reason": StopReason.ADMIN,
-            "stop_note": note,
-            "stopped_at": portal.now() if after is State.STOPPED else before.stopped_at,
-            **NOT_WAITING,
-        }
-        details = {"request": "stop", "reason": note}
-        change(tx, portal.now(), who, before, after, details, **columns)
-        stopped = _known(tx, deployment_id)
+        stopped = ask_to_stop(portal, tx, who, _known(tx, deployment_id), note)
     portal.wake()
     return stopped
+
+
+def ask_to_stop(portal: Portal, tx: Tx, who: str, before: Deployment, note: str) -> Deployment:
+    """Record that an administrator wants a deployment stopped. Conflict when it cannot be."""
+    after = lifecycle.intent("stop", before.state, restarting=before.restart_after_stop)
+    columns: DeploymentColumns = {
+        "restart_after_stop": False,
+        "stop_reason": StopReason.ADMIN,
+        "stop_note": note,
+        "stopped_at": portal.now() if after is State.STOPPED else before.stopped_at,
+        **NOT_WAITING,
+    }
+    details = {"request": "stop", "reason": note}
+    change(tx, portal.now(), who, before, after, details, **columns)
+    return _known(tx, before.id)
 
 
 def give_up(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> Deployment:
@@ -107,37 +111,6 @@ def remove_lost_vm(portal: Portal, actor: Actor, name: str, reason: str) -> list
 
     vms.remove_lost(portal, actor, name, note, end)
     return ended
-
-
-def retire(portal: Portal, actor: Actor, subject: str, reason: str) -> list[Deployment]:
-    """Somebody has left: no way in from now on, and their containers, returned, are removed.
-
-    Home folders stay on their VMs. The range of ports goes to others once all are gone.
-    """
-    who, note = permissions.administrator(actor), check_reason(reason, SERVICE)
-    with portal.database.transaction() as tx:
-        db.serialize_writers(tx)
-        user = users.known(tx, subject)
-        permissions.check_another(actor, user)
-        accounts.retire(portal, tx, who, user, note)
-        theirs = db.deployments.of_user(tx, user.id)
-        for before in theirs:
-            if before.state is not State.REMOVING:
-                _remove(portal, tx, who, before, note)
-    portal.wake()
-    return theirs
-
-
-def _remove(portal: Portal, tx: Tx, who: str, before: Deployment, note: str) -> None:
-    after, gone = removal(tx, portal.now(), before)
-    columns: DeploymentColumns = {
-        "restart_after_stop": False,
-        "stop_note": note,
-        **NOT_WAITING,
-        **gone,
-    }
-    details = {"request": "retire", "reason": note}
-    change(tx, portal.now(), who, before, after, details, **columns)
 
 
 def everybody(portal: Portal, actor: Actor, *, stopped: bool = False) -> list[Deployment]:

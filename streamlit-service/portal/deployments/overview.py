@@ -60,12 +60,13 @@ def overview(portal: Portal, user: User) -> Overview:
 
 
 def stamps(portal: Portal, user_ids: Collection[int]) -> dict[int, Hashable]:
-    """What differs, by user, when something on their page of containers changed.
+    """What differs, by user, when something on their pages changed, or their right to see them.
 
     Figures apart, of which new ones come every minute.
     """
     with portal.database.reading() as tx:
-        return db.deployments.stamps(tx, user_ids)
+        theirs, standings = db.deployments.stamps(tx, user_ids), db.users.standings(tx, user_ids)
+    return {user_id: (stamp, standings.get(user_id)) for user_id, stamp in theirs.items()}
 
 
 def _usual_starts(tx: Tx, coming: Sequence[Deployment]) -> dict[int, float]:

@@ -55,7 +55,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         backups = db.audit.last(tx, "database.backed_up", now)
         troubled = intervention.troubled(tx)
         unlisted = users.left_from_lists(portal, tx)
-        everybody = {user.id: user for user in db.users.all_users(tx)}
+        owners = db.users.owners(tx, vms)
         given, served = ranges.given(portal, tx), len(ranges.served(portal.settings))
         gpus = db.gpus.all_gpus(tx)
         still_held = _still_held(tx, now)
@@ -77,7 +77,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
             "worker-silent",
         )
     for vm in vms:
-        owner = everybody.get(vm.owner_id or 0)
+        owner = owners.get(vm.owner_id or 0)
         if owner and owner.retired_at:
             yield _idle(vm, owner)
         yield from _vm(portal, vm, [gpu for gpu in gpus if gpu.vm_id == vm.id])

@@ -237,7 +237,7 @@ def groups(portal: Portal, actor: Actor) -> dict[str, Allowance]:
     """Every group that has members or a quota, with what its members share and hold."""
     permissions.administrator(actor)
     with portal.database.reading() as tx:
-        names = {user.group for user in db.users.all_users(tx)} - {""}
+        names = db.users.groups(tx)
         names |= {key for scope, key in db.quotas.all_quotas(tx) if scope == GROUP}
         shared = {name: group_allowance(tx, name) for name in sorted(names)}
     return {name: limit for name, limit in shared.items() if limit is not None}

@@ -1,6 +1,17 @@
 """People: who they are, what they may do, their SSH keys and their usage."""
 
-from portal.users.accounts import merge, other_names, rename, rename_group, restore, unmerge
+from portal.users.accounts import (
+    enable,
+    end_sessions,
+    merge,
+    other_names,
+    rename,
+    rename_group,
+    restore,
+    unmerge,
+)
+from portal.users.entry import account, check_session
+from portal.users.entry import check as check_account
 from portal.users.listed import doubtful, left_from_lists, shown
 from portal.users.service import (
     add_key,
@@ -10,18 +21,22 @@ from portal.users.service import (
     known,
     others,
     remove_key,
-    retired,
     set_group,
     set_role,
     user_of,
 )
 
 __all__ = [
+    "account",
     "add_key",
     "cards",
+    "check_account",
     "check_group_name",
     "check_realm",
+    "check_session",
     "doubtful",
+    "enable",
+    "end_sessions",
     "known",
     "left_from_lists",
     "merge",
@@ -31,7 +46,6 @@ __all__ = [
     "rename",
     "rename_group",
     "restore",
-    "retired",
     "set_group",
     "set_role",
     "shown",

@@ -6,11 +6,14 @@ from portal import db
 from portal.context import Portal
 from portal.core import subjects
 from portal.core.errors import Conflict, Invalid, NotFound
-from portal.core.people import Actor, Role, User
+from portal.core.people import Account, Actor, Role, User
+from portal.core.reasons import check_reason
 from portal.db.connection import Tx
-from portal.users import permissions
+from portal.users import entry, permissions
 from portal.users.service import check_group_name, known
 
+LOST = "the laptop was lost."
+"""What a reason may be, for who gave none."""
 MAX_NAME = 64
 """As in certificates (RFC 5280, upper bounds)."""
 
@@ -37,6 +40,48 @@ def retire(portal: Portal, tx: Tx, who: str, user: User, reason: str) -> None:
     _audit(portal, tx, who, "user.retired", user, reason=reason)
 
 
+def disable(portal: Portal, tx: Tx, who: str, user: User, reason: str) -> None:
+    """Somebody may not come in for now: what they have stays theirs."""
+    if user.retired_at:
+        raise Conflict("is_retired", f"{user.display_name} is retired.", "Nothing to do.")
+    if user.disabled_at:
+        raise Conflict("is_disabled", f"{user.display_name} is disabled.", "Nothing to do.")
+    db.users.update(tx, user.id, disabled_at=portal.now(), disabled_reason=reason, disabled_by=who)
+    _audit(portal, tx, who, "user.disabled", user, reason=reason)
+
+
+def enable(portal: Portal, actor: Actor, subject: str) -> None:
+    """Let somebody whose account is disabled, or dormant, come in again."""
+    who = permissions.administrator(actor)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        user = known(tx, subject)
+        if user.retired_at:
+            raise Conflict("is_retired", f"{user.display_name} is retired.", "Restore the account.")
+        before = entry.account(portal, user)
+        if before is Account.ACTIVE:
+            raise Conflict("is_active", f"{user.display_name} is enabled.", "Nothing to do.")
+        db.users.update(
+            tx,
+            user.id,
+            disabled_at=None,
+            disabled_reason="",
+            disabled_by="",
+            last_seen_at=portal.now(),
+        )
+        _audit(portal, tx, who, "user.enabled", user, before=before)
+
+
+def end_sessions(portal: Portal, actor: Actor, subject: str, reason: str) -> None:
+    """End all pages, notebook connections and SSH that somebody has open; they may come again."""
+    who, reason = permissions.administrator(actor), check_reason(reason, LOST)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        user = known(tx, subject)
+        db.users.update(tx, user.id, sessions_ended_at=portal.now())
+        _audit(portal, tx, who, "user.sessions_ended", user, reason=reason)
+
+
 def restore(portal: Portal, actor: Actor, subject: str) -> None:
     """Let somebody who was retired come in again."""
     who = permissions.administrator(actor)
@@ -45,7 +90,7 @@ def restore(portal: Portal, actor: Actor, subject: str) -> None:
         user = known(tx, subject)
         if not user.retired_at:
             raise Conflict("not_retired", f"{user.display_name} is not retired.", "Nothing to do.")
-        db.users.update(tx, user.id, retired_at=None, retired_reason="")
+        db.users.update(tx, user.id, retired_at=None, retired_reason="", last_seen_at=portal.now())
         _audit(portal, tx, who, "user.restored", user)
 
 
@@ -103,11 +148,12 @@ def merge(portal: Portal, actor: Actor, old: str, new: str) -> User:
                 f"If these two are one person, merge {goes.subject}.",
             )
         for user in (stays, goes):
-            if user and user.retired_at:
+            if user and (user.retired_at or user.disabled_at):
+                state, way = entry.account(portal, user), "restore" if user.retired_at else "enable"
                 raise Conflict(
-                    "is_retired",
-                    f"{user.display_name} ({user.subject}) is retired.",
-                    f"To let them sign in again: user restore {user.subject}",
+                    "is_retired" if user.retired_at else "is_disabled",
+                    f"{user.display_name} ({user.subject}) is {state}.",
+                    f"To let them sign in again: user {way} {user.subject}",
                 )
         if goes:
             _take_over(tx, stays, goes)

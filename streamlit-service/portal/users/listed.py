@@ -69,10 +69,9 @@ def left_from_lists(portal: Portal, tx: Tx) -> list[User]:
     Nobody gave it to them in the portal, and nobody takes it away by changing the list.
     """
     role = _roles(portal, tx)
-    left = [user for user in db.users.all_users(tx) if user.role is not Role.USER]
     return [
         user
-        for user in left
+        for user in db.users.with_role(tx)
         if role(user) is Role.USER
         and not any(
             event.action == "user.role" for event in db.audit.events(tx, f"user:{user.subject}")

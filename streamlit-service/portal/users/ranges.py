@@ -11,8 +11,8 @@ from portal.core.errors import Conflict, NoCapacity
 from portal.core.people import Actor, User
 from portal.core.settings import Settings
 from portal.db.connection import Tx
-from portal.users import permissions
-from portal.users.service import known, retired
+from portal.users import entry, permissions
+from portal.users.service import known
 
 FEW_LEFT = 0.8
 """From here on health warns."""
@@ -55,8 +55,7 @@ def choose(portal: Portal, tx: Tx, user: User) -> User:
 def give(portal: Portal, tx: Tx, user: User) -> User:
     """The user with a range of their own from now on. NoCapacity without a free one."""
     chosen = choose(portal, tx, user)
-    if chosen.retired_at:
-        raise retired(portal)
+    entry.check(portal, chosen)
     if chosen == (db.users.by_subject(tx, user.subject) or user):
         return chosen
     for other in db.users.with_range(tx):

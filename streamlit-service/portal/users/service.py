@@ -10,45 +10,37 @@ from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NotFound
 from portal.core.people import Actor, Certificate, Identity, Role, SshKey, User
 from portal.db.connection import Tx
-from portal.users import listed, permissions, ssh_keys
+from portal.users import entry, listed, permissions, ssh_keys
 
 MAX_KEYS = 10
 GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,59}")
 
 
-def user_of(portal: Portal, identity: Identity) -> User:
+def user_of(portal: Portal, identity: Identity, address: str = "") -> User:
     """The user that this identity is; the first sign-in creates it and records so.
 
-    The role is what the settings list or an administrator gave, whichever may more. Forbidden for
-    somebody who is retired.
+    The role is what the settings list or an administrator gave, whichever may more. `address`:
+    where they come from. Forbidden for somebody whose account is not active.
     """
     with portal.database.reading() as tx:
         user = db.users.by_subject(tx, identity.subject)
         known_card = db.certificates.known(tx, identity.fingerprint, user.id) if user else None
         root = db.users.root_of(tx, identity.subject)
         counts = listed.shown(portal, tx, [user] if user else [])
-    if user and user.retired_at:
-        raise retired(portal)
+    if user:
+        entry.check(portal, user)
     check_realm(portal, identity, root)
     if counts and known_card and known_card.subject and not _is_newer_name(identity, counts[0]):
+        entry.note_seen(portal, counts[0], known_card, address)
         return counts[0]
     user = user or _first_sign_in(portal, identity)
     if _is_newer_name(identity, user):
         user = _new_name(portal, user, identity)
     if not known_card or not known_card.subject:
-        user = _new_card(portal, user, identity)
+        user = _new_card(portal, user, identity, address)
     with portal.database.reading() as tx:
         [user] = listed.shown(portal, tx, [user])
     return user
-
-
-def retired(portal: Portal) -> Forbidden:
-    """The answer for somebody who is retired."""
-    return Forbidden(
-        "retired",
-        "Your account was retired.",
-        f"If you still need access, ask {portal.settings.help_contact} to restore it.",
-    )
 
 
 def check_realm(portal: Portal, identity: Identity, root: str) -> None:
@@ -99,7 +91,7 @@ def _new_name(portal: Portal, user: User, identity: Identity) -> User:
     return replace(user, display_name=name, card_name=name, named_at=issued)
 
 
-def _new_card(portal: Portal, user: User, identity: Identity) -> User:
+def _new_card(portal: Portal, user: User, identity: Identity, address: str) -> User:
     """Record another certificate: its key opens containers started from now on, too."""
     now, key = portal.now(), identity.ssh_key
     with portal.database.transaction() as tx:
@@ -114,7 +106,11 @@ def _new_card(portal: Portal, user: User, identity: Identity) -> User:
             subject=identity.subject,
             upn=identity.upn or "",
             root=root,
+            last_seen_at=now,
+            last_address=address,
         )
+        db.users.update(tx, user.id, last_seen_at=now)
+        user = replace(user, last_seen_at=now)
         vouched = db.users.root_of(tx, identity.subject)
         check_realm(portal, identity, vouched)  # again: somebody may have been faster
         if root and not vouched:

@@ -30,7 +30,8 @@ FIREWALL = {
     "none": ("has no firewall: it was not prepared, and its containers are not kept apart", ""),
     NO_GATE: ("has no portal-gate, so nobody knows whether its containers are kept apart", ""),
 }
-
+WITHOUT_GATE = (None, "none", NO_GATE, "unknown")
+"""Words of a VM that does not answer portal-gate's question, or not any more."""
 
 GPU_PROBLEMS = {
     "no_driver": (
@@ -66,12 +67,8 @@ class Problem:
 def problems(name: str, report: VmReport) -> Iterator[Problem]:
     """What is wrong with a VM that reported this a moment ago."""
     yield from _firewall(name, report.firewall, f"scripts/setup-vm.sh {name}")
-    yield from _rest(
-        name,
-        disk=report.disk_free_gb,
-        skew=report.clock_skew_s,
-        synchronised=report.synchronised,
-    )
+    yield from _disk(name, report.disk_free_gb, gate=report.firewall not in WITHOUT_GATE)
+    yield from _clock(name, skew=report.clock_skew_s, synchronised=report.synchronised)
 
 
 def of_vm(vm: Vm, now: datetime) -> list[Problem]:
@@ -81,7 +78,8 @@ def of_vm(vm: Vm, now: datetime) -> list[Problem]:
     firewall = vm.firewall if now - vm.checked_at < REPORT_IS_OLD else "unknown"
     problems = [
         *_firewall(vm.name, firewall, prepare(vm)),
-        *_rest(vm.name, disk=vm.disk_free_gb, skew=vm.clock_skew_s, synchronised=vm.synchronised),
+        *_disk(vm.name, vm.disk_free_gb, gate=firewall not in WITHOUT_GATE),
+        *_clock(vm.name, skew=vm.clock_skew_s, synchronised=vm.synchronised),
     ]
     if vm.ports_reserved is False and firewall not in ("none", NO_GATE):
         message = (
@@ -163,16 +161,26 @@ def _firewall(name: str, word: str | None, prepare_command: str) -> Iterator[Pro
     )
 
 
-def _rest(
-    name: str, *, disk: float | None, skew: float | None, synchronised: bool | None
-) -> Iterator[Problem]:
-    if disk is not None and disk < LOW_DISK_GB:
+def _disk(name: str, free_gb: float | None, *, gate: bool) -> Iterator[Problem]:
+    """`gate`: portal-gate answered, so it should have told the disk, too."""
+    if free_gb is None:
+        if gate:
+            yield Problem(
+                "disk",
+                f"{name} does not say how much disk it has left: nobody is warned when it is full.",
+                "docker info; portal-gate vm-check",
+                grave=False,
+            )
+    elif free_gb < LOW_DISK_GB:
         yield Problem(
             "disk",
-            f"{name} has only {disk:.1f} GB of disk left for images and home folders.",
+            f"{name} has only {free_gb:.1f} GB of disk left for images and home folders.",
             "docker system df; docker image prune",
-            grave=disk < LOW_DISK_GB / 10,
+            grave=free_gb < LOW_DISK_GB / 10,
         )
+
+
+def _clock(name: str, *, skew: float | None, synchronised: bool | None) -> Iterator[Problem]:
     if skew is not None and abs(skew) > SKEW_S:
         way = "ahead of" if skew > 0 else "behind"
         yield Problem(

@@ -143,9 +143,10 @@ def set_up(
     """
     with portal.database.reading() as tx:
         existing = db.vms.by_name(tx, name)
-        whose = {user.id: user.subject for user in db.users.all_users(tx)}
+        owners = db.users.owners(tx, [existing] if existing else [])
     if existing and owner is None and pool is None:
-        owner, pool = whose.get(existing.owner_id or 0), existing.pool
+        known_owner = owners.get(existing.owner_id or 0)
+        owner, pool = known_owner.subject if known_owner else None, existing.pool
     if existing and addresses.same_door(existing.engine_url, engine_url):
         engine_url = existing.engine_url
     address = address or (existing.address if existing else None)
@@ -172,7 +173,8 @@ def fleet(portal: Portal, actor: Actor) -> list[VmUse]:
     """Every VM and what is held of it, for administrators."""
     permissions.administrator(actor)
     with portal.database.reading() as tx:
-        vms, owners = db.vms.all_vms(tx), {user.id: user for user in db.users.all_users(tx)}
+        vms = db.vms.all_vms(tx)
+        owners = db.users.owners(tx, vms)
         live = Counter(
             deployment.vm.id for deployment in db.deployments.live(tx) if deployment.vm is not None
         )

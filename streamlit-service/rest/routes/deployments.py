@@ -5,11 +5,11 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from portal import deployments
 from portal.context import Portal
-from portal.core.errors import PortalError
+from portal.core.errors import Forbidden, NotAuthenticated, PortalError
 from portal.core.models import Deployment, Order, State
 from portal.deployments import lifecycle
 from pydantic import AwareDatetime
@@ -18,12 +18,12 @@ from worker_client import MAX_TAIL
 from rest import slow
 from rest.dependencies import Caller, Product, Services, Wired
 from rest.views.deployments import DeploymentView, EventView, HistoryView, OrderBody
+from rest.visit import UNBUFFERED, Visit
 
 EVENT_POLL_S = 0.2
 LOG_POLL_S = 0.7
 ENDED = {State.STOPPED, State.FAILED, State.REMOVED}
 KEEPALIVE_S = 15.0
-UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 router = APIRouter(prefix="/deployments")
 
@@ -85,15 +85,17 @@ def past(deployment_id: str, portal: Product, user: Caller) -> list[EventView]:
 
 
 @router.get("/{deployment_id}/events", response_class=StreamingResponse)
-def events(deployment_id: str, portal: Product, user: Caller) -> StreamingResponse:
-    first = deployments.get(portal, user, deployment_id)
-    return StreamingResponse(
-        _follow(portal, first), media_type="text/event-stream", headers=UNBUFFERED
-    )
+def events(
+    request: Request, deployment_id: str, services: Wired, user: Caller
+) -> StreamingResponse:
+    first = deployments.get(services.portal, user, deployment_id)
+    lines = _follow(services.portal, Visit(request, services), first)
+    return StreamingResponse(lines, media_type="text/event-stream", headers=UNBUFFERED)
 
 
 @router.get("/{deployment_id}/logs", response_class=StreamingResponse, response_model=None)
 async def logs(
+    request: Request,
     deployment_id: str,
     services: Wired,
     user: Caller,
@@ -108,7 +110,8 @@ async def logs(
         if not download:
             raise
         return PlainTextResponse(f"{error.message} {error.hint}\n", error.status)  # to a person
-    lines = _follow_log(services, deployment, first) if follow else _once(first)
+    visit = Visit(request, services)
+    lines = _follow_log(services, visit, deployment, first) if follow else _once(first)
     # A name needs no quotes: letters, digits and hyphens (portal.deployments.order).
     saved = {"Content-Disposition": f"attachment; filename={deployment.name}.log"}
     headers = UNBUFFERED | (saved if download else {})
@@ -120,9 +123,9 @@ async def _once(text: bytes) -> AsyncIterator[bytes]:
 
 
 async def _follow_log(
-    services: Services, deployment: Deployment, first: bytes
+    services: Services, visit: Visit, deployment: Deployment, first: bytes
 ) -> AsyncIterator[bytes]:
-    """New lines until the container ends.
+    """New lines until the container ends, or its owner is out.
 
     Asks again and again: no thread and no connection waits for a line.
     """
@@ -134,6 +137,10 @@ async def _follow_log(
                 text.rsplit(b"\n", 2)[-2 if text.endswith(b"\n") else -1].split(b" ", 1)[0].decode()
             )
         await asyncio.sleep(LOG_POLL_S)
+        try:
+            await slow.EVENTS.run(visit.user)
+        except (NotAuthenticated, Forbidden):
+            return
         latest = await slow.EVENTS.run(deployments.latest, services.portal, deployment)
         if latest is None or (latest.state in ENDED and not text):
             return
@@ -145,8 +152,8 @@ async def _follow_log(
             return
 
 
-async def _follow(portal: Portal, first: Deployment) -> AsyncIterator[str]:
-    """Every change until the deployment settles."""
+async def _follow(portal: Portal, visit: Visit, first: Deployment) -> AsyncIterator[str]:
+    """Every change until the deployment settles, or its owner is out."""
     latest: Deployment | None = first
     shown, quiet = "", 0.0
     while latest is not None:
@@ -161,6 +168,10 @@ async def _follow(portal: Portal, first: Deployment) -> AsyncIterator[str]:
             return
         await asyncio.sleep(EVENT_POLL_S)
         quiet += EVENT_POLL_S
+        try:
+            await slow.EVENTS.run(visit.user)
+        except (NotAuthenticated, Forbidden):
+            return
         latest = await slow.EVENTS.run(deployments.latest, portal, latest)
 
 

@@ -8,7 +8,7 @@ from portal.scheduling import quotas
 from portal.users import ranges
 
 from rest.dependencies import Administrator, Caller, Product
-from rest.views.interventions import OthersDeploymentView, ReasonBody
+from rest.views.interventions import DisableBody, OthersDeploymentView, ReasonBody
 from rest.views.users import Me, UserView
 
 router = APIRouter()
@@ -21,7 +21,10 @@ def me(portal: Product, user: Caller) -> Me:
 
 @router.get("/users")
 def all_users(portal: Product, user: Administrator) -> list[UserView]:
-    return [UserView.of(*entry) for entry in quotas.everybody(portal, user)]
+    return [
+        UserView.of(users.account(portal, each), each, allowance)
+        for each, allowance in quotas.everybody(portal, user)
+    ]
 
 
 @router.put("/users/{subject:path}/group", status_code=204)
@@ -49,6 +52,26 @@ def retire(
 @router.post("/users/{subject:path}/restore", status_code=204)
 def restore(subject: str, portal: Product, user: Administrator) -> None:
     users.restore(portal, user, subject)
+
+
+@router.post("/users/{subject:path}/disable", status_code=202)
+def disable(
+    subject: str, body: DisableBody, portal: Product, user: Administrator
+) -> list[OthersDeploymentView]:
+    """Those of their containers that are stopped."""
+    stopped = deployments.disable(portal, user, subject, body.reason, stop=body.stop)
+    return [OthersDeploymentView.of(each) for each in stopped]
+
+
+@router.post("/users/{subject:path}/enable", status_code=204)
+def enable(subject: str, portal: Product, user: Administrator) -> None:
+    """Of somebody whose account is disabled or dormant."""
+    users.enable(portal, user, subject)
+
+
+@router.post("/users/{subject:path}/end-sessions", status_code=202)
+def end_sessions(subject: str, body: ReasonBody, portal: Product, user: Administrator) -> None:
+    users.end_sessions(portal, user, subject, body.reason)
 
 
 @router.post("/users/{subject:path}/merge", status_code=204)

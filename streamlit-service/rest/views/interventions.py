@@ -17,6 +17,12 @@ class ReasonBody(Body):
     reason: str = Field(description="a sentence that the owner reads", max_length=2000)
 
 
+class DisableBody(ReasonBody):
+    """Why somebody is kept out, and whether their containers stop."""
+
+    stop: bool = False
+
+
 class OthersDeploymentView(BaseModel):
     """Somebody's deployment, as administrators see it. Times are UTC."""
 

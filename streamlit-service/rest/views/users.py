@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 from portal.core import ports
-from portal.core.people import Certificate, User
+from portal.core.people import Account, Certificate, User
 from portal.scheduling.quotas import MAX_LIMIT, Allowance
 from portal.users import ssh_keys
 from portal.users.usage import Usage
@@ -73,9 +74,12 @@ class UserView(AllowanceView):
     group: str
     ports: tuple[int, int] | None
     retired: str | None = Field(description="why, of somebody who is retired")
+    account: Account
+    reason: str | None = Field(description="why, of somebody who is disabled or retired")
+    last_seen_at: datetime | None
 
     @classmethod
-    def of(cls, user: User, allowance: Allowance) -> UserView:  # type: ignore[override]
+    def of(cls, account: Account, user: User, allowance: Allowance) -> UserView:  # type: ignore[override]
         mine = AllowanceView.of(allowance)
         return cls(
             subject=user.subject,
@@ -84,6 +88,9 @@ class UserView(AllowanceView):
             group=user.group,
             ports=_ports(user),
             retired=user.retired_reason if user.retired_at else None,
+            account=account,
+            reason=user.retired_reason or user.disabled_reason or None,
+            last_seen_at=user.last_seen_at,
             limits=mine.limits,
             held=mine.held,
         )

@@ -20,7 +20,7 @@ from harness.people import Person, wait_until
 from harness.services import containers
 
 BACK_S = 180
-KILLED = ("authz", "api", "ui", "worker", "proxy", "names", "registry", "postgres")
+KILLED = ("authz", "api", "ui", "worker", "proxy", "names", "evictor", "registry", "postgres")
 
 
 @dataclass

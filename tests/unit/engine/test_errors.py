@@ -105,8 +105,9 @@ def test_what_a_start_says_is_told_to_people(text: str, code: str) -> None:
     assert engine_errors.refused(text, "vm-01").code == code
 
 
-def test_what_keeps_an_image_from_being_unpacked_is_in_the_engines_words() -> None:
-    text = "failed to register layer: mkdir /var/lib/docker/x: permission denied"
+@pytest.mark.parametrize("end", ["", ".", ": unknown", ": unknown."])
+def test_what_keeps_an_image_from_being_unpacked_is_in_the_engines_words(end: str) -> None:
+    text = f"failed to register layer: mkdir /var/lib/docker/x: permission denied{end}"
     error = engine_errors.pull_failed(text, "registry:5000/x@sha256:aa")
     assert error.message == "The VM could not unpack the image: permission denied."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -24,6 +25,7 @@ DECIDED_BY_COMPOSE = {
 """Where the compose files bring a registry and a folder of their own."""
 # Not an administrator's to set: the scripts' own ways of being called.
 INTERNAL = {"PORTAL_PUBLIC_KEY_FILE", "PORTAL_REGISTRY_CA_FILE", "PORTAL_PART_OF_SETUP"}
+PROBLEM_DOCUMENT = {"type", "status", "title", "detail", "code", "message", "hint"}
 GUIDES = sorted(
     [
         *ROOT.glob("*.md"),
@@ -168,3 +170,12 @@ def test_a_health_check_may_hold_for_as_long_as_it_does() -> None:
     assert hold is not None
     assert len(limits) == len(COMPOSE)
     assert int(hold[1]) + 5 < min(limits)
+
+
+def test_every_refusal_of_the_gateway_is_a_page_and_a_problem_document() -> None:
+    pages = ROOT / "deployment/nginx/pages"
+    documents = {path.stem: json.loads(path.read_text()) for path in pages.glob("*.json")}
+    assert {path.stem for path in pages.glob("*.html")} - {"head"} == set(documents)
+    for document in documents.values():
+        assert set(document) == PROBLEM_DOCUMENT
+        assert (document["title"], document["detail"]) == (document["message"], document["hint"])

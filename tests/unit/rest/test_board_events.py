@@ -1,4 +1,4 @@
-"""The feed of a person's page: what it is told, when, and that it ends with their right to it."""
+"""The feeds of a person's pages: what they are told, when, and that they end with the right to."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from portal import deployments
+from portal import deployments, users
 from portal.context import Portal
 from portal.core.errors import DatabaseTrouble, NotAuthenticated
 from portal.core.models import Deployment, Order
-from portal.core.people import User
-from rest import followers
+from portal.core.people import Role, User
+from rest import followers, visit
 from rest.dependencies import Services
 from rest.routes import board
 from starlette.requests import Request
-from support.samples import JANE
+from support.fakes import FakeClock
+from support.samples import JANE, TEST
 
 Feed = AsyncIterator[str]
 
@@ -49,11 +50,19 @@ def feed(
 ) -> Callable[[], Feed]:
     """Jane's, with looks that follow each other at once."""
     monkeypatch.setattr(followers, "LOOK_EVERY_S", 0.005)
+    monkeypatch.setattr(visit, "LOOK_EVERY_S", 0.02)
     services = Services(portal, door, None)  # type: ignore[arg-type]
     app = FastAPI()
     app.state.followers = followers.Followers(portal)
     request = Request({"type": "http", "headers": [], "app": app})
-    return lambda: board._feed(request, services, jane.id)
+    return lambda: board.containers(request, services, jane)
+
+
+@pytest.fixture
+def session(feed: Callable[[], Feed], monkeypatch: pytest.MonkeyPatch) -> Callable[[], Feed]:
+    """What every page of hers follows."""
+    monkeypatch.setattr(board, "containers", board.role)
+    return feed
 
 
 async def heard(feed: Feed) -> tuple[str, Any]:
@@ -94,7 +103,7 @@ def test_two_pages_of_a_person_are_told_the_same(
 def test_a_page_of_which_nothing_changes_is_told_that_the_portal_is_there(
     feed: Callable[[], Feed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(board, "ALIVE_S", 0.01)
+    monkeypatch.setattr(visit, "ALIVE_S", 0.02)
 
     async def look() -> None:
         page = feed()
@@ -111,7 +120,6 @@ def test_the_page_of_somebody_whose_card_is_revoked_ends_with_the_reason(
         page = feed()
         await heard(page)
         door.error = NotAuthenticated("revoked", "Your certificate was revoked.", "Use another.")
-        deployments.request(portal, jane, Order("ml-cpu", "new"))
         name, problem = await heard(page)
         assert (name, problem["message"]) == ("out", "Your certificate was revoked.")
         with pytest.raises(StopAsyncIteration):
@@ -123,7 +131,7 @@ def test_the_page_of_somebody_whose_card_is_revoked_ends_with_the_reason(
 def test_a_database_that_is_away_for_a_moment_ends_no_page(
     feed: Callable[[], Feed], door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(board, "AGAIN_S", 0.01)
+    monkeypatch.setattr(visit, "AGAIN_S", 0.01)
     door.error = DatabaseTrouble("database_busy", "The database is busy.", "Try again.")
 
     async def look() -> None:
@@ -151,7 +159,7 @@ def test_every_page_ends_when_the_service_is_told_to_end(
     feed: Callable[[], Feed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopping = threading.Event()
-    monkeypatch.setattr(board, "STOPPING", stopping)
+    monkeypatch.setattr(visit, "STOPPING", stopping)
     monkeypatch.setattr(followers, "STOPPING", stopping)
 
     async def look() -> None:
@@ -160,5 +168,56 @@ def test_every_page_ends_when_the_service_is_told_to_end(
         stopping.set()
         with pytest.raises(StopAsyncIteration):
             await asyncio.wait_for(anext(page), 20)
+
+    asyncio.run(look())
+
+
+REASON = "The laptop was lost."
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (lambda portal, her: deployments.disable(portal, TEST, her, REASON), "disabled"),
+        (lambda portal, her: deployments.retire(portal, TEST, her, REASON), "retired"),
+        (lambda portal, her: users.end_sessions(portal, TEST, her, REASON), "session_ended"),
+    ],
+)
+def test_every_page_of_somebody_who_is_out_ends_with_the_reason(
+    portal: Portal,
+    jane: User,
+    session: Callable[[], Feed],
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[Portal, str], object],
+    code: str,
+) -> None:
+    monkeypatch.setattr(visit, "ALIVE_S", 0.02)
+
+    async def look() -> None:
+        page = session()
+        assert await heard(page) == ("alive", None)
+        clock.forward(1)
+        end(portal, jane.subject)
+        while (event := await heard(page)) == ("alive", None):
+            pass
+        name, problem = event
+        assert (name, problem["code"]) == ("out", code)
+
+    asyncio.run(look())
+
+
+def test_every_page_of_somebody_with_another_role_is_told(
+    portal: Portal, jane: User, session: Callable[[], Feed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visit, "ALIVE_S", 0.02)
+
+    async def look() -> None:
+        page = session()
+        assert await heard(page) == ("alive", None)
+        users.set_role(portal, TEST, jane.subject, Role.CURATOR)
+        while (event := await heard(page)) == ("alive", None):
+            pass
+        assert event == ("role", None)
 
     asyncio.run(look())

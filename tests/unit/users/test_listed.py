@@ -82,6 +82,7 @@ def test_a_role_is_the_persons_whichever_of_their_names_is_listed(
 
 def test_a_upn_counts_no_longer_than_its_card(portal: Portal, clock: FakeClock) -> None:
     here = listing(portal, UPN)
+    here = replace(here, settings=here.settings.model_copy(update={"dormant_days": 0}))
     old = card("1111111111", ONE)
     new = replace(old, upn="jane.new@corp.example", fingerprint="2" * 64)
     assert users.user_of(here, old).role is Role.ADMIN

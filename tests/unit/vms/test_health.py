@@ -55,6 +55,8 @@ def test_a_gate_that_says_nothing_useful_is_unknown_not_well(text: str) -> None:
         (VmReport("missing", 500, 1000, 0.3), ["firewall"]),
         (VmReport("something new", 500, 1000, 0.3), ["firewall"]),
         (VmReport("ok", 4, 1000, -60), ["disk", "clock"]),
+        (VmReport("ok", None, None, 0.3), ["disk"]),
+        (VmReport("unknown", None, None, 0.3), ["firewall"]),
     ],
 )
 def test_problems_come_with_the_command_that_mends_them(report: VmReport, kinds: list[str]) -> None:

@@ -1,0 +1,84 @@
+#!/bin/bash
+# Ends the connections, on users' ports, of people who may no longer come in, and nobody else's: once a second it asks
+# authz about the ports that have any, and has the kernel end them (ss -K). In the gateway's network, with NET_ADMIN.
+set -u
+# What only an administrator of the network may do. Nothing else is kept.
+if [ "$(id -u)" = 0 ]; then
+    chmod a+w /dev/stdout /dev/stderr
+    exec setpriv --reuid 10002 --regid 10002 --clear-groups --inh-caps=-all,+net_admin \
+        --ambient-caps=-all,+net_admin "$0"
+fi
+: "${PORTAL_USER_PORTS:=10000-10999}"
+# Its errors are text; where compose mounts as_json.pl, they become JSON.
+[ ! -r /usr/local/bin/as_json ] || exec 2> >(perl -w /usr/local/bin/as_json evictor error >&1)
+readonly ANSWERS_WITHIN_S=5
+first=${PORTAL_USER_PORTS%-*} last=${PORTAL_USER_PORTS#*-}
+PROXY_SECRET=$(cat /run/secrets/proxy_secret)
+
+# The hundreds of ports, each once, that have open connections.
+open_ports() {
+    ss -Htn state established "( sport >= :$first and sport <= :$last )" |
+        awk '{sub(/.*:/, "", $3); print $3 - $3 % 100}' | sort -u | paste -sd,
+}
+# ask REPLICA PORTS: those whose connections must end, as lines "10000 10099".
+ask() {
+    local line body='' status=''
+    exec {authz}<>"/dev/tcp/$1/8000" || return 1
+    printf 'GET /evictions?ports=%s HTTP/1.0\r\nX-Proxy-Secret: %s\r\n\r\n' "$2" "$PROXY_SECRET" >&"$authz"
+    while IFS= read -rt $ANSWERS_WITHIN_S -u "$authz" line || [ -n "$line" ]; do
+        line=${line%$'\r'}
+        [ -n "$status" ] || status=$line
+        [ -z "$body" ] || echo "$line"
+        [ -n "$line" ] || body=1
+    done
+    exec {authz}>&-
+    [[ $status = *" 200 "* ]]
+}
+# Whether this kernel ends single connections (INET_DIAG_DESTROY): one to itself is tried.
+ends_single_ones() {
+    perl -MIO::Socket::INET -MErrno -e '
+        my $server = IO::Socket::INET->new( Listen => 1, LocalAddr => "127.0.0.1" ) or exit 1;
+        my $client = IO::Socket::INET->new( PeerAddr => "127.0.0.1", PeerPort => $server->sockport ) or exit 1;
+        system( "ss", "-HKtn", "dport = :" . $server->sockport );
+        $client->blocking(0);
+        exit( defined( sysread $client, my $nothing, 1 ) || $!{EAGAIN} ? 1 : 0 )' >/dev/null 2>&1
+}
+end() { # end FIRST LAST
+    local what="$1-$2"
+    if [ -n "$single" ]; then
+        ss -HKtn "( sport >= :$1 and sport <= :$2 )" >/dev/null
+    else
+        what="everybody's, for $what"
+        printf '%s\n' "$EPOCHREALTIME" >/run/names/everybody # entrypoint.sh sees it
+    fi
+    printf '{"timestamp":"%s","level":"info","event":"connections_ended","ports":"%s"}\n' "$(date -u +%FT%TZ)" "$what"
+}
+single=1
+if ! ends_single_ones; then
+    single=
+    echo "This kernel ends no single connections (INET_DIAG_DESTROY): when somebody must leave, everybody's connections" \
+        "to notebooks end for a moment." >&2
+fi
+
+exec {never}<> <(:) # nothing ever comes from it: a second goes by without a process that sleeps
+silent=0
+while :; do
+    read -rt 1 -u "$never" || true
+    ports=$(open_ports)
+    [ -n "$ports" ] || continue
+    answered=
+    while read -r replica; do
+        # Whoever does not answer is gone; any one that does says the same as the others.
+        spans=$(ask "$replica" "$ports" 2>/dev/null) || continue
+        answered=1
+        while read -r from to; do
+            [ -z "$from" ] || end "$from" "$to"
+        done <<<"$spans"
+        break
+    done 2>/dev/null </run/names/authz
+    if [ -n "$answered" ]; then
+        silent=0
+    elif ((++silent == 10)); then
+        echo "authz does not say whose connections must end. They go on until it does." >&2
+    fi
+done

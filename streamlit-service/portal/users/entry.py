@@ -1,0 +1,95 @@
+"""May somebody come in at all? Asked at every page, request, port and SSH connection."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from portal import db
+from portal.context import Portal
+from portal.core.errors import DatabaseTrouble, Forbidden, NotAuthenticated
+from portal.core.people import Account, Certificate, User
+
+SEEN_EVERY = timedelta(hours=1)
+log = structlog.get_logger()
+
+
+class Standing(Protocol):
+    """What decides: of a User, or of what the gateway reads at each request."""
+
+    @property
+    def retired_at(self) -> datetime | None:
+        """When they left."""
+
+    @property
+    def disabled_at(self) -> datetime | None:
+        """When somebody kept them out."""
+
+    @property
+    def last_seen_at(self) -> datetime | None:
+        """When they were there last."""
+
+
+def account(portal: Portal, standing: Standing) -> Account:
+    """The state of an account."""
+    if standing.retired_at:
+        return Account.RETIRED
+    if standing.disabled_at:
+        return Account.DISABLED
+    days, seen = portal.settings.dormant_days, standing.last_seen_at
+    if days and seen and portal.now() - seen > timedelta(days=days):
+        return Account.DORMANT
+    return Account.ACTIVE
+
+
+def check(portal: Portal, standing: Standing) -> None:
+    """Raise Forbidden unless the account is active."""
+    state, contact = account(portal, standing), portal.settings.help_contact
+    if state is Account.RETIRED:
+        raise Forbidden(
+            "retired",
+            "Your account was retired.",
+            f"If you still need access, ask {contact} to restore it.",
+        )
+    if state is Account.DISABLED:
+        raise Forbidden(
+            "disabled",
+            "Your account is disabled. Your files are kept.",
+            f"Ask {contact} why, and to enable it.",
+        )
+    if state is Account.DORMANT:
+        raise Forbidden(
+            "dormant",
+            f"Your account is locked, since it was not used for {portal.settings.dormant_days}"
+            " days. Your files are kept.",
+            f"Ask {contact} to enable it.",
+        )
+
+
+def check_session(user: User, began: datetime) -> None:
+    """Raise NotAuthenticated where an administrator has ended what was open since `began`."""
+    if user.sessions_ended_at and began < user.sessions_ended_at:
+        raise NotAuthenticated(
+            "session_ended",
+            "An administrator ended your session.",
+            "Your containers go on. Load the page again to continue.",
+        )
+
+
+def note_seen(portal: Portal, user: User, card: Certificate, address: str) -> None:
+    """Note that somebody came in, with what and from where; to the hour, and never in the way."""
+    now = portal.now()
+    if all(_is_fresh(seen, now) for seen in (user.last_seen_at, card.last_seen_at)):
+        return
+    try:
+        with portal.database.transaction() as tx:
+            db.users.update(tx, user.id, last_seen_at=now)
+            db.certificates.seen(tx, card.fingerprint, now, address)
+    except DatabaseTrouble as trouble:  # the next request tries again
+        log.warning("sign_in_not_noted", user=user.subject, code=trouble.code)
+
+
+def _is_fresh(seen: datetime | None, now: datetime) -> bool:
+    return seen is not None and timedelta() <= now - seen < SEEN_EVERY

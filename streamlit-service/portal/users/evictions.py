@@ -1,0 +1,63 @@
+"""Whose open connections must end: the gateway asks before they are made, this asks all the while.
+
+Answers are per port range, since a connection does not say which card opened it. Who may come in
+with another card is let in again at once: browsers connect anew by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterator
+from datetime import datetime, timedelta
+
+from portal import db
+from portal.context import Portal
+from portal.core.people import Account, Certificate, User
+from portal.users import entry
+
+GOES_ON = timedelta(seconds=4)
+"""So long after a cause appears, connections end: the gateway remembers its last yes a moment."""
+USED_SINCE = timedelta(days=30)
+"""A card that was not good already when this began, and was not used since, opened nothing."""
+
+
+class Evictions:
+    """Of one process, which asks about once a second. `is_revoked` answers from memory."""
+
+    def __init__(self, portal: Portal, is_revoked: Callable[[Certificate], bool]) -> None:
+        self._portal, self._is_revoked = portal, is_revoked
+        self._first_seen: dict[Hashable, datetime] = {}
+        """Cause → when it was first met."""
+
+    def due(self, ranges: Collection[int]) -> list[int]:
+        """Of these port ranges, which have open connections, those whose must end now."""
+        with self._portal.database.reading() as tx:
+            owners = {user.range_index: user for user in db.users.of_ranges(tx, ranges)}
+            cards = db.certificates.of_users(tx, [user.id for user in owners.values()])
+        return [
+            index
+            for index in sorted(ranges)
+            if (owner := owners.get(index)) is None or self._is_out(owner, cards.get(owner.id, ()))
+        ]
+
+    def _is_out(self, user: User, cards: Collection[Certificate]) -> bool:
+        if entry.account(self._portal, user) is not Account.ACTIVE:
+            return True
+        # Of all causes: each is to be met when it appears.
+        new = [self._is_new(cause, at) for cause, at in self._causes(user, cards)]
+        return any(new)
+
+    def _causes(
+        self, user: User, cards: Collection[Certificate]
+    ) -> Iterator[tuple[Hashable, datetime]]:
+        """What ends connections once, and since when that may be of interest."""
+        if user.sessions_ended_at:
+            yield (user.id, user.sessions_ended_at), user.sessions_ended_at
+        for card in cards:
+            expired = card.not_after is not None and card.not_after <= self._portal.now()
+            if expired or self._is_revoked(card):
+                yield card.fingerprint, card.last_seen_at or card.first_seen_at
+
+    def _is_new(self, cause: Hashable, at: datetime) -> bool:
+        now = self._portal.now()
+        since = self._first_seen.setdefault(cause, now if now - at < USED_SINCE else at)
+        return timedelta() <= now - since < GOES_ON

@@ -1,0 +1,190 @@
+"""Who may no longer be in is out, with all that is open: each event, each way in, measured."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+from builds import ROOT
+from cryptography.x509 import Certificate, load_pem_x509_certificate
+from harness.fleet import TestVm
+from harness.people import JANE, Person, client, photograph
+from harness.websockets import websocket
+from playwright.sync_api import Page, expect
+from stack import Stack
+
+CLOSED_WITHIN_S = 15
+"""What counts is the table; this only ends a test that would wait for ever."""
+REASON = ("--reason", "The card was found in a train.")
+CARD = ("DOE.JANE.Q.1234567890", "1234567890@mil")
+WORDS = {
+    "disabled": "Your account is disabled",
+    "sessions ended": "An administrator ended your session",
+    "card revoked": "Your certificate was revoked",
+    "card expired": "Your certificate has expired",
+}
+"""Event → what the person reads."""
+Watch = dict[str, float]
+
+
+@pytest.fixture
+def running(vm_a: TestVm, jane: Person) -> str:
+    """The id of Jane's container, which runs and logs."""
+    return jane.running("notebook")
+
+
+@contextmanager
+def disabled(stack: Stack, _card: Path) -> Iterator[float]:
+    at = time.monotonic()
+    stack.admin("user", "disable", JANE, *REASON)
+    yield at
+    stack.admin("user", "enable", JANE)
+
+
+@contextmanager
+def sessions_ended(stack: Stack, _card: Path) -> Iterator[float]:
+    at = time.monotonic()
+    stack.admin("user", "end-sessions", JANE, *REASON)
+    yield at
+
+
+@contextmanager
+def card_revoked(stack: Stack, card: Path) -> Iterator[float]:
+    authority = stack.authority()
+    certificate = certificate_of(card)
+    at = time.monotonic()
+    stack.revoke(authority, certificate)
+    yield at
+    stack.revoke(authority)
+
+
+@contextmanager
+def card_expired(_stack: Stack, card: Path) -> Iterator[float]:
+    ends = certificate_of(card).not_valid_after_utc.timestamp()
+    time.sleep(max(0.0, ends - time.time()))  # nothing else is waited for
+    yield time.monotonic()
+
+
+EVENTS = {
+    "disabled": disabled,
+    "sessions ended": sessions_ended,
+    "card revoked": card_revoked,
+    "card expired": card_expired,
+}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_everything_that_somebody_has_open_ends(
+    stack: Stack,
+    running: str,
+    browser_of: Callable[..., Page],
+    record_property: Callable[[str, object], None],
+    event: str,
+) -> None:
+    card = issued(stack, expires_in_s=45 if event == "card expired" else 3600)
+    seen: Watch = {}
+    page = browser_of(card.name)
+    page.goto(f"{stack.url}/keys")
+    expect(page.get_by_role("heading", name="SSH keys")).to_be_visible()
+    with client(stack, card.name) as hers:
+        base = f"{stack.url}/api/v1"
+        watching = [
+            watch(seen, "API", lambda: read(hers, f"{base}/session/events")),
+            watch(seen, "log", lambda: read(hers, f"{base}/deployments/{running}/logs?follow=1")),
+            watch(seen, "notebook", lambda: listen(stack, card.name)),
+        ]
+        with EVENTS[event](stack, card) as at:
+            expect(page.get_by_text(WORDS[event])).to_be_visible(timeout=CLOSED_WITHIN_S * 1000)
+            seen["page"] = time.monotonic()
+            photograph(page, f"out-{event.replace(' ', '-')}")
+            for each in watching:
+                each.join(CLOSED_WITHIN_S)
+            if event != "sessions ended":
+                assert hers.get(f"{base}/me").status_code in (401, 403)
+                assert notebook(stack, hers) in (401, 403)
+    assert set(seen) == {"page", "API", "log", "notebook"}, f"open after {CLOSED_WITHIN_S} s"
+    for way, closed in sorted(seen.items()):
+        record_property(f"{event}, {way}", f"{closed - at:.1f} s")
+
+
+def test_nobody_else_notices(stack: Stack, running: str, john: Person, vm_a: TestVm) -> None:
+    john.running("his")
+    seen: Watch = {}
+    theirs = watch(seen, "notebook", lambda: listen(stack, "jane", patience_s=CLOSED_WITHIN_S))
+    with websocket(stack.tls("john"), stack.host, 10100, "/api/events/subscribe") as open_one:
+        stack.admin("user", "end-sessions", JANE, *REASON)
+        theirs.join(CLOSED_WITHIN_S)
+        assert seen
+        open_one.settimeout(3)
+        with pytest.raises(TimeoutError):  # neither words nor an end
+            open_one.recv(1)
+
+
+def test_who_comes_back_goes_on_where_they_were(
+    stack: Stack, running: str, browser_of: Callable[..., Page]
+) -> None:
+    page = browser_of("jane")
+    page.goto(f"{stack.url}/keys")
+    expect(page.get_by_role("heading", name="SSH keys")).to_be_visible()
+    stack.admin("user", "end-sessions", JANE, *REASON)
+    expect(page.get_by_text(WORDS["sessions ended"])).to_be_visible()
+    page.get_by_role("link", name="Continue").click()
+    expect(page.get_by_role("heading", name="SSH keys")).to_be_visible()
+
+
+def test_the_guide_has_the_table() -> None:
+    guide = (ROOT / "docs" / "SECURITY.md").read_text(encoding="utf-8")
+    for event in EVENTS:
+        assert f"| {event} |" in guide
+
+
+def issued(stack: Stack, expires_in_s: int) -> Path:
+    """Another card of Jane's, without its suffix."""
+    starts = timedelta(days=-1, seconds=expires_in_s)
+    name = f"another-{time.time_ns()}"
+    stack.authority().person(*CARD, days=1, starts=starts).write(stack.certs, name)
+    return stack.certs / name
+
+
+def certificate_of(card: Path) -> Certificate:
+    return load_pem_x509_certificate(card.with_suffix(".crt").read_bytes())
+
+
+def watch(seen: Watch, way: str, until_closed: Callable[[], None]) -> threading.Thread:
+    """Note when something that is open is closed."""
+
+    def run() -> None:
+        until_closed()
+        seen[way] = time.monotonic()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+def read(who: httpx2.Client, address: str) -> None:
+    """Until the answer ends, with `out` or without a word."""
+    with suppress(httpx2.HTTPError), who.stream("GET", address, timeout=60) as answer:
+        for line in answer.iter_lines():
+            if line == "event: out":
+                return
+
+
+def listen(stack: Stack, who: str, patience_s: float = 60) -> None:
+    """Until the notebook's WebSocket is closed."""
+    with websocket(stack.tls(who), stack.host, 10000, "/api/events/subscribe") as open_one:
+        open_one.settimeout(patience_s)
+        with suppress(ConnectionError, ssl.SSLError):
+            while open_one.recv(4096):
+                pass
+
+
+def notebook(stack: Stack, who: httpx2.Client) -> int:
+    return who.get(f"https://{stack.host}:10000/api/status").status_code

@@ -1,0 +1,229 @@
+"""Who may come in: disabled, dormant and retired accounts, and whose connections end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from portal import db, deployments, users
+from portal.context import Portal
+from portal.core.errors import Conflict, Forbidden, Invalid
+from portal.core.models import Deployment, Order, State, Vm
+from portal.core.people import Account, Certificate, Role, User
+from portal.deployments import gateway
+from portal.users.evictions import Evictions
+from support.fakes import FakeClock
+from support.samples import JANE, JOHN, TEST, actions
+
+REASON = "lost her card"
+DAYS = 90
+RANGE = 0
+Running = Deployment
+
+
+@pytest.fixture
+def revoked() -> set[str]:
+    """Fingerprints."""
+    return set()
+
+
+@pytest.fixture
+def due(portal: Portal, revoked: set[str], running: Running) -> Callable[[], list[int]]:
+    """Asks about the range of whoever has a container that runs."""
+    evictions = Evictions(portal, lambda card: card.fingerprint in revoked)
+    return lambda: evictions.due({RANGE})
+
+
+@pytest.fixture
+def off(portal: Portal) -> Portal:
+    return replace(portal, settings=portal.settings.model_copy(update={"dormant_days": 0}))
+
+
+def cards_of(portal: Portal, user: User) -> list[Certificate]:
+    with portal.database.reading() as tx:
+        return db.certificates.of_user(tx, user.id)
+
+
+def test_who_is_disabled_is_out_everywhere_until_enabled(
+    portal: Portal, jane: User, running: Running
+) -> None:
+    assert deployments.disable(portal, TEST, jane.subject, REASON) == []
+    for way_in in (lambda: users.user_of(portal, JANE), lambda: gateway.route(portal, JANE, 10000)):
+        with pytest.raises(Forbidden) as refused:
+            way_in()
+        assert refused.value.code == "disabled"
+        assert REASON not in str(refused.value)
+    assert deployments.get(portal, jane, running.id).state is State.RUNNING
+    users.enable(portal, TEST, jane.subject)
+    assert users.user_of(portal, JANE).disabled_by == ""
+    assert gateway.route(portal, JANE, 10000)
+    assert actions(portal, jane.subject)[-2:] == ["user.disabled", "user.enabled"]
+
+
+def test_containers_of_who_is_disabled_stop_where_asked(
+    portal: Portal, jane: User, running: Running, work_off: Callable[[str], Deployment]
+) -> None:
+    [stopping] = deployments.disable(portal, TEST, jane.subject, REASON, stop=True)
+    assert (stopping.id, stopping.stop_note) == (running.id, REASON)
+    assert work_off(running.id).state is State.STOPPED
+
+
+def test_who_is_disabled_waits_for_nothing(
+    portal: Portal, jane: User, john: User, gpu_vm: Vm, work_off: Callable[[str], Deployment]
+) -> None:
+    work_off(deployments.request(portal, john, Order("ml-cpu", "all", gpus=2)).id)
+    waits = deployments.request(portal, jane, Order("ml-cpu", "queued", gpus=1))
+    assert waits.state is State.WAITING
+    deployments.disable(portal, TEST, jane.subject, REASON)
+    assert deployments.get(portal, jane, waits.id).state is State.STOPPED
+
+
+def test_what_disabling_cannot_mean_is_refused(portal: Portal, jane: User, john: User) -> None:
+    with pytest.raises(Forbidden):
+        deployments.disable(portal, john, jane.subject, REASON)
+    with pytest.raises(Invalid):
+        deployments.disable(portal, TEST, jane.subject, " ")
+    with pytest.raises(Invalid):
+        users.end_sessions(portal, TEST, jane.subject, "")
+    with pytest.raises(Conflict):
+        users.enable(portal, TEST, jane.subject)
+    users.set_role(portal, TEST, jane.subject, Role.ADMIN)
+    with pytest.raises(Forbidden):
+        deployments.disable(portal, users.user_of(portal, JANE), jane.subject, REASON)
+    deployments.disable(portal, TEST, jane.subject, REASON)
+    with pytest.raises(Conflict):
+        deployments.disable(portal, TEST, jane.subject, REASON)
+    with pytest.raises(Conflict):
+        users.merge(portal, TEST, john.subject, jane.subject)
+    deployments.retire(portal, TEST, jane.subject, REASON)
+    for change in (
+        lambda: users.enable(portal, TEST, jane.subject),
+        lambda: deployments.disable(portal, TEST, jane.subject, REASON),
+    ):
+        with pytest.raises(Conflict):
+            change()
+
+
+def test_an_account_that_nobody_used_is_locked(
+    portal: Portal, off: Portal, jane: User, clock: FakeClock
+) -> None:
+    clock.forward(timedelta(days=DAYS).total_seconds())
+    assert users.user_of(portal, JANE)
+    clock.forward(timedelta(days=DAYS, seconds=1).total_seconds())
+    assert users.account(portal, jane) is Account.DORMANT
+    with pytest.raises(Forbidden, match="90 days"):
+        users.user_of(portal, JANE)
+    assert users.account(off, jane) is Account.ACTIVE
+    users.enable(portal, TEST, jane.subject)
+    assert users.user_of(portal, JANE)
+
+
+def test_who_works_in_a_notebook_alone_is_not_dormant(
+    portal: Portal, jane: User, running: Running, clock: FakeClock
+) -> None:
+    for _ in range(4):
+        clock.forward(timedelta(days=DAYS / 2).total_seconds())
+        assert gateway.route(portal, JANE, 10000)
+        gateway.touch(portal, running.id)
+
+
+def test_an_account_from_before_is_not_dormant(
+    portal: Portal, jane: User, clock: FakeClock
+) -> None:
+    with portal.database.transaction() as tx:
+        db.users.update(tx, jane.id, last_seen_at=None)
+    clock.forward(timedelta(days=10 * DAYS).total_seconds())
+    assert users.user_of(portal, JANE)
+
+
+def test_when_and_from_where_somebody_came_is_noted_to_the_hour(
+    portal: Portal, jane: User, clock: FakeClock
+) -> None:
+    begun = clock()
+    clock.forward(3599)
+    users.user_of(portal, JANE, "192.0.2.7")
+    [card] = cards_of(portal, jane)
+    assert (card.last_seen_at, card.last_address) == (begun, "")
+    clock.forward(1)
+    users.user_of(portal, JANE, "192.0.2.7")
+    [card] = cards_of(portal, jane)
+    assert (card.last_seen_at, card.last_address) == (clock(), "192.0.2.7")
+    assert users.user_of(portal, JANE).last_seen_at == clock()
+
+
+def test_connections_of_who_is_out_end_for_as_long_as_that_is(
+    portal: Portal, jane: User, due: Callable[[], list[int]], clock: FakeClock
+) -> None:
+    assert due() == []
+    deployments.disable(portal, TEST, jane.subject, REASON)
+    for _ in range(3):
+        assert due() == [RANGE]
+        clock.forward(60)
+    users.enable(portal, TEST, jane.subject)
+    assert due() == []
+
+
+def test_connections_end_for_a_moment_when_one_of_several_cards_is_revoked(
+    portal: Portal,
+    jane: User,
+    due: Callable[[], list[int]],
+    revoked: set[str],
+    clock: FakeClock,
+) -> None:
+    users.user_of(portal, replace(JANE, fingerprint="2" * 64))
+    assert due() == []
+    revoked.add("2" * 64)
+    assert due() == [RANGE]
+    clock.forward(3)
+    assert due() == [RANGE]  # the gateway may have said yes once more
+    clock.forward(3)
+    assert due() == []  # the other card goes on
+
+
+def test_connections_end_when_a_card_expires(
+    due: Callable[[], list[int]], clock: FakeClock, off: Portal
+) -> None:
+    assert due() == []
+    clock.at = JANE.not_after - timedelta(seconds=1)
+    evictions = Evictions(off, lambda _: False)
+    assert evictions.due({RANGE}) == []
+    clock.forward(1)
+    with off.database.transaction() as tx:
+        db.certificates.seen(tx, JANE.fingerprint, clock(), "")
+    assert evictions.due({RANGE}) == [RANGE]
+
+
+def test_a_card_that_nobody_used_for_long_ends_nothing_when_the_service_starts(
+    portal: Portal, due: Callable[[], list[int]], revoked: set[str], clock: FakeClock
+) -> None:
+    revoked.add(JANE.fingerprint)
+    clock.forward(timedelta(days=31).total_seconds())
+    assert due() == []
+
+
+def test_an_administrator_ends_what_somebody_has_open_once(
+    portal: Portal, jane: User, due: Callable[[], list[int]], clock: FakeClock
+) -> None:
+    assert due() == []
+    users.end_sessions(portal, TEST, jane.subject, REASON)
+    assert due() == [RANGE]
+    clock.forward(5)
+    assert due() == []
+    users.end_sessions(portal, TEST, jane.subject, REASON)
+    assert due() == [RANGE]
+    assert actions(portal, jane.subject)[-1] == "user.sessions_ended"
+
+
+def test_connections_on_ports_that_are_nobodys_end(portal: Portal, john: User) -> None:
+    assert Evictions(portal, lambda _: False).due({0, 7}) == [0, 7]
+
+
+def test_nobody_elses_connections_end(
+    portal: Portal, jane: User, john: User, running: Running
+) -> None:
+    deployments.request(portal, john, Order("ml-cpu", "his", memory_gb=1))
+    deployments.disable(portal, TEST, jane.subject, REASON)
+    assert Evictions(portal, lambda _: False).due({0, 1}) == [0]
+    assert users.user_of(portal, JOHN).range_index == 1
