@@ -34,6 +34,7 @@ class Stack:
     bind: str = "127.0.0.1"
     port: int = 8443
     registry_port: int = 5443
+    ssh_port: int = 2222
     registry_host: str = "127.0.0.1:5443"
     subnet: str = "172.30.99"
     environment: str = "demo"
@@ -223,6 +224,7 @@ class Stack:
             "PORTAL_BIND": self.bind,
             "PORTAL_REGISTRY_PORT": str(self.registry_port),
             "PORTAL_REGISTRY_HOST": self.registry_host,
+            "PORTAL_SSH_PORT": str(self.ssh_port),
             "PORTAL_SUBNET": f"{self.subnet}.0/24",
             "PORTAL_GATEWAY": self.gateway,
             "PORTAL_ENVIRONMENT": self.environment,

@@ -10,7 +10,7 @@ import wording
 from portal.core.models import Deployment, ReleaseState, State, StopReason
 from portal.core.settings import Settings
 from portal.deployments import lifecycle
-from portal.deployments.addresses import ssh_command, urls
+from portal.deployments.addresses import door_fingerprint, ssh_command, urls
 from portal.deployments.overview import Overview
 from portal.images import launch_gate
 
@@ -47,6 +47,8 @@ class Ssh:
     with_card: str
     with_key: str
     config: str
+    fingerprint: str
+    """Of the door's host key; "" where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def card(settings: Settings, seen: Overview, d: Deployment, agent: str) -> Card:
         notes=notes(settings, seen, d, _about_its_release(d, problem, can_start=can_start)),
         progress=progress(seen, d),
         meters=meters(d, seen.figures.get(d.id, ())),
-        ssh=_ssh(d, agent) if d.state is State.RUNNING else None,
+        ssh=_ssh(d, settings, agent) if d.state is State.RUNNING else None,
     )
 
 
@@ -200,13 +202,14 @@ def _about_its_release(d: Deployment, problem: str, *, can_start: bool) -> Seque
     return []
 
 
-def _ssh(d: Deployment, agent: str) -> Ssh | None:
-    command = ssh_command(d)
+def _ssh(d: Deployment, settings: Settings, agent: str) -> Ssh | None:
+    command = ssh_command(d, settings)
     if not command:
         return None
     module = wording.pkcs11_module(agent)
     return Ssh(
-        with_card=command.replace("ssh ", f"ssh -I {module} ", 1),
+        with_card=f"ssh-add -s {module}\n{command}",
         with_key=command,
         config=wording.ssh_config(d.name, command, module, has_key=bool(d.owner.ssh_keys)),
+        fingerprint=door_fingerprint(settings),
     )

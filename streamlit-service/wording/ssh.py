@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
+DOOR = "container-portal"
+"""The door's name in people's ~/.ssh/config."""
+
 
 def pkcs11_module(agent: str) -> str:
     """Where OpenSC's module is on the system that a browser says it runs on."""
@@ -13,18 +18,25 @@ def pkcs11_module(agent: str) -> str:
 
 
 def ssh_config(name: str, command: str, module: str, *, has_key: bool = False) -> str:
-    """A block for ~/.ssh/config (ssh_config(5)), for the card.
+    """Blocks for ~/.ssh/config (ssh_config(5)) of a container and of the door, for the card.
 
     Whoever has added a key may have no OpenSC: for them the card's line is a comment.
     """
-    _, _, port, target = command.split()
-    user, _, host = target.partition("@")
-    lines = [
-        f"Host {name}",
-        f"    HostName {host}",
-        f"    Port {port}",
-        f"    User {user}",
-        f"    {'# With your smart card: ' if has_key else ''}PKCS11Provider {module}",
-        "    ServerAliveInterval 30",
-    ]
-    return "\n".join(lines)
+    _, _, door, target = shlex.split(command)
+    (user, _, address), (login, _, _) = door.rpartition("@"), target.partition("@")
+    host, _, port = address.rpartition(":")
+    card = f"    {'# With your smart card: ' if has_key else ''}PKCS11Provider {module}"
+    return "\n".join(
+        [
+            f"Host {name}",
+            f"    User {login}",
+            f"    ProxyJump {DOOR}",
+            card,
+            f"Host {DOOR}",
+            f"    HostName {host}",
+            f"    Port {port}",
+            f'    User "{user}"',
+            card,
+            "    ServerAliveInterval 30",
+        ]
+    )

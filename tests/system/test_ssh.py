@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,13 +14,19 @@ import wording
 from docker.models.containers import Container
 from harness import HARNESS
 from harness.fleet import TestVm
-from harness.people import Person, photograph, wait_until
+from harness.people import JANE, Person, photograph, wait_until
 from playwright.sync_api import Page, expect
 from stack import Stack
 
 WORKSTATION = "container-portal-test-workstation:dev"
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
-OPTIONS = ("StrictHostKeyChecking=accept-new", "ConnectTimeout=5", "LogLevel=ERROR")
+ALWAYS = "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nConnectTimeout 5\nLogLevel ERROR"
+ADDRESS = re.compile(r"(?<=@)[0-9.]+:[0-9]+")
+AT_THE_DOOR = "ssh-door:2222"
+"""As the workstation, which is on the portal's network, reaches what people reach by its name."""
+CARD = "IdentityFile /root/jane\nIdentitiesOnly yes"
+LAPTOP = "IdentityFile /root/laptop\nIdentitiesOnly yes"
+PKCS11 = f"PKCS11Provider {MODULE}"
 MAKE_CARD = """
 softhsm2-util --init-token --free --label card --pin 123456 --so-pin 123456
 openssl pkcs8 -topk8 -nocrypt -in /root/jane -out /root/jane.p8
@@ -52,11 +60,13 @@ def run(box: Container, script: str, **environment: str) -> str:
     return said
 
 
-def ssh(box: Container, made: dict[str, Any], options: str, command: str) -> str:
-    always = " ".join(f"-o {option}" for option in OPTIONS)
+def ssh(box: Container, made: dict[str, Any], config: str, command: str) -> str:
+    """Run a command by what the page shows, with these lines in ~/.ssh/config."""
+    shown = made["ssh"].replace(ADDRESS.search(made["ssh"])[0], AT_THE_DOOR)  # type: ignore[index]
     return run(
         box,
-        made["ssh"].replace("ssh ", f"ssh {always} {options} ", 1) + f" {command}",
+        f"printf '%s\\n' {shlex.quote(ALWAYS)} {shlex.quote(config)} > /root/config\n"
+        f"{shown.replace('ssh ', 'ssh -F /root/config ', 1)} {command}",
         SSH_ASKPASS="/root/pin",
         SSH_ASKPASS_REQUIRE="force",
     )
@@ -78,16 +88,16 @@ def wait_for_sshd(box: Container, vm: TestVm) -> None:
 def test_the_cards_key_opens_it_and_another_persons_does_not(
     made: dict[str, Any], workstation: Container
 ) -> None:
-    assert "-p 10002" in made["ssh"]
-    assert ssh(workstation, made, "-i /root/jane", "hostname") == "shell\n"
+    assert made["ssh"].startswith(f"ssh -J {JANE}@")
+    assert ssh(workstation, made, CARD, "hostname") == "shell\n"
     with pytest.raises(AssertionError, match="Permission denied"):
-        ssh(workstation, made, "-i /root/john -o BatchMode=yes", "true")
+        ssh(workstation, made, CARD.replace("jane", "john"), "true")
 
 
 def test_the_card_itself_opens_it_through_pkcs11(
     made: dict[str, Any], workstation: Container
 ) -> None:
-    assert ssh(workstation, made, f"-I {MODULE}", "hostname") == "shell\n"
+    assert ssh(workstation, made, PKCS11, "hostname") == "shell\n"
 
 
 def test_a_session_has_the_notebooks_python_and_no_secret(
@@ -97,26 +107,26 @@ def test_a_session_has_the_notebooks_python_and_no_secret(
         ssh(
             workstation,
             made,
-            "-i /root/jane",
+            CARD,
             "'python -c \"import numpy, sys; print(sys.prefix)\"'",
         )
         == "/home/scientist/.venv-ml-cpu\n"
     )
-    assert "PORTAL" not in ssh(workstation, made, "-i /root/jane", "env")
+    assert "PORTAL" not in ssh(workstation, made, CARD, "env")
 
 
 def test_files_go_in_and_out(made: dict[str, Any], workstation: Container, vm_a: TestVm) -> None:
-    config = wording.ssh_config("shell", made["ssh"], MODULE)
+    there = made["ssh"].replace(ADDRESS.search(made["ssh"])[0], AT_THE_DOOR)  # type: ignore[index]
+    config = wording.ssh_config("shell", there, MODULE)
     run(
         workstation,
-        f"mkdir -p /root/.ssh; cat > /root/.ssh/config <<'X'\n{config}\nX\nchmod 600"
-        " /root/.ssh/config",
+        f"mkdir -p /root/.ssh; cat > /root/.ssh/config <<'X'\n{config}\nHost *\n{ALWAYS}\nX\n"
+        "chmod 600 /root/.ssh/config",
     )
-    options = " ".join(f"-o {option}" for option in OPTIONS)
     pin = {"SSH_ASKPASS": "/root/pin", "SSH_ASKPASS_REQUIRE": "force"}
     run(
         workstation,
-        f"echo data > /tmp/in; scp {options} /tmp/in shell:work/in; scp {options} shell:work/in"
+        "echo data > /tmp/in; scp /tmp/in shell:work/in; scp shell:work/in"
         " /tmp/out; cmp /tmp/in /tmp/out",
         **pin,
     )
@@ -136,13 +146,11 @@ def test_a_key_that_is_added_counts_from_the_next_start(
     assert (laptop, set(cards)) == (("Laptop", False), {("Your card", True)})
     try:
         with pytest.raises(AssertionError, match="Permission denied"):
-            ssh(workstation, made, "-i /root/laptop -o IdentitiesOnly=yes", "true")
+            ssh(workstation, made, LAPTOP, "true")
         jane.act(made["id"], "restart")
         assert jane.settled(made["id"])["state"] == "running"
         wait_for_sshd(workstation, vm_a)
-        assert (
-            ssh(workstation, made, "-i /root/laptop -o IdentitiesOnly=yes", "hostname") == "shell\n"
-        )
+        assert ssh(workstation, made, LAPTOP, "hostname") == "shell\n"
     finally:
         jane.http.delete(
             "/api/v1/ssh-keys", params={"fingerprint": keys[-1]["fingerprint"]}

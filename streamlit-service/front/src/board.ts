@@ -40,6 +40,7 @@ export interface Ssh {
   with_card: string;
   with_key: string;
   config: string;
+  fingerprint: string;
 }
 
 export interface Share {

@@ -33,8 +33,8 @@ export function Connect({ name, ssh }: { name: string; ssh: Ssh }) {
         works when these lines are in your ~/.ssh/config.
       </p>
       <p class="faint">
-        At the first connection, compare the fingerprint with “SSH host key” in the log. No connection?
-        SSH may be blocked from your network; ask your administrator.
+        At the first connection, compare the fingerprints: the portal's is {ssh.fingerprint || "not known yet"},
+        the container's is “SSH host key” in its log.
       </p>
     </div>
   );

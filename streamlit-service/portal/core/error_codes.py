@@ -16,10 +16,12 @@ CODES = {
     "not_through_proxy": "The request did not come through the gateway.",
     "revocation_unknown": "No current revocation list covers the certificate (strict).",
     "expired": "The certificate has expired.",
+    "key_gone": "The key or card that opened an SSH connection no longer counts.",
     "session_ended": "An administrator ended everything that the person had open.",
     "revoked": "The certificate, or an authority above it, was revoked.",
     # The gateway's own.
     "headers_too_large": "The request has more headers or cookies than the gateway takes.",
+    "restarts": "The SSH door is being restarted.",
     "portal_away": "The services behind the gateway do not answer.",
     "request_too_large": "The request's body is larger than the gateway takes.",
     # What somebody may do.
@@ -54,6 +56,7 @@ CODES = {
     # A deployment.
     "no_container": "The container does not exist on its VM.",
     "no_log": "The log cannot be read.",
+    "no_ssh": "The container was deployed without SSH.",
     "no_such_deployment": "There is no such container, or it is somebody else's.",
     "not_for_browsers": "The port is for SSH.",
     "not_running": "The container behind the port is not running.",

@@ -78,6 +78,13 @@ class Settings(BaseSettings):
         " where several roots are accepted, each with `of` and a root's common name",
     )
     curators: str = Field("", description="image curators, likewise")
+    ssh_port: int = Field(2222, ge=1, le=LAST_PORT, description="of the SSH door, for people")
+    ssh_host_key_file: Path = Field(
+        Path("/var/lib/portal-ssh/host_key"), description="the SSH door's; made where there is none"
+    )
+    ssh_host_public_file: Path = Field(
+        Path("/var/lib/portal-ssh-public/host_key.pub"), description="its public half, for pages"
+    )
     dormant_days: int = Field(
         90, ge=0, le=3650, description="an account that was not used for so long is locked; 0: none"
     )

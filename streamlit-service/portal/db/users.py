@@ -145,10 +145,15 @@ def groups(tx: Tx) -> set[str]:
 
 
 def standings(tx: Tx, user_ids: Collection[int]) -> dict[int, Hashable]:
-    """By user, what differs when what they may do has changed."""
+    """By user, what differs when what they may do, or their added keys, have changed."""
     table = users.c
     query = sa.select(
-        table.id, table.role, table.retired_at, table.disabled_at, table.sessions_ended_at
+        table.id,
+        table.role,
+        table.retired_at,
+        table.disabled_at,
+        table.sessions_ended_at,
+        sa.cast(table.ssh_keys, sa.Text),
     ).where(table.id.in_(user_ids))
     return {row.id: tuple(row) for row in tx.execute(query)}
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
 from portal.core import ports
 from portal.core.models import Deployment
 from portal.core.settings import Settings
+from portal.users import ssh_keys
 
 SSH_USER = "scientist"
 
@@ -20,9 +23,18 @@ def urls(deployment: Deployment, settings: Settings) -> dict[str, str]:
     }
 
 
-def ssh_command(deployment: Deployment) -> str:
-    """How to connect by SSH; "" while it cannot be."""
+def ssh_command(deployment: Deployment, settings: Settings) -> str:
+    """How to connect by SSH, through the door; "" while it cannot be."""
     if not deployment.ssh or deployment.slot is None or deployment.vm is None:
         return ""
-    port = ports.port_of(deployment.owner.own_range, deployment.slot, ports.Service.SSH)
-    return f"ssh -p {port} {SSH_USER}@{deployment.vm.address}"
+    door = f"{deployment.owner.subject}@{settings.public_host}:{settings.ssh_port}"
+    return f"ssh -J {shlex.quote(door)} {SSH_USER}@{deployment.name}"
+
+
+def door_fingerprint(settings: Settings) -> str:
+    """Of the SSH door's host key, for people to compare; "" before the door has made it."""
+    try:
+        public = settings.ssh_host_public_file.read_text()
+    except OSError:
+        return ""
+    return ssh_keys.fingerprint(" ".join(public.split()[:2]))

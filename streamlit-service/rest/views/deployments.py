@@ -105,7 +105,7 @@ class DeploymentView(BaseModel):
             gpu_uuids=list(d.gpu_uuids),
             memory_gb=d.memory_gb,
             cpus=d.cpus,
-            ssh=ssh_command(d),
+            ssh=ssh_command(d, settings),
             withdrawn=withdrawn(d),
             stop_reason=d.stop_reason,
             stop_note=d.stop_note,

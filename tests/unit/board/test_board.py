@@ -226,8 +226,9 @@ def test_ssh_is_offered_where_it_was_asked_for(
     [card] = board(portal, jane, "Mozilla/5.0 (Windows NT 10.0)").cards
     assert card.ssh is not None
     assert "Program Files" in card.ssh.with_card
-    assert card.ssh.with_key == "ssh -p 10002 scientist@10.0.0.1"
+    assert card.ssh.with_key == "ssh -J edipi:1234567890@localhost:2222 scientist@remote"
     assert card.ssh.config.startswith("Host remote\n")
+    assert card.ssh.fingerprint == ""  # the door has not been opened yet
 
 
 def test_a_page_is_told_everything_once_and_then_what_changed(

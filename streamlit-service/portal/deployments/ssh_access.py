@@ -1,0 +1,129 @@
+"""SSH: who may come in with which key, and where the name or address that they ask for leads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from portal import db, users
+from portal.context import Portal
+from portal.core import ports
+from portal.core.errors import Conflict, Forbidden, NotAuthenticated, NotFound, PortalError
+from portal.core.models import Deployment, State
+from portal.core.people import Certificate, SshKey, User
+from portal.users import permissions, ssh_keys
+
+SSH_PORT = 22
+OPENED, CLOSED = "ssh.opened", "ssh.closed"
+
+
+@dataclass(frozen=True)
+class Login:
+    """Somebody, and the keys, as OpenSSH writes them, that open their containers."""
+
+    user: User
+    keys: Mapping[str, Certificate | SshKey]
+    refusal: PortalError | None
+    """Why they may not come in, whatever their keys."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a connection leads: an sshd on a VM's internal address."""
+
+    deployment: Deployment
+    address: str
+    port: int
+
+
+def login(portal: Portal, subject: str) -> Login:
+    """Who a subject is, with the keys that count now. NotFound for nobody."""
+    with portal.database.reading() as tx:
+        user = users.known(tx, subject)
+    refusal: PortalError | None = None
+    try:
+        users.check_account(portal, user)
+    except Forbidden as error:
+        refusal = error
+    cards = {card.ssh_key: card for card in users.cards(portal, user)}
+    return Login(user, {**{key.key: key for key in user.ssh_keys}, **cards}, refusal)
+
+
+def may_stay(portal: Portal, before: Login, key: str, began: datetime) -> PortalError | None:
+    """Why a connection that was opened with a key may not go on; None while it may."""
+    try:
+        now = login(portal, before.user.subject)
+        users.check_session(now.user, began)
+    except PortalError as error:
+        return error
+    if now.refusal or key in now.keys:
+        return now.refusal
+    return NotAuthenticated(
+        "key_gone", "The key or card that opened this connection no longer counts.", "Use another."
+    )
+
+
+def standings(portal: Portal, user_ids: Collection[int]) -> Mapping[int, Hashable]:
+    """What differs, by user, when somebody's right to be in, or their keys, may have changed."""
+    with portal.database.reading() as tx:
+        return db.users.standings(tx, user_ids)
+
+
+def is_good(portal: Portal, key: Certificate | SshKey) -> bool:
+    """Whether a key counts that did before; from memory."""
+    if isinstance(key, SshKey):
+        return True
+    return (key.not_after is None or key.not_after > portal.now()) and not portal.is_revoked(key)
+
+
+def fingerprint(key: Certificate | SshKey) -> str:
+    """As ssh-keygen -l shows it."""
+    return key.fingerprint if isinstance(key, SshKey) else ssh_keys.fingerprint(key.ssh_key)
+
+
+def target(portal: Portal, user: User, host: str, port: int) -> Target:
+    """Where (container's name, 22), or the VM's address with the container's port, leads.
+
+    NotFound for what is not the user's, or has no SSH; Conflict while it does not run.
+    """
+    with portal.database.reading() as tx:
+        mine = db.deployments.of_user(tx, user.id)
+    for each in mine:
+        if each.vm is None or each.slot is None:
+            continue
+        number = ports.port_of(user.own_range, each.slot, ports.Service.SSH)
+        if (host, port) in ((each.name, SSH_PORT), (each.vm.address, number)):
+            return _checked(each, each.vm.address, number)
+    if stopped := next((each for each in mine if (host, port) == (each.name, SSH_PORT)), None):
+        raise _not_running(stopped)
+    raise permissions.no_such_deployment(f"You have no container {host[:60]!r} with SSH.")
+
+
+def _checked(deployment: Deployment, address: str, port: int) -> Target:
+    if not deployment.ssh:
+        raise NotFound(
+            "no_ssh", f"{deployment.name} was deployed without SSH.", "Deploy again, with SSH."
+        )
+    if deployment.state is not State.RUNNING:
+        raise _not_running(deployment)
+    return Target(deployment, address, port)
+
+
+def _not_running(deployment: Deployment) -> Conflict:
+    return Conflict(
+        "not_running",
+        f"{deployment.name} does not run: it is {deployment.state}.",
+        "Start it on the portal's page.",
+    )
+
+
+def note(
+    portal: Portal, action: str, user: User, deployment: Deployment, **details: object
+) -> None:
+    """Record that SSH into a container was opened or closed, with what is known of it."""
+    with portal.database.transaction() as tx:
+        now, about = portal.now(), f"deployment:{deployment.id}"
+        db.audit.append(tx, now, user.subject, action, about, **details)
+        if action == OPENED:
+            db.deployments.update(tx, deployment.id, last_activity_at=now)
