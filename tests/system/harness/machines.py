@@ -124,7 +124,7 @@ class Machines:
             **self.stack.variables(),
             "PORTAL_SSH": f"ssh -F {self._config()}",
             "PORTAL_ADMIN": "docker compose exec -T api python3 admin.py",
-            "PORTAL_GATEWAYS": " ".join(self.stack.addresses("proxy", "worker")),
+            "PORTAL_GATEWAYS": " ".join(self.stack.addresses("proxy", "worker", "ssh-door")),
             "PORTAL_EGRESS_DENY": f"{self.stack.subnet}.0/24",
             "PORTAL_VM_MIN_DISK_GB": "2",
             **settings,
