@@ -29,6 +29,8 @@ GROW = (
 """With every start and every person, as long as the portal lives."""
 SCAN = re.compile(rf"^SCAN ({'|'.join(GROW)})\b(?! USING (?:COVERING )?INDEX one_live)")
 """The index of live leases holds only these: reading it whole is what is asked for."""
+EVERYBODY = "WHERE users.merged_into IS NULL ORDER BY users.id"
+"""What the Users page asks, which shows everybody."""
 
 
 @pytest.fixture
@@ -52,7 +54,8 @@ def scans(portal: Portal, asked: dict[str, Any]) -> dict[str, list[str]]:
     with portal.database.reading() as tx:
         for statement, parameters in asked.copy().items():
             plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            if whole := [row.detail for row in plan if SCAN.match(row.detail)]:
+            whole = [row.detail for row in plan if SCAN.match(row.detail)]
+            if whole and not statement.endswith(EVERYBODY):
                 found[statement] = whole
     return found
 
@@ -95,6 +98,4 @@ def test_deploying_acting_looking_and_opening_read_by_index(
     work_off(made.id)
     deployments.act(portal, jane, made.id, "remove")
     assert len(asked) > 40
-    for k, v in scans(portal, asked).items():
-        print("SCANNED", k[-150:], v)
     assert scans(portal, asked) == {}
