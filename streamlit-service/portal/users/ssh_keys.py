@@ -7,6 +7,8 @@ import hashlib
 from datetime import datetime
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
@@ -60,10 +62,11 @@ def parse(name: str, text: str, now: datetime) -> SshKey:
 def _check(kind: str, body: str) -> None:
     try:
         raw = base64.b64decode(body, validate=True)
+        if kind.startswith("sk-"):
+            _check_security_key(kind, raw)
+            return
         if not raw[4:].startswith(kind.encode()):
             raise ValueError("the kind inside is another")
-        if kind.startswith("sk-"):
-            return  # a security key's: cryptography reads none, OpenSSH does
         key = load_ssh_public_key(f"{kind} {body}".encode())
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Invalid(
@@ -78,6 +81,27 @@ def _check(kind: str, body: str) -> None:
             f"An RSA key of {key.key_size} bits is too weak.",
             "Make one: ssh-keygen -t ed25519",
         )
+
+
+def _check_security_key(kind: str, raw: bytes) -> None:
+    """Raise ValueError for what is no whole key of a security key, which cryptography reads not.
+
+    Kind, for ECDSA the curve, the public key, and the application (OpenSSH, PROTOCOL.u2f).
+    """
+    fields = []
+    while raw:
+        length = int.from_bytes(raw[:4])
+        if len(raw) < 4 + length:
+            raise ValueError("it ends early")
+        fields.append(raw[4 : 4 + length])
+        raw = raw[4 + length :]
+    expected = [kind.encode()] + ([b"nistp256"] if "ecdsa" in kind else [])
+    if len(fields) != len(expected) + 2 or fields[:-2] != expected or not fields[-1]:
+        raise ValueError("its parts are not those of its kind")
+    if "ecdsa" in kind:
+        EllipticCurvePublicKey.from_encoded_point(SECP256R1(), fields[-2])
+    else:
+        Ed25519PublicKey.from_public_bytes(fields[-2])
 
 
 def fingerprint(key: str) -> str:

@@ -125,6 +125,10 @@ def total(
     return [Usage(key, *amounts) for key, amounts in sorted(sums.items())]
 
 
+FORMULAS = ("=", "+", "-", "@", "|", "%", "\t", "\r", "\n")
+"""How a text begins that a spreadsheet may run (OWASP, CSV Injection; | and % in old ones)."""
+
+
 def as_csv(by: Sequence[Dimension], usages: Sequence[Usage]) -> str:
     """RFC 4180, with a header line.
 
@@ -134,7 +138,7 @@ def as_csv(by: Sequence[Dimension], usages: Sequence[Usage]) -> str:
     writer = csv.writer(out)
     writer.writerow([*by, "gpu_hours", "cpu_hours", "memory_gb_hours"])
     for usage in usages:
-        key = [f"'{text}" if text.startswith(("=", "+", "-", "@")) else text for text in usage.key]
+        key = [f"'{text}" if text.startswith(FORMULAS) else text for text in usage.key]
         writer.writerow(
             [
                 *key,

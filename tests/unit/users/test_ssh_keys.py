@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from portal import db, users
 from portal.context import Portal
 from portal.core.errors import Conflict, Invalid
@@ -128,3 +131,48 @@ def test_where_there_is_only_a_proxy_programs_are_told(settings: Settings) -> No
     )
     assert variables["https_proxy"] == variables["HTTPS_PROXY"] == "http://10.0.0.8:3128"
     assert "127.0.0.1" in variables["no_proxy"]
+
+
+def of_security_key(kind: str, *fields: bytes) -> str:
+    """As ssh-keygen -t ecdsa-sk writes it (OpenSSH, PROTOCOL.u2f)."""
+    parts = (kind.encode(), *fields)
+    raw = b"".join(len(part).to_bytes(4) + part for part in parts)
+    return f"{kind} {base64.b64encode(raw).decode()}"
+
+
+POINT = (
+    ec.generate_private_key(ec.SECP256R1())
+    .public_key()
+    .public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+)
+SK_ED25519, SK_ECDSA = "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        of_security_key(SK_ED25519, b"k" * 32, b"ssh:"),
+        of_security_key(SK_ECDSA, b"nistp256", POINT, b"ssh:"),
+    ],
+)
+def test_a_key_of_a_security_key_is_taken_whole_only(text: str) -> None:
+    assert ssh_keys.parse("", text, SEEN).key == text
+    kind, body = text.split()
+    raw = base64.b64decode(body)
+    for short in (raw[:-1], raw[: len(raw) // 2], raw[:-8], raw + b"\0"):
+        with pytest.raises(Invalid):
+            ssh_keys.parse("", f"{kind} {base64.b64encode(short).decode()}", SEEN)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        of_security_key(SK_ED25519, b"k" * 31, b"ssh:"),
+        of_security_key(SK_ED25519, b"k" * 32, b""),
+        of_security_key(SK_ECDSA, b"nistp384", POINT, b"ssh:"),
+        of_security_key(SK_ECDSA, b"nistp256", b"\4" + b"\1" * 64, b"ssh:"),
+    ],
+)
+def test_what_only_looks_like_one_is_refused(text: str) -> None:
+    with pytest.raises(Invalid):
+        ssh_keys.parse("", text, SEEN)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -124,9 +126,11 @@ def test_two_people_of_one_name_are_two(portal: Portal) -> None:
     assert len(usage.total(both, ["user"], T0, T0 + timedelta(days=1))) == 2
 
 
-def test_a_spreadsheet_runs_no_formula() -> None:
-    rows = usage.total([lease(image="=cmd")], ["image"], T0, T0 + timedelta(days=1))
-    assert usage.as_csv(["image"], rows).splitlines()[1].startswith("'=cmd,")
+@pytest.mark.parametrize("first", "=+-@|%\t\r\n")
+def test_a_spreadsheet_runs_no_formula(first: str) -> None:
+    rows = usage.total([lease(image=f"{first}cmd")], ["image"], T0, T0 + timedelta(days=1))
+    [_, row] = csv.reader(io.StringIO(usage.as_csv(["image"], rows), newline=""))
+    assert row[0] == f"'{first}cmd"
 
 
 def test_what_was_used_of_what_was_asked_for_by_container_and_by_person(
