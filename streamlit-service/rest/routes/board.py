@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from portal.core.people import User
 
-from rest.dependencies import Caller, Services, Wired
+from rest.dependencies import Caller, Guarded, Services, Wired
 from rest.visit import UNBUFFERED, stream
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Guarded)
 
 
 @router.get("/board/events", response_class=StreamingResponse)

@@ -16,7 +16,7 @@ from pydantic import AwareDatetime
 from worker_client import MAX_TAIL
 
 from rest import slow
-from rest.dependencies import Caller, Product, Services, Wired
+from rest.dependencies import Caller, Guarded, Product, Services, Wired
 from rest.views.deployments import DeploymentView, EventView, HistoryView, OrderBody
 from rest.visit import UNBUFFERED, Visit
 
@@ -25,7 +25,7 @@ LOG_POLL_S = 0.7
 ENDED = {State.STOPPED, State.FAILED, State.REMOVED}
 KEEPALIVE_S = 15.0
 
-router = APIRouter(prefix="/deployments")
+router = APIRouter(prefix="/deployments", route_class=Guarded)
 
 
 @router.get("")

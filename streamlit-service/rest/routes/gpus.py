@@ -3,10 +3,10 @@
 from fastapi import APIRouter
 from portal.vms import gpus
 
-from rest.dependencies import Caller, Product
+from rest.dependencies import Caller, Guarded, Product
 from rest.views.vms import GpuView
 
-router = APIRouter()
+router = APIRouter(route_class=Guarded)
 
 
 @router.get("/gpus")

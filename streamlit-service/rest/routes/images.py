@@ -6,10 +6,10 @@ from fastapi import APIRouter
 from portal import images
 from portal.images.report import Report
 
-from rest.dependencies import Caller, Product
+from rest.dependencies import Caller, Curator, Guarded, Product
 from rest.views.images import ImageView, ReasonBody, ReleaseView, RunView
 
-router = APIRouter()
+router = APIRouter(route_class=Guarded)
 
 
 @router.get("/images")
@@ -35,7 +35,7 @@ def report(release_id: int, portal: Product, user: Caller) -> Report | None:
 
 
 @router.get("/releases/{release_id}/deployments")
-def who_runs(release_id: int, portal: Product, user: Caller) -> list[RunView]:
+def who_runs(release_id: int, portal: Product, user: Curator) -> list[RunView]:
     return [RunView.of(deployment) for deployment in images.who_runs(portal, user, release_id)]
 
 
@@ -44,7 +44,7 @@ def decide(
     release_id: int,
     action: Literal["approve", "deprecate", "withdraw"],
     portal: Product,
-    user: Caller,
+    user: Curator,
     body: ReasonBody | None = None,
 ) -> ReleaseView:
     if action == "approve":

@@ -3,10 +3,10 @@
 from fastapi import APIRouter
 from portal import deployments
 
-from rest.dependencies import Administrator, Product
+from rest.dependencies import Administrator, Guarded, Product
 from rest.views.interventions import OthersDeploymentView, ReasonBody
 
-router = APIRouter()
+router = APIRouter(route_class=Guarded)
 
 
 @router.get("/fleet/deployments")

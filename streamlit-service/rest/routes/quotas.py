@@ -6,10 +6,10 @@ from fastapi import APIRouter
 from portal.core.resources import Quota
 from portal.scheduling import quotas
 
-from rest.dependencies import Administrator, Product
+from rest.dependencies import Administrator, Guarded, Product
 from rest.views.users import QuotaBody
 
-router = APIRouter(prefix="/quotas")
+router = APIRouter(prefix="/quotas", route_class=Guarded)
 Scope = Literal["default", "group", "user"]
 
 

@@ -3,10 +3,10 @@
 from fastapi import APIRouter
 from portal import users
 
-from rest.dependencies import Caller, Product
+from rest.dependencies import Caller, Guarded, Product
 from rest.views.users import KeyBody, SshKeyView
 
-router = APIRouter(prefix="/ssh-keys")
+router = APIRouter(prefix="/ssh-keys", route_class=Guarded)
 
 
 @router.get("")

@@ -7,10 +7,10 @@ from portal.users import usage
 from portal.users.usage import Dimension
 from pydantic import AwareDatetime
 
-from rest.dependencies import Caller, Product
+from rest.dependencies import Caller, Guarded, Product
 from rest.views.users import UsageView
 
-router = APIRouter()
+router = APIRouter(route_class=Guarded)
 
 
 @router.get("/usage", response_model=list[UsageView])

@@ -7,11 +7,11 @@ from portal import deployments, users
 from portal.scheduling import quotas
 from portal.users import ranges
 
-from rest.dependencies import Administrator, Caller, Product
+from rest.dependencies import Administrator, Caller, Guarded, Product
 from rest.views.interventions import DisableBody, OthersDeploymentView, ReasonBody
 from rest.views.users import Me, UserView
 
-router = APIRouter()
+router = APIRouter(route_class=Guarded)
 
 
 @router.get("/me")

@@ -4,10 +4,10 @@ from fastapi import APIRouter
 from portal import vms
 from portal.vms import gpus
 
-from rest.dependencies import Administrator, Caller, Product
+from rest.dependencies import Administrator, Caller, Guarded, Product
 from rest.views.vms import AssignmentBody, FleetVmView, VmView
 
-router = APIRouter()
+router = APIRouter(route_class=Guarded)
 
 
 @router.get("/vms")

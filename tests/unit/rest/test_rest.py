@@ -15,59 +15,19 @@ import pytest
 import rest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from portal import db, deployments, users
+from portal import db, deployments
 from portal.context import Portal
-from portal.core.errors import EngineError
 from portal.core.figures import Figures
 from portal.core.models import Deployment, Order, Vm
-from portal.core.people import Role, User
+from portal.core.people import User
 from rest import errors
 from rest.dependencies import Services
+from support.callers import Door
 from support.fakes import FakeClock
 from support.gpu_world import report, see
-from support.samples import JANE, JOHN, identity
 
 WorkOff = Callable[..., Deployment]
-RAY = identity("3456789012", "Alex M Ray")
-
-
 JANE_IS = "Jane Q Doe (edipi:1234567890)"
-
-
-class Door:
-    """Stands in for the certificate check: the header names the person."""
-
-    def authenticate(self, headers: Any) -> Any:
-        return {"jane": JANE, "john": JOHN, "ray": RAY}[headers["X-Person"]]
-
-
-class SilentWorker:
-    """Gives no log."""
-
-    def logs(self, deployment_id: str, *, tail: int, since: str = "") -> bytes:
-        raise EngineError("worker_silent", "The log cannot be read now.", "Try again in a minute.")
-
-
-@pytest.fixture
-def ask(portal: Portal, jane: User) -> Callable[..., Any]:
-    """Ask as somebody; gives (status, body)."""
-    ray = users.user_of(portal, RAY)
-    with portal.database.transaction() as tx:
-        db.users.update(tx, ray.id, role=Role.ADMIN)
-    app = FastAPI(redirect_slashes=False)
-    errors.install(app)
-    rest.install(app, Services(portal, Door(), SilentWorker()))  # type: ignore[arg-type]
-    client = TestClient(app)
-
-    def send(
-        who: str, method: str, path: str, headers: dict[str, str] | None = None, **more: Any
-    ) -> tuple[int, Any]:
-        sent = {"X-Person": who, **(headers or {})}
-        answer = client.request(method, f"/api/v1{path}", headers=sent, **more)
-        is_json = "json" in answer.headers.get("content-type", "")
-        return answer.status_code, answer.json() if is_json and answer.content else answer.text
-
-    return send
 
 
 ADMIN_ONLY = [

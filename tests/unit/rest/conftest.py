@@ -1,0 +1,46 @@
+"""The REST API over the real database, without the gateway: the certificate is test_auth's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import rest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from portal import db, users
+from portal.context import Portal
+from portal.core.people import Role, User
+from rest import errors
+from rest.dependencies import Services
+from support.callers import MEI, RAY, Door, SilentWorker
+
+
+@pytest.fixture
+def app(portal: Portal) -> FastAPI:
+    """The API alone."""
+    app = FastAPI(redirect_slashes=False)
+    errors.install(app)
+    rest.install(app, Services(portal, Door(), SilentWorker()))  # type: ignore[arg-type]
+    return app
+
+
+@pytest.fixture
+def ask(portal: Portal, jane: User, app: FastAPI) -> Callable[..., Any]:
+    """Ask as somebody; gives (status, body). Ray is an administrator, Mei a curator."""
+    for somebody, role in ((RAY, Role.ADMIN), (MEI, Role.CURATOR)):
+        user = users.user_of(portal, somebody)
+        with portal.database.transaction() as tx:
+            db.users.update(tx, user.id, role=role)
+    client = TestClient(app)
+
+    def send(
+        who: str, method: str, path: str, headers: dict[str, str] | None = None, **more: Any
+    ) -> tuple[int, Any]:
+        sent = {"X-Person": who, **(headers or {})}
+        answer = client.request(method, f"/api/v1{path}", headers=sent, **more)
+        is_json = "json" in answer.headers.get("content-type", "")
+        return answer.status_code, answer.json() if is_json and answer.content else answer.text
+
+    return send

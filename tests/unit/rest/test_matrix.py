@@ -1,0 +1,116 @@
+"""Every route of the API × everybody: who is let in, whatever they send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from portal import deployments, users
+from portal.context import Portal
+from portal.core.models import Order
+from portal.core.people import User
+from support.callers import EVE
+from support.samples import TEST
+
+USER, CURATOR, ADMIN = "user", "curator", "admin"
+MAY: dict[str, str] = {
+    "GET /deployments": USER,
+    "POST /deployments": USER,
+    "GET /deployments/{deployment_id}": USER,
+    "DELETE /deployments/{deployment_id}": USER,
+    "POST /deployments/{deployment_id}/{action}": USER,
+    "GET /deployments/{deployment_id}/events": USER,
+    "GET /deployments/{deployment_id}/figures": USER,
+    "GET /deployments/{deployment_id}/logs": USER,
+    "GET /deployments/{deployment_id}/past": USER,
+    "GET /fleet": ADMIN,
+    "GET /fleet/deployments": ADMIN,
+    "POST /fleet/deployments/{deployment_id}/give-up": ADMIN,
+    "POST /fleet/deployments/{deployment_id}/stop": ADMIN,
+    "GET /gpus": USER,
+    "PUT /groups/{group}/name": ADMIN,
+    "GET /images": USER,
+    "GET /me": USER,
+    "GET /quotas": ADMIN,
+    "DELETE /quotas/{scope}": ADMIN,
+    "PUT /quotas/{scope}": ADMIN,
+    "GET /releases": USER,
+    "GET /releases/{release_id}/deployments": CURATOR,
+    "GET /releases/{release_id}/packages": USER,
+    "GET /releases/{release_id}/report": USER,
+    "POST /releases/{release_id}/{action}": CURATOR,
+    "GET /ssh-keys": USER,
+    "POST /ssh-keys": USER,
+    "DELETE /ssh-keys": USER,
+    "GET /usage": USER,
+    "GET /users": ADMIN,
+    "POST /users/{subject}/disable": ADMIN,
+    "POST /users/{subject}/enable": ADMIN,
+    "POST /users/{subject}/end-sessions": ADMIN,
+    "PUT /users/{subject}/group": ADMIN,
+    "DELETE /users/{subject}/merge": ADMIN,
+    "POST /users/{subject}/merge": ADMIN,
+    "PUT /users/{subject}/name": ADMIN,
+    "DELETE /users/{subject}/ports": ADMIN,
+    "POST /users/{subject}/restore": ADMIN,
+    "POST /users/{subject}/retire": ADMIN,
+    "GET /vms": USER,
+    "DELETE /vms/{name}": ADMIN,
+    "POST /vms/{name}/activate": ADMIN,
+    "PUT /vms/{name}/assignment": ADMIN,
+    "POST /vms/{name}/drain": ADMIN,
+    "DELETE /vms/{name}/gpus/{uuid}": ADMIN,
+    "POST /vms/{name}/lost": ADMIN,
+}
+"""Who may call it at all; whose object it is, is asked besides."""
+PEOPLE = {"john": USER, "mei": CURATOR, "ray": ADMIN}
+RANK = (USER, CURATOR, ADMIN)
+NOBODY, REFUSED = 401, 403
+PLACES = {"{action}": "stop", "{scope}": "default", "{release_id}": "1", "{subject}": "edipi:0"}
+
+
+def described(app: FastAPI) -> Iterator[str]:
+    for path, methods in app.openapi()["paths"].items():
+        for method in methods:
+            yield f"{method.upper()} {path.removeprefix('/api/v1')}"
+
+
+def test_every_route_is_in_the_table(app: FastAPI) -> None:
+    assert set(described(app)) == set(MAY)
+
+
+@pytest.mark.parametrize("route", MAY)
+def test_who_may_not_is_refused_before_what_they_sent_is_read(
+    portal: Portal, ask: Callable[..., Any], route: str
+) -> None:
+    users.user_of(portal, EVE)
+    deployments.disable(portal, TEST, EVE.subject, "lost her card")
+    method, path = route.split()
+    for place, value in PLACES.items():
+        path = path.replace(place, value)
+    path = path.replace("{name}", "vm-01").replace("{deployment_id}", "0" * 12)
+    path = path.replace("{uuid}", "GPU-1").replace("{group}", "vision")
+    broken = {"content": b"{", "headers": {"Content-Type": "application/json"}}
+    asked = {} if method == "GET" else broken
+    assert ask("a stranger", method, path, **asked)[0] == NOBODY
+    assert ask("eve", method, path, **asked)[0] == REFUSED
+    for who, role in PEOPLE.items():
+        status = ask(who, method, path, **asked)[0]
+        may = RANK.index(role) >= RANK.index(MAY[route])
+        assert (status == REFUSED) is not may, (who, status)
+        assert status != NOBODY
+
+
+@pytest.mark.parametrize(
+    "route", [each for each in MAY if "{deployment_id}" in each and MAY[each] == USER]
+)
+def test_what_is_somebody_elses_is_not_there(
+    portal: Portal, jane: User, ask: Callable[..., Any], route: str
+) -> None:
+    made = deployments.request(portal, jane, Order("ml-cpu", "hers"))
+    method, path = route.split()
+    path = path.replace("{deployment_id}", made.id).replace("{action}", "stop")
+    for who in PEOPLE:
+        assert ask(who, method, path)[0] == 404
