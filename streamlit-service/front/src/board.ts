@@ -83,6 +83,7 @@ export interface Change {
 }
 
 export interface Problem {
+  code?: string;
   message: string;
   hint: string;
 }

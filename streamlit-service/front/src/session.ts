@@ -22,7 +22,7 @@ function leave(problem: Problem): void {
   const page = document.createElement("main");
   page.setAttribute("role", "alert");
   page.style.cssText = "max-width:34rem;margin:18vh auto;padding:0 1.5rem;font:1rem/1.55 system-ui,sans-serif;color:inherit";
-  page.append(text("h1", problem.message), text("p", problem.hint), again());
+  page.append(text("h1", problem.message), text("p", problem.hint), again(problem.code));
   document.body.append(page);
 }
 
@@ -33,9 +33,9 @@ function text(tag: string, words: string): HTMLElement {
   return element;
 }
 
-function again(): HTMLElement {
+function again(code?: string): HTMLElement {
   const link = document.createElement("a");
-  link.textContent = "Continue";
+  link.textContent = code === "session_ended" ? "Continue" : "Try again";
   link.href = location.href;
   link.style.cssText = "color:inherit;font-weight:600";
   return link;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import threading
 import time
@@ -9,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import asyncssh
 import httpx2
 import pytest
 from builds import ROOT
@@ -99,6 +102,7 @@ def test_everything_that_somebody_has_open_ends(
             watch(seen, "API", lambda: read(hers, f"{base}/session/events")),
             watch(seen, "log", lambda: read(hers, f"{base}/deployments/{running}/logs?follow=1")),
             watch(seen, "notebook", lambda: listen(stack, card.name)),
+            watch(seen, "SSH", lambda: asyncio.run(stay(stack, card))),
         ]
         with EVENTS[event](stack, card) as at:
             expect(page.get_by_text(WORDS[event])).to_be_visible(timeout=CLOSED_WITHIN_S * 1000)
@@ -110,7 +114,7 @@ def test_everything_that_somebody_has_open_ends(
                 assert hers.get(f"{base}/me").status_code in (401, 403)
                 # The gateway remembers a yes for a moment.
                 wait_until(lambda: notebook(stack, hers) in (401, 403), "no new request", 5)
-    assert set(seen) == {"page", "API", "log", "notebook"}, f"open after {CLOSED_WITHIN_S} s"
+    assert set(seen) == {"page", "API", "log", "notebook", "SSH"}, f"open after {CLOSED_WITHIN_S} s"
     for way, closed in sorted(seen.items()):
         record_property(f"{event}, {way}", f"{closed - at:.1f} s")
 
@@ -185,6 +189,14 @@ def listen(stack: Stack, who: str, patience_s: float = 60) -> None:
         with suppress(ConnectionError, ssl.SSLError):
             while open_one.recv(4096):
                 pass
+
+
+async def stay(stack: Stack, card: Path) -> None:
+    """Until the SSH door closes the connection."""
+    key = asyncssh.read_private_key(str(card.with_suffix(".key")))
+    options: Any = {"known_hosts": None, "agent_path": None, "config": None, "client_keys": [key]}
+    door = await asyncssh.connect(stack.host, stack.ssh_port, username=JANE, **options)
+    await door.wait_closed()
 
 
 def notebook(stack: Stack, who: httpx2.Client) -> int:
