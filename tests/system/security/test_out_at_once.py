@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,13 +18,13 @@ from builds import ROOT
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 from harness.fleet import TestVm
 from harness.people import JANE, Person, client, photograph, wait_until
-from harness.websockets import websocket
+from harness.websockets import until_closed, websocket
 from playwright.sync_api import Page, expect
 from stack import Stack
 
 CLOSED_WITHIN_S = 15
 """What counts is the table; this only ends a test that would wait for ever."""
-REASON = ("--reason", "The card was found in a train.")
+REASON = {"reason": "The card was found in a train."}
 CARD = ("DOE.JANE.Q.1234567890", "1234567890@mil")
 WORDS = {
     "disabled": "Your account is disabled",
@@ -44,32 +43,35 @@ def running(vm_a: TestVm, jane: Person) -> str:
 
 
 @contextmanager
-def disabled(stack: Stack, _card: Path) -> Iterator[float]:
+def disabled(_stack: Stack, ray: Person, _card: Path) -> Iterator[float]:
     at = time.monotonic()
-    stack.admin("user", "disable", JANE, *REASON)
-    yield at
-    stack.admin("user", "enable", JANE)
+    ray.http.post(f"/api/v1/users/{JANE}/disable", json=REASON).raise_for_status()
+    try:
+        yield at
+    finally:
+        ray.http.post(f"/api/v1/users/{JANE}/enable").raise_for_status()
 
 
 @contextmanager
-def sessions_ended(stack: Stack, _card: Path) -> Iterator[float]:
+def sessions_ended(_stack: Stack, ray: Person, _card: Path) -> Iterator[float]:
     at = time.monotonic()
-    stack.admin("user", "end-sessions", JANE, *REASON)
+    ray.http.post(f"/api/v1/users/{JANE}/end-sessions", json=REASON).raise_for_status()
     yield at
 
 
 @contextmanager
-def card_revoked(stack: Stack, card: Path) -> Iterator[float]:
-    authority = stack.authority()
-    certificate = certificate_of(card)
+def card_revoked(stack: Stack, _ray: Person, card: Path) -> Iterator[float]:
+    authority, certificate = stack.authority(), certificate_of(card)
     at = time.monotonic()
     stack.revoke(authority, certificate)
-    yield at
-    stack.revoke(authority)
+    try:
+        yield at
+    finally:
+        stack.revoke(authority)
 
 
 @contextmanager
-def card_expired(_stack: Stack, card: Path) -> Iterator[float]:
+def card_expired(_stack: Stack, _ray: Person, card: Path) -> Iterator[float]:
     ends = certificate_of(card).not_valid_after_utc.timestamp()
     time.sleep(max(0.0, ends - time.time()))  # nothing else is waited for
     yield time.monotonic()
@@ -86,6 +88,7 @@ EVENTS = {
 @pytest.mark.parametrize("event", EVENTS)
 def test_everything_that_somebody_has_open_ends(
     stack: Stack,
+    ray: Person,
     running: str,
     browser_of: Callable[..., Page],
     record_property: Callable[[str, object], None],
@@ -104,7 +107,7 @@ def test_everything_that_somebody_has_open_ends(
             watch(seen, "notebook", lambda: listen(stack, card.name)),
             watch(seen, "SSH", lambda: asyncio.run(stay(stack, card))),
         ]
-        with EVENTS[event](stack, card) as at:
+        with EVENTS[event](stack, ray, card) as at:
             expect(page.get_by_text(WORDS[event])).to_be_visible(timeout=CLOSED_WITHIN_S * 1000)
             seen["page"] = time.monotonic()
             photograph(page, f"out-{event.replace(' ', '-')}")
@@ -119,12 +122,12 @@ def test_everything_that_somebody_has_open_ends(
         record_property(f"{event}, {way}", f"{closed - at:.1f} s")
 
 
-def test_nobody_else_notices(stack: Stack, running: str, john: Person, vm_a: TestVm) -> None:
+def test_nobody_else_notices(stack: Stack, running: str, john: Person, ray: Person) -> None:
     john.running("his")
     seen: Watch = {}
     theirs = watch(seen, "notebook", lambda: listen(stack, "jane", patience_s=CLOSED_WITHIN_S))
     with websocket(stack.tls("john"), stack.host, 10100, "/api/events/subscribe") as open_one:
-        stack.admin("user", "end-sessions", JANE, *REASON)
+        ray.http.post(f"/api/v1/users/{JANE}/end-sessions", json=REASON).raise_for_status()
         theirs.join(CLOSED_WITHIN_S)
         assert seen
         open_one.settimeout(3)
@@ -133,12 +136,12 @@ def test_nobody_else_notices(stack: Stack, running: str, john: Person, vm_a: Tes
 
 
 def test_who_comes_back_goes_on_where_they_were(
-    stack: Stack, running: str, browser_of: Callable[..., Page]
+    stack: Stack, ray: Person, browser_of: Callable[..., Page]
 ) -> None:
     page = browser_of("jane")
     page.goto(f"{stack.url}/keys")
     expect(page.get_by_role("heading", name="SSH keys")).to_be_visible()
-    stack.admin("user", "end-sessions", JANE, *REASON)
+    ray.http.post(f"/api/v1/users/{JANE}/end-sessions", json=REASON).raise_for_status()
     expect(page.get_by_text(WORDS["sessions ended"])).to_be_visible()
     page.get_by_role("link", name="Continue").click()
     expect(page.get_by_role("heading", name="SSH keys")).to_be_visible()
@@ -186,9 +189,7 @@ def listen(stack: Stack, who: str, patience_s: float = 60) -> None:
     """Until the notebook's WebSocket is closed."""
     with websocket(stack.tls(who), stack.host, 10000, "/api/events/subscribe") as open_one:
         open_one.settimeout(patience_s)
-        with suppress(ConnectionError, ssl.SSLError):
-            while open_one.recv(4096):
-                pass
+        until_closed(open_one)
 
 
 async def stay(stack: Stack, card: Path) -> None:
