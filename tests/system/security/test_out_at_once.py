@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ WORDS = {
 }
 """Event → what the person reads."""
 Watch = dict[str, float]
+Way = Callable[[threading.Event], None]
+"""Says when it is open, and returns when it is closed."""
 
 
 @pytest.fixture
@@ -101,12 +104,13 @@ def test_everything_that_somebody_has_open_ends(
     expect(page.get_by_role("heading", name="SSH keys")).to_be_visible()
     with client(stack, card.name) as hers:
         base = f"{stack.url}/api/v1"
-        watching = [
-            watch(seen, "API", lambda: read(hers, f"{base}/session/events")),
-            watch(seen, "log", lambda: read(hers, f"{base}/deployments/{running}/logs?follow=1")),
-            watch(seen, "notebook", lambda: listen(stack, card.name)),
-            watch(seen, "SSH", lambda: asyncio.run(stay(stack, card))),
-        ]
+        ways: dict[str, Way] = {
+            "API": partial(read, hers, f"{base}/session/events"),
+            "log": partial(read, hers, f"{base}/deployments/{running}/logs?follow=1"),
+            "notebook": partial(listen, stack, card.name),
+            "SSH": lambda opened: asyncio.run(stay(stack, card, opened)),
+        }
+        watching = [watch(seen, name, way) for name, way in ways.items()]
         with EVENTS[event](stack, ray, card) as at:
             expect(page.get_by_text(WORDS[event])).to_be_visible(timeout=CLOSED_WITHIN_S * 1000)
             seen["page"] = time.monotonic()
@@ -117,7 +121,7 @@ def test_everything_that_somebody_has_open_ends(
                 assert hers.get(f"{base}/me").status_code in (401, 403)
                 # The gateway remembers a yes for a moment.
                 wait_until(lambda: notebook(stack, hers) in (401, 403), "no new request", 5)
-    assert set(seen) == {"page", "API", "log", "notebook", "SSH"}, f"open after {CLOSED_WITHIN_S} s"
+    assert set(seen) == {"page", *ways}, f"open after {CLOSED_WITHIN_S} s"
     for way, closed in sorted(seen.items()):
         record_property(f"{event}, {way}", f"{closed - at:.1f} s")
 
@@ -125,7 +129,7 @@ def test_everything_that_somebody_has_open_ends(
 def test_nobody_else_notices(stack: Stack, running: str, john: Person, ray: Person) -> None:
     john.running("his")
     seen: Watch = {}
-    theirs = watch(seen, "notebook", lambda: listen(stack, "jane", patience_s=CLOSED_WITHIN_S))
+    theirs = watch(seen, "notebook", partial(listen, stack, "jane"))
     with websocket(stack.tls("john"), stack.host, 10100, "/api/events/subscribe") as open_one:
         ray.http.post(f"/api/v1/users/{JANE}/end-sessions", json=REASON).raise_for_status()
         theirs.join(CLOSED_WITHIN_S)
@@ -165,38 +169,44 @@ def certificate_of(card: Path) -> Certificate:
     return load_pem_x509_certificate(card.with_suffix(".crt").read_bytes())
 
 
-def watch(seen: Watch, way: str, until_closed: Callable[[], None]) -> threading.Thread:
-    """Note when something that is open is closed."""
+def watch(seen: Watch, name: str, way: Way) -> threading.Thread:
+    """Open a way in; note when it is closed."""
+    opened = threading.Event()
 
     def run() -> None:
-        until_closed()
-        seen[way] = time.monotonic()
+        way(opened)
+        seen[name] = time.monotonic()
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
+    assert opened.wait(CLOSED_WITHIN_S), f"{name} did not open"
     return thread
 
 
-def read(who: httpx2.Client, address: str) -> None:
+def read(who: httpx2.Client, address: str, opened: threading.Event) -> None:
     """Until the answer ends, with `out` or without a word."""
     with suppress(httpx2.HTTPError), who.stream("GET", address, timeout=60) as answer:
+        answer.raise_for_status()
+        opened.set()
         for line in answer.iter_lines():
             if line == "event: out":
                 return
 
 
-def listen(stack: Stack, who: str, patience_s: float = 60) -> None:
+def listen(stack: Stack, who: str, opened: threading.Event) -> None:
     """Until the notebook's WebSocket is closed."""
     with websocket(stack.tls(who), stack.host, 10000, "/api/events/subscribe") as open_one:
-        open_one.settimeout(patience_s)
+        opened.set()
+        open_one.settimeout(60)
         until_closed(open_one)
 
 
-async def stay(stack: Stack, card: Path) -> None:
+async def stay(stack: Stack, card: Path, opened: threading.Event) -> None:
     """Until the SSH door closes the connection."""
     key = asyncssh.read_private_key(str(card.with_suffix(".key")))
     options: Any = {"known_hosts": None, "agent_path": None, "config": None, "client_keys": [key]}
     door = await asyncssh.connect(stack.host, stack.ssh_port, username=JANE, **options)
+    opened.set()
     await door.wait_closed()
 
 
