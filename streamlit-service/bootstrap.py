@@ -14,6 +14,7 @@ import structlog
 from auth import Authenticator
 from certificates import revocation
 from certificates.chain import authorities
+from certificates.responders import Responders
 from cryptography import x509
 from json_lines import JsonLines
 from portal.context import Portal
@@ -93,15 +94,32 @@ def worker_client(config: Settings) -> WorkerClient:
     return WorkerClient(config.worker_url, config.proxy_secret)
 
 
-def authenticator(config: Settings) -> Authenticator:
-    """Certificate verification with the configured authorities and their revocation lists."""
+def authenticator(config: Settings, *, patient: bool = True) -> Authenticator:
+    """Certificate verification with the configured authorities, revocation lists and responders.
+
+    `patient`: requests may wait a moment for a responder's first word on a card.
+    """
     if config.revocation == revocation.OFF:
         return Authenticator(config)
     lists = revocation.RevocationLists(
         config.crl_dir, client_authorities(config), config.revocation
     )
     lists.follow()
-    return Authenticator(config, lists)
+    if not config.ocsp:
+        return Authenticator(config, lists)
+    # Certificates name responders by http: what they say is signed.
+    http = httpx2.Client(timeout=config.ocsp_timeout_s, trust_env=False, follow_redirects=False)
+
+    def send(address: str, question: bytes) -> bytes:
+        headers = {"Content-Type": "application/ocsp-request"}
+        try:
+            answer = http.post(address, content=question, headers=headers).raise_for_status()
+        except httpx2.HTTPError as error:
+            raise OSError(f"{type(error).__name__}: {error}") from error
+        return answer.content
+
+    responders = Responders(lists, config.ocsp, send, patient=patient)
+    return Authenticator(config, responders)
 
 
 def revocation_ends(config: Settings) -> dict[str, datetime]:

@@ -84,11 +84,7 @@ class RevocationLists:
             return
         good = [path for path in card.paths if not _revoked(path, held)]
         if not good:
-            raise NotAuthenticated(
-                "revoked",
-                "Your certificate was revoked by its authority.",
-                "Use your newest card, or ask the office that issues cards.",
-            )
+            raise revoked()
         until = max(
             (crl.next_update for path in good for crl in held.covering(path[0], path[1])),
             default=EPOCH,
@@ -143,6 +139,15 @@ class RevocationLists:
             if files != self._files:
                 self._held = _together(files)
             self._files = files
+
+
+def revoked() -> NotAuthenticated:
+    """The answer for a card that was revoked."""
+    return NotAuthenticated(
+        "revoked",
+        "Your certificate was revoked by its authority.",
+        "Use your newest card, or ask the office that issues cards.",
+    )
 
 
 def _revoked(path: CertificationPath, held: Held) -> bool:

@@ -27,6 +27,8 @@ SILENT = Unavailable(
     "Your container does not answer just now.",
     "Reload in a moment. If this keeps happening, its log in the portal says why.",
 )
+ASKED_AGAIN_S, ASKED_AGAIN_TIMES = 0.1, 40
+"""Until a responder's first word on a card is there."""
 REFUSED_PAGE = (Path(__file__).parent / "refused.html").read_text(encoding="utf-8")
 
 log = structlog.get_logger()
@@ -38,6 +40,7 @@ class Gate:
     def __init__(self, portal: Portal, authenticator: Authenticator) -> None:
         self._portal = portal
         self._authenticator = authenticator
+        self._patience = ASKED_AGAIN_TIMES if portal.settings.ocsp else 0
         self._evictions = Evictions(portal, authenticator.is_revoked)
         self._touching: dict[str, asyncio.Task[None]] = {}
         """Deployment id → the write of its last activity that is under way: one at a time."""
@@ -52,7 +55,14 @@ class Gate:
 
         ASGI as it comes, and in the event loop on purpose: one indexed query, no other waiting.
         """
-        await self._decide(Headers(scope=scope))(scope, receive, send)
+        headers = Headers(scope=scope)
+        response = self._decide(headers)
+        for _ in range(self._patience):
+            if response.headers.get("X-Reason") != "revocation_unknown":
+                break
+            await asyncio.sleep(ASKED_AGAIN_S)
+            response = self._decide(headers)
+        await response(scope, receive, send)
 
     def _decide(self, headers: Headers) -> Response:
         try:

@@ -72,6 +72,13 @@ class Settings(BaseSettings):
     )
     crl_dir: Path = Field(Path("/etc/portal/crls"), description="revocation lists: *.crl, *.pem")
     crl_urls: str = Field("", description="where admin.py crl fetch gets them, separated by spaces")
+    ocsp: str = Field(
+        "",
+        description="an OCSP responder's address, or `certificate` for those that certificates"
+        " name, besides the lists; empty: none",
+        pattern=r"^(certificate|https?://\S+)?$",
+    )
+    ocsp_timeout_s: float = Field(3, gt=0, le=30, description="deadline of one question to it")
     admins: str = Field(
         "",
         description="EDIPIs or UPNs of administrators, while they are listed, separated by commas;"

@@ -1,0 +1,125 @@
+"""OCSP beside the revocation lists: what responders say of a card, remembered, asked in time.
+
+Nobody's request waits for a responder that is slow: what was said is kept, and asked again while
+it still counts. Either source may refuse a card.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import structlog
+from cachetools import LRUCache
+from cryptography import x509
+from portal.core.errors import NotAuthenticated
+
+from certificates import ocsp
+from certificates.ocsp import Answer, Question, Said
+from certificates.revocation import Card, revoked
+
+BY_CERTIFICATE = "certificate"
+"""The setting for: each certificate says where its responder is."""
+AGAIN = timedelta(seconds=60)
+"""Who is here is asked about so often: a revocation counts that soon."""
+AGAIN_AFTER_FAILURE = timedelta(seconds=10)
+FIRST_S = 4.0
+"""How long somebody's first request waits for what a responder says."""
+KEPT, AT_ONCE = 20_000, 8
+NEVER_ASKED = datetime.min.replace(tzinfo=UTC)
+Key = tuple[x509.Name, int]
+log = structlog.get_logger()
+
+
+class Lists(Protocol):
+    """What the lists say; revocation.RevocationLists."""
+
+    def check(self, card: Card) -> None:
+        """Raise NotAuthenticated when the card is revoked or cannot be known to be good."""
+
+
+@dataclass
+class _Known:
+    """What was said of a certificate last, and when to ask again."""
+
+    answer: Answer | None = None
+    ask_at: datetime = NEVER_ASKED
+    asking: threading.Event | None = None
+
+
+class Responders:
+    """Thread-safe. `send` posts a question to an address; OSError or ValueError where it fails.
+
+    `patient`: the first question about a card is waited for, as pages and the API may.
+    """
+
+    def __init__(
+        self, lists: Lists, where: str, send: Callable[[str, bytes], bytes], *, patient: bool
+    ) -> None:
+        self._lists, self._where, self._send, self._patient = lists, where, send, patient
+        self._known: LRUCache[Key, _Known] = LRUCache(KEPT)
+        self._guard = threading.Lock()
+        self._threads = ThreadPoolExecutor(AT_ONCE, "ocsp")
+
+    def check(self, card: Card) -> None:
+        """As the lists do; a good answer counts where no list speaks for the card."""
+        said = {self._said(path[0], path[1]) for path in card.paths}
+        if Said.REVOKED in said:
+            raise revoked()
+        try:
+            self._lists.check(card)
+        except NotAuthenticated as error:
+            if error.code != "revocation_unknown" or Said.GOOD not in said:
+                raise
+
+    def _said(self, certificate: x509.Certificate, authority: x509.Certificate) -> Said:
+        now = datetime.now(UTC)
+        address = ocsp.address(certificate) if self._where == BY_CERTIFICATE else self._where
+        if not address:
+            return Said.UNKNOWN
+        with self._guard:
+            known = self._known.setdefault(
+                (certificate.issuer, certificate.serial_number), _Known()
+            )
+            if known.asking is None and now >= known.ask_at:
+                known.asking = threading.Event()
+                self._threads.submit(self._ask, known, address, certificate, authority)
+            answer, asking = known.answer, known.asking
+        if _counts(answer, now):
+            return answer.said if answer else Said.UNKNOWN
+        if asking is not None and self._patient:
+            asking.wait(FIRST_S)
+        return known.answer.said if known.answer and _counts(known.answer, now) else Said.UNKNOWN
+
+    def _ask(
+        self,
+        known: _Known,
+        address: str,
+        certificate: x509.Certificate,
+        authority: x509.Certificate,
+    ) -> None:
+        question = Question.of(certificate, authority)
+        answer, again = None, AGAIN_AFTER_FAILURE
+        try:
+            answer = ocsp.read(self._send(address, question.der()), question, datetime.now(UTC))
+            again = AGAIN
+        except (OSError, ValueError) as error:
+            log.warning("responder_silent", address=address, cause=str(error))
+        except Exception:  # nobody may wait for ever for what was strange
+            log.exception("responder_strange", address=address)
+        with self._guard:
+            # What was said before counts until its end, whatever keeps a responder from answering.
+            known.answer = answer or known.answer
+            known.ask_at = datetime.now(UTC) + again
+            asked, known.asking = known.asking, None
+        if asked is not None:
+            asked.set()
+
+
+def _counts(answer: Answer | None, now: datetime) -> bool:
+    """A revocation counts until the responder says otherwise; what is good, until it ends."""
+    return answer is not None and (answer.said is Said.REVOKED or now < answer.until)
