@@ -60,6 +60,7 @@ if ! ends_single_ones; then
         "to notebooks end for a moment." >&2
 fi
 
+trap 'exit 0' TERM INT # the first process of a container is not ended by them otherwise
 exec {never}<> <(:) # nothing ever comes from it: a second goes by without a process that sleeps
 silent=0
 while :; do

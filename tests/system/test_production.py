@@ -26,6 +26,7 @@ SERVICES = (
     "proxy",
     "names",
     "evictor",
+    "ssh-door",
     "registry",
     "postgres",
     "backup",

@@ -20,7 +20,18 @@ from harness.people import Person, wait_until
 from harness.services import containers
 
 BACK_S = 180
-KILLED = ("authz", "api", "ui", "worker", "proxy", "names", "evictor", "registry", "postgres")
+KILLED = (
+    "authz",
+    "api",
+    "ui",
+    "worker",
+    "proxy",
+    "names",
+    "evictor",
+    "ssh-door",
+    "registry",
+    "postgres",
+)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from stack import Stack
 
 from harness import services
 
-SERVICES = ("authz", "api", "ui", "worker", "proxy", "names", "evictor", "registry")
+SERVICES = ("authz", "api", "ui", "worker", "proxy", "names", "evictor", "ssh-door", "registry")
 TOKENS = """
 import bootstrap, sqlalchemy as sa
 from portal.db.schema import deployments
