@@ -7,6 +7,7 @@ from collections import defaultdict
 import streamlit as st
 import wording
 from portal import deployments, vms
+from portal.context import Portal
 from portal.core.models import Deployment
 from portal.core.people import Role, User
 from portal.vms import gpus
@@ -14,14 +15,15 @@ from portal.vms import health as vm_health
 
 from app_pages.parts import errors, front, session
 
-REFRESH_S = 3.0
+REFRESH_S, OF_MANY_S = 3.0, 15.0
+MANY = 200
+"""GPUs that take a second to draw: so many are drawn less often, which leaves time for clicks."""
 LOOK_AGAIN_S = 10.0
 """What is wrong with VMs may be told so late."""
 QUEUE_SHOWN = 200
 _strips = front.component("gpus")
 
 
-@st.fragment(run_every=REFRESH_S)
 @errors.told
 def page() -> None:
     """The page, updated in place."""
@@ -99,4 +101,9 @@ def _asks(deployment: Deployment) -> str:
     return f"{gpus}{deployment.memory_gb:g} GB"
 
 
-page()
+@st.cache_data(ttl=LOOK_AGAIN_S, show_spinner=False)
+def _are_many(_portal: Portal) -> bool:
+    return gpus.count(_portal) > MANY
+
+
+st.fragment(page, run_every=OF_MANY_S if _are_many(session.portal()) else REFRESH_S)()

@@ -24,6 +24,11 @@ def exist(tx: Tx) -> bool:
     return bool(tx.execute(sa.select(sa.exists(sa.select(gpus.c.uuid)))).scalar())
 
 
+def count(tx: Tx) -> int:
+    """How many were ever seen on a VM of the fleet."""
+    return int(tx.execute(sa.select(sa.func.count()).select_from(gpus)).scalar_one())
+
+
 def of_vm(tx: Tx, vm_id: int) -> dict[str, Gpu]:
     """The GPUs of one VM, by UUID."""
     of_vm = (rows.gpu(row) for row in tx.execute(_ORDERED.where(gpus.c.vm_id == vm_id)))

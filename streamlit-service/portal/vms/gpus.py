@@ -133,6 +133,12 @@ def forget(portal: Portal, actor: Actor, name: str, uuid: str) -> None:
         db.audit.append(tx, now, who, db.gpus.GONE, f"gpu:{uuid}", vm=name, model=gpu.model)
 
 
+def count(portal: Portal) -> int:
+    """How many GPUs are known, of all VMs."""
+    with portal.database.reading() as tx:
+        return db.gpus.count(tx)
+
+
 def overview(portal: Portal, user: User) -> list[GpuStatus]:
     """Every GPU of the VMs that the user may use; of all VMs for an administrator.
 
