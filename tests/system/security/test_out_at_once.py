@@ -135,8 +135,8 @@ def test_nobody_else_notices(stack: Stack, running: str, john: Person, ray: Pers
         theirs.join(CLOSED_WITHIN_S)
         assert seen
         open_one.settimeout(3)
-        with pytest.raises(TimeoutError):  # neither words nor an end
-            open_one.recv(1)
+        with pytest.raises(TimeoutError):  # its end does not come
+            until_closed(open_one)
 
 
 def test_who_comes_back_goes_on_where_they_were(
