@@ -44,6 +44,9 @@ def show(user: User, groups: Groups, here: StreamlitPage) -> str:
                 if pages
             ],
             "quota": _quota(user),
+            "idle_minutes": (
+                settings.idle_admin_minutes if user.role is Role.ADMIN else settings.idle_minutes
+            ),
             "person": {
                 "name": user.display_name,
                 "role": ROLES[user.role],

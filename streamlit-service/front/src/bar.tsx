@@ -3,7 +3,7 @@
 import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { QUOTA, type Share } from "./board";
-import { watch } from "./session";
+import { signOut, watch } from "./session";
 import { Icon, moment } from "./words";
 
 interface Place {
@@ -23,6 +23,7 @@ interface Bar {
   standins: boolean;
   groups: { label: string; places: Place[] }[];
   quota: Share[];
+  idle_minutes: number; // 0: never
   person: { name: string; role: string; certificate_ends: string; help: string };
 }
 
@@ -44,7 +45,7 @@ if (performance.getEntriesByType("navigation").some((entry) => (entry as Perform
 else if (wanted().path !== location.pathname) sessionStorage.removeItem(WANTED);
 
 export default function mount({ data, parentElement, setTriggerValue }: Mounted): () => void {
-  watch();
+  watch(data.idle_minutes);
   const root = parentElement.querySelector<HTMLElement>("#bar")!;
   if (wanted().path === `/${data.here}`) sessionStorage.removeItem(WANTED);
   const go = (key: string) => {
@@ -153,7 +154,8 @@ function Person({ bar: { person }, go }: { bar: Bar; go: (key: string) => void }
       <dt>Your certificate is valid until</dt><dd>{moment(person.certificate_ends)}</dd>
       <dt>Help</dt><dd>{person.help}</dd>
       <dt>How to use the portal</dt><dd><Link place={guide} go={go} /></dd>
-      <dt>Sign out</dt><dd>Remove your card and close all browser windows.</dd>
+      <dt>Leave</dt>
+      <dd><button type="button" class="leave" onClick={() => void signOut()}><Icon name="logout" />Sign out</button></dd>
     </dl>
   );
 }

@@ -17,7 +17,7 @@ CODES = {
     "revocation_unknown": "No current revocation list covers the certificate (strict).",
     "expired": "The certificate has expired.",
     "key_gone": "The key or card that opened an SSH connection no longer counts.",
-    "session_ended": "An administrator ended everything that the person had open.",
+    "session_ended": "What the person had open was ended: at sign-out, or by an administrator.",
     "revoked": "The certificate, or an authority above it, was revoked.",
     # The gateway's own.
     "headers_too_large": "The request has more headers or cookies than the gateway takes.",

@@ -85,7 +85,7 @@ class User:
     last_seen_at: datetime | None = None
     """Pages, API or notebook, to the hour; None from before this was kept."""
     sessions_ended_at: datetime | None = None
-    """When an administrator last ended all that was open."""
+    """When all that was open was last ended: they signed out, or an administrator did it."""
 
     @property
     def own_range(self) -> int:

@@ -92,6 +92,10 @@ class Settings(BaseSettings):
     ssh_host_public_file: Path = Field(
         Path("/var/lib/portal-ssh-public/host_key.pub"), description="its public half, for pages"
     )
+    idle_minutes: int = Field(
+        15, ge=0, le=1440, description="pages that nobody touches for so long close; 0: never"
+    )
+    idle_admin_minutes: int = Field(10, ge=0, le=1440, description="of administrators")
     dormant_days: int = Field(
         90, ge=0, le=3650, description="an account that was not used for so long is locked; 0: none"
     )

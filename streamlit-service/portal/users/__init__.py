@@ -8,6 +8,7 @@ from portal.users.accounts import (
     rename,
     rename_group,
     restore,
+    sign_out,
     unmerge,
 )
 from portal.users.entry import account, check_session
@@ -49,6 +50,7 @@ __all__ = [
     "set_group",
     "set_role",
     "shown",
+    "sign_out",
     "unmerge",
     "user_of",
 ]

@@ -82,6 +82,14 @@ def end_sessions(portal: Portal, actor: Actor, subject: str, reason: str) -> Non
         _audit(portal, tx, who, "user.sessions_ended", user, reason=reason)
 
 
+def sign_out(portal: Portal, user: User) -> None:
+    """End all that somebody has open themselves, on whatever machine it is."""
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        db.users.update(tx, user.id, sessions_ended_at=portal.now())
+        _audit(portal, tx, user.subject, "user.signed_out", user)
+
+
 def restore(portal: Portal, actor: Actor, subject: str) -> None:
     """Let somebody who was retired come in again."""
     who = permissions.administrator(actor)

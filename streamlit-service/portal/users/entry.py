@@ -69,12 +69,12 @@ def check(portal: Portal, standing: Standing) -> None:
 
 
 def check_session(user: User, began: datetime) -> None:
-    """Raise NotAuthenticated where an administrator has ended what was open since `began`."""
+    """Raise NotAuthenticated where what was open since `began` was ended: by them, or for them."""
     if user.sessions_ended_at and began < user.sessions_ended_at:
         raise NotAuthenticated(
             "session_ended",
-            "An administrator ended your session.",
-            "Your containers go on. Load the page again to continue.",
+            "Your session has ended.",
+            "You signed out, or an administrator ended it. Your containers go on.",
         )
 
 

@@ -19,6 +19,12 @@ def me(portal: Product, user: Caller) -> Me:
     return Me.of(user, *quotas.allowances(portal, user))
 
 
+@router.delete("/me/sessions", status_code=204)
+def sign_out(portal: Product, user: Caller) -> None:
+    """Ends the caller's pages, notebook connections and SSH everywhere; containers go on."""
+    users.sign_out(portal, user)
+
+
 @router.get("/users")
 def all_users(portal: Product, user: Administrator) -> list[UserView]:
     return [

@@ -29,7 +29,7 @@ REASON = {"reason": "The card was found in a train."}
 CARD = ("DOE.JANE.Q.1234567890", "1234567890@mil")
 WORDS = {
     "disabled": "Your account is disabled",
-    "sessions ended": "An administrator ended your session",
+    "sessions ended": "Your session has ended",
     "card revoked": "Your certificate was revoked",
     "card expired": "Your certificate has expired",
 }
@@ -147,6 +147,39 @@ def test_who_comes_back_goes_on_where_they_were(
     expect(page.get_by_role("heading", name="SSH keys")).to_be_visible()
     ray.http.post(f"/api/v1/users/{JANE}/end-sessions", json=REASON).raise_for_status()
     expect(page.get_by_text(WORDS["sessions ended"])).to_be_visible()
+    page.get_by_role("link", name="Continue").click()
+    expect(page.get_by_role("heading", name="SSH keys")).to_be_visible()
+
+
+def test_who_signs_out_is_out_everywhere(
+    stack: Stack, running: str, browser_of: Callable[..., Page]
+) -> None:
+    page = browser_of("jane")
+    page.goto(f"{stack.url}/keys")
+    elsewhere = watch({}, "notebook", partial(listen, stack, "jane"))
+    page.get_by_role("button", name="Jane Q Doe").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
+    photograph(page, "signed-out")
+    elsewhere.join(CLOSED_WITHIN_S)
+    assert not elsewhere.is_alive()
+    page.get_by_role("link", name="Sign in again").click()
+    expect(page.get_by_role("heading", name="My containers")).to_be_visible()
+
+
+def test_a_page_that_nobody_touches_closes(
+    stack: Stack, jane: Person, browser_of: Callable[..., Page]
+) -> None:
+    page = browser_of(jane.name)
+    page.clock.install()
+    page.goto(f"{stack.url}/keys")
+    expect(page.get_by_role("heading", name="SSH keys")).to_be_visible()
+    page.clock.fast_forward("14:00")
+    page.keyboard.press("Tab")
+    page.clock.fast_forward("14:00")
+    expect(page.get_by_role("heading", name="SSH keys")).to_be_visible()
+    page.clock.fast_forward("01:30")
+    expect(page.get_by_text("This page was left alone")).to_be_visible()
     page.get_by_role("link", name="Continue").click()
     expect(page.get_by_role("heading", name="SSH keys")).to_be_visible()
 

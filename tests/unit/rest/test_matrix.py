@@ -33,6 +33,7 @@ MAY: dict[str, str] = {
     "PUT /groups/{group}/name": ADMIN,
     "GET /images": USER,
     "GET /me": USER,
+    "DELETE /me/sessions": USER,
     "GET /quotas": ADMIN,
     "DELETE /quotas/{scope}": ADMIN,
     "PUT /quotas/{scope}": ADMIN,

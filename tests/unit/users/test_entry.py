@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from portal import db, deployments, users
 from portal.context import Portal
-from portal.core.errors import Conflict, Forbidden, Invalid
+from portal.core.errors import Conflict, Forbidden, Invalid, NotAuthenticated
 from portal.core.models import Deployment, Order, State, Vm
 from portal.core.people import Account, Certificate, Role, User
 from portal.deployments import gateway
@@ -214,6 +214,21 @@ def test_an_administrator_ends_what_somebody_has_open_once(
     users.end_sessions(portal, TEST, jane.subject, REASON)
     assert due() == [RANGE]
     assert actions(portal, jane.subject)[-1] == "user.sessions_ended"
+
+
+def test_who_signs_out_ends_what_they_have_open(
+    portal: Portal, jane: User, due: Callable[[], list[int]], clock: FakeClock
+) -> None:
+    assert due() == []
+    began = clock()
+    clock.forward(1)
+    users.sign_out(portal, jane)
+    assert due() == [RANGE]
+    now = users.user_of(portal, JANE)  # who comes again comes in
+    users.check_session(now, clock())
+    with pytest.raises(NotAuthenticated):
+        users.check_session(now, began)
+    assert actions(portal, jane.subject)[-1] == "user.signed_out"
 
 
 def test_connections_on_ports_that_are_nobodys_end(portal: Portal, john: User) -> None:
