@@ -19,6 +19,7 @@ import bench_operation
 import bench_page
 import bench_people
 import bench_sampling
+import bench_ssh
 import bench_start
 import bench_tabs
 import httpx2
@@ -52,6 +53,7 @@ def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Cal
         # Pages in a browser beside the tests' own load are no measure: at full size only.
         **(bench_browser.benchmarks(stack, john, sizes) if sizes != SMALLEST else {}),
         **bench_tabs.benchmarks(stack, john, sizes),
+        **bench_ssh.benchmarks(stack, john, sizes),
         "idle": lambda: bench_start.idle(stack, john, sizes),
         **bench_images.benchmarks(stack, sizes),
         **bench_fleet.benchmarks(sizes),

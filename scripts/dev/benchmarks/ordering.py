@@ -36,9 +36,11 @@ def tidy(stack: Stack, john: httpx2.Client, **quota: float) -> Iterator[None]:
             until_state(john, path, "removed")
 
 
-def order(john: httpx2.Client, name: str, memory_gb: float, cpus: float = 1) -> str:
+def order(
+    john: httpx2.Client, name: str, memory_gb: float, cpus: float = 1, *, ssh: bool = False
+) -> str:
     """Ask; the address of what was made."""
-    wanted = {"image": "ml-cpu", "name": name, "memory_gb": memory_gb, "cpus": cpus}
+    wanted = {"image": "ml-cpu", "name": name, "memory_gb": memory_gb, "cpus": cpus, "ssh": ssh}
     answer = john.post("/api/v1/deployments", json=wanted).raise_for_status()
     return f"/api/v1/deployments/{answer.json()['id']}"
 

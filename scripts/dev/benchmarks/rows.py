@@ -51,6 +51,8 @@ class Sizes:
     idle_s: int = 60
     idle_containers: int = 10
     tabs: int = 200
+    ssh_mb: int = 1000
+    ssh_sessions: int = 200
     first_command: str = "demo"
     """Of make, on a bare machine."""
 
@@ -68,6 +70,8 @@ SMALLEST = Sizes(
     idle_s=1,
     idle_containers=1,
     tabs=2,
+    ssh_mb=1,
+    ssh_sessions=2,
     first_command="engine",
 )
 """To see that every row works."""
