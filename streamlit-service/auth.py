@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -18,11 +18,16 @@ import structlog
 from cachetools import TTLCache
 from certificates.chain import authorities, certification_paths
 from certificates.names import (
+    CAC,
     MAX_COMMON_NAME,
+    PIV,
+    PROFILES,
+    UPN_NAME,
     alternative_names,
     cac_name,
     looks_like_cac,
     readable,
+    subject_of,
 )
 from certificates.revocation import Card
 from cryptography import x509
@@ -38,6 +43,7 @@ from portal.core.settings import Settings
 log = structlog.get_logger()
 CACHE_S = 30.0
 CACHE_SIZE = 4096
+DEFAULT_PROFILES = (CAC, UPN_NAME, PIV)
 HINT = (
     "Insert your smart card, close all browser windows, and choose the authentication certificate."
 )
@@ -69,6 +75,7 @@ class Authenticator:
         if unread:
             log.warning("authorities_not_read", numbers=unread)
         self._policies = settings.policy_oids
+        self._profiles = settings.profiles
         self._revocation = revocation or NoRevocation()
         self._cache: TTLCache[bytes, tuple[Identity, Card]] = TTLCache(CACHE_SIZE, CACHE_S)
         self._known_cards: TTLCache[str, Card] = TTLCache(CACHE_SIZE, CACHE_S)
@@ -153,11 +160,16 @@ class Authenticator:
                 cause=str(error),
             ) from error
         roots = frozenset(path[-1].subject.rfc4514_string() for path in paths)
-        return replace(identity_of(certificate), roots=roots), Card(paths)
+        return replace(identity_of(certificate, self._profiles), roots=roots), Card(paths)
 
 
-def identity_of(certificate: x509.Certificate) -> Identity:
-    """Map a certificate that was verified. Raises NotAuthenticated when it names no person."""
+def identity_of(
+    certificate: x509.Certificate, profiles: Sequence[str] = DEFAULT_PROFILES
+) -> Identity:
+    """Map a certificate that was verified, by the first profile (names.py) that fits.
+
+    Raises NotAuthenticated when it names no person.
+    """
     common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if len(common_names) != 1:
         raise NotAuthenticated(
@@ -175,7 +187,7 @@ def identity_of(certificate: x509.Certificate) -> Identity:
             HINT,
         )
     cac = cac_name(name)
-    if cac is None and looks_like_cac(name):
+    if CAC in profiles and cac is None and looks_like_cac(name):
         raise NotAuthenticated(
             "no_person",
             "The certificate's common name looks like a CAC's, but is malformed: it needs a name,"
@@ -184,19 +196,20 @@ def identity_of(certificate: x509.Certificate) -> Identity:
         )
     edipi = cac.edipi if cac else None
     names = alternative_names(certificate)
-    subject = f"edipi:{edipi}" if edipi else names.subject
+    subject = subject_of(profiles, edipi, names)
     if not subject:
+        *others, last = (PROFILES[profile] for profile in profiles)
+        wanted = f"{', '.join(others)} or {last}" if others else last
         raise NotAuthenticated(
             "no_person",
-            "The certificate names no person: it has no EDIPI, no UPN, and neither UUID nor FASC-N"
-            " of a PIV card.",
+            f"The certificate names no person: accepted here is {wanted}, and it has none.",
             HINT,
         )
     return Identity(
         subject=subject,
         common_name=name,
         display_name=cac.display_name if cac else name,
-        edipi=edipi,
+        edipi=subject.removeprefix("edipi:") if subject.startswith("edipi:") else edipi,
         upn=names.upn,
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
         not_before=certificate.not_valid_before_utc,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -97,8 +98,9 @@ class Authority:
         usages: list[x509.ObjectIdentifier] | None = None,
         days: int = 365,
         starts: timedelta = timedelta(minutes=-5),
+        alternatives: Sequence[x509.GeneralName] = (),
     ) -> Issued:
-        """A CAC-like authentication certificate."""
+        """A CAC-like authentication certificate; `alternatives` are names beside the UPN."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         builder = _builder(_name(common_name), self.issuing.certificate.subject, key, days, starts)
         builder = _leaf(
@@ -108,12 +110,13 @@ class Authority:
             x509.CertificatePolicies([x509.PolicyInformation(HARDWARE_POLICY, None)]),
             critical=False,
         )
+        names = list(alternatives)
         if upn is not None:
             text = upn.encode()
             der = b"\x0c" + bytes([len(text)]) + text  # UTF8String (X.690, 8.23)
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName([x509.OtherName(UPN, der)]), critical=False
-            )
+            names.append(x509.OtherName(UPN, der))
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return _sign(builder, key, self.issuing)
 
     def revocation_list(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -61,12 +63,7 @@ class AlternativeNames:
     upn: str | None
     card: str | None
     fasc_n: str | None
-
-    @property
-    def subject(self) -> str | None:
-        """The name that stays longest: a UPN is the person's, the others are the card's."""
-        named = (("upn", self.upn), ("uuid", self.card), ("fascn", self.fasc_n))
-        return next((f"{kind}:{value}" for kind, value in named if value), None)
+    mail: str | None = None
 
 
 def looks_like_cac(common_name: str) -> bool:
@@ -76,25 +73,76 @@ def looks_like_cac(common_name: str) -> bool:
     return bool(dot) and len(digits) == EDIPI_DIGITS and digits.isdecimal()
 
 
+CAC, UPN_NAME, PIV, MAIL = "cac", "upn", "piv", "mail"
+PROFILES = {
+    CAC: "the EDIPI of a CAC",
+    UPN_NAME: "a user principal name (UPN)",
+    PIV: "the UUID or FASC-N of a PIV card",
+    MAIL: "an e-mail address",
+}
+"""Names of the setting: what each looks for in a certificate, for people."""
+_OF_DOD = re.compile(r"([0-9]{10})(?:[0-9]{6})?@mil")
+"""A UPN that is a number: an EDIPI, alone or with six digits of the holder's category."""
+
+
+def subject_of(profiles: Sequence[str], edipi: str | None, names: AlternativeNames) -> str | None:
+    """What the first profile that fits calls the holder: kind:name; None where none does."""
+    of_upn = _OF_DOD.fullmatch(names.upn or "")
+    number = edipi or (of_upn[1] if of_upn and subjects.EDIPI.fullmatch(of_upn[1]) else None)
+    found = {
+        CAC: number and f"edipi:{number}",
+        UPN_NAME: names.upn and f"upn:{names.upn}",
+        PIV: (names.card and f"uuid:{names.card}") or (names.fasc_n and f"fascn:{names.fasc_n}"),
+        MAIL: names.mail and f"mail:{names.mail}",
+    }
+    return next((found[profile] for profile in profiles if found[profile]), None)
+
+
 def alternative_names(certificate: x509.Certificate) -> AlternativeNames:
     """Of each kind the only one: two would name two people."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except ExtensionNotFound:
-        return AlternativeNames(None, None, None)
+        return AlternativeNames(None, None, None, None)
     others = names.get_values_for_type(x509.OtherName)
-    upns = [_utf8(other.value) for other in others if other.type_id == UPN]
+    upns = [_upn(other.value) for other in others if other.type_id == UPN]
     numbers = [_fasc_n(other.value) for other in others if other.type_id == FASC_N]
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     cards = [subjects.card_uuid(uri[len(_URN) :]) for uri in uris if uri.lower().startswith(_URN)]
-    single = (kind[0] if len(kind) == 1 else None for kind in (upns, cards, numbers))
+    mails = [subjects.mail(mail) for mail in names.get_values_for_type(x509.RFC822Name)]
+    single = (kind[0] if len(kind) == 1 else None for kind in (upns, cards, numbers, mails))
     return AlternativeNames(*single)
 
 
-def _utf8(der: bytes) -> str | None:
+def _upn(der: bytes) -> str | None:
+    text = text_of(der)
+    return None if text is None else subjects.upn(text)
+
+
+_ENCODINGS = {
+    0x0C: "utf-8",
+    0x13: "ascii",
+    0x16: "ascii",
+    0x1A: "ascii",
+    0x1C: "utf-32-be",
+    0x1E: "utf-16-be",
+}
+"""By tag: UTF8String, PrintableString, IA5String, VisibleString, UniversalString, BMPString."""
+
+
+def text_of(der: bytes) -> str | None:
+    """A string of any of ASN.1's types (X.690, 8.23); None where it is none, or damaged."""
+    if len(der) < 2 or der[0] not in _ENCODINGS:
+        return None
+    length, start = der[1], 2
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(der[2:start])
+    if len(der) != start + length:
+        return None
     try:
-        return subjects.upn(asn1.decode_der(str, der))
-    except ValueError:  # another type than UTF8String, or damaged
+        return der[start:].decode(_ENCODINGS[der[0]])
+    except UnicodeDecodeError:
         return None
 
 

@@ -62,6 +62,12 @@ class Settings(BaseSettings):
     certificate_policies: str = Field(
         "", description="allowed policy OIDs, comma separated; empty: any"
     )
+    identity: str = Field(
+        "cac,upn,piv",
+        pattern=r"^ *(cac|upn|piv|mail)( *, *(cac|upn|piv|mail))* *$",
+        description="what a certificate calls its holder by: cac, upn, piv or mail; the first that"
+        " fits, in this order",
+    )
     realms: str = Field(
         "",
         description="common names of roots that vouch for the same people, separated by commas;"
@@ -319,6 +325,11 @@ class Settings(BaseSettings):
     def listed_curators(self) -> tuple[Listed, ...]:
         """Image curators, as PORTAL_CURATORS names them."""
         return subjects.listed(self.curators)
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """What a certificate calls its holder by, the first that fits."""
+        return tuple(word.strip() for word in self.identity.split(","))
 
     @property
     def policy_oids(self) -> frozenset[str]:

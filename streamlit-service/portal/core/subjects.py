@@ -48,6 +48,11 @@ def upn(text: str) -> str | None:
     return text.translate(_ASCII_LOWER) if text == unicodedata.normalize("NFKC", text) else None
 
 
+def mail(text: str) -> str | None:
+    """An e-mail address as it counts; None where it is none. As a UPN: user@domain, small."""
+    return upn(text)
+
+
 def card_uuid(text: str) -> str | None:
     """The UUID of a card (RFC 9562) as it counts; None where it is none, or nobody's."""
     try:
@@ -65,7 +70,8 @@ def parse(text: str) -> str:
         raise Invalid(
             "bad_subject",
             f"{text[:80]!r} is not a valid subject.",
-            "edipi: and ten digits, upn:user@domain, or uuid: or fascn: as `user list` shows it.",
+            "edipi: and ten digits, upn: or mail: and user@domain, or uuid: or fascn:, as the list"
+            " of users shows it.",
         )
     return f"{kind.lower()}:{found}"
 
@@ -83,6 +89,7 @@ _KINDS: dict[str, Callable[[str], str | None]] = {
     "upn": upn,
     "uuid": card_uuid,
     "fascn": _fasc_n,
+    "mail": mail,
 }
 _LISTED = re.compile(rf"(?:({'|'.join(_KINDS)}):)?(\S+)(?:\s+of\s+(\S.*))?", re.IGNORECASE)
 

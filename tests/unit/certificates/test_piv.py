@@ -71,7 +71,7 @@ def test_a_piv_card_is_known_by_its_uuid_or_fasc_n(
 ) -> None:
     certificate = alternative(*alternatives)
     if subject is None:
-        with pytest.raises(NotAuthenticated, match="neither UUID nor FASC-N"):
+        with pytest.raises(NotAuthenticated, match="UUID or FASC-N"):
             identity_of(certificate)
     else:
         known = identity_of(certificate)

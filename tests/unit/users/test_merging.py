@@ -102,7 +102,7 @@ def test_a_name_never_seen_belongs_to_the_authority_that_uses_it_first(
         "edipi:123",
         "edipi:0000000000",
         "upn:jane",
-        "mail:a@b",
+        "mail:a",
         "merged:2:edipi:1",
         "edipi:",
     ],

@@ -1,0 +1,117 @@
+"""What a certificate calls its holder by: profiles in order, strings of every kind."""
+
+from __future__ import annotations
+
+import pki
+import pytest
+from auth import identity_of
+from certificates import names
+from cryptography import x509
+from portal.core.errors import NotAuthenticated
+from portal.core.settings import Settings
+from pydantic import ValidationError
+
+CARD = "urn:uuid:5a9c0f3e-1111-4222-8333-444455556666"
+
+
+def holder(common_name: str, *alternatives: x509.GeneralName) -> x509.Certificate:
+    """A certificate with these alternative names: its issuer is not asked here."""
+    authority = pki.Authority("Test")
+    return authority.person(common_name, None, alternatives=alternatives).certificate
+
+
+def upn(text: str, tag: int = 0x0C, encoding: str = "utf-8") -> x509.OtherName:
+    raw = text.encode(encoding)
+    length = bytes([len(raw)]) if len(raw) < 128 else bytes([0x81, len(raw)])
+    return x509.OtherName(names.UPN, bytes([tag]) + length + raw)
+
+
+@pytest.mark.parametrize(
+    ("tag", "encoding"),
+    [
+        (0x0C, "utf-8"),
+        (0x13, "ascii"),
+        (0x16, "ascii"),
+        (0x1A, "ascii"),
+        (0x1C, "utf-32-be"),
+        (0x1E, "utf-16-be"),
+    ],
+)
+@pytest.mark.parametrize("user", ["jane", "j" * 40])
+def test_a_upn_is_read_in_every_kind_of_string(tag: int, encoding: str, user: str) -> None:
+    text = f"{user}@corp.example"
+    if len(text.encode(encoding)) < 256:
+        assert identity_of(holder("Jane Doe", upn(text, tag, encoding))).subject == f"upn:{text}"
+
+
+@pytest.mark.parametrize(
+    "der",
+    [
+        b"",
+        b"\x0c",
+        b"\x0c\x05jane",
+        b"\x0c\x03jane",
+        b"\x04\x0djane@corp.exa",
+        b"\x0c\x02\xff\xfe",
+        b"\x1e\x03\x00j\x00",
+        b"\x0c\x84\xff\xff\xff\xffj@c",
+    ],
+)
+def test_a_damaged_string_is_none(der: bytes) -> None:
+    assert names.text_of(der) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        ("1234567890@mil", "edipi:1234567890"),
+        ("1234567890121002@mil", "edipi:1234567890"),
+        ("123456789012@mil", "upn:123456789012@mil"),
+        ("0000000000@mil", "upn:0000000000@mil"),
+        ("1234567890@corp.example", "upn:1234567890@corp.example"),
+    ],
+)
+def test_a_upn_that_is_a_number_is_the_same_person_as_the_cac(text: str, subject: str) -> None:
+    assert identity_of(holder("Jane Doe", upn(text))).subject == subject
+    of_cac = identity_of(holder("DOE.JANE.1234567890", upn(text)))
+    assert of_cac.subject == "edipi:1234567890"
+
+
+@pytest.mark.parametrize(
+    ("profiles", "subject"),
+    [
+        ("cac,upn,piv", "edipi:1234567890"),
+        ("upn,cac", "upn:jane@corp.example"),
+        ("piv", "uuid:5a9c0f3e-1111-4222-8333-444455556666"),
+        ("mail , cac", "mail:jane.doe@corp.example"),
+    ],
+)
+def test_the_first_profile_that_fits_counts(profiles: str, subject: str) -> None:
+    settings = Settings(identity=profiles)
+    card = holder(
+        "DOE.JANE.1234567890",
+        upn("jane@corp.example"),
+        x509.UniformResourceIdentifier(CARD),
+        x509.RFC822Name("Jane.Doe@corp.example"),
+    )
+    assert identity_of(card, settings.profiles).subject == subject
+
+
+def test_a_certificate_that_fits_none_is_told_what_it_lacks() -> None:
+    with pytest.raises(NotAuthenticated) as refused:
+        identity_of(holder("Jane Doe"), ("upn", "piv"))
+    assert "a user principal name (UPN) or the UUID or FASC-N" in refused.value.message
+    with pytest.raises(NotAuthenticated, match="accepted here is an e-mail address"):
+        identity_of(holder("Jane Doe"), ("mail",))
+
+
+def test_two_addresses_name_two_people() -> None:
+    two = (x509.RFC822Name("jane@corp.example"), x509.RFC822Name("john@corp.example"))
+    with pytest.raises(NotAuthenticated):
+        identity_of(holder("Jane Doe", *two), ("mail",))
+
+
+@pytest.mark.parametrize("text", ["edipi", "cac;upn", "cac,,upn", "cac,"])
+def test_a_profile_that_is_none_is_refused_at_start(text: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(identity=text)
