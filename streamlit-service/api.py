@@ -19,7 +19,8 @@ def create_app() -> FastAPI:
     """The application. Run with `python3 serve.py api:create_app PORT`."""
     bootstrap.configure_logging()
     settings = bootstrap.settings()
-    portal = bootstrap.portal(settings)
+    authenticator = bootstrap.authenticator(settings)
+    portal = bootstrap.portal(settings, is_revoked=authenticator.is_revoked)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -38,9 +39,7 @@ def create_app() -> FastAPI:
     )
     errors.install(app)
     app.add_middleware(RequestLog)
-    rest.install(
-        app, Services(portal, bootstrap.authenticator(settings), bootstrap.worker_client(settings))
-    )
+    rest.install(app, Services(portal, authenticator, bootstrap.worker_client(settings)))
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> dict[str, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
+import bootstrap
 import typer
 from portal import db, deployments, users
 from portal.context import Portal
 from portal.core import ports
 from portal.core.people import Role, User
-from portal.users import ranges
+from portal.users import certificates, ranges
 
 from cli.common import Reason, actor, print_json, wired
 
@@ -29,6 +31,14 @@ def _shown(portal: Portal, user: User) -> dict[str, object]:
     span = None if user.range_index is None else ports.range_of(user.range_index)
     account = users.account(portal, user)
     return vars(user) | {"account": account, "ports": f"{span[0]}-{span[-1]}" if span else None}
+
+
+@app.command("cards")
+def list_cards(subject: str) -> None:
+    """The certificates that somebody came in with, as JSON: state, when last, from where."""
+    asked = bootstrap.authenticator(bootstrap.settings()).is_revoked
+    portal = replace(wired(), is_revoked=asked)
+    print_json([vars(card) for card in certificates.of_user(portal, actor(), subject)])
 
 
 @app.command("role")

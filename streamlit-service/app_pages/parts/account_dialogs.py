@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from portal import deployments, users
 from portal.core.people import Account, Role, User
-from portal.users import ranges
+from portal.users import certificates, ranges
 
 from app_pages.parts import frame, session
 
@@ -27,6 +27,8 @@ def show(people: list[User], groups: list[str]) -> None:
                 _rename(user)
             if st.button("Change role …", icon=":material/badge:", key="role"):
                 _role(user)
+            if st.button("Cards …", icon=":material/id_card:", key="cards"):
+                _cards(user)
             if st.button("Merge …", icon=":material/merge:", key="merge"):
                 _merge(user)
             if (others := users.other_names(session.portal(), session.user(), user)) and st.button(
@@ -106,6 +108,35 @@ def _rename(user: User) -> None:
             )
 
     frame.ask(f"Correct the name of {user.display_name}", body)
+
+
+def _cards(user: User) -> None:
+    def body() -> None:
+        portal, zone = session.portal(), session.zone()
+        seen = certificates.of_user(portal, session.user(), user.subject)
+        st.dataframe(
+            [
+                {
+                    "State": card.state,
+                    "Issued by": card.issuer,
+                    "Serial number": card.serial,
+                    "Valid until": card.not_after and card.not_after.astimezone(zone),
+                    "Last used": card.last_seen_at and card.last_seen_at.astimezone(zone),
+                    "From": card.last_address,
+                    "Fingerprint (SHA-256)": card.fingerprint,
+                }
+                for card in seen
+            ],
+            hide_index=True,
+            width="stretch",
+        )
+        st.caption(
+            "Each card that is good opens pages, notebooks and SSH. *Last used* is to the hour. To"
+            " shut out one card, have its authority revoke it; to shut out the person, disable the"
+            " account."
+        )
+
+    frame.ask(f"Cards of {user.display_name}", body)
 
 
 def _merge(user: User) -> None:

@@ -20,7 +20,8 @@ from streamlit.navigation.page import StreamlitPage
 def _wired() -> tuple[Portal, Authenticator]:
     bootstrap.configure_logging()
     settings = bootstrap.settings()
-    return bootstrap.portal(settings), bootstrap.authenticator(settings)
+    authenticator = bootstrap.authenticator(settings)
+    return bootstrap.portal(settings, is_revoked=authenticator.is_revoked), authenticator
 
 
 def portal() -> Portal:

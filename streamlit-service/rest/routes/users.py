@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from portal import deployments, users
 from portal.scheduling import quotas
-from portal.users import ranges
+from portal.users import certificates, ranges
+from portal.users.certificates import CardUse
 
 from rest.dependencies import Administrator, Caller, Guarded, Product
 from rest.views.interventions import DisableBody, OthersDeploymentView, ReasonBody
@@ -31,6 +32,12 @@ def all_users(portal: Product, user: Administrator) -> list[UserView]:
         UserView.of(users.account(portal, each), each, allowance)
         for each, allowance in quotas.everybody(portal, user)
     ]
+
+
+@router.get("/users/{subject:path}/cards")
+def list_cards(subject: str, portal: Product, user: Administrator) -> list[CardUse]:
+    """The certificates that somebody came in with, the newest first."""
+    return certificates.of_user(portal, user, subject)
 
 
 @router.put("/users/{subject:path}/group", status_code=204)

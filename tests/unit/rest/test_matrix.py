@@ -47,6 +47,7 @@ MAY: dict[str, str] = {
     "DELETE /ssh-keys": USER,
     "GET /usage": USER,
     "GET /users": ADMIN,
+    "GET /users/{subject}/cards": ADMIN,
     "POST /users/{subject}/disable": ADMIN,
     "POST /users/{subject}/enable": ADMIN,
     "POST /users/{subject}/end-sessions": ADMIN,

@@ -13,6 +13,7 @@ from portal.core.errors import Conflict, Forbidden, Invalid, NotAuthenticated
 from portal.core.models import Deployment, Order, State, Vm
 from portal.core.people import Account, Certificate, Role, User
 from portal.deployments import gateway
+from portal.users import certificates
 from portal.users.evictions import Evictions
 from support.fakes import FakeClock
 from support.samples import JANE, JOHN, TEST, actions
@@ -242,3 +243,19 @@ def test_nobody_elses_connections_end(
     deployments.disable(portal, TEST, jane.subject, REASON)
     assert Evictions(portal, lambda _: False).due({0, 1}) == [0]
     assert users.user_of(portal, JOHN).range_index == 1
+
+
+def test_an_administrator_sees_each_card_and_when_it_was_used(
+    portal: Portal, jane: User, john: User, revoked: set[str], clock: FakeClock
+) -> None:
+    asked = replace(portal, is_revoked=lambda card: card.fingerprint in revoked)
+    lost = replace(JANE, fingerprint="2" * 64)
+    users.user_of(portal, lost, "192.0.2.7")
+    revoked.add(lost.fingerprint)
+    uses = {use.fingerprint: use for use in certificates.of_user(asked, TEST, jane.subject)}
+    assert (uses["2" * 64].state, uses["2" * 64].last_address) == ("revoked", "192.0.2.7")
+    assert uses[JANE.fingerprint].state == "good"
+    clock.at = JANE.not_after
+    assert {each.state for each in certificates.of_user(portal, TEST, jane.subject)} == {"expired"}
+    with pytest.raises(Forbidden):
+        certificates.of_user(portal, john, jane.subject)
