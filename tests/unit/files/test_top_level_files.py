@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "json_lines": set(),
     "pages": EDGES,
     "serve": {"rest"},
+    "ssh_door": {*EDGES, "door"},
     "auth": {"certificates", "portal"},
     "docker_manager": {"engine", "portal"},
     "worker_client": {"portal"},
