@@ -26,6 +26,18 @@ AT_THE_DOOR = "ssh-door:2222"
 """As the workstation, which is on the portal's network, reaches what people reach by its name."""
 CARD = "IdentityFile /root/jane\nIdentitiesOnly yes"
 LAPTOP = "IdentityFile /root/laptop\nIdentitiesOnly yes"
+EDITOR = """bash -s <<'SCRIPT' &
+uname -sm; mkdir -p ~/.editor-server; cd ~/.editor-server; echo "the editor's server" > index.html
+exec timeout 30 python3 -m http.server 9876 --bind 127.0.0.1
+SCRIPT
+ask='exec 3<>/dev/tcp/127.0.0.1/9876; echo "GET / HTTP/1.0" >&3; echo >&3; cat <&3'
+for _ in $(seq 100); do
+  said=$(bash -c "$ask" 2>/dev/null) || true
+  case $said in *editor*) break ;; esac
+  sleep 0.2
+done
+echo "$said"; kill %1
+"""
 PKCS11 = f"PKCS11Provider {MODULE}"
 MAKE_CARD = """
 softhsm2-util --init-token --free --label card --pin 123456 --so-pin 123456
@@ -60,16 +72,22 @@ def run(box: Container, script: str, **environment: str) -> str:
     return said
 
 
-def ssh(box: Container, made: dict[str, Any], config: str, command: str) -> str:
+def ssh(
+    box: Container, made: dict[str, Any], config: str, command: str, *, options: str = ""
+) -> str:
     """Run a command by what the page shows, with these lines in ~/.ssh/config."""
-    shown = made["ssh"].replace(ADDRESS.search(made["ssh"])[0], AT_THE_DOOR)  # type: ignore[index]
     return run(
         box,
         f"printf '%s\\n' {shlex.quote(ALWAYS)} {shlex.quote(config)} > /root/config\n"
-        f"{shown.replace('ssh ', 'ssh -F /root/config ', 1)} {command}",
+        f"{shown(made).replace('ssh ', f'ssh -F /root/config {options} ', 1)} {command}",
         SSH_ASKPASS="/root/pin",
         SSH_ASKPASS_REQUIRE="force",
     )
+
+
+def shown(made: dict[str, Any]) -> str:
+    """The command on the container's card, with the door where the workstation reaches it."""
+    return ADDRESS.sub(AT_THE_DOOR, str(made["ssh"]))
 
 
 @pytest.fixture
@@ -116,8 +134,7 @@ def test_a_session_has_the_notebooks_python_and_no_secret(
 
 
 def test_files_go_in_and_out(made: dict[str, Any], workstation: Container, vm_a: TestVm) -> None:
-    there = made["ssh"].replace(ADDRESS.search(made["ssh"])[0], AT_THE_DOOR)  # type: ignore[index]
-    config = wording.ssh_config("shell", there, MODULE)
+    config = wording.ssh_config("shell", shown(made), MODULE)
     run(
         workstation,
         f"mkdir -p /root/.ssh; cat > /root/.ssh/config <<'X'\n{config}\nHost *\n{ALWAYS}\nX\n"
@@ -126,10 +143,20 @@ def test_files_go_in_and_out(made: dict[str, Any], workstation: Container, vm_a:
     pin = {"SSH_ASKPASS": "/root/pin", "SSH_ASKPASS_REQUIRE": "force"}
     run(
         workstation,
-        "echo data > /tmp/in; scp /tmp/in shell:work/in; scp shell:work/in"
-        " /tmp/out; cmp /tmp/in /tmp/out",
+        "echo data > /tmp/in; scp /tmp/in shell:work/in; scp shell:work/in /tmp/out\n"
+        "cmp /tmp/in /tmp/out\n"
+        "echo 'rename work/in work/moved' | sftp -q shell\n"
+        "rsync -a shell:work/moved /tmp/synced; cmp /tmp/in /tmp/synced",
         **pin,
     )
+
+
+def test_an_editor_starts_its_server_inside_and_reaches_it(
+    made: dict[str, Any], workstation: Container
+) -> None:
+    """As VS Code does: a shell without a terminal that is fed a script, a port led through it."""
+    lead = "-T -L 9876:127.0.0.1:9876"
+    assert "the editor's server" in ssh(workstation, made, CARD, EDITOR, options=lead)
 
 
 def test_a_key_that_is_added_counts_from_the_next_start(
