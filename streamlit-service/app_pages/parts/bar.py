@@ -27,7 +27,7 @@ _bar = front.component("bar")
 
 def show(user: User, groups: Groups, here: StreamlitPage) -> str:
     """Draw it. The address of the page that was chosen in it, once; "" for none."""
-    settings = session.portal().settings
+    settings, seen = session.portal().settings, session.last_visit()
     # Not in a callback: while a page leads on to another, Streamlit may know of no bar then.
     drawn: Any = _bar(
         key="bar",
@@ -50,6 +50,8 @@ def show(user: User, groups: Groups, here: StreamlitPage) -> str:
             "person": {
                 "name": user.display_name,
                 "role": ROLES[user.role],
+                "last_visit": seen[0].isoformat() if seen else "",
+                "last_address": seen[1] if seen else "",
                 "certificate_ends": session.card().not_after.isoformat(),
                 "help": settings.help_contact,
             },

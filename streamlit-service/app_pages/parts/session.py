@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import bootstrap
@@ -38,9 +39,17 @@ def sign_in() -> User:
     """The person whose certificate this is, verified now. Raises PortalError."""
     structlog.contextvars.clear_contextvars()  # Streamlit's threads serve one session after another
     structlog.contextvars.bind_contextvars(request_id=request_headers().get("X-Request-Id", ""))
+    if "last_visit" not in st.session_state:  # before this one is noted
+        st.session_state["last_visit"] = users.last_visit(portal(), card().subject)
     user = users.user_of(portal(), card(), request_headers().get("X-Real-IP") or "")
     users.check_session(user, st.session_state.setdefault("session_began", portal().now()))
     return user
+
+
+def last_visit() -> tuple[datetime, str] | None:
+    """When the person was here before this session, and from where; None at the first time."""
+    seen: tuple[datetime, str] | None = st.session_state.get("last_visit")
+    return seen
 
 
 def card() -> Identity:

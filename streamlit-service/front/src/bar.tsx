@@ -24,7 +24,16 @@ interface Bar {
   groups: { label: string; places: Place[] }[];
   quota: Share[];
   idle_minutes: number; // 0: never
-  person: { name: string; role: string; certificate_ends: string; help: string };
+  person: Somebody;
+}
+
+interface Somebody {
+  name: string;
+  role: string;
+  last_visit: string;
+  last_address: string;
+  certificate_ends: string;
+  help: string;
 }
 
 interface Mounted {
@@ -151,6 +160,12 @@ function Person({ bar: { person }, go }: { bar: Bar; go: (key: string) => void }
     <dl>
       <dt>Signed in as</dt><dd>{person.name}</dd>
       <dt>Role</dt><dd>{person.role}</dd>
+      {person.last_visit && (
+        <>
+          <dt>You were last here</dt>
+          <dd>{moment(person.last_visit)}{person.last_address && `, from ${person.last_address}`}</dd>
+        </>
+      )}
       <dt>Your certificate is valid until</dt><dd>{moment(person.certificate_ends)}</dd>
       <dt>Help</dt><dd>{person.help}</dd>
       <dt>How to use the portal</dt><dd><Link place={guide} go={go} /></dd>

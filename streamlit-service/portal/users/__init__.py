@@ -11,7 +11,7 @@ from portal.users.accounts import (
     sign_out,
     unmerge,
 )
-from portal.users.entry import account, check_session
+from portal.users.entry import account, check_session, last_visit
 from portal.users.entry import check as check_account
 from portal.users.listed import doubtful, left_from_lists, shown
 from portal.users.service import (
@@ -39,6 +39,7 @@ __all__ = [
     "enable",
     "end_sessions",
     "known",
+    "last_visit",
     "left_from_lists",
     "merge",
     "other_names",

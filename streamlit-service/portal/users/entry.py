@@ -78,6 +78,17 @@ def check_session(user: User, began: datetime) -> None:
         )
 
 
+def last_visit(portal: Portal, subject: str) -> tuple[datetime, str] | None:
+    """When somebody was last here, to the hour, and from where ("": not known); None for never."""
+    with portal.database.reading() as tx:
+        user = db.users.by_subject(tx, subject)
+        if user is None or user.last_seen_at is None:
+            return None
+        cards = db.certificates.of_user(tx, user.id)
+    latest = max(cards, key=lambda card: card.last_seen_at or card.first_seen_at, default=None)
+    return user.last_seen_at, latest.last_address if latest else ""
+
+
 def note_seen(portal: Portal, user: User, card: Certificate, address: str) -> None:
     """Note that somebody came in, with what and from where; to the hour, and never in the way."""
     now = portal.now()

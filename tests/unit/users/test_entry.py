@@ -154,6 +154,18 @@ def test_when_and_from_where_somebody_came_is_noted_to_the_hour(
     assert users.user_of(portal, JANE).last_seen_at == clock()
 
 
+def test_who_comes_reads_when_and_from_where_they_came_last(
+    portal: Portal, clock: FakeClock
+) -> None:
+    assert users.last_visit(portal, JANE.subject) is None
+    users.user_of(portal, JANE, "192.0.2.7")
+    began = clock()
+    clock.forward(7200)
+    assert users.last_visit(portal, JANE.subject) == (began, "192.0.2.7")
+    users.user_of(portal, JANE, "192.0.2.8")
+    assert users.last_visit(portal, JANE.subject) == (clock(), "192.0.2.8")
+
+
 def test_connections_of_who_is_out_end_for_as_long_as_that_is(
     portal: Portal, jane: User, due: Callable[[], list[int]], clock: FakeClock
 ) -> None:
