@@ -6,7 +6,7 @@ import binascii
 import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -44,6 +44,33 @@ class RevocationList:
     serials: AbstractSet[int]
     this_update: datetime
     next_update: datetime
+    number: int | None = None
+    base: int | None = None
+    """Of a list of changes: it changes the whole list of this number, or a later one."""
+    taken_back: AbstractSet[int] = frozenset()
+    """Of a list of changes: what was on hold, and is good again."""
+
+    @property
+    def scope(self) -> tuple[object, ...]:
+        """Two with the same speak for the same certificates."""
+        return self.issuer, self.signer, self.points, self.people, self.authorities
+
+    def changes(self, whole: RevocationList) -> bool:
+        """Whether this list of changes is one of that whole list (RFC 5280, 5.2.4)."""
+        if self.base is None or self.number is None or whole.number is None:
+            return False
+        return self.scope == whole.scope and self.base <= whole.number < self.number
+
+    def with_changes(self, delta: RevocationList) -> RevocationList:
+        """The whole list as it is with these changes."""
+        return replace(
+            self,
+            file=f"{self.file} with {delta.file}",
+            serials=(self.serials - delta.taken_back) | delta.serials,
+            this_update=delta.this_update,
+            next_update=max(self.next_update, delta.next_update),
+            number=delta.number,
+        )
 
     def covers(self, certificate: Certificate, authority: Certificate) -> bool:
         """RFC 5280, 6.3.3 (b) and (f): same issuer, key, distribution point and kind."""
@@ -94,7 +121,7 @@ def _read(name: str, content: bytes, bundle: Sequence[Certificate]) -> Revocatio
     signer = next((ca for ca in bundle if ca.subject == crl.issuer and _signed(crl, der, ca)), None)
     if signer is None:
         raise ValueError(f"no accepted authority signed it; it names {crl.issuer.rfc4514_string()}")
-    scope = _scope(crl)
+    scope, base = _scope(crl)
     if crl.last_update_utc > datetime.now(UTC) + SKEW:
         raise ValueError(FUTURE)
     if unknown := _unknown_in_entries(crl, der):
@@ -108,10 +135,33 @@ def _read(name: str, content: bytes, bundle: Sequence[Certificate]) -> Revocatio
         points=_names(scope.full_name) if scope else frozenset(),
         people=not (scope and scope.only_contains_ca_certs),
         authorities=not (scope and scope.only_contains_user_certs),
-        serials=_serials(crl),
+        serials=_serials(crl) if base is None else _of_changes(crl, on=True),
         this_update=crl.last_update_utc,
         next_update=crl.next_update_utc,
+        number=_number(crl),
+        base=base,
+        taken_back=frozenset() if base is None else _of_changes(crl, on=False),
     )
+
+
+def _number(crl: CertificateRevocationList) -> int | None:
+    try:
+        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except ExtensionNotFound:
+        return None
+
+
+def _of_changes(crl: CertificateRevocationList, *, on: bool) -> frozenset[int]:
+    """The certificates that a list of changes puts on the whole list, or takes off it."""
+    return frozenset(entry.serial_number for entry in crl if _is_taken_back(entry) is not on)
+
+
+def _is_taken_back(entry: x509.RevokedCertificate) -> bool:
+    try:
+        reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+    except ExtensionNotFound:
+        return False
+    return reason is x509.ReasonFlags.remove_from_crl
 
 
 def _serials(crl: CertificateRevocationList) -> AbstractSet[int]:
@@ -151,17 +201,19 @@ def _extensions(
         raise ValueError(f"its extensions cannot be read: {error}") from error
 
 
-def _scope(crl: CertificateRevocationList) -> x509.IssuingDistributionPoint | None:
-    """What the list is limited to.
+def _scope(
+    crl: CertificateRevocationList,
+) -> tuple[x509.IssuingDistributionPoint | None, int | None]:
+    """What the list is limited to, and, of a list of changes, which number it changes.
 
     RFC 5280, 5.2: with a critical extension we do not know, it must not be used.
     """
-    scope = None
+    scope = base = None
     for extension in _extensions(crl):
         value = extension.value
         if isinstance(value, x509.DeltaCRLIndicator):
-            raise ValueError("it lists changes only (a delta list)")  # noqa: TRY004
-        if isinstance(value, x509.IssuingDistributionPoint):
+            base = value.crl_number
+        elif isinstance(value, x509.IssuingDistributionPoint):
             if value.relative_name is not None:
                 raise ValueError(
                     "its distribution point has a relative name, which is unknown here"
@@ -176,7 +228,7 @@ def _scope(crl: CertificateRevocationList) -> x509.IssuingDistributionPoint | No
             raise ValueError(
                 f"it has a critical extension that is unknown here: {extension.oid.dotted_string}"
             )
-    return scope
+    return scope, base
 
 
 def _signed(crl: CertificateRevocationList, der: bytes, ca: Certificate) -> bool:

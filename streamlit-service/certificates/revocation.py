@@ -208,8 +208,29 @@ class _File:
 
 def _together(files: Mapping[str, _File]) -> Held:
     lists = [crl for file in files.values() for crl in file.lists]
-    unusable = tuple((name, file.problem) for name, file in files.items() if file.problem)
-    return Held(tuple(_newest(lists)), unusable)
+    whole, deltas = _newest(lists), [crl for crl in lists if crl.base is not None]
+    unusable = [(name, file.problem) for name, file in files.items() if file.problem]
+    unusable += [
+        (delta.file, "it lists changes only, of a list that is not here (a delta list)")
+        for delta in deltas
+        if not any(_knows(crl, delta) for crl in whole)
+    ]
+    return Held(tuple(_changed(crl, deltas) for crl in whole), tuple(unusable))
+
+
+def _knows(whole: RevocationList, delta: RevocationList) -> bool:
+    """Whether a delta list is one of a whole list, or is in it already."""
+    if delta.changes(whole):
+        return True
+    both = whole.number is not None and delta.number is not None and whole.scope == delta.scope
+    return both and (delta.number or 0) <= (whole.number or 0)
+
+
+def _changed(whole: RevocationList, deltas: Iterable[RevocationList]) -> RevocationList:
+    """The whole list with the newest of its changes, each of which holds all before it."""
+    own = [delta for delta in deltas if delta.changes(whole)]
+    newest = max(own, key=lambda delta: delta.number or 0, default=None)
+    return whole.with_changes(newest) if newest else whole
 
 
 def _read(path: Path, bundle: Sequence[Certificate]) -> tuple[tuple[RevocationList, ...], str]:
@@ -231,10 +252,11 @@ def _read(path: Path, bundle: Sequence[Certificate]) -> tuple[tuple[RevocationLi
 
 
 def _newest(lists: Iterable[RevocationList]) -> list[RevocationList]:
-    """The newest list of each authority's key and scope: an older one must not count beside it."""
+    """The newest whole list of each authority's key and scope: no older one counts beside it."""
     newest: dict[object, RevocationList] = {}
     for crl in sorted(lists, key=lambda crl: crl.this_update):
-        newest[crl.issuer, crl.signer, crl.points, crl.people, crl.authorities] = crl
+        if crl.base is None:
+            newest[crl.scope] = crl
     return list(newest.values())
 
 
