@@ -73,3 +73,28 @@ def test_a_card_that_is_revoked_while_the_page_is_open_does_nothing_more(
     assert not page.exception
     assert "Your certificate was revoked." in texts(page)
     assert deployments.mine(portal, jane) == []
+
+
+def test_an_administrator_keeps_somebody_out_and_lets_them_in_again(
+    portal: Portal, jane: User, ray: User, running: Deployment, page_of: PageOf
+) -> None:
+    page = page_of(ray, "people")
+    page.selectbox(key="account").select(jane.subject).run()
+    for key, said in (
+        ("end-sessions", "they may sign in again at once"),
+        ("cards", "have its authority revoke it"),
+        ("disable", "out within seconds"),
+    ):
+        page.button(key=key).click().run()
+        assert not page.exception
+        assert said in texts(page)
+    deployments.disable(portal, ray, jane.subject, "lost her card")  # as the dialog's button does
+    page = page_of(ray, "people")
+    assert "Jane Q Doe (disabled)" in [
+        row["User"] for row in page.dataframe[0].value.to_dict("records")
+    ]
+    page.selectbox(key="account").select(jane.subject).run()
+    assert not [button for button in page.button if button.key in ("disable", "end-sessions")]
+    page.button(key="enable").click().run()
+    assert not page.exception
+    assert users.user_of(portal, JANE).disabled_at is None
