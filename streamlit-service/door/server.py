@@ -84,11 +84,15 @@ class Door:
             looks += 1
             try:
                 await self._look(looks)
+            except DatabaseTrouble as trouble:  # away for a moment: whoever is inside stays for it
+                log.warning("ssh_visitors_not_looked_at", code=trouble.code)
             except Exception:  # whatever was wrong with this look, the next comes
                 log.exception("ssh_visitors_not_looked_at")
 
     async def _look(self, number: int) -> None:
         inside = tuple(self._inside)
+        if not inside:
+            return
         ids = {visitor.login.user.id for visitor in inside}
         standings = await asyncio.to_thread(ssh_access.standings, self.portal, ids)
         for at, visitor in enumerate(inside, number):

@@ -19,7 +19,7 @@ from harness.people import Person, client, wait_until
 PAUSE_S = (2.0, 10.0)
 """Between one thing and the next. Less, and two cores would do nothing but start notebooks."""
 SMALL = {"memory_gb": 0.5, "cpus": 0.5}
-SETTLE_S = 240
+SETTLE_S = 480
 
 
 @dataclass

@@ -31,7 +31,12 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         registry_host="registry:5000",
         subnet="172.30.97",
         environment="production",
-        settings={"PORTAL_PREPULL": "false", "PORTAL_USER_PORTS": "10000-13999"},
+        settings={
+            "PORTAL_PREPULL": "false",
+            "PORTAL_USER_PORTS": "10000-13999",
+            # Twenty people's notebooks start on the VM at once, on two cores that others share.
+            "PORTAL_READY_TIMEOUT_S": "240",
+        },
         files=("docker-compose.yml", "docker-compose.prod.yml"),
     )
     clear(system)
