@@ -20,7 +20,7 @@ def create_app() -> FastAPI:
     bootstrap.configure_logging()
     settings = bootstrap.settings()
     authenticator = bootstrap.authenticator(settings)
-    portal = bootstrap.portal(settings, is_revoked=authenticator.is_revoked)
+    portal = bootstrap.portal(settings, cards=authenticator.cards)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -52,15 +52,64 @@ HINT = (
 class Revocation(Protocol):
     """Decides whether a certificate is revoked; revocation.RevocationLists implements it."""
 
-    def check(self, card: Card) -> None:
-        """Raise NotAuthenticated when the card is revoked or cannot be known to be good."""
+    def check(self, card: Card, *, patient: bool = False) -> None:
+        """Raise NotAuthenticated when the card is revoked or cannot be known to be good.
+
+        `patient`: a source may be waited for, some seconds at most.
+        """
 
 
 class NoRevocation:
     """No revocation source is configured; SECURITY.md says what that means."""
 
-    def check(self, card: Card) -> None:
+    def check(self, card: Card, *, patient: bool = False) -> None:
         """Accept."""
+
+
+class KnownCards:
+    """What is known now of certificates that signed in before. Thread-safe; waits for nobody."""
+
+    def __init__(
+        self,
+        bundle: Sequence[x509.Certificate],
+        policies: frozenset[str],
+        revocation: Revocation | None = None,
+    ) -> None:
+        self._bundle, self._policies = bundle, policies
+        self._revocation = revocation or NoRevocation()
+        self._cards: TTLCache[str, Card] = TTLCache(CACHE_SIZE, CACHE_S)
+        self._guard = threading.Lock()
+
+    def is_revoked(self, card: Certificate) -> bool:
+        """Whether it is known to be revoked, or its authority is no longer accepted."""
+        return self._problem(card) in ("revoked", "certificate_refused")
+
+    def counts(self, card: Certificate) -> bool:
+        """Whether its holder would be let in with it, as far as revocation goes."""
+        return bool(card.pem) and not self._problem(card)
+
+    def _problem(self, card: Certificate) -> str:
+        """The code of the refusal, or ""."""
+        if not card.pem:
+            return ""
+        try:
+            self._revocation.check(self._read(card))
+        except NotAuthenticated as error:
+            return error.code
+        except (verification.VerificationError, ValueError):
+            return "certificate_refused"
+        return ""
+
+    def _read(self, card: Certificate) -> Card:
+        with self._guard:
+            known = self._cards.get(card.fingerprint)
+        if known is None:
+            certificate = x509.load_pem_x509_certificate(card.pem.encode())
+            now = datetime.now(UTC)
+            known = Card(certification_paths(certificate, self._bundle, self._policies, now))
+            with self._guard:
+                self._cards[card.fingerprint] = known
+        return known
 
 
 class Authenticator:
@@ -74,15 +123,18 @@ class Authenticator:
         self._bundle, unread = authorities(settings.client_ca_file.read_bytes())
         if unread:
             log.warning("authorities_not_read", numbers=unread)
+        self.cards = KnownCards(self._bundle, settings.policy_oids, revocation)
         self._policies = settings.policy_oids
         self._profiles = settings.profiles
         self._revocation = revocation or NoRevocation()
         self._cache: TTLCache[bytes, tuple[Identity, Card]] = TTLCache(CACHE_SIZE, CACHE_S)
-        self._known_cards: TTLCache[str, Card] = TTLCache(CACHE_SIZE, CACHE_S)
         self._guard = threading.Lock()
 
-    def authenticate(self, headers: Mapping[str, str]) -> Identity:
-        """The identity that nginx's headers prove. Raises NotAuthenticated saying why not."""
+    def authenticate(self, headers: Mapping[str, str], *, patient: bool = True) -> Identity:
+        """The identity that nginx's headers prove. Raises NotAuthenticated saying why not.
+
+        `patient`: what a responder says of a card may be waited for, as in a request's own thread.
+        """
         self.check_proxy(headers)
         escaped = headers.get("X-Client-Cert") or ""
         if headers.get("X-Client-Verify") != "SUCCESS" or not escaped:
@@ -101,32 +153,8 @@ class Authenticator:
             raise NotAuthenticated(
                 "expired", "Your certificate has expired.", "Use the one that is valid now."
             )
-        self._revocation.check(card)  # each time: a new list counts at once
+        self._revocation.check(card, patient=patient)  # each time: a new list counts at once
         return identity
-
-    def is_revoked(self, card: Certificate) -> bool:
-        """Whether a certificate that signed in before is known to be revoked now."""
-        if not card.pem:
-            return False
-        try:
-            self._revocation.check(self._known(card))
-        except NotAuthenticated as error:
-            return error.code == "revoked"
-        except (verification.VerificationError, ValueError):
-            return True  # its authority is no longer accepted
-        return False
-
-    def _known(self, card: Certificate) -> Card:
-        """Of a certificate that signed in before. Raises VerificationError, ValueError."""
-        with self._guard:
-            known = self._known_cards.get(card.fingerprint)
-        if known is None:
-            certificate = x509.load_pem_x509_certificate(card.pem.encode())
-            now = datetime.now(UTC)
-            known = Card(certification_paths(certificate, self._bundle, self._policies, now))
-            with self._guard:
-                self._known_cards[card.fingerprint] = known
-        return known
 
     def check_proxy(self, headers: Mapping[str, str]) -> None:
         """Raise NotAuthenticated unless the request came through nginx."""

@@ -35,7 +35,7 @@ def create_app() -> Starlette:
             db.ping(tx)
         return JSONResponse({"status": "ok"})
 
-    gate = Gate(portal, bootstrap.authenticator(settings, patient=False))
+    gate = Gate(portal, bootstrap.authenticator(settings))
     return Starlette(
         routes=[*gate.routes, Route("/healthz", healthz)],
         middleware=[Middleware(RequestLog)],

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, TextIO, cast
 
 import httpx2
 import structlog
-from auth import Authenticator
+from auth import Authenticator, KnownCards, Revocation
 from certificates import revocation
 from certificates.chain import authorities
 from certificates.responders import Responders
@@ -21,7 +23,6 @@ from portal.context import Portal
 from portal.core import catalog
 from portal.core.engine import Engine
 from portal.core.models import Vm
-from portal.core.people import Certificate
 from portal.core.settings import Settings
 from portal.db.connection import Database
 from registry.client import Registry
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from portal.jobs.reconciler import Reconciler
 
 READY_PROBE_S = 1.0
+MAX_ANSWER = 2**16
+"""Bytes of a responder's: certificates of whom it lets sign are in it."""
 
 
 def settings() -> Settings:
@@ -76,7 +79,7 @@ def configure_logging(*, service: bool = True) -> None:
 def portal(
     config: Settings,
     wake: Callable[[], None] | None = None,
-    is_revoked: Callable[[Certificate], bool] = lambda _: False,
+    cards: KnownCards | None = None,
 ) -> Portal:
     """The product over the real database; waking goes to the worker process unless given."""
     return Portal(
@@ -85,7 +88,8 @@ def portal(
         catalog=catalog.load(config.images_dir),
         now=lambda: datetime.now(UTC),
         wake=wake or worker_client(config).wake,
-        is_revoked=is_revoked,
+        is_revoked=cards.is_revoked if cards else lambda _: False,
+        card_counts=cards.counts if cards else lambda _: True,
     )
 
 
@@ -94,32 +98,50 @@ def worker_client(config: Settings) -> WorkerClient:
     return WorkerClient(config.worker_url, config.proxy_secret)
 
 
-def authenticator(config: Settings, *, patient: bool = True) -> Authenticator:
-    """Certificate verification with the configured authorities, revocation lists and responders.
+def authenticator(config: Settings) -> Authenticator:
+    """Certificate verification with the configured authorities, revocation lists and responders."""
+    return Authenticator(config, _revocation(config))
 
-    `patient`: requests may wait a moment for a responder's first word on a card.
-    """
+
+def known_cards(config: Settings) -> KnownCards:
+    """What is known of cards that signed in before: for who reads no request of nginx's."""
+    return KnownCards(client_authorities(config), config.policy_oids, _revocation(config))
+
+
+def _revocation(config: Settings) -> Revocation | None:
     if config.revocation == revocation.OFF:
-        return Authenticator(config)
+        return None
     lists = revocation.RevocationLists(
         config.crl_dir, client_authorities(config), config.revocation
     )
     lists.follow()
-    if not config.ocsp:
-        return Authenticator(config, lists)
-    # Certificates name responders by http: what they say is signed.
-    http = httpx2.Client(timeout=config.ocsp_timeout_s, trust_env=False, follow_redirects=False)
+    return Responders(lists, config.ocsp, partial(_ask_responder, config)) if config.ocsp else lists
 
-    def send(address: str, question: bytes) -> bytes:
-        headers = {"Content-Type": "application/ocsp-request"}
-        try:
-            answer = http.post(address, content=question, headers=headers).raise_for_status()
-        except httpx2.HTTPError as error:
-            raise OSError(f"{type(error).__name__}: {error}") from error
-        return answer.content
 
-    responders = Responders(lists, config.ocsp, send, patient=patient)
-    return Authenticator(config, responders)
+def _ask_responder(config: Settings, address: str, question: bytes) -> bytes:
+    """An answer, within the deadline and MAX_ANSWER. OSError or ValueError where there is none.
+
+    Certificates name responders by http: what they say is signed.
+    """
+    deadline, read = time.monotonic() + config.ocsp_timeout_s, b""
+    headers = {"Content-Type": "application/ocsp-request", "Accept-Encoding": "identity"}
+    try:
+        with httpx2.stream(
+            "POST",
+            address,
+            content=question,
+            headers=headers,
+            timeout=config.ocsp_timeout_s,
+            trust_env=False,
+        ) as answer:
+            answer.raise_for_status()
+            for chunk in answer.iter_raw():
+                read += chunk
+                if len(read) > MAX_ANSWER or time.monotonic() > deadline:
+                    raise ValueError("its answer is too long, or takes too long")
+    except httpx2.HTTPError as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+    return read
 
 
 def revocation_ends(config: Settings) -> dict[str, datetime]:

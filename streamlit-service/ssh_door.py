@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from contextlib import suppress
 
@@ -22,8 +23,10 @@ async def serve() -> None:
     """Until the process is told to end."""
     bootstrap.configure_logging()
     settings = bootstrap.settings()
-    authenticator = bootstrap.authenticator(settings)
-    portal = bootstrap.portal(settings, is_revoked=authenticator.is_revoked)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection is two files
+    cards = bootstrap.known_cards(settings)
+    portal = bootstrap.portal(settings, wake=lambda: None, cards=cards)
     door, ended = Door(portal), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)

@@ -37,7 +37,7 @@ def create_app() -> FastAPI:
     settings = bootstrap.settings()
     woken = threading.Event()
     authenticator = bootstrap.authenticator(settings)
-    portal = bootstrap.portal(settings, wake=woken.set, is_revoked=authenticator.is_revoked)
+    portal = bootstrap.portal(settings, wake=woken.set, cards=authenticator.cards)
     engines = bootstrap.Engines(settings)
     reconciler = bootstrap.reconciler(portal, engines, woken)
 

@@ -11,16 +11,17 @@ fi
 : "${PORTAL_USER_PORTS:=10000-10999}"
 # Its errors are text; where compose mounts as_json.pl, they become JSON.
 [ ! -r /usr/local/bin/as_json ] || exec 2> >(perl -w /usr/local/bin/as_json evictor error >&1)
-readonly ANSWERS_WITHIN_S=5
+readonly ANSWERS_WITHIN_S=2 EVERYBODY_AGAIN_S=30 LOST_AFTER=10
+: "${PORTAL_PUBLIC_PORT:=8443}"
 first=${PORTAL_USER_PORTS%-*} last=${PORTAL_USER_PORTS#*-}
-PROXY_SECRET=$(cat /run/secrets/proxy_secret)
+PROXY_SECRET=$(cat /run/secrets/proxy_secret) || exit 1
 
 # The hundreds of ports, each once, that have open connections.
 open_ports() {
     ss -Htn state established "( sport >= :$first and sport <= :$last )" |
         awk '{sub(/.*:/, "", $3); print $3 - $3 % 100}' | sort -u | paste -sd,
 }
-# ask REPLICA PORTS: those whose connections must end, as lines "10000 10099".
+# ask REPLICA PORTS: those whose connections must end, as lines "10000 10099"; then "answered".
 ask() {
     local line body='' status=''
     exec {authz}<>"/dev/tcp/$1/8000" || return 1
@@ -32,7 +33,13 @@ ask() {
         [ -n "$line" ] || body=1
     done
     exec {authz}>&-
-    [[ $status = *" 200 "* ]]
+    [[ $status != *" 200 "* ]] || echo answered
+}
+# Of all replicas at once: each asks a responder about cards by itself, and what one knows, another may not.
+ask_all() {
+    local replica
+    while read -r replica; do ask "$replica" "$1" & done </run/names/authz
+    wait
 }
 # Whether this kernel ends single connections (INET_DIAG_DESTROY): one to itself is tried.
 ends_single_ones() {
@@ -48,12 +55,13 @@ end() { # end FIRST LAST
     if [ -n "$single" ]; then
         ss -HKtn "( sport >= :$1 and sport <= :$2 )" >/dev/null
     else
-        what="everybody's, for $what"
+        ((SECONDS - everybody_at >= EVERYBODY_AGAIN_S)) || return 0
+        everybody_at=$SECONDS what="everybody's, for $what"
         printf '%s\n' "$EPOCHREALTIME" >/run/names/everybody # entrypoint.sh sees it
     fi
     printf '{"timestamp":"%s","level":"info","event":"connections_ended","ports":"%s"}\n' "$(date -u +%FT%TZ)" "$what"
 }
-single=1
+single=1 everybody_at=-$EVERYBODY_AGAIN_S
 if ! ends_single_ones; then
     single=
     echo "This kernel ends no single connections (INET_DIAG_DESTROY): when somebody must leave, everybody's connections" \
@@ -62,22 +70,23 @@ fi
 
 trap 'exit 0' TERM INT # the first process of a container is not ended by them otherwise
 exec {never}<> <(:) # nothing ever comes from it: a second goes by without a process that sleeps
-silent=0
+silent=0 alone=0
 while :; do
     read -rt 1 -u "$never" || true
+    # Where nginx has a network of its own and was started again, this is still in the one of before.
+    if [ -n "$(ss -Hltn "sport = :$PORTAL_PUBLIC_PORT")" ]; then
+        alone=0
+    elif ((++alone >= LOST_AFTER)); then
+        echo "Nothing listens on port $PORTAL_PUBLIC_PORT here; starting again, to look for nginx." >&2
+        exit 1
+    fi
     ports=$(open_ports)
     [ -n "$ports" ] || continue
-    answered=
-    while read -r replica; do
-        # Whoever does not answer is gone; any one that does says the same as the others.
-        spans=$(ask "$replica" "$ports" 2>/dev/null) || continue
-        answered=1
-        while read -r from to; do
-            [ -z "$from" ] || end "$from" "$to"
-        done <<<"$spans"
-        break
-    done 2>/dev/null </run/names/authz
-    if [ -n "$answered" ]; then
+    answers=$(ask_all "$ports" 2>/dev/null)
+    while read -r from to; do
+        [ -z "$to" ] || end "$from" "$to"
+    done < <(sort -u <<<"$answers")
+    if [[ $answers = *answered* ]]; then
         silent=0
     elif ((++silent == 10)); then
         echo "authz does not say whose connections must end. They go on until it does." >&2

@@ -34,10 +34,11 @@ class Said(enum.Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said, and until when it counts."""
+    """What was said, when, and until when it counts."""
 
     said: Said
     until: datetime
+    made: datetime
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _of(single: ocsp.OCSPSingleResponse, now: datetime) -> Answer:
         ocsp.OCSPCertStatus.REVOKED: Said.REVOKED,
         ocsp.OCSPCertStatus.UNKNOWN: Said.UNKNOWN,
     }[single.certificate_status]
-    return Answer(said, min(until, now + LASTS))
+    return Answer(said, min(until, now + LASTS), made)
 
 
 def _check_nonce(response: ocsp.OCSPResponse, nonce: bytes) -> None:

@@ -74,8 +74,8 @@ class RevocationLists:
         self._followed = True
         threading.Thread(target=self._follow, name="revocation", daemon=True).start()
 
-    def check(self, card: Card) -> None:
-        """Raise NotAuthenticated when the card is revoked, or that is unknown.
+    def check(self, card: Card, *, patient: bool = False) -> None:  # noqa: ARG002
+        """Raise NotAuthenticated when the card is revoked, or that is unknown. Waits for nobody.
 
         Good is a card with one path on which neither it nor an authority is revoked.
         """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import bootstrap
@@ -36,8 +35,8 @@ def _shown(portal: Portal, user: User) -> dict[str, object]:
 @app.command("cards")
 def list_cards(subject: str) -> None:
     """The certificates that somebody came in with, as JSON: state, when last, from where."""
-    asked = bootstrap.authenticator(bootstrap.settings()).is_revoked
-    portal = replace(wired(), is_revoked=asked)
+    config = bootstrap.settings()
+    portal = bootstrap.portal(config, cards=bootstrap.known_cards(config))
     print_json([vars(card) for card in certificates.of_user(portal, actor(), subject)])
 
 

@@ -7,10 +7,13 @@ container's sshd, and no shell, file or agent is here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Hashable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 import asyncssh
 import structlog
@@ -28,6 +31,14 @@ LOGIN_S = 60.0
 CONNECT_S = 10.0
 LOOK_EVERY_S = 1.0
 ASK_ANEW_EVERY = 30
+AT_ONCE = 4
+MAX_STRANGERS, MAX_STRANGERS_OF_AN_ADDRESS = 100, 20
+"""Connections that have shown no key yet (as sshd_config's MaxStartups, PerSourceMaxStartups)."""
+MAX_KEYS = 12
+"""That one connection may try: an agent may hold several, and two cards have four."""
+MAX_LANES = 64
+"""Connections into containers by one of a person's."""
+T = TypeVar("T")
 KEEPALIVE_S, KEEPALIVES = 15, 4
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes256-ctr", "aes128-ctr")
 """Those that processors have instructions for: the door passes on every byte."""
@@ -46,6 +57,37 @@ class Door:
         self.portal = portal
         self._inside: set[Visitor] = set()
         self._records: asyncio.Queue[partial[None]] = asyncio.Queue()
+        # Strangers who ask keep nobody's right from being looked at.
+        self._logins = ThreadPoolExecutor(AT_ONCE, "ssh-login")
+        self._looks = ThreadPoolExecutor(AT_ONCE, "ssh-look")
+        self._knocking: Counter[str] = Counter()
+        """Address → connections that have shown no key yet."""
+
+    def knocks(self, address: str) -> bool:
+        """Somebody comes; whether there is a place for them to show their key."""
+        if (
+            self._knocking.total() >= MAX_STRANGERS
+            or self._knocking[address] >= MAX_STRANGERS_OF_AN_ADDRESS
+        ):
+            return False
+        self._knocking[address] += 1
+        return True
+
+    def knocks_no_more(self, address: str) -> None:
+        """They have shown it, or are gone."""
+        self._knocking[address] -= 1
+        if self._knocking[address] <= 0:
+            del self._knocking[address]
+
+    async def for_login(self, call: Callable[..., T], *arguments: object) -> T:
+        """What a call says, of whom nobody knows yet."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._logins, partial(call, *arguments))
+
+    async def for_look(self, call: Callable[..., T], *arguments: object) -> T:
+        """What a call says, of those inside."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._looks, partial(call, *arguments))
 
     async def listen(
         self, address: str, port: int, host_key: asyncssh.SSHKey
@@ -94,15 +136,15 @@ class Door:
         if not inside:
             return
         ids = {visitor.login.user.id for visitor in inside}
-        standings = await asyncio.to_thread(ssh_access.standings, self.portal, ids)
+        standings = await self.for_look(ssh_access.standings, self.portal, ids)
         for at, visitor in enumerate(inside, number):
             standing = standings.get(visitor.login.user.id)
             # Everybody is asked about anew now and then, not all at once.
             same = standing == visitor.standing and at % ASK_ANEW_EVERY != 0
-            if same and ssh_access.is_good(self.portal, visitor.key):
+            if same and ssh_access.is_good(self.portal, visitor.login, visitor.key):
                 continue
+            why = await self.for_look(visitor.may_stay)
             visitor.standing = standing
-            why = await asyncio.to_thread(visitor.may_stay)
             if why is not None:
                 visitor.put_out(why)
 
@@ -116,9 +158,11 @@ class Door:
         while True:
             write = await self._records.get()
             try:
-                await asyncio.to_thread(write)
+                await self.for_look(write)
             except DatabaseTrouble as trouble:
                 log.warning("ssh_not_recorded", code=trouble.code, **write.keywords)
+            except Exception:  # whatever was wrong with this one, the next is written
+                log.exception("ssh_not_recorded", **write.keywords)
             finally:
                 self._records.task_done()
 
@@ -140,6 +184,10 @@ class Visitor(asyncssh.SSHServer):
         self._login: Login | None = None
         self._key: Certificate | SshKey | None = None
         self._began: datetime = door.portal.now()
+        self._address = ""
+        self._is_stranger = False
+        self._refused_keys = 0
+        self._lanes = 0
         self.standing: Hashable = None
         """As it was when it was last asked whether they may stay."""
 
@@ -156,17 +204,30 @@ class Visitor(asyncssh.SSHServer):
         return self._key
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        """Somebody knocks."""
+        """Somebody knocks; where too many do, nobody asks them for a key."""
         self._connection = conn
+        peer = conn.get_extra_info("peername")
+        self._address = peer[0] if peer else ""
+        self._is_stranger = self._door.knocks(self._address)
+        if not self._is_stranger:
+            log.warning("ssh_too_many_strangers", client=self._address)
+            conn.abort()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """They are gone."""
+        self._known()
         self._door.left(self)
+
+    def _known(self) -> None:
+        if self._is_stranger:
+            self._is_stranger = False
+            self._door.knocks_no_more(self._address)
 
     async def begin_auth(self, username: str) -> bool:
         """Who they say they are; who is nobody is asked for keys like everybody."""
+        self._login = None
         with suppress(NotFound):
-            self._login = await asyncio.to_thread(ssh_access.login, self._door.portal, username)
+            self._login = await self._door.for_login(ssh_access.login, self._door.portal, username)
         return True
 
     def public_key_auth_supported(self) -> bool:
@@ -177,13 +238,19 @@ class Visitor(asyncssh.SSHServer):
         """Whether it is a key of theirs; asyncssh then has them prove that they hold it."""
         text = " ".join(key.export_public_key("openssh").decode().split()[:2])
         self._key = self._login.keys.get(text) if self._login else None
+        if self._key is None:
+            self._refused_keys += 1
+            if self._refused_keys >= MAX_KEYS and self._connection is not None:
+                self._connection.abort()
         return self._key is not None
 
     def auth_completed(self) -> None:
         """They have proved it: now they may be told why they may not come in."""
-        self._door.came(self)
+        self._known()
         if self.login.refusal:
             self.put_out(self.login.refusal)
+        else:
+            self._door.came(self)
 
     def connection_requested(
         self, dest_host: str, dest_port: int, _orig_host: str, _orig_port: int
@@ -193,8 +260,12 @@ class Visitor(asyncssh.SSHServer):
 
     def may_stay(self) -> PortalError | None:
         """Why they may not."""
+        portal = self._door.portal
         text = self.key.key if isinstance(self.key, SshKey) else self.key.ssh_key
-        return ssh_access.may_stay(self._door.portal, self.login, text, self._began)
+        why = ssh_access.may_stay(portal, self.login, text, self._began)
+        if why is None:
+            ssh_access.note_seen(portal, self.login, self.key, self._address)
+        return why
 
     def put_out(self, why: PortalError) -> None:
         """Close the connection and all that runs in it, with the reason."""
@@ -204,18 +275,30 @@ class Visitor(asyncssh.SSHServer):
             self._connection.disconnect(DISC_NO_MORE_AUTH_METHODS_AVAILABLE, words)
 
     async def _lead(self, host: str, port: int) -> Lane:
-        assert self._connection is not None
-        user = self.login.user
+        if self._lanes >= MAX_LANES:
+            raise asyncssh.ChannelOpenError(
+                asyncssh.OPEN_RESOURCE_SHORTAGE, f"{MAX_LANES} connections are open already."
+            )
+        self._lanes += 1
         try:
-            found = await asyncio.to_thread(ssh_access.target, self._door.portal, user, host, port)
+            return await self._opened(self.login.user, host, port)
+        except BaseException:
+            self._lanes -= 1
+            raise
+
+    async def _opened(self, user: User, host: str, port: int) -> Lane:
+        try:
+            found = await self._door.for_look(
+                ssh_access.target, self._door.portal, user, host, port
+            )
         except PortalError as error:
             raise asyncssh.ChannelOpenError(
                 asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, f"{error.message} {error.hint}"
             ) from error
-        peer = self._connection.get_extra_info("peername")
-        details = {"key": ssh_access.fingerprint(self.key), "client": peer[0] if peer else ""}
+        details = {"key": ssh_access.fingerprint(self.key), "client": self._address}
 
         def ended(sent: int, received: int) -> None:
+            self._lanes -= 1
             self._door.note(CLOSED, user, found, **details, sent=sent, received=received)
 
         lane = Lane(ended)

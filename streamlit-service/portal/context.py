@@ -17,6 +17,11 @@ def _unknown(_: Certificate) -> bool:
     return False
 
 
+def _good(_: Certificate) -> bool:
+    """Likewise."""
+    return True
+
+
 @dataclass(frozen=True)
 class Portal:
     """The wired product. `wake` tells the worker that there is new intent; it never raises."""
@@ -27,3 +32,6 @@ class Portal:
     now: Callable[[], datetime]
     wake: Callable[[], None]
     is_revoked: Callable[[Certificate], bool] = _unknown
+    """Whether a certificate is known to be revoked."""
+    card_counts: Callable[[Certificate], bool] = _good
+    """Whether its holder would be let in with it, as far as revocation goes."""

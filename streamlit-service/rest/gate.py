@@ -41,7 +41,7 @@ class Gate:
         self._portal = portal
         self._authenticator = authenticator
         self._patience = ASKED_AGAIN_TIMES if portal.settings.ocsp else 0
-        self._evictions = Evictions(portal, authenticator.is_revoked)
+        self._evictions = Evictions(portal, authenticator.cards.is_revoked)
         self._touching: dict[str, asyncio.Task[None]] = {}
         """Deployment id → the write of its last activity that is under way: one at a time."""
         self.routes = [
@@ -72,18 +72,19 @@ class Gate:
         if route.touch and route.deployment_id not in self._touching:
             # The loop itself keeps only a weak reference.
             self._touching[route.deployment_id] = asyncio.create_task(
-                self._touch(route.deployment_id)
+                self._touch(route, headers.get("X-Real-IP", ""))
             )
         authorization = {"X-Authorization": f"token {route.token}"} if route.token else {}
         return Response(status_code=204, headers={"X-Upstream": route.upstream, **authorization})
 
-    async def _touch(self, deployment_id: str) -> None:
+    async def _touch(self, route: gateway.Route, address: str) -> None:
+        used = (self._portal, route.deployment_id, route.fingerprint, address)
         try:
-            await slow.TOUCHES.run(gateway.touch, self._portal, deployment_id)
+            await slow.TOUCHES.run(gateway.touch, *used)
         except DatabaseTrouble as trouble:  # the next request tries again
-            log.warning("activity_not_noted", deployment=deployment_id, code=trouble.code)
+            log.warning("activity_not_noted", deployment=route.deployment_id, code=trouble.code)
         finally:
-            self._touching.pop(deployment_id, None)
+            self._touching.pop(route.deployment_id, None)
 
     async def _refused(self, request: Request) -> Response:
         """The page behind a refusal: the same decision again, in words."""
@@ -107,7 +108,7 @@ class Gate:
         return PlainTextResponse("".join(f"{span[0]} {span[-1]}\n" for span in spans))
 
     def _route(self, headers: Headers) -> gateway.Route:
-        identity = self._authenticator.authenticate(headers)
+        identity = self._authenticator.authenticate(headers, patient=False)
         port = headers.get("X-Gateway-Port", "")
         return gateway.route(self._portal, identity, int(port) if port.isdecimal() else 0)
 

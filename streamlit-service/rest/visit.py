@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 
 from fastapi import Request
 from portal import users
@@ -25,21 +26,22 @@ AGAIN_S = 1.0
 class Visit:
     """One answer, from when it was asked for."""
 
-    def __init__(self, request: Request, services: Services) -> None:
+    def __init__(self, request: Request, services: Services, since: datetime | None = None) -> None:
         self._request, self._services = request, services
-        self._began = services.portal.now()
+        now = services.portal.now()
+        self._began = min(now, since) if since else now
 
     def user(self) -> User:
         """Who reads, as they are now. NotAuthenticated or Forbidden for who is out."""
         identity = self._services.authenticator.authenticate(self._request.headers)
         user = users.user_of(self._services.portal, identity)
-        users.check_session(user, self._began)
+        users.check_session(self._services.portal, user, self._began)
         return user
 
     def has_good_card(self) -> bool:
         """Whether the card counts; from memory."""
         try:
-            self._services.authenticator.authenticate(self._request.headers)
+            self._services.authenticator.authenticate(self._request.headers, patient=False)
         except NotAuthenticated:
             return False
         return True
@@ -57,13 +59,18 @@ class Visit:
 
 
 async def stream(
-    request: Request, services: Services, user_id: int, look: Callable[[User], str]
+    request: Request,
+    services: Services,
+    user_id: int,
+    look: Callable[[User], str],
+    since: datetime | None = None,
 ) -> AsyncIterator[str]:
     """Server-sent events (HTML, 9.2): what `look` returns, "" for nothing, whenever it may differ.
 
-    In between `alive`; at the end `out`, with the problem that says why.
+    `since`: when the page began that asks; it may have been hidden meanwhile, and heard nothing. In
+    between `alive`; at the end `out`, with the problem that says why.
     """
-    visit = Visit(request, services)
+    visit = Visit(request, services, since)
     followers: Followers = request.app.state.followers
     with followers.follow(user_id) as changed:
         while not STOPPING.is_set():

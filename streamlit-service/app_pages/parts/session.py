@@ -22,7 +22,7 @@ def _wired() -> tuple[Portal, Authenticator]:
     bootstrap.configure_logging()
     settings = bootstrap.settings()
     authenticator = bootstrap.authenticator(settings)
-    return bootstrap.portal(settings, is_revoked=authenticator.is_revoked), authenticator
+    return bootstrap.portal(settings, cards=authenticator.cards), authenticator
 
 
 def portal() -> Portal:
@@ -42,7 +42,9 @@ def sign_in() -> User:
     if "last_visit" not in st.session_state:  # before this one is noted
         st.session_state["last_visit"] = users.last_visit(portal(), card().subject)
     user = users.user_of(portal(), card(), request_headers().get("X-Real-IP") or "")
-    users.check_session(user, st.session_state.setdefault("session_began", portal().now()))
+    users.check_session(
+        portal(), user, st.session_state.setdefault("session_began", portal().now())
+    )
     return user
 
 

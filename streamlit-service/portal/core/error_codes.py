@@ -25,7 +25,7 @@ CODES = {
     "portal_away": "The services behind the gateway do not answer.",
     "request_too_large": "The request's body is larger than the gateway takes.",
     # What somebody may do.
-    "own_account": "Nobody changes their own role or retires their own account.",
+    "own_account": "Nobody disables or retires their own account, or changes their own role.",
     "needs_a_person": "A release is approved by a person, not on the command line.",
     "no_publisher": "It is not known who publishes.",
     "not_admin": "Only administrators may do this.",

@@ -326,6 +326,14 @@ class Settings(BaseSettings):
         """Image curators, as PORTAL_CURATORS names them."""
         return subjects.listed(self.curators)
 
+    @model_validator(mode="after")
+    def _asks_responders_where_revocation_counts(self) -> Settings:
+        if self.ocsp and self.revocation == "off":
+            raise ValueError(
+                "PORTAL_OCSP asks nobody while PORTAL_REVOCATION is off: set it to soft or strict"
+            )
+        return self
+
     @property
     def profiles(self) -> tuple[str, ...]:
         """What a certificate calls its holder by, the first that fits."""

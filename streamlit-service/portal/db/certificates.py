@@ -21,6 +21,13 @@ def known(tx: Tx, fingerprint: str, user_id: int) -> Certificate | None:
     return one_or_none(tx, query, rows.certificate)
 
 
+def holder(tx: Tx, fingerprint: str) -> int | None:
+    """The id of the user who came in with it before."""
+    query = sa.select(certificates.c.user_id).where(certificates.c.fingerprint == fingerprint)
+    found: int | None = tx.execute(query).scalar()
+    return found
+
+
 def of_user(tx: Tx, user_id: int) -> list[Certificate]:
     """All of a user's, the newest first."""
     query = sa.select(certificates).where(certificates.c.user_id == user_id)
@@ -47,13 +54,21 @@ def put(tx: Tx, user_id: int, certificate: Certificate) -> None:
     tx.execute(certificates.insert().values(user_id=user_id, **vars(certificate)))
 
 
-def seen(tx: Tx, fingerprint: str, now: datetime, address: str) -> None:
-    """Note that somebody came in with it, from an address ("": as before)."""
+def seen(
+    tx: Tx, fingerprint: str, now: datetime, address: str, before: datetime | None = None
+) -> None:
+    """Note that somebody came in with it, from an address ("": as before).
+
+    Unless that is known since `before`.
+    """
     values: dict[str, object] = {"last_seen_at": now} | (
         {"last_address": address} if address else {}
     )
-    same = certificates.c.fingerprint == fingerprint
-    tx.execute(certificates.update().where(same).values(**values))
+    which = certificates.c.fingerprint == fingerprint
+    if before is not None:
+        seen_at = certificates.c.last_seen_at
+        which &= sa.or_(seen_at.is_(None), seen_at < before)
+    tx.execute(certificates.update().where(which).values(**values))
 
 
 def move(tx: Tx, before: int, after: int) -> None:

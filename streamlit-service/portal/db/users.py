@@ -26,6 +26,12 @@ def by_subject(tx: Tx, subject: str) -> User | None:
     return one_or_none(tx, sa.select(users).where(users.c.id == other), rows.user)
 
 
+def by_id(tx: Tx, user_id: int) -> User | None:
+    """The user with this id, unless they are part of another."""
+    query = sa.select(users).where(users.c.id == user_id, users.c.merged_into.is_(None))
+    return one_or_none(tx, query, rows.user)
+
+
 def root_of(tx: Tx, subject: str) -> str:
     """The root that first vouched for this name, which may be another name of somebody, or ""."""
     own = sa.select(users.c.root).where(users.c.subject == subject)
@@ -161,8 +167,16 @@ def standings(tx: Tx, user_ids: Collection[int]) -> dict[int, Hashable]:
 def owner_seen(tx: Tx, deployment_id: str, now: datetime, before: datetime) -> None:
     """Note that a deployment's owner was there, unless that is known since `before`."""
     owner = sa.select(deployments.c.owner_id).where(deployments.c.id == deployment_id)
+    _seen(tx, users.c.id == owner.scalar_subquery(), now, before)
+
+
+def seen(tx: Tx, user_id: int, now: datetime, before: datetime) -> None:
+    """Note that a user is here, unless that is known since `before`."""
+    _seen(tx, users.c.id == user_id, now, before)
+
+
+def _seen(tx: Tx, which: sa.ColumnElement[bool], now: datetime, before: datetime) -> None:
     old = sa.or_(users.c.last_seen_at.is_(None), users.c.last_seen_at < before)
-    which = users.c.id == owner.scalar_subquery()
     tx.execute(users.update().where(which, old).values(last_seen_at=now))
 
 

@@ -25,6 +25,8 @@ class Route:
     deployment_id: str
     touch: bool
     """Whether last activity is old enough to be written again."""
+    fingerprint: str = ""
+    """Of the certificate that opened it."""
 
 
 def route(portal: Portal, identity: Identity, port: int) -> Route:
@@ -68,6 +70,7 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
         token=holder.token if service is ports.Service.JUPYTER else "",
         deployment_id=holder.id,
         touch=last is None or abs(portal.now() - last) > TOUCH_EVERY,  # a clock may go back
+        fingerprint=identity.fingerprint,
     )
 
 
@@ -77,12 +80,14 @@ def _service(range_index: int, slot: int, port: int) -> ports.Service | None:
     return next((service for service, number in numbers.items() if number == port), None)
 
 
-def touch(portal: Portal, deployment_id: str) -> None:
-    """Note that a deployment was used just now, and its owner was there."""
+def touch(portal: Portal, deployment_id: str, fingerprint: str = "", address: str = "") -> None:
+    """Note that a deployment was used just now, and its owner was there: with what, from where."""
     now = portal.now()
     with portal.database.transaction() as tx:
         db.deployments.update(tx, deployment_id, last_activity_at=now)
-        db.users.owner_seen(tx, deployment_id, now, now - entry.SEEN_EVERY)
+        before = now - entry.SEEN_EVERY
+        db.users.owner_seen(tx, deployment_id, now, before)
+        db.certificates.seen(tx, fingerprint, now, address, before)
 
 
 def _why_not_running(holder: db.routes.Holder) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from portal.core import ports
 from portal.core.errors import Conflict, Forbidden, NotAuthenticated, NotFound, PortalError
 from portal.core.models import Deployment, State
 from portal.core.people import Certificate, SshKey, User
-from portal.users import permissions, ssh_keys
+from portal.users import entry, permissions, ssh_keys
 
 SSH_PORT = 22
 OPENED, CLOSED = "ssh.opened", "ssh.closed"
@@ -24,6 +24,8 @@ class Login:
 
     user: User
     keys: Mapping[str, Certificate | SshKey]
+    cards: Sequence[Certificate]
+    """Those that count: without one nobody comes in, with whatever key."""
     refusal: PortalError | None
     """Why they may not come in, whatever their keys."""
 
@@ -41,21 +43,35 @@ def login(portal: Portal, subject: str) -> Login:
     """Who a subject is, with the keys that count now. NotFound for nobody."""
     with portal.database.reading() as tx:
         user = users.known(tx, subject)
+        known = db.certificates.of_user(tx, user.id)
     refusal: PortalError | None = None
     try:
         users.check_account(portal, user)
     except Forbidden as error:
         refusal = error
-    cards = {card.ssh_key: card for card in users.cards(portal, user)}
-    return Login(user, {**{key.key: key for key in user.ssh_keys}, **cards}, refusal)
+    cards = [card for card in known if _counts(portal, card)]
+    of_any_card = {card.ssh_key for card in known}
+    keys: dict[str, Certificate | SshKey] = {}
+    if cards:
+        keys |= {key.key: key for key in user.ssh_keys if key.key not in of_any_card}
+        keys |= {card.ssh_key: card for card in cards if card.ssh_key}
+    return Login(user, keys, cards, refusal)
+
+
+def _counts(portal: Portal, card: Certificate) -> bool:
+    """Whether a card lets its holder in; from memory."""
+    return (card.not_after is None or card.not_after > portal.now()) and portal.card_counts(card)
 
 
 def may_stay(portal: Portal, before: Login, key: str, began: datetime) -> PortalError | None:
-    """Why a connection that was opened with a key may not go on; None while it may."""
+    """Why a connection that was opened with a key may not go on; None while it may.
+
+    DatabaseTrouble where nobody can tell.
+    """
     try:
         now = login(portal, before.user.subject)
-        users.check_session(now.user, began)
-    except PortalError as error:
+        users.check_session(portal, now.user, began)
+    except (NotAuthenticated, Forbidden, NotFound) as error:
         return error
     if now.refusal or key in now.keys:
         return now.refusal
@@ -70,11 +86,11 @@ def standings(portal: Portal, user_ids: Collection[int]) -> Mapping[int, Hashabl
         return db.users.standings(tx, user_ids)
 
 
-def is_good(portal: Portal, key: Certificate | SshKey) -> bool:
+def is_good(portal: Portal, login: Login, key: Certificate | SshKey) -> bool:
     """Whether a key counts that did before; from memory."""
-    if isinstance(key, SshKey):
-        return True
-    return (key.not_after is None or key.not_after > portal.now()) and not portal.is_revoked(key)
+    if isinstance(key, Certificate):
+        return _counts(portal, key)
+    return any(_counts(portal, card) for card in login.cards)
 
 
 def fingerprint(key: Certificate | SshKey) -> str:
@@ -127,3 +143,14 @@ def note(
         db.audit.append(tx, now, user.subject, action, about, **details)
         if action == OPENED:
             db.deployments.update(tx, deployment.id, last_activity_at=now)
+        db.users.owner_seen(tx, deployment.id, now, now - entry.SEEN_EVERY)
+
+
+def note_seen(portal: Portal, login: Login, key: Certificate | SshKey, address: str) -> None:
+    """Note that somebody is here, with what and from where; to the hour."""
+    now = portal.now()
+    before = now - entry.SEEN_EVERY
+    with portal.database.transaction() as tx:
+        db.users.seen(tx, login.user.id, now, before)
+        if isinstance(key, Certificate):
+            db.certificates.seen(tx, key.fingerprint, now, address, before)

@@ -190,6 +190,9 @@ def _take_over(tx: Tx, stays: User, goes: User) -> None:
     db.users.move_aliases(tx, goes.id, stays.id)
     db.vms.change_owner(tx, goes.id, stays.id)
     db.quotas.put(tx, db.quotas.USER, goes.subject, None)
+    seen = [each.last_seen_at for each in (stays, goes) if each.last_seen_at]
+    if seen:
+        db.users.update(tx, stays.id, last_seen_at=max(seen))
     # Its row stays for what its records refer to, and for unmerge().
     db.users.update(
         tx,
@@ -227,6 +230,10 @@ def unmerge(portal: Portal, actor: Actor, subject: str) -> User:
                 f"{stays.subject} is the account's own subject.",
             )
         db.certificates.give_back(tx, stays.id, subject, goes.id if goes else None)
+        # Whatever either has open may be the other's.
+        for user in (stays, goes):
+            if user:
+                db.users.update(tx, user.id, sessions_ended_at=portal.now())
         if goes:
             # One that both had added is kept by both: each added it at a time of their own.
             own = [key for key in stays.ssh_keys if key not in goes.ssh_keys]

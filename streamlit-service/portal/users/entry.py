@@ -68,9 +68,10 @@ def check(portal: Portal, standing: Standing) -> None:
         )
 
 
-def check_session(user: User, began: datetime) -> None:
+def check_session(portal: Portal, user: User, began: datetime) -> None:
     """Raise NotAuthenticated where what was open since `began` was ended: by them, or for them."""
-    if user.sessions_ended_at and began < user.sessions_ended_at:
+    ended = user.sessions_ended_at
+    if ended and began < ended <= portal.now():  # a clock may have been wrong
         raise NotAuthenticated(
             "session_ended",
             "Your session has ended.",

@@ -24,7 +24,7 @@ def check_another(actor: Actor, user: User) -> None:
     if isinstance(actor, User) and actor.id == user.id:
         raise Forbidden(
             "own_account",
-            "Nobody changes their own role or retires their own account.",
+            "Nobody disables or retires their own account, or changes their own role.",
             "Ask another administrator, or use the command line.",
         )
 

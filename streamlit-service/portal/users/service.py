@@ -27,6 +27,7 @@ def user_of(portal: Portal, identity: Identity, address: str = "") -> User:
         known_card = db.certificates.known(tx, identity.fingerprint, user.id) if user else None
         root = db.users.root_of(tx, identity.subject)
         counts = listed.shown(portal, tx, [user] if user else [])
+    user = user or _by_certificate(portal, identity)
     if user:
         entry.check(portal, user)
     check_realm(portal, identity, root)
@@ -40,6 +41,33 @@ def user_of(portal: Portal, identity: Identity, address: str = "") -> User:
         user = _new_card(portal, user, identity, address)
     with portal.database.reading() as tx:
         [user] = listed.shown(portal, tx, [user])
+    return user
+
+
+def _by_certificate(portal: Portal, identity: Identity) -> User | None:
+    """Who came in with this certificate before, when it was read by another name.
+
+    What it calls its holder by may be set otherwise: nobody becomes somebody else by that.
+    """
+    with portal.database.reading() as tx:
+        if db.certificates.holder(tx, identity.fingerprint) is None:
+            return None
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        user_id = db.certificates.holder(tx, identity.fingerprint)
+        user = db.users.by_id(tx, user_id) if user_id is not None else None
+        if user is None or db.users.by_subject(tx, identity.subject):
+            return db.users.by_subject(tx, identity.subject)  # somebody was faster
+        db.users.add_alias(tx, identity.subject, user.id, user.root)
+        db.audit.append(
+            tx,
+            portal.now(),
+            user.subject,
+            "user.other_name",
+            f"user:{user.subject}",
+            other=identity.subject,
+            certificate=identity.fingerprint,
+        )
     return user
 
 
@@ -144,7 +172,7 @@ def cards(portal: Portal, user: User) -> list[Certificate]:
     return [
         card
         for card in known_to_ssh
-        if (card.not_after is None or card.not_after > now) and not portal.is_revoked(card)
+        if (card.not_after is None or card.not_after > now) and portal.card_counts(card)
     ]
 
 

@@ -1,12 +1,14 @@
 """What feeds the pages: not for programs, which have /deployments."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 import board
 from board import Feed
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from portal.core.people import User
+from pydantic import AwareDatetime
 
 from rest.dependencies import Caller, Guarded, Services, Wired
 from rest.visit import UNBUFFERED, stream
@@ -20,8 +22,10 @@ async def board_events(request: Request, services: Wired, user: Caller) -> Strea
 
 
 @router.get("/session/events", response_class=StreamingResponse)
-async def session_events(request: Request, services: Wired, user: Caller) -> StreamingResponse:
-    return _answer(role(request, services, user))
+async def session_events(
+    request: Request, services: Wired, user: Caller, since: AwareDatetime | None = None
+) -> StreamingResponse:
+    return _answer(role(request, services, user, since))
 
 
 def containers(request: Request, services: Services, user: User) -> AsyncIterator[str]:
@@ -35,13 +39,15 @@ def containers(request: Request, services: Services, user: User) -> AsyncIterato
     return stream(request, services, user.id, look)
 
 
-def role(request: Request, services: Services, user: User) -> AsyncIterator[str]:
+def role(
+    request: Request, services: Services, user: User, since: datetime | None = None
+) -> AsyncIterator[str]:
     """That somebody has another role by now: other pages, other buttons."""
 
     def look(now: User) -> str:
         return "" if now.role is user.role else "event: role\ndata:\n\n"
 
-    return stream(request, services, user.id, look)
+    return stream(request, services, user.id, look, since)
 
 
 def _answer(events: AsyncIterator[str]) -> StreamingResponse:

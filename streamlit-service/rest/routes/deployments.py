@@ -137,9 +137,7 @@ async def _follow_log(
                 text.rsplit(b"\n", 2)[-2 if text.endswith(b"\n") else -1].split(b" ", 1)[0].decode()
             )
         await asyncio.sleep(LOG_POLL_S)
-        try:
-            await slow.EVENTS.run(visit.user)
-        except (NotAuthenticated, Forbidden):
+        if not await _may_go_on(visit, deployment.owner.id):
             return
         latest = await slow.EVENTS.run(deployments.latest, services.portal, deployment)
         if latest is None or (latest.state in ENDED and not text):
@@ -168,11 +166,18 @@ async def _follow(portal: Portal, visit: Visit, first: Deployment) -> AsyncItera
             return
         await asyncio.sleep(EVENT_POLL_S)
         quiet += EVENT_POLL_S
-        try:
-            await slow.EVENTS.run(visit.user)
-        except (NotAuthenticated, Forbidden):
+        if not await _may_go_on(visit, first.owner.id):
             return
         latest = await slow.EVENTS.run(deployments.latest, portal, latest)
+
+
+async def _may_go_on(visit: Visit, owner_id: int) -> bool:
+    """Whether the reader may come in still, and is who they were."""
+    try:
+        user = await slow.EVENTS.run(visit.user)
+    except (NotAuthenticated, Forbidden):
+        return False
+    return user.id == owner_id
 
 
 def _event(portal: Portal, deployment: Deployment) -> str:

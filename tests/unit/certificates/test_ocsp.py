@@ -197,16 +197,16 @@ def made(
     monkeypatch.setattr(responders, "AGAIN", timedelta())
     monkeypatch.setattr(responders, "AGAIN_AFTER_FAILURE", timedelta())
 
-    def make(mode: str = revocation.STRICT, *, patient: bool = True) -> Responders:
+    def make(mode: str = revocation.STRICT) -> Responders:
         lists = RevocationLists(folder, bundle(authority), mode)
-        return Responders(lists, ADDRESS, responder.send, patient=patient)
+        return Responders(lists, ADDRESS, responder.send)
 
     return make
 
 
-def refused(source: Responders, card: Card) -> str:
+def refused(source: Responders, card: Card, *, patient: bool = True) -> str:
     try:
-        source.check(card)
+        source.check(card, patient=patient)
     except NotAuthenticated as reason:
         return reason.code
     return ""
@@ -282,10 +282,37 @@ def test_who_may_not_wait_asks_and_goes_on(
     made: Callable[..., Responders], card: Card, responder: Responder
 ) -> None:
     responder.may_answer.clear()
-    source = made(patient=False)
-    assert refused(source, card) == "revocation_unknown"
+    source = made()
+    assert refused(source, card, patient=False) == "revocation_unknown"
     responder.may_answer.set()
-    eventually(lambda: refused(source, card) == "")
+    eventually(lambda: refused(source, card, patient=False) == "")
+
+
+def test_who_comes_after_a_while_is_asked_about_first(
+    made: Callable[..., Responders],
+    card: Card,
+    responder: Responder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = made()
+    assert refused(source, card) == ""
+    monkeypatch.setattr(responders, "LATELY", timedelta())
+    responder.said = Said.REVOKED
+    assert refused(source, card) == "revoked"
+
+
+def test_an_older_answer_and_a_responder_that_knows_nothing_take_no_revocation_back(
+    authority: pki.Authority, question: Question
+) -> None:
+    own = authority.issuing
+    revoked = ocsp.read(answer(question, own, Said.REVOKED), question, NOW)
+    played_back = answer(question, own, made=timedelta(days=-1), lasts=timedelta(days=7))
+    unknown = answer(question, own, Said.UNKNOWN)
+    for der in (played_back, unknown):
+        later = ocsp.read(der, question, NOW)
+        assert responders._newer(revoked, later) is revoked
+    good = ocsp.read(answer(question, own, made=timedelta(seconds=1)), question, NOW)
+    assert responders._newer(revoked, good) is good
 
 
 def test_many_who_ask_at_once_are_one_question(

@@ -91,8 +91,8 @@ class Hears(asyncssh.SSHClient):
 def at(
     port: int, key: asyncssh.SSHKey, who: str = JANE.subject, **options: Any
 ) -> Awaitable[Client]:
-    options |= {"known_hosts": None, "agent_path": None, "config": None}
-    return asyncssh.connect(HERE, port, username=who, client_keys=[key], **options)
+    usual = {"known_hosts": None, "agent_path": None, "config": None, "client_keys": [key]}
+    return asyncssh.connect(HERE, port, username=who, **usual | options)
 
 
 def run(portal: Portal, folder: Path, story: Callable[[int], Awaitable[None]]) -> None:
@@ -130,7 +130,7 @@ def test_the_cards_key_opens_too_until_it_is_revoked(
     card = made()
     users.user_of(portal, replace(JANE, fingerprint="9" * 64, ssh_key=text(card), pem="x"))
     revoked: set[str] = set()
-    asked = replace(portal, is_revoked=lambda each: each.fingerprint in revoked)
+    asked = replace(portal, card_counts=lambda each: each.fingerprint not in revoked)
 
     async def story(port: int) -> None:
         async with await at(port, card) as client:
@@ -141,6 +141,59 @@ def test_the_cards_key_opens_too_until_it_is_revoked(
             await at(port, card)
 
     run(asked, tmp_path, story)
+
+
+def test_added_keys_count_while_one_of_the_cards_does(
+    portal: Portal, tmp_path: Path, key: asyncssh.SSHKey, shell: Deployment
+) -> None:
+    revoked: set[str] = set()
+    asked = replace(portal, card_counts=lambda each: each.fingerprint not in revoked)
+
+    async def story(port: int) -> None:
+        async with await at(port, key) as client:
+            await client.open_connection("shell", 22)
+            revoked.add(JANE.fingerprint)
+            await client.wait_closed()
+        with pytest.raises(asyncssh.PermissionDenied):
+            await at(port, key)
+
+    run(asked, tmp_path, story)
+
+
+def test_a_cards_key_that_was_added_by_hand_goes_with_the_card(
+    portal: Portal, tmp_path: Path, key: asyncssh.SSHKey
+) -> None:
+    """Added before that card first came."""
+    users.user_of(portal, replace(JANE, fingerprint="9" * 64, ssh_key=text(key), pem="x"))
+    asked = replace(portal, card_counts=lambda each: each.fingerprint == JANE.fingerprint)
+
+    async def story(port: int) -> None:
+        with pytest.raises(asyncssh.PermissionDenied):
+            await at(port, key)
+
+    run(asked, tmp_path, story)
+
+
+def test_strangers_have_so_many_places_and_so_many_keys(
+    portal: Portal, tmp_path: Path, key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_STRANGERS_OF_AN_ADDRESS", 3)
+    monkeypatch.setattr(server, "MAX_KEYS", 2)
+
+    async def story(port: int) -> None:
+        with pytest.raises((asyncssh.Error, OSError)):
+            await at(port, key, client_keys=[made(), made(), key])
+        async with await at(port, key):
+            silent = [await asyncio.open_connection(HERE, port) for _ in range(3)]
+            with pytest.raises((asyncssh.Error, OSError)):
+                await at(port, key)
+            for _, writer in silent:
+                writer.close()
+                await writer.wait_closed()
+        async with await at(port, key):
+            pass
+
+    run(portal, tmp_path, story)
 
 
 def test_other_keys_and_names_open_nothing(

@@ -166,16 +166,19 @@ def test_who_comes_reads_when_and_from_where_they_came_last(
     assert users.last_visit(portal, JANE.subject) == (clock(), "192.0.2.8")
 
 
-def test_connections_of_who_is_out_end_for_as_long_as_that_is(
+def test_connections_of_who_is_out_end_and_nobody_knocks_for_ever(
     portal: Portal, jane: User, due: Callable[[], list[int]], clock: FakeClock
 ) -> None:
     assert due() == []
-    deployments.disable(portal, TEST, jane.subject, REASON)
-    for _ in range(3):
+    for _ in range(2):
+        deployments.disable(portal, TEST, jane.subject, REASON)
         assert due() == [RANGE]
-        clock.forward(60)
-    users.enable(portal, TEST, jane.subject)
-    assert due() == []
+        clock.forward(10)
+        assert due() == [RANGE]
+        clock.forward(10)
+        assert due() == []  # the gateway lets no new one through
+        users.enable(portal, TEST, jane.subject)
+        assert due() == []
 
 
 def test_connections_end_for_a_moment_when_one_of_several_cards_is_revoked(
@@ -189,9 +192,9 @@ def test_connections_end_for_a_moment_when_one_of_several_cards_is_revoked(
     assert due() == []
     revoked.add("2" * 64)
     assert due() == [RANGE]
-    clock.forward(3)
+    clock.forward(10)
     assert due() == [RANGE]  # the gateway may have said yes once more
-    clock.forward(3)
+    clock.forward(10)
     assert due() == []  # the other card goes on
 
 
@@ -216,13 +219,65 @@ def test_a_card_that_nobody_used_for_long_ends_nothing_when_the_service_starts(
     assert due() == []
 
 
+def test_a_card_that_opens_notebooks_alone_is_used(
+    portal: Portal,
+    running: Running,
+    due: Callable[[], list[int]],
+    revoked: set[str],
+    clock: FakeClock,
+) -> None:
+    clock.forward(timedelta(days=31).total_seconds())
+    route = gateway.route(portal, JANE, 10000)
+    gateway.touch(portal, route.deployment_id, route.fingerprint, "192.0.2.9")
+    revoked.add(JANE.fingerprint)
+    assert due() == [RANGE]
+
+
+def test_two_people_who_were_taken_for_one_lose_what_they_have_open(
+    portal: Portal, jane: User, john: User, due: Callable[[], list[int]], clock: FakeClock
+) -> None:
+    users.merge(portal, TEST, jane.subject, john.subject)
+    assert users.user_of(portal, JOHN).id == jane.id
+    assert due() == []
+    clock.forward(1)
+    users.unmerge(portal, TEST, john.subject)
+    assert due() == [RANGE]
+    assert users.user_of(portal, JOHN).sessions_ended_at == clock()
+
+
+def test_a_merge_does_not_lock_who_was_here_just_now(
+    portal: Portal, jane: User, john: User, clock: FakeClock
+) -> None:
+    clock.forward(timedelta(days=DAYS - 1).total_seconds())
+    users.user_of(portal, JOHN)
+    clock.forward(timedelta(days=2).total_seconds())
+    users.merge(portal, TEST, jane.subject, john.subject)
+    assert users.user_of(portal, JANE).id == jane.id
+
+
+def test_a_clock_that_was_wrong_at_sign_out_keeps_nobody_out(
+    portal: Portal, jane: User, clock: FakeClock
+) -> None:
+    clock.forward(86_400)
+    users.sign_out(portal, jane)
+    clock.forward(-86_400)
+    users.check_session(portal, users.user_of(portal, JANE), clock())
+
+
+def test_whoever_is_read_by_another_name_stays_who_they_were(portal: Portal, jane: User) -> None:
+    again = replace(JANE, subject="upn:jane@corp.example")
+    assert users.user_of(portal, again).id == jane.id
+    assert users.user_of(portal, JANE).id == jane.id
+    assert actions(portal, jane.subject)[-1] == "user.other_name"
+
+
 def test_an_administrator_ends_what_somebody_has_open_once(
     portal: Portal, jane: User, due: Callable[[], list[int]], clock: FakeClock
 ) -> None:
     assert due() == []
     users.end_sessions(portal, TEST, jane.subject, REASON)
     assert due() == [RANGE]
-    clock.forward(5)
+    clock.forward(20)
     assert due() == []
     users.end_sessions(portal, TEST, jane.subject, REASON)
     assert due() == [RANGE]
@@ -238,14 +293,16 @@ def test_who_signs_out_ends_what_they_have_open(
     users.sign_out(portal, jane)
     assert due() == [RANGE]
     now = users.user_of(portal, JANE)  # who comes again comes in
-    users.check_session(now, clock())
+    users.check_session(portal, now, clock())
     with pytest.raises(NotAuthenticated):
-        users.check_session(now, began)
+        users.check_session(portal, now, began)
     assert actions(portal, jane.subject)[-1] == "user.signed_out"
 
 
-def test_connections_on_ports_that_are_nobodys_end(portal: Portal, john: User) -> None:
-    assert Evictions(portal, lambda _: False).due({0, 7}) == [0, 7]
+def test_strangers_who_knock_at_ports_that_are_nobodys_end_nothing(
+    portal: Portal, john: User
+) -> None:
+    assert Evictions(portal, lambda _: False).due({0, 7}) == []
 
 
 def test_nobody_elses_connections_end(

@@ -106,7 +106,7 @@ def test_a_cards_key_counts_until_the_card_ends_or_is_revoked(
         jane = users.user_of(portal, card)
     lines = container_spec.ssh_keys(jane, users.cards(portal, jane)).splitlines()
     assert f'expiry-time="{ends:%Y%m%d%H%M%S}" {KEY}' in lines
-    revoked = replace(portal, is_revoked=lambda card: card.ssh_key == OTHER)
+    revoked = replace(portal, card_counts=lambda card: card.ssh_key != OTHER)
     assert [card.ssh_key for card in users.cards(revoked, jane)] == [KEY]
     clock.forward(31 * 86400)
     assert KEY not in [card.ssh_key for card in users.cards(portal, jane)]

@@ -1,5 +1,7 @@
 """Accounts are disabled and enabled; when and from where people were last seen."""
 
+from datetime import UTC, datetime
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -10,7 +12,7 @@ down_revision = "0009"
 
 
 def upgrade() -> None:
-    """Add the columns: nobody is disabled, and nobody was seen before."""
+    """Add the columns: nobody is disabled, and everybody was seen today."""
     with op.batch_alter_table("users") as users:
         for name in ("disabled_at", "last_seen_at", "sessions_ended_at"):
             users.add_column(sa.Column(name, UtcDateTime))
@@ -23,3 +25,6 @@ def upgrade() -> None:
         certificates.add_column(
             sa.Column("last_address", sa.Text, nullable=False, server_default="")
         )
+    # From now on it counts who comes: nobody is dormant because of the upgrade.
+    seen = sa.table("users", sa.column("last_seen_at", UtcDateTime))
+    op.execute(seen.update().values(last_seen_at=datetime.now(UTC)))
