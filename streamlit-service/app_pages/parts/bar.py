@@ -44,7 +44,7 @@ def show(user: User, groups: Groups, here: StreamlitPage) -> str:
                 if pages
             ],
             "quota": _quota(user),
-            "began": st.session_state["session_began"].isoformat(),
+            "began": session.began().isoformat(),
             "idle_minutes": (
                 settings.idle_admin_minutes if user.role is Role.ADMIN else settings.idle_minutes
             ),

@@ -42,10 +42,14 @@ def sign_in() -> User:
     if "last_visit" not in st.session_state:  # before this one is noted
         st.session_state["last_visit"] = users.last_visit(portal(), card().subject)
     user = users.user_of(portal(), card(), request_headers().get("X-Real-IP") or "")
-    users.check_session(
-        portal(), user, st.session_state.setdefault("session_began", portal().now())
-    )
+    users.check_session(portal(), user, began())
     return user
+
+
+def began() -> datetime:
+    """When this session was first looked at."""
+    at: datetime = st.session_state.setdefault("session_began", portal().now())
+    return at
 
 
 def last_visit() -> tuple[datetime, str] | None:

@@ -23,6 +23,7 @@ interface Bar {
   standins: boolean;
   groups: { label: string; places: Place[] }[];
   quota: Share[];
+  began: string; // when this session was
   idle_minutes: number; // 0: never
   person: Somebody;
 }
@@ -54,7 +55,7 @@ if (performance.getEntriesByType("navigation").some((entry) => (entry as Perform
 else if (wanted().path !== location.pathname) sessionStorage.removeItem(WANTED);
 
 export default function mount({ data, parentElement, setTriggerValue }: Mounted): () => void {
-  watch(data.idle_minutes);
+  watch(data.began, data.idle_minutes);
   const root = parentElement.querySelector<HTMLElement>("#bar")!;
   if (wanted().path === `/${data.here}`) sessionStorage.removeItem(WANTED);
   const go = (key: string) => {

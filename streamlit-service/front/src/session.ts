@@ -6,6 +6,7 @@ import { follow } from "./feed";
 const SEEN = "portal-seen"; // when somebody last did something, in any tab of this browser
 const BUSY = ["pointerdown", "pointermove", "keydown", "scroll", "touchstart"];
 const NOTE_EVERY_MS = 5_000;
+const WARNED_MS = 60_000;
 const IDLE: Problem = {
   code: "idle",
   message: "This page was left alone.",
@@ -13,13 +14,14 @@ const IDLE: Problem = {
 };
 
 let watching = false;
+let unfollow = () => {};
 
-// Once, for as long as the page is loaded.
-export function watch(idleMinutes: number): void {
+// Once, for as long as the page is loaded. `began`: when the portal first drew it.
+export function watch(began: string, idleMinutes: number): void {
   if (watching) return;
   watching = true;
   if (idleMinutes > 0) watchIdleness(idleMinutes * 60_000);
-  follow("/api/v1/session/events", {
+  unfollow = follow(`/api/v1/session/events?since=${encodeURIComponent(began)}`, {
     changed() {},
     role: () => location.reload(), // other pages, other buttons
     out: leave,
@@ -44,27 +46,46 @@ function watchIdleness(limitMs: number): void {
   };
   for (const kind of BUSY) window.addEventListener(kind, note, { passive: true, capture: true });
   note();
+  const warning = ask();
   const look = window.setInterval(() => {
     const idle = Date.now() - Number(localStorage.getItem(SEEN) ?? noted);
-    if (idle < limitMs) return;
-    window.clearInterval(look);
-    leave(IDLE);
+    if (idle >= limitMs) {
+      window.clearInterval(look);
+      leave(IDLE);
+    } else if (idle >= limitMs - WARNED_MS) {
+      if (!warning.open) warning.showModal();
+    } else if (warning.open) warning.close(); // somebody is in another tab
   }, NOTE_EVERY_MS);
 }
 
+// Whether somebody is there; a touch of anything says so.
+function ask(): HTMLDialogElement {
+  const dialog = document.createElement("dialog");
+  dialog.style.cssText = "max-width:26rem;padding:1.25rem;border-radius:.6rem;border:1px solid #8884;font:1rem/1.55 system-ui,sans-serif";
+  const stay = document.createElement("button");
+  stay.textContent = "Stay";
+  stay.style.cssText = "font:inherit;font-weight:600;padding:.35rem .9rem";
+  stay.onclick = () => dialog.close();
+  dialog.append(text("h1", "Are you still there?"), text("p", "This page closes in a minute. Your containers go on."), stay);
+  document.body.append(dialog);
+  return dialog;
+}
+
 function leave(problem: Problem): void {
-  for (const part of document.body.children) (part as HTMLElement).style.display = "none";
+  unfollow();
   const page = document.createElement("main");
-  page.setAttribute("role", "alert");
   page.style.cssText = "max-width:34rem;margin:18vh auto;padding:0 1.5rem;font:1rem/1.55 system-ui,sans-serif;color:inherit";
-  page.append(text("h1", problem.message), text("p", problem.hint), again(problem.code));
-  document.body.append(page);
+  const heading = text("h1", problem.message);
+  heading.tabIndex = -1;
+  page.append(heading, text("p", problem.hint), again(problem.code));
+  document.body.replaceChildren(page); // nothing that was there stays to be read
+  heading.focus();
 }
 
 function text(tag: string, words: string): HTMLElement {
   const element = document.createElement(tag);
   element.textContent = words;
-  if (tag === "h1") element.style.cssText = "font-size:1.35rem;line-height:1.3;margin:0 0 .75rem";
+  if (tag === "h1") element.style.cssText = "font-size:1.35rem;line-height:1.3;margin:0 0 .75rem;outline:none";
   return element;
 }
 

@@ -32,7 +32,7 @@ class Door:
         self.error: Exception | None = None
         self.asked = 0
 
-    def authenticate(self, _headers: Any) -> Any:
+    def authenticate(self, _headers: Any, *, patient: bool = True) -> Any:
         self.asked += 1
         if self.error:
             raise self.error

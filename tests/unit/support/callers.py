@@ -16,7 +16,7 @@ PEOPLE = {"jane": JANE, "john": JOHN, "ray": RAY, "mei": MEI, "eve": EVE}
 class Door:
     """Stands in for the certificate check: the header names the person."""
 
-    def authenticate(self, headers: Any) -> Any:
+    def authenticate(self, headers: Any, *, patient: bool = True) -> Any:
         person = PEOPLE.get(headers["X-Person"])
         if person is None:
             raise NotAuthenticated("no_certificate", "No certificate was presented.", "")
