@@ -48,6 +48,11 @@ def made(
             x509.KeyUsage(signs, False, False, False, False, bool(ca), False, False, False), True
         )
     )
+    # What each card of this authority has: without, all would be refused for that.
+    policy = x509.PolicyInformation(pki.HARDWARE_POLICY, None)
+    signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
+    builder = builder.add_extension(x509.CertificatePolicies([policy]), critical=False)
+    builder = builder.add_extension(signer, critical=False)
     if usages:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     if ca is not None:
