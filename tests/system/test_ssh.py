@@ -36,7 +36,7 @@ for _ in $(seq 100); do
   case $said in *editor*) break ;; esac
   sleep 0.2
 done
-echo "$said"; kill %1
+echo "$said"; kill $! || true
 """
 PKCS11 = f"PKCS11Provider {MODULE}"
 MAKE_CARD = """
