@@ -20,13 +20,6 @@ from stack import Stack
 
 WORKSTATION = "container-portal-test-workstation:dev"
 CONFIG = r"""
-Host *
-  IdentityFile /root/john
-  IdentitiesOnly yes
-  StrictHostKeyChecking no
-  UserKnownHostsFile /dev/null
-  LogLevel ERROR
-  User scientist
 Host door
   HostName {bind}
   Port {port}
@@ -37,6 +30,13 @@ Host through
 Host direct
   HostName {address}
   Port {direct}
+Host *
+  IdentityFile /root/john
+  IdentitiesOnly yes
+  StrictHostKeyChecking no
+  UserKnownHostsFile /dev/null
+  LogLevel ERROR
+  User scientist
 """
 TIMED = """
 for _ in $(seq {rounds}); do
