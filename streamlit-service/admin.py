@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bootstrap
 import typer
-from cli import audit, backup, crl, deployments, health, images, quotas, users, vms
+from cli import audit, backup, crl, deployments, groups, health, images, quotas, users, vms
 from cli.common import wired
 from portal.core.errors import PortalError
 
@@ -16,6 +16,7 @@ NOUNS = {
     "deployment": deployments.app,
     "image": images.app,
     "user": users.app,
+    "group": groups.app,
     "quota": quotas.app,
     "audit": audit.app,
     "crl": crl.app,

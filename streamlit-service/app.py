@@ -21,7 +21,10 @@ PERSON = ""
 
 @dataclass(frozen=True)
 class Place:
-    """A page: its file, how the bar shows it, its address, and for whom it is."""
+    """A page: its file, how the bar shows it, its address, and for whom it is.
+
+    `leads`: for who leads a group, and for administrators.
+    """
 
     group: str
     file: str
@@ -29,6 +32,7 @@ class Place:
     icon: str
     address: str
     administrators: bool = False
+    leads: bool = False
 
 
 PLACES = (
@@ -40,7 +44,8 @@ PLACES = (
     Place("Catalogue", "images", "Images", "inventory_2", "images"),
     Place("Operate", "vms", "VMs", "dns", "vms", administrators=True),
     Place("Operate", "all_containers", "All containers", "apps", "all", administrators=True),
-    Place("Operate", "people", "Users", "group", "users", administrators=True),
+    Place("Operate", "people", "Users", "person", "users", administrators=True),
+    Place("Operate", "groups", "Groups", "groups", "groups", leads=True),
     Place(PERSON, "guide", "Guide", "menu_book", "guide"),
 )
 
@@ -72,7 +77,9 @@ def _run() -> None:
 
 
 def _may_see(place: Place, user: User) -> bool:
-    return not place.administrators or user.role is Role.ADMIN
+    if user.role is Role.ADMIN or not (place.administrators or place.leads):
+        return True
+    return place.leads and bool(user.leads)
 
 
 def _page(place: Place, user: User) -> StreamlitPage:
@@ -105,8 +112,9 @@ def _home() -> None:
 
 def _not_for(place: Place) -> None:
     user = session.user()
+    whom = "those who lead a group" if place.leads else "administrators"
     st.info(
-        f"**The {place.title} page is for administrators.** You are signed in as"
+        f"**The {place.title} page is for {whom}.** You are signed in as"
         f" {user.display_name}, {bar.ROLES[user.role]}.",
         icon=":material/lock:",
     )

@@ -20,7 +20,7 @@ from board.progress import Progress, progress
 
 RUNNING, MOVING, ENDED, STOPPED = "running", "moving", "ended", "stopped"
 """Groups of the page, in its order; the last is folded."""
-ON_PURPOSE = (StopReason.USER, StopReason.ADMIN)
+ON_PURPOSE = (StopReason.USER, StopReason.ADMIN, StopReason.LEAD)
 TOLD_FOR = timedelta(days=7)
 STOPPED_IN_SIGHT = timedelta(minutes=15)
 """What somebody stopped does not go out of sight under their hand."""

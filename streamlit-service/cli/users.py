@@ -50,9 +50,9 @@ def role(subject: str, role: Role) -> None:
 
 @app.command("group")
 def group(subject: str, group: Annotated[str, typer.Argument(help='"" for none')]) -> None:
-    """Put a user into a group: they share its quota and use the pool of the same name."""
+    """Make a group a user's main one, in place of the one that was (see also: group add)."""
     users.set_group(wired(), actor(), subject, group)
-    typer.echo(f"{subject} is in {f'group {group}' if group else 'no group'}.")
+    typer.echo(f"{subject} {f'is in group {group}' if group else 'has no main group'}.")
 
 
 @app.command("rename")
@@ -121,10 +121,3 @@ def free_ports(subject: str) -> None:
     """Free the port range of a user who has no containers."""
     ranges.free(wired(), actor(), subject)
     typer.echo(f"The ports of {subject} are free for others.")
-
-
-@app.command("rename-group")
-def rename_group(group: str, name: str) -> None:
-    """Rename a group, with its quota and the pool of the same name."""
-    users.rename_group(wired(), actor(), group, name)
-    typer.echo(f"Group {group} is now called {name}.")

@@ -11,6 +11,7 @@ from rest.routes import (
     board,
     deployments,
     gpus,
+    groups,
     images,
     interventions,
     quotas,
@@ -20,7 +21,19 @@ from rest.routes import (
     vms,
 )
 
-NOUNS = (board, users, images, vms, gpus, deployments, interventions, ssh_keys, quotas, usage)
+NOUNS = (
+    board,
+    users,
+    groups,
+    images,
+    vms,
+    gpus,
+    deployments,
+    interventions,
+    ssh_keys,
+    quotas,
+    usage,
+)
 
 
 def install(app: FastAPI, services: Services) -> None:

@@ -69,7 +69,20 @@ def _curator(user: Caller) -> User:
 
 
 Curator = Annotated[User, Depends(_curator)]
-_CHECKS = {_administrator: permissions.administrator, _curator: permissions.curator}
+
+
+def _lead(user: Caller, request: Request) -> User:
+    permissions.check_leads(user, request.path_params["group"])
+    return user
+
+
+Lead = Annotated[User, Depends(_lead)]
+"""Of the group that the path names, or an administrator."""
+_CHECKS: dict[object, Callable[[User, Request], object]] = {
+    _administrator: lambda user, _: permissions.administrator(user),
+    _curator: lambda user, _: permissions.curator(user),
+    _lead: _lead,
+}
 
 
 class Guarded(APIRoute):
@@ -87,7 +100,7 @@ class Guarded(APIRoute):
         def guard(request: Request) -> None:
             user = _caller(request, _services(request))
             for check in checks:
-                check(user)
+                check(user, request)
 
         async def guarded(request: Request) -> Response:
             if checks or _caller in calls:

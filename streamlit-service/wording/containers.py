@@ -27,6 +27,7 @@ STATE_WORDS: dict[State, tuple[str, str, str]] = {
 STOP_WORDS = {
     StopReason.USER: "You stopped it.",
     StopReason.ADMIN: "An administrator stopped it.",
+    StopReason.LEAD: "Your group lead stopped it.",
     StopReason.OUT_OF_MEMORY: "It ran out of memory. Deploy it again with more memory.",
     StopReason.EXIT_CODE: "Its notebook server stopped on its own. The log says why.",
     StopReason.CONTAINER_GONE: ("The container disappeared from the VM. Start creates a new one."),

@@ -1,4 +1,4 @@
-"""What administrators correct in an account or a group: each in a dialog that says what follows."""
+"""What administrators correct in an account: each in a dialog that says what follows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from portal.users import certificates, ranges
 from app_pages.parts import frame, session
 
 
-def show(people: list[User], groups: list[str]) -> None:
+def show(people: list[User]) -> None:
     """Choose whom, then what."""
     by_subject = {user.subject: user for user in people}
     with st.container(border=True):
@@ -36,16 +36,6 @@ def show(people: list[User], groups: list[str]) -> None:
             ):
                 _unmerge(user, others)
             _give_back(user)
-    if groups:
-        with st.container(border=True):
-            st.markdown("**Rename a group**")
-            group = st.selectbox("Group", groups, key="old-group")
-            name = st.text_input("New name", key="new-group", max_chars=60)
-            st.caption("Its quota and the VM pool of the same name are renamed with it.")
-            if st.button("Rename", key="rename-group", disabled=not name):
-                frame.carry_out(
-                    lambda: users.rename_group(session.portal(), session.user(), group, name)
-                )
 
 
 def _give_back(user: User) -> None:

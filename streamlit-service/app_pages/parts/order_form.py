@@ -27,7 +27,8 @@ CPU_STEPS = (0.5, 1, 2, 4, 8, 16, 32, 64)
 def show(offered: OfferedImage) -> None:
     """Draw it, and deploy when that is asked for."""
     portal, user = session.portal(), session.user()
-    limits = gpus.order_limits(portal, user)
+    group = _group()
+    limits = gpus.order_limits(portal, user, group)
     if limits.short:
         st.warning(
             f"**Your containers use all the {limits.short} in your "
@@ -38,7 +39,7 @@ def show(offered: OfferedImage) -> None:
         return
     mine = deployments.mine(portal, user)
     _same_again(offered.image, mine)
-    order = _form(offered.image, limits.most, {d.name for d in mine})
+    order = _form(offered.image, limits.most, {d.name for d in mine}, group)
     try:
         ahead = deployments.preview(portal, user, order)
     except PortalError as error:
@@ -80,14 +81,32 @@ def fill_in_like(deployment_id: str) -> None:
 
 
 def _fill_in(last: Deployment) -> None:
-    state = st.session_state
-    named = {amounts: name for name, amounts in _sizes().items()}
+    state, user = st.session_state, session.user()
+    group = last.group if last.group in user.groups else user.group
+    if len(user.groups) > 1:
+        state["group"] = group
+    named = {amounts: name for name, amounts in _sizes(group).items()}
     state["size"] = named.get((last.memory_gb, last.cpus), CUSTOM)
     state["memory"], state["cpus"], state["ssh"] = last.memory_gb, last.cpus, last.ssh
     state["gpus"], state["gpu-model"] = last.gpus, last.gpu_model
 
 
-def _form(image: Image, most: Resources, taken: set[str]) -> Order:
+def _group() -> str:
+    """Which of somebody's groups it counts for: asked of who has a choice."""
+    user = session.user()
+    if len(user.groups) < 2:
+        return user.group
+    _keep("group", user.group, user.groups)
+    chosen = st.selectbox(
+        "Counts for group",
+        user.groups,
+        key="group",
+        help="Its quota and its VMs are used; its leads see the container.",
+    )
+    return str(chosen)
+
+
+def _form(image: Image, most: Resources, taken: set[str], group: str) -> Order:
     name = st.text_input(
         "Name",
         deployments.propose_name(image.name, taken),
@@ -95,8 +114,8 @@ def _form(image: Image, most: Resources, taken: set[str]) -> Order:
         key=draft.name_key(image.name),
         help="Lowercase letters, digits and hyphens.",
     )
-    memory, cpus = _size(most)
-    count, model = _gpus(int(most.gpus)) if image.gpu else (0, "")
+    memory, cpus = _size(most, group)
+    count, model = _gpus(int(most.gpus), group) if image.gpu else (0, "")
     ssh = st.checkbox(
         "SSH",
         key="ssh",
@@ -106,19 +125,26 @@ def _form(image: Image, most: Resources, taken: set[str]) -> Order:
         ),
     )
     return Order(
-        image.name, name, gpus=count, memory_gb=memory, cpus=cpus, gpu_model=model, ssh=ssh
+        image.name,
+        name,
+        gpus=count,
+        memory_gb=memory,
+        cpus=cpus,
+        gpu_model=model,
+        ssh=ssh,
+        group=group,
     )
 
 
-def _sizes() -> dict[str, tuple[float, float]]:
+def _sizes(group: str) -> dict[str, tuple[float, float]]:
     """GB and CPUs by name."""
-    offered = sizes.of_group(session.portal().settings.sizes, session.user().group)
+    offered = sizes.of_group(session.portal().settings.sizes, group)
     return {size.name: (size.memory_gb, size.cpus) for size in offered}
 
 
-def _size(most: Resources) -> tuple[float, float]:
+def _size(most: Resources, group: str) -> tuple[float, float]:
     """GB and CPUs: a size, of those that would be granted, or amounts of one's own."""
-    offered = _sizes()
+    offered = _sizes(group)
     fitting = {
         name: (memory, cpus)
         for name, (memory, cpus) in offered.items()
@@ -151,9 +177,9 @@ def _size(most: Resources) -> tuple[float, float]:
     return memory, cpus
 
 
-def _gpus(allowed: int) -> tuple[int, str]:
+def _gpus(allowed: int, group: str) -> tuple[int, str]:
     """How many GPUs, and of which model: only amounts that exist and would be granted."""
-    offers = gpus.offers(session.portal(), session.user())
+    offers = gpus.offers(session.portal(), session.user(), group)
     if not offers:
         st.caption("None of your VMs has a GPU; this image also runs without one, slowly.")
         return 0, ""

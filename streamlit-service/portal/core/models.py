@@ -33,6 +33,8 @@ class StopReason(enum.StrEnum):
 
     USER = "user"
     ADMIN = "admin"
+    LEAD = "lead"
+    """Somebody who leads the group that it counts for."""
     OUT_OF_MEMORY = "out_of_memory"
     EXIT_CODE = "exit_code"
     CONTAINER_GONE = "container_gone"
@@ -179,6 +181,8 @@ class Order:
     cpus: float = 1.0
     gpu_model: str = ""
     ssh: bool = False
+    group: str = ""
+    """Which of the person's groups it counts for; "": the main one, where they are in any."""
 
     @property
     def resources(self) -> Resources:
@@ -254,6 +258,8 @@ class Deployment:
     waits_for: str | None
     position: int | None
     impossible_since: datetime | None
+    group: str = ""
+    """Which of its owner's groups it counts for; "": none."""
 
     @property
     def resources(self) -> Resources:
@@ -271,6 +277,7 @@ class Deployment:
             cpus=self.cpus,
             gpu_model=self.gpu_model,
             ssh=self.ssh,
+            group=self.group,
         )
 
     @property

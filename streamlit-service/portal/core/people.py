@@ -71,6 +71,7 @@ class User:
     role: Role
     range_index: int | None
     group: str
+    """The main one of their groups, which a deployment counts for unless its order says another."""
     created_at: datetime
     ssh_keys: tuple[SshKey, ...] = ()
     card_name: str = ""
@@ -86,6 +87,10 @@ class User:
     """Pages, API or notebook, to the hour; None from before this was kept."""
     sessions_ended_at: datetime | None = None
     """When all that was open was last ended: they signed out, or an administrator did it."""
+    groups: tuple[str, ...] = ()
+    """All their groups, by name."""
+    leads: tuple[str, ...] = ()
+    """Those of them that they lead."""
 
     @property
     def own_range(self) -> int:

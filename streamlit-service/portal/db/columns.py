@@ -91,6 +91,7 @@ class DeploymentColumns(TypedDict, total=False):
     name: str
     state: State
     owner_id: int
+    group: str
     vm_id: int
     release_id: int
     slot: int | None

@@ -119,6 +119,13 @@ def live(tx: Tx) -> list[Deployment]:
     return [rows.deployment(row) for row in tx.execute(query)]
 
 
+def of_group(tx: Tx, group: str) -> list[Deployment]:
+    """What counts for a group and is not removed, oldest first."""
+    kept = deployments.c.state != sa.literal(State.REMOVED.value, literal_execute=True)
+    query = _SELECT.where(deployments.c.group == group, kept)
+    return [rows.deployment(row) for row in tx.execute(query.order_by(deployments.c.created_at))]
+
+
 def ended(tx: Tx) -> list[Deployment]:
     """Those that hold nothing and can be started again, the newest first."""
     query = _SELECT.where(deployments.c.state.in_((State.STOPPED, State.FAILED)))

@@ -96,7 +96,7 @@ def efficiency(tx: Tx, since: datetime, owner_id: int | None) -> list[Mapping[st
     query = (
         sa.select(
             named.label("who"),
-            sa.func.max(users.c.group).label("group"),
+            sa.func.max(deployments.c.group).label("group"),
             sa.func.count().label("hours"),
             sa.func.avg(figures.c.cpus / deployments.c.cpus).label("cpus"),
             sa.func.avg(figures.c.memory_peak_gb / deployments.c.memory_gb).label("memory"),

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from portal.core.models import State
 from portal.db.connection import Tx
-from portal.db.schema import deployments, leases, users
+from portal.db.schema import deployments, leases
 
 PORT, GPU, COMPUTE = "port", "gpu", "compute"
 
@@ -26,12 +26,8 @@ HELD = sa.and_(leases.c.kind == COMPUTE, leases.c.released_at.is_(None))
 
 def acquire(tx: Tx, kind: str, resources: Sequence[str], deployment_id: str, now: datetime) -> None:
     """Lease resources. When one is held already, the transaction fails with Taken."""
-    group = (
-        sa.select(users.c.group)
-        .join(deployments, deployments.c.owner_id == users.c.id)
-        .where(deployments.c.id == deployment_id)
-        .scalar_subquery()
-    )
+    of_deployment = sa.select(deployments.c.group).where(deployments.c.id == deployment_id)
+    group = of_deployment.scalar_subquery()
     for resource in resources:
         tx.execute(
             leases.insert().values(

@@ -11,7 +11,7 @@ from portal.core.resources import ORDERED, Quota, Resources
 from portal.db import rows
 from portal.db.connection import Tx
 from portal.db.leases import HELD
-from portal.db.schema import deployments, leases, quotas, users
+from portal.db.schema import deployments, leases, quotas
 
 
 def held_by_user(tx: Tx, user_id: int) -> Resources:
@@ -19,14 +19,21 @@ def held_by_user(tx: Tx, user_id: int) -> Resources:
     return _held_or_waited_for(tx, deployments.c.owner_id == user_id)
 
 
-DEFAULT, GROUP, USER = "default", "group", "user"
+DEFAULT, GROUP, USER, MEMBER = "default", "group", "user", "member"
 """Scopes of a row."""
 
 
-def held_by_group(tx: Tx, group: str) -> Resources:
-    """What all members of a group hold or wait for together."""
-    members = sa.select(users.c.id).where(users.c.group == group)
-    return _held_or_waited_for(tx, deployments.c.owner_id.in_(members))
+def member_key(group: str, subject: str) -> str:
+    """The key of what one member may hold of a group's. No group has a slash in its name."""
+    return f"{group}/{subject}"
+
+
+def held_for_group(tx: Tx, group: str, user_id: int | None = None) -> Resources:
+    """What all containers of a group hold or wait for together, or those of one member."""
+    whose = _KEPT & (deployments.c.group == group)
+    return _held_or_waited_for(
+        tx, whose if user_id is None else whose & (deployments.c.owner_id == user_id)
+    )
 
 
 def _held_or_waited_for(tx: Tx, whose: sa.ColumnElement[bool]) -> Resources:
@@ -37,26 +44,24 @@ def _held_or_waited_for(tx: Tx, whose: sa.ColumnElement[bool]) -> Resources:
     return _summed(row) + Resources(deployments=count)
 
 
-def held_or_waited_for(tx: Tx) -> dict[int, Resources]:
-    """What each user holds or waits for, by user id."""
+def held_or_waited_for(tx: Tx, group: str | None = None) -> dict[int, Resources]:
+    """What each user holds or waits for, by user id: in all, or of a group."""
     owner = deployments.c.owner_id
-    sums = tx.execute(_sums().add_columns(owner).where(_KEPT, _COUNTS).group_by(owner))
+    kept = _KEPT if group is None else _KEPT & (deployments.c.group == group)
+    sums = tx.execute(_sums().add_columns(owner).where(kept, _COUNTS).group_by(owner))
     held = {row.owner_id: _summed(row) for row in sums}
-    counts = tx.execute(sa.select(owner, sa.func.count()).where(_KEPT).group_by(owner))
+    counts = tx.execute(sa.select(owner, sa.func.count()).where(kept).group_by(owner))
     for user_id, count in counts.tuples():
         held[user_id] = held.get(user_id, Resources()) + Resources(deployments=count)
     return held
 
 
-def held_by_everybody(tx: Tx) -> dict[int, Resources]:
-    """What each user's containers hold now, waiting left out, by user id."""
-    query = (
-        _sums()
-        .add_columns(deployments.c.owner_id)
-        .join(leases, leases.c.resource == deployments.c.id)
-    )
-    held = tx.execute(query.where(HELD).group_by(deployments.c.owner_id))
-    return {row.owner_id: _summed(row) for row in held}
+def held_by_everybody(tx: Tx) -> dict[tuple[int, str], Resources]:
+    """What containers hold now, waiting left out, by user id and group."""
+    by = (deployments.c.owner_id, deployments.c.group)
+    query = _sums().add_columns(*by).join(leases, leases.c.resource == deployments.c.id)
+    held = tx.execute(query.where(HELD).group_by(*by))
+    return {(row.owner_id, row.group): _summed(row) for row in held}
 
 
 def _sums() -> sa.Select[Any]:
@@ -94,10 +99,20 @@ def all_quotas(tx: Tx) -> dict[tuple[str, str], Quota]:
     return {(row.scope, row.key): rows.quota(row) for row in stored}
 
 
-def rename(tx: Tx, scope: str, before: str, after: str) -> None:
-    """Give a row another key."""
-    query = quotas.update().where(quotas.c.scope == scope, quotas.c.key == before)
+def rename_group(tx: Tx, before: str, after: str) -> None:
+    """The quota of a group, and the shares of its members, are another group's."""
+    query = quotas.update().where(quotas.c.scope == GROUP, quotas.c.key == before)
     tx.execute(query.values(key=after))
+    for key in shares(tx, before):
+        query = quotas.update().where(quotas.c.scope == MEMBER, quotas.c.key == key)
+        tx.execute(query.values(key=member_key(after, key.partition("/")[2])))
+
+
+def shares(tx: Tx, group: str) -> dict[str, Quota]:
+    """What single members may hold of a group's, by key."""
+    prefix = quotas.c.key.startswith(member_key(group, ""), autoescape=True)
+    query = sa.select(quotas).where(quotas.c.scope == MEMBER, prefix)
+    return {row.key: rows.quota(row) for row in tx.execute(query)}
 
 
 def put(tx: Tx, scope: str, key: str, value: Quota | None) -> None:

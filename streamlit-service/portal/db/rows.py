@@ -24,16 +24,36 @@ from portal.core.models import (
 )
 from portal.core.people import Certificate, Role, SshKey, User
 from portal.core.resources import Quota
-from portal.db.schema import deployments, releases, users, vms
+from portal.db.schema import deployments, memberships, releases, users, vms
 
 _JOINED = (("user", users), ("vm", vms), ("release", releases))
 
 
+def _groups(which: sa.ColumnElement[bool]) -> sa.ScalarSelect[str]:
+    """Names of the groups of a row of users, with commas between (no name has any)."""
+    return (
+        sa.select(sa.func.aggregate_strings(memberships.c.group, ","))
+        .where(memberships.c.user_id == users.c.id, which)
+        .correlate(users)
+        .scalar_subquery()
+    )
+
+
+_OF_USERS = {"groups": _groups(sa.true()), "leads": _groups(memberships.c.leads)}
+"""What a User has beside the columns of its row."""
+
+
+def user_select() -> sa.Select[Any]:
+    """Users, with their groups."""
+    return sa.select(users, *(value.label(name) for name, value in _OF_USERS.items()))
+
+
 def deployment_select() -> sa.Select[Any]:
     """Deployments with their owner, VM and release, columns prefixed by table."""
-    joined = [
+    joined: list[sa.Label[Any]] = [
         column.label(f"{prefix}__{column.name}") for prefix, table in _JOINED for column in table.c
     ]
+    joined += [value.label(f"user__{name}") for name, value in _OF_USERS.items()]
     return (
         sa.select(deployments, *joined)
         .join(users, users.c.id == deployments.c.owner_id)
@@ -43,9 +63,12 @@ def deployment_select() -> sa.Select[Any]:
 
 
 def user(row: Any, prefix: str = "") -> User:
-    """A User from a row of users, or from the prefixed columns of a join."""
+    """A User from a row of user_select(), or from the prefixed columns of a join."""
     values = _pick(row, User, prefix, role=Role)
-    return User(**values | {"ssh_keys": tuple(SshKey(**key) for key in values["ssh_keys"] or ())})
+    values["ssh_keys"] = tuple(SshKey(**key) for key in values["ssh_keys"] or ())
+    for name in _OF_USERS:
+        values[name] = tuple(sorted(values[name].split(","))) if values[name] else ()
+    return User(**values)
 
 
 def certificate(row: Any) -> Certificate:
@@ -108,6 +131,7 @@ def deployment(row: Row[Any]) -> Deployment:
         waits_for=get["waits_for"],
         position=get["position"],
         impossible_since=get["impossible_since"],
+        group=get["group"],
     )
 
 

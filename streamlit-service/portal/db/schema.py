@@ -62,6 +62,16 @@ aliases = sa.Table(
     sa.Column("root", sa.Text, nullable=False, server_default=""),
 )
 
+# `source`: "portal", where an administrator or a file says so; "directory", where LDAP does.
+memberships = sa.Table(
+    "memberships",
+    metadata,
+    sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id"), primary_key=True),
+    sa.Column("group", sa.Text, primary_key=True, index=True),
+    sa.Column("leads", sa.Boolean, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+)
+
 certificates = sa.Table(
     "certificates",
     metadata,
@@ -137,8 +147,8 @@ gpus = sa.Table(
     sa.Column("temperature", sa.Float),
 )
 
-# scope "default" (key ""), "group" (its name) or "user" (subject); an empty cell: no limit of its
-# own.
+# scope "default" (key ""), "group" (its name), "user" (subject) or "member" (group/subject: what
+# one member may hold of a group's); an empty cell: no limit of its own.
 quotas = sa.Table(
     "quotas",
     metadata,
@@ -243,6 +253,13 @@ deployments = sa.Table(
     sa.Column("impossible_since", UtcDateTime),
     sa.Column("lock_token", sa.Text),
     sa.Column("lock_expires_at", UtcDateTime),
+    sa.Column("group", sa.Text, nullable=False, server_default=""),
+)
+sa.Index(
+    "deployments_by_group",
+    deployments.c.group,
+    sqlite_where=deployments.c.state != "removed",
+    postgresql_where=deployments.c.state != "removed",
 )
 sa.Index(
     "one_live_name_per_owner",

@@ -19,7 +19,7 @@ def intervals(
     """Leases of GPUs and compute that overlap the period, of one user or all, with their purpose.
 
     What was used by an account that is part of another now counts as that one's. The group is the
-    one that the user was in when the lease began.
+    one that the deployment counted for when the lease began.
     """
     owner = users.alias("owner")
     query = (

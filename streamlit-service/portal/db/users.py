@@ -19,16 +19,16 @@ from portal.db.schema import UtcDateTime, aliases, certificates, deployments, us
 
 def by_subject(tx: Tx, subject: str) -> User | None:
     """The user with this subject key, or with it as another name."""
-    found = one_or_none(tx, sa.select(users).where(users.c.subject == subject), rows.user)
+    found = one_or_none(tx, rows.user_select().where(users.c.subject == subject), rows.user)
     if found:
         return found
     other = sa.select(aliases.c.user_id).where(aliases.c.subject == subject).scalar_subquery()
-    return one_or_none(tx, sa.select(users).where(users.c.id == other), rows.user)
+    return one_or_none(tx, rows.user_select().where(users.c.id == other), rows.user)
 
 
 def by_id(tx: Tx, user_id: int) -> User | None:
     """The user with this id, unless they are part of another."""
-    query = sa.select(users).where(users.c.id == user_id, users.c.merged_into.is_(None))
+    query = rows.user_select().where(users.c.id == user_id, users.c.merged_into.is_(None))
     return one_or_none(tx, query, rows.user)
 
 
@@ -118,7 +118,7 @@ def merged_subject(user: User) -> str:
 def merged(tx: Tx, subject: str) -> User | None:
     """The account that had this subject before it became part of another."""
     name = sa.literal("merged:") + sa.cast(users.c.id, sa.Text) + f":{subject}"
-    query = sa.select(users).where(users.c.merged_into.is_not(None), users.c.subject == name)
+    query = rows.user_select().where(users.c.merged_into.is_not(None), users.c.subject == name)
     return one_or_none(tx, query, rows.user)
 
 
@@ -129,7 +129,7 @@ def all_users(tx: Tx) -> list[User]:
 
 def some(tx: Tx, which: sa.ColumnElement[bool]) -> list[User]:
     """Those of all for whom a condition holds."""
-    query = sa.select(users).where(users.c.merged_into.is_(None), which).order_by(users.c.id)
+    query = rows.user_select().where(users.c.merged_into.is_(None), which).order_by(users.c.id)
     return [rows.user(row) for row in tx.execute(query)]
 
 
@@ -142,12 +142,6 @@ def owners(tx: Tx, vms: Iterable[Vm]) -> dict[int, User]:
 def with_role(tx: Tx) -> list[User]:
     """Curators and administrators, by what the records say of them."""
     return some(tx, users.c.role.in_([Role.CURATOR, Role.ADMIN]))
-
-
-def groups(tx: Tx) -> set[str]:
-    """Every group that has members."""
-    query = sa.select(users.c.group).distinct().where(users.c.group > "")
-    return set(tx.execute(query).scalars())
 
 
 def standings(tx: Tx, user_ids: Collection[int]) -> dict[int, Hashable]:
@@ -186,37 +180,17 @@ def others(tx: Tx, user_id: int) -> bool:
     return tx.execute(query.limit(1)).first() is not None
 
 
-def in_groups(tx: Tx, groups: Collection[str]) -> dict[str, list[int]]:
-    """Ids of the members of these groups."""
-    query = sa.select(users.c.group, users.c.id).where(
-        users.c.group.in_(groups), users.c.merged_into.is_(None)
-    )
-    members: dict[str, list[int]] = {group: [] for group in groups}
-    for group, user_id in tx.execute(query).tuples() if groups else ():
-        members[group].append(user_id)
-    return members
-
-
 def with_range(tx: Tx) -> list[User]:
     """Those who have a range of ports."""
-    return [rows.user(row) for row in tx.execute(sa.select(users).where(users.c.range_index >= 0))]
+    return [
+        rows.user(row) for row in tx.execute(rows.user_select().where(users.c.range_index >= 0))
+    ]
 
 
 def of_ranges(tx: Tx, indexes: Collection[int]) -> list[User]:
     """Those who have one of these ranges of ports."""
-    query = sa.select(users).where(users.c.range_index.in_(indexes))
+    query = rows.user_select().where(users.c.range_index.in_(indexes))
     return [rows.user(row) for row in tx.execute(query)]
-
-
-def members(tx: Tx, group: str) -> int:
-    """How many people are in a group."""
-    query = sa.select(sa.func.count()).select_from(users).where(users.c.group == group)
-    return int(tx.execute(query).scalar_one())
-
-
-def rename_group(tx: Tx, before: str, after: str) -> None:
-    """Move everybody of a group to another name."""
-    tx.execute(users.update().where(users.c.group == before).values(group=after))
 
 
 def insert(tx: Tx, subject: str, display_name: str, role: str, now: datetime) -> User:

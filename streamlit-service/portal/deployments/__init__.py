@@ -1,7 +1,15 @@
 """Containers that people ask for: request them, act on them, open their ports, help with them."""
 
 from portal.deployments.history import History, history
-from portal.deployments.intervention import everybody, give_up, remove_lost_vm, stop, stuck
+from portal.deployments.intervention import (
+    everybody,
+    give_up,
+    of_group,
+    remove_lost_vm,
+    stop,
+    stop_in_group,
+    stuck,
+)
 from portal.deployments.leaving import disable, retire
 from portal.deployments.overview import Overview, overview, stamps
 from portal.deployments.past import Event, past
@@ -30,6 +38,7 @@ __all__ = [
     "history",
     "latest",
     "mine",
+    "of_group",
     "overview",
     "past",
     "preview",
@@ -39,6 +48,7 @@ __all__ = [
     "retire",
     "stamps",
     "stop",
+    "stop_in_group",
     "stuck",
     "waiting",
 ]

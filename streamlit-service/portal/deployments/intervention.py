@@ -1,4 +1,4 @@
-"""What administrators do to somebody's deployment: stop it, give up on it, end all of a lost VM."""
+"""What others do to somebody's deployment: stop it, give up on it, end all of a lost VM."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from portal.deployments.transition import change
 from portal.users import permissions
 
 SERVICE = "the VM is being serviced on Friday; start it again on Monday."
+SHARED = "others of the group need its GPUs until Friday."
 """What a reason may be, for who gave none."""
 SETTLED = (State.STOPPED, State.FAILED, State.REMOVED)
 
@@ -29,12 +30,41 @@ def stop(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> Deplo
     return stopped
 
 
-def ask_to_stop(portal: Portal, tx: Tx, who: str, before: Deployment, note: str) -> Deployment:
-    """Record that an administrator wants a deployment stopped. Conflict when it cannot be."""
+def stop_in_group(
+    portal: Portal, actor: Actor, group: str, deployment_id: str, reason: str
+) -> Deployment:
+    """As stop(), for who leads the group that the deployment counts for. NotFound for others."""
+    who, note = permissions.check_leads(actor, group), check_reason(reason, SHARED)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        before = _known(tx, deployment_id)
+        if before.group != group:
+            raise permissions.no_such_deployment("Those of the group are listed with it.")
+        stopped = ask_to_stop(portal, tx, who, before, note, StopReason.LEAD)
+    portal.wake()
+    return stopped
+
+
+def of_group(portal: Portal, actor: Actor, group: str) -> list[Deployment]:
+    """All that counts for a group and is not removed, for who leads it; the oldest first."""
+    permissions.check_leads(actor, group)
+    with portal.database.reading() as tx:
+        return db.deployments.of_group(tx, group)
+
+
+def ask_to_stop(
+    portal: Portal,
+    tx: Tx,
+    who: str,
+    before: Deployment,
+    note: str,
+    reason: StopReason = StopReason.ADMIN,
+) -> Deployment:
+    """Record that somebody else wants a deployment stopped. Conflict when it cannot be."""
     after = lifecycle.intent("stop", before.state, restarting=before.restart_after_stop)
     columns: DeploymentColumns = {
         "restart_after_stop": False,
-        "stop_reason": StopReason.ADMIN,
+        "stop_reason": reason,
         "stop_note": note,
         "stopped_at": portal.now() if after is State.STOPPED else before.stopped_at,
         **NOT_WAITING,

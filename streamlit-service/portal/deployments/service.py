@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import structlog
 
-from portal import db
+from portal import db, users
 from portal.context import Portal
 from portal.core import ports
 from portal.core.errors import Conflict, Invalid, NoCapacity
@@ -35,6 +35,7 @@ def request(portal: Portal, user: User, order: Order) -> Deployment:
     Raises PortalError of the kind that says why not; then nothing is recorded.
     """
     now, deployment_id = portal.now(), uuid.uuid4().hex[:12]
+    order = replace(order, group=users.chosen(user, order.group))
     try:
         with portal.database.transaction() as tx:
             deployment = _reserve(portal, tx, user, order, deployment_id, now)
@@ -70,6 +71,7 @@ def _reserve(
         "id": deployment_id,
         "name": order.name,
         "owner_id": user.id,
+        "group": order.group,
         "release_id": release.id,
         "slot": slot,
         "gpus": order.gpus,
@@ -227,9 +229,13 @@ def _start(
             " its GPUs.",
             f"Try again in a few minutes; if this persists, tell {portal.settings.help_contact}.",
         )
-    quotas.check(portal, tx, user, before.order, new=False)
+    order = before.order
+    if order.group not in user.groups:  # they have left it
+        order = replace(order, group=user.group)
+        db.deployments.update(tx, before.id, group=order.group)
+    quotas.check(portal, tx, user, order, new=False)
     user = ranges.give(portal, tx, user)
-    decision = admission.evaluate(portal, tx, user, before.order, before.vm)
+    decision = admission.evaluate(portal, tx, user, order, before.vm)
     columns, details = _outcome(decision, now)
     if before.slot is None:  # it failed, and gave its ports back too
         placed = decision.placement
@@ -294,6 +300,7 @@ def preview(portal: Portal, user: User, order: Order) -> Preview:
 
     Raises what it would.
     """
+    order = replace(order, group=users.chosen(user, order.group))
     with portal.database.reading() as tx:
         _check(portal, tx, user, order)
         user = ranges.choose(portal, tx, user)

@@ -44,15 +44,15 @@ class Fleet:
     vms: tuple[Vm, ...]
     capacities: dict[int, VmCapacity]
 
-    def eligible(self, user: User, pinned: Vm | None) -> tuple[str, list[int]]:
-        """The VMs somebody may use, under a name that equal sets share.
+    def eligible(self, user: User, pinned: Vm | None, group: str | None) -> tuple[str, list[int]]:
+        """The VMs somebody may use (None: for any of their groups), by a name equal sets share.
 
         A home ties a deployment to its VM, unless that is somebody else's by now.
         """
-        vms = permissions.eligible_vms(self.vms, user)
+        vms = permissions.eligible_vms(self.vms, user, group)
         if pinned is not None and pinned.id in {vm.id for vm in vms}:
             return f"vm:{pinned.id}", [pinned.id]
-        name = f"own:{user.id}" if vms and vms[0].owner_id else f"pool:{user.group}"
+        name = f"own:{user.id}" if vms and vms[0].owner_id else f"pool:{group}"
         return name, [vm.id for vm in vms]
 
 
@@ -76,7 +76,7 @@ def evaluate(
     NoCapacity when no VM could ever take it, or none is open.
     """
     fleet, need = read_fleet(tx), _need(portal, order)
-    name, vms = fleet.eligible(user, pinned)
+    name, vms = fleet.eligible(user, pinned, order.group)
     capacities = [fleet.capacities[vm] for vm in vms]
     possible = [each for each in capacities if not placement.never(need, each)]
     if not any(placement.open_now(each) for each in possible):
@@ -248,7 +248,7 @@ def _requests(
     """The queue as values, and the sets of VMs that they name."""
     requests, eligible = [], {}
     for deployment in waiting:
-        name, vms = fleet.eligible(deployment.owner, deployment.vm)
+        name, vms = fleet.eligible(deployment.owner, deployment.vm, deployment.group)
         eligible[name] = vms
         home = homes.get(deployment.owner.id, frozenset())
         requests.append(Waiting(deployment.id, _need(portal, deployment.order), name, home))

@@ -1,7 +1,9 @@
-"""What a user may hold: limits per user, per group and default, and what is taken of them."""
+"""What may be held: limits by user, group, member of a group and default; what is taken of them."""
 
 from __future__ import annotations
 
+import functools
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +19,7 @@ from portal.db import Tx
 from portal.users import permissions
 
 DEFAULT, GROUP, USER = db.quotas.DEFAULT, db.quotas.GROUP, db.quotas.USER
+MEMBER, member_key = db.quotas.MEMBER, db.quotas.member_key
 
 YOU = "you"
 
@@ -28,12 +31,13 @@ Rows = Mapping[tuple[str, str], Quota]
 class Allowance:
     """What somebody may hold in all, and what of it is taken.
 
-    `whose` is "you" or the group's name.
+    `whose` is "you" or the group's name; `of`: the group of which it is a member's share.
     """
 
     whose: str
     limits: Resources
     held: Resources = NOTHING
+    of: str = ""
 
     @property
     def left(self) -> Resources:
@@ -68,30 +72,47 @@ def group_allowance(tx: Tx, group: str) -> Allowance | None:
     if not group:
         return None
     limits = (db.quotas.get(tx, GROUP, group) or Quota()).over(NO_LIMITS)
-    return Allowance(group, limits, db.quotas.held_by_group(tx, group))
+    return Allowance(group, limits, db.quotas.held_for_group(tx, group))
 
 
-def allowances(portal: Portal, user: User) -> tuple[Allowance, Allowance | None]:
-    """The user's own, and their group's if they are in one."""
+def _share(tx: Tx, user: User, group: str) -> Allowance | None:
+    """What one member may hold of a group's; None where that is all of it."""
+    row = db.quotas.get(tx, MEMBER, member_key(group, user.subject)) if group else None
+    if row is None:
+        return None
+    held = db.quotas.held_for_group(tx, group, user.id)
+    return Allowance(YOU, row.over(NO_LIMITS), held, of=group)
+
+
+def _that_apply(portal: Portal, tx: Tx, user: User, group: str) -> list[Allowance]:
+    """All that limit what a user asks for a group ("" for none)."""
+    own, shared = allowance(portal, tx, user), group_allowance(tx, group)
+    share = _share(tx, user, group)
+    return [each for each in (own, share, shared) if each is not None]
+
+
+def allowances(portal: Portal, user: User) -> tuple[Allowance, dict[str, Allowance]]:
+    """The user's own, and what each group that they are in shares."""
     with portal.database.reading() as tx:
-        return allowance(portal, tx, user), group_allowance(tx, user.group)
+        groups = {group: group_allowance(tx, group) for group in user.groups}
+        own = allowance(portal, tx, user)
+    return own, {group: shared for group, shared in groups.items() if shared is not None}
 
 
-def left(portal: Portal, tx: Tx, user: User) -> Resources:
-    """What the user may still ask for: the smaller of their own and their group's."""
-    own, group = allowance(portal, tx, user), group_allowance(tx, user.group)
-    return own.left.capped(group.left) if group else own.left
+def left(portal: Portal, tx: Tx, user: User, group: str) -> Resources:
+    """What the user may still ask for and count for a group: the least of all that limit it."""
+    first, *others = _that_apply(portal, tx, user, group)
+    return functools.reduce(lambda least, each: least.capped(each.left), others, first.left)
 
 
 def check(portal: Portal, tx: Tx, user: User, order: Order, *, new: bool) -> None:
-    """Raise Forbidden when the order goes over the user's or their group's limits.
+    """Raise Forbidden when the order goes over the user's limits, or those of its group.
 
     Call in the transaction that reserves. `new` is False when a stopped deployment, which counts
     already, starts again.
     """
-    for limit in (allowance(portal, tx, user), group_allowance(tx, user.group)):
-        if limit is not None:
-            check_allowance(order, limit, new=new)
+    for limit in _that_apply(portal, tx, user, order.group):
+        check_allowance(order, limit, new=new)
 
 
 def check_allowance(order: Order, allowance: Allowance, *, new: bool = True) -> None:
@@ -104,12 +125,13 @@ def check_allowance(order: Order, allowance: Allowance, *, new: bool = True) -> 
 def _over(allowance: Allowance, amount: Amount, asked: float, left: float) -> Forbidden:
     whose = allowance.whose
     may = "you may use" if whose == YOU else f"group {whose} may use"
+    may += f" for group {allowance.of}" if allowance.of else ""
     if amount is DEPLOYMENTS:
         have = "You have" if whose == YOU else f"Group {whose} has"
         held = allowance.held.deployments
         return Forbidden(
             "too_many_deployments",
-            f"{have} {held:g} containers, the most {may}.",
+            f"{have} {held:g} container{'' if held == 1 else 's'}, the most {may}.",
             "Remove one that is no longer needed.",
         )
     unit, limit = amount.unit, amount.of(allowance.limits)
@@ -127,35 +149,44 @@ def over_quota(portal: Portal, tx: Tx, waiting: Sequence[Deployment]) -> dict[st
 
     Quotas can be lowered while people wait.
     """
-    rows, running = db.quotas.all_quotas(tx), db.quotas.held_by_everybody(tx)
-    limited = {each.owner.group for each in waiting if (GROUP, each.owner.group) in rows}
-    members = db.users.in_groups(tx, limited - {""})
-    held: dict[tuple[str, str], Resources] = {}
+    rows = db.quotas.all_quotas(tx)
+    held: dict[Holder, Resources] = defaultdict(lambda: NOTHING)
+    for (user_id, group), resources in db.quotas.held_by_everybody(tx).items():
+        holders: list[Holder] = [(user_id, None), (None, group), (user_id, group)]
+        for holder in holders:
+            held[holder] += resources
     reasons: dict[str, str] = {}
     for deployment in waiting:
-        scopes = _scopes(portal.settings, rows, deployment.owner)
+        limits = _limits(portal.settings, rows, deployment)
         exceeded = ""
-        for key, limits in scopes:
-            ids = members[key[1]] if key[0] == GROUP else [deployment.owner.id]
-            held.setdefault(key, sum((running.get(i, NOTHING) for i in ids), NOTHING))
-            limit = Allowance(key[1], limits, held[key])
+        for holder, most in limits:
+            limit = Allowance("", most, held[holder])
             exceeded = exceeded or _waits_for_quota(limit, deployment.resources)
         if exceeded:
             reasons[deployment.id] = f"your quota is {exceeded}"
             continue
-        for key, _ in scopes:
-            held[key] += deployment.resources
+        for holder, _ in limits:
+            held[holder] += deployment.resources
     return reasons
 
 
-def _scopes(settings: Settings, rows: Rows, user: User) -> list[tuple[tuple[str, str], Resources]]:
-    """(scope and key, limits) of everything that limits a user."""
-    own = (USER, user.subject)
-    scopes = [(own, limits_of(settings, rows.get((DEFAULT, "")), rows.get(own)))]
-    group = (GROUP, user.group)
-    if user.group and group in rows:
-        scopes.append((group, rows[group].over(NO_LIMITS)))
-    return scopes
+Holder = tuple[int | None, str | None]
+"""A user for all groups, a group for all users, or a user for one group."""
+
+
+def _limits(
+    settings: Settings, rows: Rows, deployment: Deployment
+) -> list[tuple[Holder, Resources]]:
+    """Everything that limits a deployment, with the limits."""
+    owner, group = deployment.owner, deployment.group
+    own = limits_of(settings, rows.get((DEFAULT, "")), rows.get((USER, owner.subject)))
+    of_group = rows.get((GROUP, group)) if group else None
+    share = rows.get((MEMBER, member_key(group, owner.subject))) if group else None
+    return [
+        ((owner.id, None), own),
+        *([((None, group), of_group.over(NO_LIMITS))] if of_group else []),
+        *([((owner.id, group), share.over(NO_LIMITS))] if share else []),
+    ]
 
 
 def _waits_for_quota(allowance: Allowance, asked: Resources) -> str:
@@ -182,19 +213,23 @@ def _write(
     portal: Portal, actor: Actor, of: tuple[str, str], new: Callable[[Quota], Quota | None]
 ) -> None:
     scope, key = of
-    if scope not in (DEFAULT, GROUP, USER) or (scope == DEFAULT) != (key == ""):
+    if scope not in (DEFAULT, GROUP, USER, MEMBER) or (scope == DEFAULT) != (key == ""):
         raise Invalid(
             "bad_scope",
-            "A quota is for the default, a group or a user.",
+            "A quota is for the default, a group, a member of a group or a user.",
             "Name the group or the user.",
         )
-    if scope == GROUP:
-        users.check_group_name(key)
-    who, now = permissions.administrator(actor), portal.now()
+    group, _, member = key.partition("/") if scope == MEMBER else (key, "", "")
+    if scope in (GROUP, MEMBER):
+        users.check_group_name(group)
+    may = permissions.check_leads(actor, group) if scope == MEMBER else ""
+    who, now = may or permissions.administrator(actor), portal.now()
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         if scope == USER:
             key = users.known(tx, key).subject  # whichever of their names was given
+        if scope == MEMBER:
+            key = member_key(group, users.member(tx, group, member).subject)
         value = new(db.quotas.get(tx, scope, key) or Quota())
         if value is not None and not value.is_valid(MAX_LIMIT):
             raise Invalid(
@@ -231,13 +266,3 @@ def everybody(portal: Portal, actor: Actor) -> list[tuple[User, Allowance]]:
             )
             for user in users.shown(portal, tx, db.users.all_users(tx))
         ]
-
-
-def groups(portal: Portal, actor: Actor) -> dict[str, Allowance]:
-    """Every group that has members or a quota, with what its members share and hold."""
-    permissions.administrator(actor)
-    with portal.database.reading() as tx:
-        names = db.users.groups(tx)
-        names |= {key for scope, key in db.quotas.all_quotas(tx) if scope == GROUP}
-        shared = {name: group_allowance(tx, name) for name in sorted(names)}
-    return {name: limit for name, limit in shared.items() if limit is not None}

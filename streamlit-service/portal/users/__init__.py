@@ -6,23 +6,29 @@ from portal.users.accounts import (
     merge,
     other_names,
     rename,
-    rename_group,
     restore,
     sign_out,
     unmerge,
 )
 from portal.users.entry import account, check_session, last_visit
 from portal.users.entry import check as check_account
+from portal.users.groups import (
+    check_group_name,
+    chosen,
+    join,
+    leave,
+    member,
+    rename_group,
+    set_group,
+)
 from portal.users.listed import doubtful, left_from_lists, shown
 from portal.users.service import (
     add_key,
     cards,
-    check_group_name,
     check_realm,
     known,
     others,
     remove_key,
-    set_group,
     set_role,
     user_of,
 )
@@ -35,12 +41,16 @@ __all__ = [
     "check_group_name",
     "check_realm",
     "check_session",
+    "chosen",
     "doubtful",
     "enable",
     "end_sessions",
+    "join",
     "known",
     "last_visit",
+    "leave",
     "left_from_lists",
+    "member",
     "merge",
     "other_names",
     "others",

@@ -1,4 +1,4 @@
-"""What administrators correct in who people are: names, groups, two accounts of one person."""
+"""What administrators correct in who people are: names, two accounts of one person."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from portal.core.people import Account, Actor, Role, User
 from portal.core.reasons import check_reason
 from portal.db.connection import Tx
 from portal.users import entry, permissions
-from portal.users.service import check_group_name, known
+from portal.users.service import known
 
 LOST = "the laptop was lost."
 """What a reason may be, for who gave none."""
@@ -102,40 +102,6 @@ def restore(portal: Portal, actor: Actor, subject: str) -> None:
         _audit(portal, tx, who, "user.restored", user)
 
 
-def rename_group(portal: Portal, actor: Actor, before: str, after: str) -> None:
-    """Give a group, its quota and the pool of its name another name. Conflict for a known one."""
-    who = permissions.administrator(actor)
-    check_group_name(after)
-    if permissions.SHARED_POOL in (before, after):
-        raise Invalid("bad_group", "Everybody shares this pool.", "Choose another name.")
-    with portal.database.transaction() as tx:
-        db.serialize_writers(tx)
-        if not _is_group(tx, before):
-            raise NotFound(
-                "no_such_group", f"There is no group {before[:60]!r}.", "See admin.py user list."
-            )
-        if _is_group(tx, after):
-            raise Conflict(
-                "group_exists",
-                f"There is a group {after} already.",
-                "Put people into it one by one: two quotas cannot become one.",
-            )
-        db.users.rename_group(tx, before, after)
-        db.vms.rename_pool(tx, before, after)
-        db.quotas.rename(tx, db.quotas.GROUP, before, after)
-        db.audit.append(tx, portal.now(), who, "group.renamed", f"group:{after}", before=before)
-    portal.wake()
-
-
-def _is_group(tx: Tx, name: str) -> bool:
-    pools = {vm.pool for vm in db.vms.all_vms(tx)}
-    return (
-        bool(db.users.members(tx, name))
-        or name in pools
-        or db.quotas.get(tx, db.quotas.GROUP, name) is not None
-    )
-
-
 def merge(portal: Portal, actor: Actor, old: str, new: str) -> User:
     """Two accounts are one person: who signs in as `new` from now on is `old`.
 
@@ -189,6 +155,7 @@ def _take_over(tx: Tx, stays: User, goes: User) -> None:
     db.certificates.move(tx, goes.id, stays.id)
     db.users.move_aliases(tx, goes.id, stays.id)
     db.vms.change_owner(tx, goes.id, stays.id)
+    db.groups.remove_all(tx, goes.id)
     db.quotas.put(tx, db.quotas.USER, goes.subject, None)
     seen = [each.last_seen_at for each in (stays, goes) if each.last_seen_at]
     if seen:

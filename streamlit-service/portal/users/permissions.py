@@ -41,6 +41,17 @@ def is_curator(user: User) -> bool:
     return user.role in CURATORS
 
 
+def check_leads(actor: Actor, group: str) -> str:
+    """As administrator(), for who leads a group. Administrators may do what leads may."""
+    if isinstance(actor, CommandLine) or actor.role is Role.ADMIN or group in actor.leads:
+        return actor.subject
+    raise Forbidden(
+        "not_lead",
+        f"Only somebody who leads group {group[:60]}, or an administrator, may do this.",
+        "Ask who leads it.",
+    )
+
+
 def check_owner(user: User, deployment: Deployment) -> None:
     """Raise NotFound when the deployment is somebody else's: that it exists is not said either."""
     if deployment.owner.id != user.id:
@@ -52,8 +63,11 @@ def no_such_deployment(hint: str = "Look at My containers for yours.") -> NotFou
     return NotFound("no_such_deployment", "There is no such container.", hint)
 
 
-def eligible_vms(vms: Sequence[Vm], user: User) -> list[Vm]:
-    """The user's own VMs; without any, the shared pool's and those of their group's pool."""
+def eligible_vms(vms: Sequence[Vm], user: User, group: str | None = None) -> list[Vm]:
+    """The user's own VMs; without any, the shared pool's and those of their groups' pools.
+
+    `group`: for what counts for this one of their groups ("" for none).
+    """
     own = [vm for vm in vms if vm.owner_id == user.id]
-    pools = {SHARED_POOL, user.group}
+    pools = {SHARED_POOL, *(user.groups if group is None else [group])}
     return own or [vm for vm in vms if vm.owner_id is None and vm.pool in pools]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from portal import db
 from portal.context import Portal
-from portal.core.errors import Conflict, Forbidden, Invalid, NotFound
+from portal.core.errors import Conflict, Forbidden, NotFound
 from portal.core.people import Actor, Certificate, Identity, Role, SshKey, User
 from portal.db.connection import Tx
 from portal.users import entry, listed, permissions, ssh_keys
 
 MAX_KEYS = 10
-GROUP_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,59}")
 
 
 def user_of(portal: Portal, identity: Identity, address: str = "") -> User:
@@ -190,30 +188,6 @@ def known(tx: Tx, subject: str) -> User:
             "no_such_user", f"No user {subject} is known.", "They appear once they have signed in."
         )
     return user
-
-
-def check_group_name(name: str) -> None:
-    """Raise Invalid unless this can be a group's name, and with it a pool's."""
-    if not GROUP_NAME.fullmatch(name):
-        raise Invalid(
-            "bad_group",
-            f"{name[:60]!r} is not a group name.",
-            "Use lowercase letters, digits, dots, hyphens, _.",
-        )
-
-
-def set_group(portal: Portal, actor: Actor, subject: str, group: str) -> None:
-    """Put a user into a group, "" for none."""
-    if group:
-        check_group_name(group)
-    who, now = permissions.administrator(actor), portal.now()
-    with portal.database.transaction() as tx:
-        db.serialize_writers(tx)
-        user = known(tx, subject)
-        db.users.update(tx, user.id, group=group)
-        about = f"user:{user.subject}"
-        db.audit.append(tx, now, who, "user.group", about, before=user.group, after=group)
-    portal.wake()
 
 
 def set_role(portal: Portal, actor: Actor, subject: str, role: Role) -> Role:

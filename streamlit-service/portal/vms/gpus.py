@@ -57,13 +57,13 @@ class GpuStatus:
     deployment: Deployment | None
 
 
-def offers(portal: Portal, user: User) -> list[Offer]:
-    """The models on the VMs that the user may use, most free first."""
+def offers(portal: Portal, user: User, group: str | None = None) -> list[Offer]:
+    """The models on the VMs that the user may use, or may for one group; most free first."""
     with portal.database.reading() as tx:
         fleet = admission.read_fleet(tx)
     free: dict[str, int] = defaultdict(int)
     most: dict[str, int] = defaultdict(int)
-    for vm_id in fleet.eligible(user, None)[1]:
+    for vm_id in fleet.eligible(user, None, group)[1]:
         capacity = fleet.capacities[vm_id]
         for model, count in capacity.working.items():
             most[model] = max(most[model], count)
@@ -85,12 +85,12 @@ class OrderLimits:
     """Which quota has nothing left, in words; "" when an order can be made."""
 
 
-def order_limits(portal: Portal, user: User) -> OrderLimits:
-    """What an order form may offer."""
+def order_limits(portal: Portal, user: User, group: str) -> OrderLimits:
+    """What an order form may offer for a group."""
     with portal.database.reading() as tx:
-        left = quotas.left(portal, tx, user)
+        left = quotas.left(portal, tx, user, group)
         fleet = admission.read_fleet(tx)
-    capacities = [fleet.capacities[vm_id] for vm_id in fleet.eligible(user, None)[1]]
+    capacities = [fleet.capacities[vm_id] for vm_id in fleet.eligible(user, None, group)[1]]
     vms, ready = [each.vm for each in capacities], [c for c in capacities if placement.open_now(c)]
     biggest = replace(
         NO_LIMITS,

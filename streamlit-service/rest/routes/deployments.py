@@ -45,6 +45,7 @@ def create(body: OrderBody, portal: Product, user: Caller) -> DeploymentView:
         cpus=body.cpus,
         gpu_model=body.gpu_model,
         ssh=body.ssh,
+        group=body.group,
     )
     return _view(portal, deployments.request(portal, user, order))
 

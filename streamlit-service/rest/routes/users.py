@@ -101,10 +101,3 @@ def unmerge(subject: str, portal: Product, user: Administrator) -> None:
 @router.delete("/users/{subject:path}/ports", status_code=204)
 def free_ports(subject: str, portal: Product, user: Administrator) -> None:
     ranges.free(portal, user, subject)
-
-
-@router.put("/groups/{group}/name", status_code=204)
-def rename_group(
-    group: str, name: Annotated[str, Query(max_length=60)], portal: Product, user: Administrator
-) -> None:
-    users.rename_group(portal, user, group, name)

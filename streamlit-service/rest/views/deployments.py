@@ -29,6 +29,9 @@ class OrderBody(Body):
     memory_gb: float = 2.0
     cpus: float = 1.0
     ssh: bool = Field(False, description="open it by SSH with your card and the keys you added")
+    group: str = Field(
+        "", description="which of your groups it counts for; left out: the main one", max_length=60
+    )
 
 
 class ErrorView(BaseModel):
@@ -61,6 +64,7 @@ class DeploymentView(BaseModel):
     image: str
     release: str
     digest: str
+    group: str = Field(description="which of your groups it counts for; empty: none")
     vm: str | None = Field(description="null while it waits for one")
     position: int | None = Field(description="place in the queue, from 1, while it waits")
     waits_for: str | None
@@ -95,6 +99,7 @@ class DeploymentView(BaseModel):
             image=d.release.image,
             release=d.release.version,
             digest=d.release.digest,
+            group=d.group,
             vm=d.vm.name if d.vm else None,
             position=d.position,
             waits_for=d.waits_for,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -40,28 +40,37 @@ class Me(BaseModel):
     subject: str
     name: str
     role: str
-    group: str
+    group: str = Field(description="the main one: your orders count for it, or one they name")
+    groups: list[str]
+    leads: list[str] = Field(description="the groups that you lead")
     ports: tuple[int, int] | None = Field(
         description="first and last port of your range, which you get with your first container"
     )
     limits: dict[str, int | float]
     held: dict[str, int | float]
     group_quota: AllowanceView | None = Field(
-        description="what all members of your group share, if it is limited"
+        description="what all members of your main group share"
+    )
+    group_quotas: dict[str, AllowanceView] = Field(
+        description="what the members of each of your groups share"
     )
 
     @classmethod
-    def of(cls, user: User, own: Allowance, group: Allowance | None) -> Me:
+    def of(cls, user: User, own: Allowance, groups: Mapping[str, Allowance]) -> Me:
         mine = AllowanceView.of(own)
+        shared = {name: AllowanceView.of(allowance) for name, allowance in groups.items()}
         return cls(
             subject=user.subject,
             name=user.display_name,
             role=user.role,
             group=user.group,
+            groups=list(user.groups),
+            leads=list(user.leads),
             ports=_ports(user),
             limits=mine.limits,
             held=mine.held,
-            group_quota=AllowanceView.of(group) if group is not None else None,
+            group_quota=shared.get(user.group),
+            group_quotas=shared,
         )
 
 
@@ -71,7 +80,9 @@ class UserView(AllowanceView):
     subject: str
     name: str
     role: str
-    group: str
+    group: str = Field(description="the main one")
+    groups: list[str]
+    leads: list[str]
     ports: tuple[int, int] | None
     retired: str | None = Field(description="why, of somebody who is retired")
     account: Account
@@ -86,6 +97,8 @@ class UserView(AllowanceView):
             name=user.display_name,
             role=user.role,
             group=user.group,
+            groups=list(user.groups),
+            leads=list(user.leads),
             ports=_ports(user),
             retired=user.retired_reason if user.retired_at else None,
             account=account,

@@ -36,7 +36,7 @@ def test_an_administrator_retires_restores_and_renames(
     page.button(key="restore").click().run()
     assert not page.exception
     users.set_group(portal, ray, jane.subject, "vision")
-    page = page_of(ray, "people")
+    page = page_of(ray, "groups")
     page.text_input(key="new-group").input("perception").run()
     page.button(key="rename-group").click().run()
     assert users.user_of(portal, JANE).group == "perception"

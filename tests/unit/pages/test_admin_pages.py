@@ -262,3 +262,63 @@ def test_of_several_rows_lists_are_added_up_and_else_the_first_counts(
     state["t"]["selection"]["rows"] = []
     tables._choose("t", means)
     assert (state["users"], state["account"]) == ([], "mei")
+
+
+def test_groups_are_made_named_and_shared_out_on_their_page(
+    portal: Portal, jane: User, john: User, ray: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    page = page_of(ray, "groups")
+    assert "There are no groups yet" in texts(page)
+    page.multiselect(key="join-users").set_value([jane.subject, john.subject])
+    page.text_input(key="join-group").set_value("vision")
+    page.button[0].click().run()
+    assert not page.exception
+    page = page_of(ray, "groups")
+    page.number_input[0].set_value(3)
+    page.button(key="group-quota-save").click().run()
+    page.selectbox(key="member").select(jane.subject).run()
+    page.button(key="lead").click().run()
+    page = page_of(ray, "groups")
+    people = page.dataframe[1].value
+    assert people["Member"].tolist() == ["Jane Q Doe", "John A Roe"]
+    assert people["Leads"].tolist() == ["yes", ""]
+    assert people["GPUs"].tolist() == ["0 of 3", "0 of 3"]
+
+
+def test_a_lead_has_the_page_of_their_groups_and_others_read_whom_it_is_for(
+    portal: Portal, jane: User, john: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    users.join(portal, TEST, "vision", jane.subject, leads=True)
+    users.join(portal, TEST, "vision", john.subject)
+    users.join(portal, TEST, "speech", john.subject)
+    with portal.database.reading() as tx:
+        lead, member = users.known(tx, jane.subject), users.known(tx, john.subject)
+    deployments.request(portal, member, Order("ml-cpu", "his"))
+    page = page_of(lead, "groups")
+    assert not page.exception
+    assert page.dataframe[0].value["Group"].tolist() == ["vision"]
+    assert page.dataframe[2].value["Container"].tolist() == ["his"]
+    assert [each for each in page.button if each.key in ("join-users", "lead", "leave")] == []
+    page.selectbox(key="member").select(john.subject).run()
+    page.number_input[3].set_value(1)
+    page.button(key="share-save").click().run()
+    assert page.dataframe[1].value["Limits"].tolist() == ["The group's", "Own"]
+
+
+def test_who_is_in_several_groups_chooses_for_which_a_container_counts(
+    portal: Portal, jane: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    for group in ("vision", "speech"):
+        users.join(portal, TEST, group, jane.subject)
+    quotas.set_quota(portal, TEST, "group", "speech", Quota(memory_gb=1))
+    with portal.database.reading() as tx:
+        jane = users.known(tx, jane.subject)
+    page = page_of(jane, "deploy")
+    assert (page.selectbox(key="group").value, page.selectbox(key="group").options) == (
+        "vision",
+        ["speech", "vision"],
+    )
+    page.selectbox(key="group").select("speech").run()
+    assert "Free for you now: 1 GB" in texts(page)
+    page.button(key="deploy").click().run()
+    assert [each.group for each in deployments.mine(portal, jane)] == ["speech"]

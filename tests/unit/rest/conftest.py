@@ -14,7 +14,8 @@ from portal.context import Portal
 from portal.core.people import Role, User
 from rest import errors
 from rest.dependencies import Services
-from support.callers import MEI, RAY, Door, SilentWorker
+from support.callers import LEA, MEI, RAY, Door, SilentWorker
+from support.samples import TEST
 
 
 @pytest.fixture
@@ -28,11 +29,16 @@ def app(portal: Portal) -> FastAPI:
 
 @pytest.fixture
 def ask(portal: Portal, jane: User, app: FastAPI) -> Callable[..., Any]:
-    """Ask as somebody; gives (status, body). Ray is an administrator, Mei a curator."""
+    """Ask as somebody; gives (status, body).
+
+    Ray is an administrator, Mei a curator, Lea leads the group vision.
+    """
     for somebody, role in ((RAY, Role.ADMIN), (MEI, Role.CURATOR)):
         user = users.user_of(portal, somebody)
         with portal.database.transaction() as tx:
             db.users.update(tx, user.id, role=role)
+    users.user_of(portal, LEA)
+    users.join(portal, TEST, "vision", LEA.subject, leads=True)
     client = TestClient(app)
 
     def send(

@@ -10,7 +10,8 @@ from support.samples import JANE, JOHN, identity
 RAY = identity("3456789012", "Alex M Ray")
 MEI = identity("4567890123", "Mei T Lin")
 EVE = identity("5678901234", "Eve D Out")
-PEOPLE = {"jane": JANE, "john": JOHN, "ray": RAY, "mei": MEI, "eve": EVE}
+LEA = identity("6789012345", "Lea D Er")
+PEOPLE = {"jane": JANE, "john": JOHN, "ray": RAY, "mei": MEI, "eve": EVE, "lea": LEA}
 
 
 class Door:
