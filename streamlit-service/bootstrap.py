@@ -18,9 +18,12 @@ from certificates import revocation
 from certificates.chain import authorities
 from certificates.responders import Responders
 from cryptography import x509
+from directory.csv_file import CsvFile
+from directory.ldap_server import LdapServer
 from json_lines import JsonLines
 from portal.context import Portal
 from portal.core import catalog
+from portal.core.directory import Directory, DirectorySettings
 from portal.core.engine import Engine
 from portal.core.models import Vm
 from portal.core.settings import Settings
@@ -193,7 +196,9 @@ class Engines:
 
 def reconciler(product: Portal, engines: Engines, woken: threading.Event) -> Reconciler:
     """The worker's loop on real engines."""
-    from portal.jobs.reconciler import Reconciler  # noqa: PLC0415 - of the worker alone
+    # Of the worker alone.
+    from portal.jobs.directory import DirectoryLooks  # noqa: PLC0415
+    from portal.jobs.reconciler import Reconciler  # noqa: PLC0415
 
     client = httpx2.Client(timeout=READY_PROBE_S, trust_env=False)
 
@@ -204,4 +209,14 @@ def reconciler(product: Portal, engines: Engines, woken: threading.Event) -> Rec
             return False
 
     verify = Verifier(product.settings, product.database)
-    return Reconciler(product, engines, is_ready, verify, woken)
+    config = DirectorySettings()
+    asked = directory(config)
+    looks = DirectoryLooks(product, asked, config.interval_s) if asked else None
+    return Reconciler(product, engines, is_ready, verify, woken, looks)
+
+
+def directory(config: DirectorySettings) -> Directory | None:
+    """The organisation's directory, where there is one."""
+    if config.file:
+        return CsvFile(config.file)
+    return LdapServer(config) if config.servers else None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import bootstrap
 import typer
 from portal import users
+from portal.core.directory import DirectorySettings
 from portal.core.resources import Quota
 from portal.scheduling import groups, quotas
+from portal.users import directory as use_case
 
 from cli.common import actor, print_json, wired
 
@@ -76,6 +79,27 @@ def share(
     key = quotas.member_key(group, subject)
     quotas.set_quota(wired(), actor(), quotas.MEMBER, key, value)
     typer.echo(f"The share of {subject} is {'set' if value else 'all of the group quota'}.")
+
+
+@app.command("look")
+def look(
+    *,
+    all_at_once: Annotated[
+        bool, typer.Option(help="also where it disables more people than is likely")
+    ] = False,
+) -> None:
+    """Ask the organisation's directory now, and carry over what it says of all people."""
+    directory = bootstrap.directory(DirectorySettings())
+    if directory is None:
+        raise typer.BadParameter("PORTAL_DIRECTORY_URL names none; the worker has its settings")
+    done = use_case.look(wired(), directory, all_at_once=all_at_once)
+    if done.problem:
+        typer.echo(f"The directory: {done.problem}", err=True)
+        raise typer.Exit(1)
+    typer.echo(
+        f"People: {done.people}, of whom {done.missing} are not in the directory and"
+        f" {done.ambiguous} fit several entries."
+    )
 
 
 @app.command("rename")

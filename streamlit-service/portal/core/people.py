@@ -87,6 +87,8 @@ class User:
     """Pages, API or notebook, to the hour; None from before this was kept."""
     sessions_ended_at: datetime | None = None
     """When all that was open was last ended: they signed out, or an administrator did it."""
+    in_directory: bool = False
+    """Whether the organisation's directory named them when it was last asked."""
     groups: tuple[str, ...] = ()
     """All their groups, by name."""
     leads: tuple[str, ...] = ()

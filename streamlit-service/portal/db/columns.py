@@ -27,6 +27,7 @@ class UserColumns(TypedDict, total=False):
     disabled_by: str
     last_seen_at: datetime | None
     sessions_ended_at: datetime | None
+    in_directory: bool
     root: str
     ssh_keys: list[dict[str, Any]]
 

@@ -36,6 +36,11 @@ def of_user(tx: Tx, user_id: int) -> list[Membership]:
     return _some(tx, memberships.c.user_id == user_id)
 
 
+def everybodys(tx: Tx) -> list[Membership]:
+    """Who is in which group, of all people."""
+    return _some(tx, sa.true())
+
+
 def from_directory(tx: Tx) -> list[Membership]:
     """What LDAP said of all people when it was last asked."""
     return _some(tx, memberships.c.source == DIRECTORY)

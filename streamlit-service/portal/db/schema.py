@@ -51,6 +51,7 @@ users = sa.Table(
     sa.Column("disabled_by", sa.Text, nullable=False, server_default=""),
     sa.Column("last_seen_at", UtcDateTime),
     sa.Column("sessions_ended_at", UtcDateTime),
+    sa.Column("in_directory", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 # What else a person's certificates may call them: a UPN of before, say.
@@ -70,6 +71,19 @@ memberships = sa.Table(
     sa.Column("group", sa.Text, primary_key=True, index=True),
     sa.Column("leads", sa.Boolean, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
+)
+
+# What came of the last look at the directory: one row.
+directory_looks = sa.Table(
+    "directory_looks",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("succeeded_at", UtcDateTime),
+    sa.Column("problem", sa.Text, nullable=False),
+    sa.Column("people", sa.Integer, nullable=False),
+    sa.Column("missing", sa.Integer, nullable=False),
+    sa.Column("ambiguous", sa.Integer, nullable=False),
 )
 
 certificates = sa.Table(

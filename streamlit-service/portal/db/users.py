@@ -78,6 +78,25 @@ def called(tx: Tx, names: Collection[str], now: datetime) -> list[Called]:
     return [Called(*row) for row in tx.execute(query)]
 
 
+def names(tx: Tx) -> dict[int, set[str]]:
+    """Every subject that each is known by: of accounts, other names and UPNs of their cards."""
+    upn = sa.select(certificates.c.user_id, "upn:" + certificates.c.upn)
+    rows_of = sa.union_all(
+        sa.select(users.c.id, users.c.subject).where(users.c.merged_into.is_(None)),
+        sa.select(aliases.c.user_id, aliases.c.subject),
+        upn.where(certificates.c.upn > ""),
+    )
+    found: dict[int, set[str]] = {}
+    for user_id, name in tx.execute(rows_of).tuples():
+        found.setdefault(user_id, set()).add(name)
+    return found
+
+
+def newest(tx: Tx) -> int:
+    """The id of who signed in first last; 0 for nobody."""
+    return int(tx.execute(sa.select(sa.func.max(users.c.id))).scalar() or 0)
+
+
 def put_keys(tx: Tx, user_id: int, keys: Iterable[SshKey]) -> None:
     """These are the keys that a user added."""
     update(tx, user_id, ssh_keys=[vars(key) for key in keys])

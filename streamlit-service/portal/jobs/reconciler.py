@@ -18,6 +18,7 @@ from portal.core.errors import DatabaseTrouble, PortalError
 from portal.core.models import State, Vm
 from portal.deployments import lifecycle
 from portal.jobs.claim import Work
+from portal.jobs.directory import DirectoryLooks
 from portal.jobs.homes import Homes
 from portal.jobs.image_cache import sync_images
 from portal.jobs.lanes import Lane, Lanes
@@ -34,6 +35,8 @@ IDLE_POLL_S = 1.0
 STUCK_S = 40.0
 """A loop that did not go round for so long hangs: a database that is busy refuses before."""
 TRIES = 3
+NO_VM = 0
+"""The directory has lanes like a VM's."""
 LANES = {
     State.PENDING: Lane.START,
     State.PULLING: Lane.DOWNLOAD,
@@ -57,6 +60,7 @@ class Reconciler:
         is_ready: IsReady,
         verify: Verify,
         woken: threading.Event | None = None,
+        directory: DirectoryLooks | None = None,
     ) -> None:
         self._portal = portal
         self._engine_for = engine_for
@@ -66,6 +70,7 @@ class Reconciler:
         self._stopping = threading.Event()
         self._lanes = Lanes(self._done)
         self._leader = Leader(portal)
+        self._directory = directory
         self._homes = Homes()
         self._sampler = Sampler(portal, self._homes)
         self._turned_at = time.monotonic()
@@ -139,6 +144,8 @@ class Reconciler:
             started.append(
                 self._probe(f"images:{vm.id}", vm, settings.images_interval_s, self._sync_images)
             )
+        if self._directory and self._directory.is_due():
+            started.append(self._lanes.start(Lane.PROBE, NO_VM, "directory", self._directory.look))
         return [future for future in started if future]
 
     def _work(self, deployment_id: str, vm_id: int, state: State) -> Future[None] | None:

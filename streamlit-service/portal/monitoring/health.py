@@ -12,6 +12,7 @@ from portal.context import Portal
 from portal.core.models import Deployment, Gpu, Vm, VmState
 from portal.core.people import User
 from portal.db import Tx
+from portal.db.directory import Look
 from portal.deployments import intervention, lifecycle, slots
 from portal.deployments.container_spec import container_name
 from portal.images import launch_gate
@@ -60,6 +61,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         gpus = db.gpus.all_gpus(tx)
         still_held = _still_held(tx, now)
         in_use = db.blocked_ports.since(tx, now - slots.BLOCKED_FOR)
+        look = db.directory.last(tx)
     yield Status("ok", "database", "database", "The database answers.")
     yield from _backup(backups, now, by_hand=is_sqlite)
     if not vms:
@@ -85,6 +87,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
             yield _in_use(vm, port, now - since)
     yield from still_held
     yield from _people(given, served, unlisted)
+    yield from _directory(look, now)
     for deployment in troubled:
         if deployment.trouble and now - deployment.trouble.since > STUCK_AFTER:
             yield _stuck(deployment, now - deployment.trouble.since)
@@ -120,6 +123,31 @@ def _people(given: int, served: int, unlisted: list[User]) -> Iterator[Status]:
             f"docker compose exec api python3 admin.py user role {shlex.quote(user.subject)} user",
             "role-unlisted",
         )
+
+
+def _directory(look: Look | None, now: datetime) -> Iterator[Status]:
+    if look is None:  # none is asked
+        return
+    said = [look.problem, f"{look.ambiguous} people fit several entries" if look.ambiguous else ""]
+    if not any(said):
+        yield Status(
+            "ok",
+            "directory",
+            "people",
+            f"The directory answered {_minutes(now - look.at)} ago: {look.people} people, of whom"
+            f" {look.missing} are not in it.",
+        )
+        return
+    last = look.succeeded_at
+    since = f" It last answered {_minutes(now - last)} ago." if last and last != look.at else ""
+    yield Status(
+        "warning",
+        "directory",
+        "people",
+        f"The directory: {'; '.join(filter(None, said))}.{since}",
+        "docker compose exec worker python3 admin.py group look",
+        "directory",
+    )
 
 
 def _backup(last: datetime | None, now: datetime, *, by_hand: bool) -> Iterator[Status]:

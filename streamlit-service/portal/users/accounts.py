@@ -58,18 +58,23 @@ def enable(portal: Portal, actor: Actor, subject: str) -> None:
         user = known(tx, subject)
         if user.retired_at:
             raise Conflict("is_retired", f"{user.display_name} is retired.", "Restore the account.")
-        before = entry.account(portal, user)
-        if before is Account.ACTIVE:
+        if entry.account(portal, user) is Account.ACTIVE:
             raise Conflict("is_active", f"{user.display_name} is enabled.", "Nothing to do.")
-        db.users.update(
-            tx,
-            user.id,
-            disabled_at=None,
-            disabled_reason="",
-            disabled_by="",
-            last_seen_at=portal.now(),
-        )
-        _audit(portal, tx, who, "user.enabled", user, before=before)
+        enable_in(portal, tx, who, user)
+
+
+def enable_in(portal: Portal, tx: Tx, who: str, user: User) -> None:
+    """Somebody who is disabled or dormant may come in again."""
+    before = entry.account(portal, user)
+    db.users.update(
+        tx,
+        user.id,
+        disabled_at=None,
+        disabled_reason="",
+        disabled_by="",
+        last_seen_at=portal.now(),
+    )
+    _audit(portal, tx, who, "user.enabled", user, before=before)
 
 
 def end_sessions(portal: Portal, actor: Actor, subject: str, reason: str) -> None:

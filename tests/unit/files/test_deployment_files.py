@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from portal.core.directory import DirectorySettings
 from portal.core.settings import Settings
+from pydantic.fields import FieldInfo
 from support.paths import ROOT
 
 EXAMPLE = (ROOT / "deployment" / ".env.example").read_text(encoding="utf-8")
@@ -52,10 +54,18 @@ def test_every_setting_of_compose_is_described_with_its_default(path: Path) -> N
 
 
 def test_every_setting_of_the_services_is_described_with_the_codes_default() -> None:
-    ours = {f"PORTAL_{name.upper()}": field for name, field in Settings.model_fields.items()}
+    ours = settings()
     known = {name: value for name, value in described().items() if name in ours}
     expected = {name: written(ours[name].default) for name in known}
     assert known == expected | DECIDED_BY_COMPOSE
+
+
+def settings() -> dict[str, FieldInfo]:
+    """Of all services."""
+    of_directory = DirectorySettings.model_fields.items()
+    return {f"PORTAL_{name.upper()}": field for name, field in Settings.model_fields.items()} | {
+        f"PORTAL_DIRECTORY_{name.upper()}": field for name, field in of_directory
+    }
 
 
 def written(default: object) -> str:
@@ -86,7 +96,7 @@ def test_every_setting_of_the_services_can_be_set_and_is_described() -> None:
         "PORTAL_BUILD_CERTS_DIR",
         "PORTAL_ADVISORIES",
     }
-    names = {f"PORTAL_{name.upper()}" for name in Settings.model_fields}
+    names = set(settings())
     open_ones = {name for name in names - decided if not name.endswith("_FILE")}
     assert {name for name in open_ones if f"{name}: ${{{name}:-" not in text} == set()
     assert open_ones <= set(described())

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "bootstrap": {
         "auth",
         "certificates",
+        "directory",
         "docker_manager",
         "json_lines",
         "portal",

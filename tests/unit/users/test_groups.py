@@ -196,13 +196,11 @@ def test_a_groups_vms_are_for_what_counts_for_it(portal: Portal, both: User) -> 
 def test_nobody_but_an_administrator_changes_who_is_in_a_group(
     portal: Portal, both: User, lead: User
 ) -> None:
-    for change in (
-        lambda: users.join(portal, lead, "speech", both.subject, leads=True),
-        lambda: users.leave(portal, lead, "speech", both.subject),
-        lambda: users.join(portal, both, "vision", both.subject, leads=True),
-    ):
+    for who in (lead, both):
         with pytest.raises(Forbidden):
-            change()
+            users.join(portal, who, "speech", both.subject, leads=True)
+        with pytest.raises(Forbidden):
+            users.leave(portal, who, "speech", both.subject)
     with pytest.raises(NotFound):
         users.leave(portal, TEST, "speech", "edipi:0000000000")
     with pytest.raises(Invalid):

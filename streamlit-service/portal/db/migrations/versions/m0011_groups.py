@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from portal.db.schema import UtcDateTime
+
 revision = "0011"
 down_revision = "0010"
 
@@ -17,6 +19,20 @@ def upgrade() -> None:
         sa.Column("source", sa.Text, nullable=False),
     )
     op.create_index("ix_memberships_group", "memberships", ["group"])
+    op.create_table(
+        "directory_looks",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("at", UtcDateTime, nullable=False),
+        sa.Column("succeeded_at", UtcDateTime),
+        sa.Column("problem", sa.Text, nullable=False),
+        sa.Column("people", sa.Integer, nullable=False),
+        sa.Column("missing", sa.Integer, nullable=False),
+        sa.Column("ambiguous", sa.Integer, nullable=False),
+    )
+    with op.batch_alter_table("users") as people:
+        people.add_column(
+            sa.Column("in_directory", sa.Boolean, nullable=False, server_default=sa.false())
+        )
     with op.batch_alter_table("deployments") as deployments:
         deployments.add_column(sa.Column("group", sa.Text, nullable=False, server_default=""))
         kept = sa.text("state != 'removed'")
