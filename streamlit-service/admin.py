@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import bootstrap
 import typer
-from cli import audit, backup, crl, deployments, groups, health, images, quotas, users, vms
+from cli import (
+    audit,
+    backup,
+    crl,
+    deployments,
+    groups,
+    health,
+    images,
+    quotas,
+    services,
+    users,
+    vms,
+)
 from cli.common import wired
 from portal.core.errors import PortalError
 
@@ -17,6 +29,7 @@ NOUNS = {
     "image": images.app,
     "user": users.app,
     "group": groups.app,
+    "service": services.app,
     "quota": quotas.app,
     "audit": audit.app,
     "crl": crl.app,

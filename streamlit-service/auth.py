@@ -26,6 +26,7 @@ from certificates.names import (
     alternative_names,
     cac_name,
     looks_like_cac,
+    policies_of,
     readable,
     subject_of,
 )
@@ -36,6 +37,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import verification
 from cryptography.x509.oid import NameOID
+from portal.core import subjects
 from portal.core.errors import NotAuthenticated
 from portal.core.people import Certificate, Identity
 from portal.core.settings import Settings
@@ -126,6 +128,7 @@ class Authenticator:
         self.cards = KnownCards(self._bundle, settings.policy_oids, revocation)
         self._policies = settings.policy_oids
         self._profiles = settings.profiles
+        self._services = settings.service_policy_oids
         self._revocation = revocation or NoRevocation()
         self._cache: TTLCache[bytes, tuple[Identity, Card]] = TTLCache(CACHE_SIZE, CACHE_S)
         self._guard = threading.Lock()
@@ -188,15 +191,19 @@ class Authenticator:
                 cause=str(error),
             ) from error
         roots = frozenset(path[-1].subject.rfc4514_string() for path in paths)
-        return replace(identity_of(certificate, self._profiles), roots=roots), Card(paths)
+        identity = identity_of(certificate, self._profiles, self._services)
+        return replace(identity, roots=roots), Card(paths)
 
 
 def identity_of(
-    certificate: x509.Certificate, profiles: Sequence[str] = DEFAULT_PROFILES
+    certificate: x509.Certificate,
+    profiles: Sequence[str] = DEFAULT_PROFILES,
+    services: frozenset[str] = frozenset(),
 ) -> Identity:
     """Map a certificate that was verified, by the first profile (names.py) that fits.
 
-    Raises NotAuthenticated when it names no person.
+    One of the policies `services` makes it a program's, which its common name names. Raises
+    NotAuthenticated when it names nobody.
     """
     common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if len(common_names) != 1:
@@ -214,6 +221,8 @@ def identity_of(
             " contains characters that no name has.",
             HINT,
         )
+    if services & policies_of(certificate):
+        return _identity(certificate, _service(name), name)
     cac = cac_name(name)
     if CAC in profiles and cac is None and looks_like_cac(name):
         raise NotAuthenticated(
@@ -233,12 +242,29 @@ def identity_of(
             f"The certificate names no person: accepted here is {wanted}, and it has none.",
             HINT,
         )
+    identity = _identity(certificate, subject, cac.display_name if cac else name)
+    number = subject.removeprefix("edipi:") if subject.startswith("edipi:") else edipi
+    return replace(identity, common_name=name, edipi=number, upn=names.upn)
+
+
+def _service(name: str) -> str:
+    """The subject of a program."""
+    if not subjects.SERVICE.fullmatch(name):
+        raise NotAuthenticated(
+            "no_person",
+            "The certificate is a program's, but its common name is no name for one.",
+            "Lowercase letters, digits, dots and hyphens: nightly-training, for example.",
+        )
+    return f"{subjects.OF_SERVICE}{name}"
+
+
+def _identity(certificate: x509.Certificate, subject: str, name: str) -> Identity:
     return Identity(
         subject=subject,
         common_name=name,
-        display_name=cac.display_name if cac else name,
-        edipi=subject.removeprefix("edipi:") if subject.startswith("edipi:") else edipi,
-        upn=names.upn,
+        display_name=name,
+        edipi=None,
+        upn=None,
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,

@@ -98,6 +98,15 @@ def subject_of(profiles: Sequence[str], edipi: str | None, names: AlternativeNam
     return next((found[profile] for profile in profiles if found[profile]), None)
 
 
+def policies_of(certificate: x509.Certificate) -> frozenset[str]:
+    """The certificate policies that it carries."""
+    try:
+        stated = certificate.extensions.get_extension_for_class(x509.CertificatePolicies).value
+    except ExtensionNotFound:
+        return frozenset()
+    return frozenset(each.policy_identifier.dotted_string for each in stated)
+
+
 def alternative_names(certificate: x509.Certificate) -> AlternativeNames:
     """Of each kind the only one: two would name two people."""
     try:

@@ -15,6 +15,7 @@ from rest.routes import (
     images,
     interventions,
     quotas,
+    services,
     ssh_keys,
     usage,
     users,
@@ -24,6 +25,7 @@ from rest.routes import (
 NOUNS = (
     board,
     users,
+    services,
     groups,
     images,
     vms,
@@ -36,10 +38,10 @@ NOUNS = (
 )
 
 
-def install(app: FastAPI, services: Services) -> None:
+def install(app: FastAPI, wired: Services) -> None:
     """Serve /api/v1 with these services."""
-    app.state.services = services
-    app.state.followers = Followers(services.portal)
+    app.state.services = wired
+    app.state.followers = Followers(wired.portal)
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(has_storable_address)])
     for noun in NOUNS:
         api.include_router(noun.router)

@@ -11,8 +11,8 @@ from fastapi.routing import APIRoute
 from portal import users
 from portal.context import Portal
 from portal.core.errors import Forbidden
-from portal.core.people import User
-from portal.users import permissions
+from portal.core.people import Scope, User
+from portal.users import permissions, service_accounts
 from worker_client import WorkerClient
 
 NUL = "\0"
@@ -47,8 +47,20 @@ def _caller(request: Request, services: Wired) -> User:
     _check_same_origin(request, services.portal.settings.public_origin)
     identity = services.authenticator.authenticate(request.headers)
     user = users.user_of(services.portal, identity, request.headers.get("X-Real-IP", ""))
+    if user.is_service:
+        _check_scope(user, request)
     request.state.caller = user
     return user
+
+
+def _check_scope(user: User, request: Request) -> None:
+    """A program reads what users may, or has containers of its own; nothing else."""
+    if request.method not in UNSAFE:
+        service_accounts.check_scope(user, Scope.READ)
+    elif request.url.path.startswith("/api/v1/deployments"):
+        service_accounts.check_scope(user, Scope.DEPLOY)
+    else:
+        service_accounts.check_person(user)
 
 
 Product = Annotated[Portal, Depends(_product)]

@@ -14,6 +14,7 @@ from auth import Authenticator
 from portal import users
 from portal.context import Portal
 from portal.core.people import Identity, User
+from portal.users import service_accounts
 from streamlit.navigation.page import StreamlitPage
 
 
@@ -42,6 +43,7 @@ def sign_in() -> User:
     if "last_visit" not in st.session_state:  # before this one is noted
         st.session_state["last_visit"] = users.last_visit(portal(), card().subject)
     user = users.user_of(portal(), card(), request_headers().get("X-Real-IP") or "")
+    service_accounts.check_person(user)
     users.check_session(portal(), user, began())
     return user
 

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
+from portal.core.subjects import OF_SERVICE
+
 
 class Role(enum.StrEnum):
     """What a user is to the portal."""
@@ -15,6 +17,13 @@ class Role(enum.StrEnum):
     ADMIN = "admin"
 
 
+class Scope(enum.StrEnum):
+    """What a service account may do: look at what users may see; have containers of its own."""
+
+    READ = "read"
+    DEPLOY = "deploy"
+
+
 class Account(enum.StrEnum):
     """Whether somebody may come in. DORMANT: not seen for longer than the settings allow."""
 
@@ -22,6 +31,8 @@ class Account(enum.StrEnum):
     DISABLED = "disabled"
     DORMANT = "dormant"
     RETIRED = "retired"
+    ENDED = "ended"
+    """A service account whose end date has passed."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +100,19 @@ class User:
     """When all that was open was last ended: they signed out, or an administrator did it."""
     in_directory: bool = False
     """Whether the organisation's directory named them when it was last asked."""
+    scopes: tuple[Scope, ...] = ()
+    """Of a service account."""
+    ends_at: datetime | None = None
+    """Of a service account: from then on it may not come in."""
     groups: tuple[str, ...] = ()
     """All their groups, by name."""
     leads: tuple[str, ...] = ()
     """Those of them that they lead."""
+
+    @property
+    def is_service(self) -> bool:
+        """Whether this is a program's account."""
+        return self.subject.startswith(OF_SERVICE)
 
     @property
     def own_range(self) -> int:

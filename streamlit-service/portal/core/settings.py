@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     certificate_policies: str = Field(
         "", description="allowed policy OIDs, comma separated; empty: any"
     )
+    service_policies: str = Field(
+        "",
+        description="policy OIDs that make a certificate a program's, comma separated; empty: none",
+    )
     identity: str = Field(
         "cac,upn,piv",
         pattern=r"^ *(cac|upn|piv|mail)( *, *(cac|upn|piv|mail))* *$",
@@ -341,8 +345,14 @@ class Settings(BaseSettings):
 
     @property
     def policy_oids(self) -> frozenset[str]:
-        """Certificate policies of which a certificate must carry at least one."""
-        return _words(self.certificate_policies)
+        """Certificate policies of which a certificate must carry at least one; empty: any."""
+        people = _words(self.certificate_policies)
+        return people | self.service_policy_oids if people else people
+
+    @property
+    def service_policy_oids(self) -> frozenset[str]:
+        """Certificate policies that make a certificate a program's."""
+        return _words(self.service_policies)
 
 
 def _words(text: str) -> frozenset[str]:

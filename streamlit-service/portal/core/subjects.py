@@ -22,6 +22,9 @@ NIL, MAX = 0, 2**128 - 1
 """UUIDs that are nobody's (RFC 9562, sections 5.9 and 5.10)."""
 EDIPI = re.compile(r"(?!0{10})[0-9]{10}")
 """Ten digits; ten zeros are nobody's."""
+OF_SERVICE = "service:"
+SERVICE = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
+"""Of a program: what its certificate has as common name."""
 _FASC_N = re.compile(rf"[0-9a-f]{{{2 * FASC_N_BYTES}}}")
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _SINGLE = (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0)

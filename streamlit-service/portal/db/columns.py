@@ -28,6 +28,8 @@ class UserColumns(TypedDict, total=False):
     last_seen_at: datetime | None
     sessions_ended_at: datetime | None
     in_directory: bool
+    scopes: str
+    ends_at: datetime | None
     root: str
     ssh_keys: list[dict[str, Any]]
 

@@ -40,6 +40,7 @@ class Asked:
     retired_at: datetime | None
     disabled_at: datetime | None
     last_seen_at: datetime | None
+    ends_at: datetime | None
     root: str
     holder: Holder | None
 
@@ -56,6 +57,7 @@ _QUERY = (
         users.c.retired_at,
         users.c.disabled_at,
         users.c.last_seen_at,
+        users.c.ends_at,
         sa.case(
             (users.c.subject == sa.bindparam("subject"), users.c.root), else_=aliases.c.root
         ).label("root"),
@@ -97,7 +99,7 @@ def asked(database: Database, subject: str, port: int) -> Asked | None:
         return None
     who = (
         *(row.user_id, row.range_index, row.retired_at, row.disabled_at, row.last_seen_at),
-        row.root,
+        *(row.ends_at, row.root),
     )
     if row.id is None:
         return Asked(*who, None)

@@ -22,7 +22,7 @@ from portal.core.models import (
     Vm,
     VmState,
 )
-from portal.core.people import Certificate, Role, SshKey, User
+from portal.core.people import Certificate, Role, Scope, SshKey, User
 from portal.core.resources import Quota
 from portal.db.schema import deployments, memberships, releases, users, vms
 
@@ -66,6 +66,7 @@ def user(row: Any, prefix: str = "") -> User:
     """A User from a row of user_select(), or from the prefixed columns of a join."""
     values = _pick(row, User, prefix, role=Role)
     values["ssh_keys"] = tuple(SshKey(**key) for key in values["ssh_keys"] or ())
+    values["scopes"] = tuple(Scope(each) for each in (values["scopes"] or "").split(",") if each)
     for name in _OF_USERS:
         values[name] = tuple(sorted(values[name].split(","))) if values[name] else ()
     return User(**values)

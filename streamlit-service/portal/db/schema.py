@@ -52,6 +52,8 @@ users = sa.Table(
     sa.Column("last_seen_at", UtcDateTime),
     sa.Column("sessions_ended_at", UtcDateTime),
     sa.Column("in_directory", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("scopes", sa.Text, nullable=False, server_default=""),  # commas between
+    sa.Column("ends_at", UtcDateTime),
 )
 
 # What else a person's certificates may call them: a UPN of before, say.

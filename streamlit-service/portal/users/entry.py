@@ -31,6 +31,10 @@ class Standing(Protocol):
     def last_seen_at(self) -> datetime | None:
         """When they were there last."""
 
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it ends, of a service account."""
+
 
 def account(portal: Portal, standing: Standing) -> Account:
     """The state of an account."""
@@ -38,6 +42,8 @@ def account(portal: Portal, standing: Standing) -> Account:
         return Account.RETIRED
     if standing.disabled_at:
         return Account.DISABLED
+    if standing.ends_at and standing.ends_at <= portal.now():
+        return Account.ENDED
     days, seen = portal.settings.dormant_days, standing.last_seen_at
     if days and seen and portal.now() - seen > timedelta(days=days):
         return Account.DORMANT
@@ -58,6 +64,12 @@ def check(portal: Portal, standing: Standing) -> None:
             "disabled",
             "Your account is disabled. Your files are kept.",
             f"Ask {contact} why, and to enable it.",
+        )
+    if state is Account.ENDED:
+        raise Forbidden(
+            "account_ended",
+            "This service account has ended.",
+            f"Ask {contact} to prolong it: admin.py service set.",
         )
     if state is Account.DORMANT:
         raise Forbidden(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from portal import db
 from portal.context import Portal
+from portal.core import subjects
 from portal.core.errors import Conflict, Forbidden, NotFound
 from portal.core.people import Actor, Certificate, Identity, Role, SshKey, User
 from portal.db.connection import Tx
@@ -25,6 +26,12 @@ def user_of(portal: Portal, identity: Identity, address: str = "") -> User:
         known_card = db.certificates.known(tx, identity.fingerprint, user.id) if user else None
         root = db.users.root_of(tx, identity.subject)
         counts = listed.shown(portal, tx, [user] if user else [])
+    if not user and identity.subject.startswith(subjects.OF_SERVICE):
+        raise Forbidden(
+            "unknown_service",
+            f"There is no service account {identity.common_name}.",
+            f"Ask {portal.settings.help_contact} to make it: admin.py service set.",
+        )
     user = user or _by_certificate(portal, identity)
     if user:
         entry.check(portal, user)
@@ -200,6 +207,8 @@ def set_role(portal: Portal, actor: Actor, subject: str, role: Role) -> Role:
         db.serialize_writers(tx)
         user = known(tx, subject)
         permissions.check_another(actor, user)
+        if user.is_service:
+            raise Conflict("is_service", "A service account has scopes, no role.", "Set those.")
         db.users.update(tx, user.id, role=role)
         about = f"user:{user.subject}"
         db.audit.append(tx, portal.now(), who, "user.role", about, role=role, before=user.role)

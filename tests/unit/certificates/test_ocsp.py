@@ -48,7 +48,7 @@ def answer(
     certificates: list[x509.Certificate] | None = None,
 ) -> bytes:
     """As a responder would make it; b"" repeats the nonce of the question."""
-    at = datetime.now(UTC) + made
+    at = NOW + made
     builder = (
         library.OCSPResponseBuilder()
         .add_response(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,9 +12,11 @@ from fastapi import FastAPI
 from portal import deployments, users
 from portal.context import Portal
 from portal.core.models import Order
-from portal.core.people import User
+from portal.core.people import Scope, User
+from portal.users import service_accounts
+from support import callers
 from support.callers import EVE
-from support.samples import TEST
+from support.samples import TEST, identity
 
 USER, CURATOR, ADMIN, LEAD = "user", "curator", "admin", "lead"
 MAY: dict[str, str] = {
@@ -50,6 +54,8 @@ MAY: dict[str, str] = {
     "GET /releases/{release_id}/packages": USER,
     "GET /releases/{release_id}/report": USER,
     "POST /releases/{release_id}/{action}": CURATOR,
+    "GET /services": ADMIN,
+    "PUT /services/{name}": ADMIN,
     "GET /ssh-keys": USER,
     "POST /ssh-keys": USER,
     "DELETE /ssh-keys": USER,
@@ -77,6 +83,7 @@ MAY: dict[str, str] = {
 """Who may call it at all; whose object it is, is asked besides."""
 PEOPLE = {"john": (USER,), "lea": (USER, LEAD), "mei": (USER, CURATOR)}
 PEOPLE["ray"] = (USER, CURATOR, LEAD, ADMIN)
+PROGRAM = replace(identity("7890123456", "program"), subject="service:program")
 NOBODY, REFUSED = 401, 403
 PLACES = {"{action}": "stop", "{scope}": "default", "{release_id}": "1", "{subject}": "edipi:0"}
 
@@ -93,7 +100,7 @@ def test_every_route_is_in_the_table(app: FastAPI) -> None:
 
 @pytest.mark.parametrize("route", MAY)
 def test_who_may_not_is_refused_before_what_they_sent_is_read(
-    portal: Portal, ask: Callable[..., Any], route: str
+    portal: Portal, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, route: str
 ) -> None:
     users.user_of(portal, EVE)
     deployments.disable(portal, TEST, EVE.subject, "lost her card")
@@ -110,6 +117,14 @@ def test_who_may_not_is_refused_before_what_they_sent_is_read(
         status = ask(who, method, path, **asked)[0]
         assert (status == REFUSED) is (MAY[route] not in roles), (who, status)
         assert status != NOBODY
+    program, deploys = PROGRAM, path.startswith("/deployments")
+    monkeypatch.setitem(callers.PEOPLE, "program", program)
+    for scope in Scope:
+        service_accounts.put(portal, TEST, "program", [scope], portal.now() + timedelta(days=1))
+        status = ask("program", method, path, **asked)[0]
+        fits = scope is (Scope.READ if method == "GET" else Scope.DEPLOY)
+        may = MAY[route] == USER and fits and (method == "GET" or deploys)
+        assert (status == REFUSED) is not may, (scope, status)
     if MAY[route] == LEAD:  # of another group
         assert ask("lea", method, path.replace("vision", "speech"), **asked)[0] == REFUSED
 
