@@ -12,13 +12,18 @@ fi
 # Its errors are text; where compose mounts as_json.pl, they become JSON.
 [ ! -r /usr/local/bin/as_json ] || exec 2> >(perl -w /usr/local/bin/as_json evictor error >&1)
 readonly ANSWERS_WITHIN_S=2 EVERYBODY_AGAIN_S=30 LOST_AFTER=10
-: "${PORTAL_PUBLIC_PORT:=8443}"
+: "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_BIND:=127.0.0.1}"
 first=${PORTAL_USER_PORTS%-*} last=${PORTAL_USER_PORTS#*-}
+# On the host's own network others may have the same ports at other addresses: another portal, containers.
+case $PORTAL_BIND in
+    0.0.0.0 | '[::]' | '*') here='' ;;
+    *) here="src $PORTAL_BIND and " ;;
+esac
 PROXY_SECRET=$(cat /run/secrets/proxy_secret) || exit 1
 
 # The hundreds of ports, each once, that have open connections.
 open_ports() {
-    ss -Htn state established "( sport >= :$first and sport <= :$last )" |
+    ss -Htn state established "$here( sport >= :$first and sport <= :$last )" |
         awk '{sub(/.*:/, "", $3); print $3 - $3 % 100}' | sort -u | paste -sd,
 }
 # ask REPLICA PORTS: those whose connections must end, as lines "10000 10099"; then "answered".
@@ -53,7 +58,7 @@ ends_single_ones() {
 end() { # end FIRST LAST
     local what="$1-$2"
     if [ -n "$single" ]; then
-        ss -HKtn "( sport >= :$1 and sport <= :$2 )" >/dev/null
+        ss -HKtn "$here( sport >= :$1 and sport <= :$2 )" >/dev/null
     else
         ((SECONDS - everybody_at >= EVERYBODY_AGAIN_S)) || return 0
         everybody_at=$SECONDS what="everybody's, for $what"
@@ -74,7 +79,7 @@ silent=0 alone=0
 while :; do
     read -rt 1 -u "$never" || true
     # Where nginx has a network of its own and was started again, this is still in the one of before.
-    if [ -n "$(ss -Hltn "sport = :$PORTAL_PUBLIC_PORT")" ]; then
+    if [ -n "$(ss -Hltn "${here}sport = :$PORTAL_PUBLIC_PORT")" ]; then
         alone=0
     elif ((++alone >= LOST_AFTER)); then
         echo "Nothing listens on port $PORTAL_PUBLIC_PORT here; starting again, to look for nginx." >&2

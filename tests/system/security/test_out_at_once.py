@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ from stack import Stack
 CLOSED_WITHIN_S = 15
 """What counts is the table; this only ends a test that would wait for ever."""
 REASON = {"reason": "The card was found in a train."}
+ANOTHER_ADDRESS = "127.0.0.99"
+"""Of this machine: another portal may have the same ports there."""
 CARD = ("DOE.JANE.Q.1234567890", "1234567890@mil")
 WORDS = {
     "disabled": "Your account is disabled",
@@ -130,13 +133,20 @@ def test_nobody_else_notices(stack: Stack, running: str, john: Person, ray: Pers
     john.running("his")
     seen: Watch = {}
     theirs = watch(seen, "notebook", partial(listen, stack, "jane"))
-    with websocket(stack.tls("john"), stack.host, 10100, "/api/events/subscribe") as open_one:
+    with (
+        websocket(stack.tls("john"), stack.host, 10100, "/api/events/subscribe") as open_one,
+        socket.create_server((ANOTHER_ADDRESS, 10000)),
+        socket.create_connection((ANOTHER_ADDRESS, 10000)) as of_another_program,
+    ):
         ray.http.post(f"/api/v1/users/{JANE}/end-sessions", json=REASON).raise_for_status()
         theirs.join(CLOSED_WITHIN_S)
         assert seen
         open_one.settimeout(3)
         with pytest.raises(TimeoutError):  # its end does not come
             until_closed(open_one)
+        of_another_program.settimeout(1)
+        with pytest.raises(TimeoutError):
+            of_another_program.recv(1)
 
 
 def test_who_comes_back_goes_on_where_they_were(
