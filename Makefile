@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PROCESSES ?= 2
 export PYTHONPATH := scripts/dev:deployment/quickstart:streamlit-service
 
-.PHONY: help demo demo-down demo-clean test check lint types faults soak screenshots bench share error-codes lock lock-image venv engine browser
+.PHONY: help demo demo-down demo-clean test check lint types faults images soak screenshots bench share error-codes lock lock-image venv engine browser
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -43,6 +43,9 @@ test: ## Everything, on a bare machine too
 
 faults: venv engine ## Every fault: services killed at each step and under load, VMs, disks, registry, clock
 	@PORTAL_FAULTS=all $(PY) -m pytest -v tests/unit/jobs/test_crash_points.py tests/unit/jobs/test_world.py tests/unit/db/test_backup_crashes.py tests/system/faults
+
+images: venv engine ## Every image through the whole pipeline (in make test: all but one)
+	@PORTAL_EVERY_IMAGE=1 $(PY) -m pytest -v tests/system/test_gpu_images.py
 
 soak: venv engine ## Half an hour of work and faults: no service grows (MINUTES=30)
 	@PORTAL_SOAK_MINUTES=$(or $(MINUTES),30) $(PY) -m pytest -q -s tests/system/soak.py

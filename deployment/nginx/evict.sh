@@ -11,7 +11,7 @@ fi
 : "${PORTAL_USER_PORTS:=10000-10999}"
 # Its errors are text; where compose mounts as_json.pl, they become JSON.
 [ ! -r /usr/local/bin/as_json ] || exec 2> >(perl -w /usr/local/bin/as_json evictor error >&1)
-readonly ANSWERS_WITHIN_S=2 EVERYBODY_AGAIN_S=30 LOST_AFTER=10
+readonly ANSWERS_WITHIN_S=2 EVERYBODY_AGAIN_S=30 LOOK_EVERY_S=5
 : "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_BIND:=127.0.0.1}"
 first=${PORTAL_USER_PORTS%-*} last=${PORTAL_USER_PORTS#*-}
 # On the host's own network others may have the same ports at other addresses: another portal, containers.
@@ -21,10 +21,17 @@ case $PORTAL_BIND in
 esac
 PROXY_SECRET=$(cat /run/secrets/proxy_secret) || exit 1
 
-# The hundreds of ports, each once, that have open connections.
+# The hundreds of ports, each once, that have open connections, as ports=10000,10300. One process a second is all
+# that this costs.
 open_ports() {
-    ss -Htn state established "$here( sport >= :$first and sport <= :$last )" |
-        awk '{sub(/.*:/, "", $3); print $3 - $3 % 100}' | sort -u | paste -sd,
+    local local_end port
+    local -A hundreds=()
+    while read -r _ _ local_end _; do
+        port=${local_end##*:}
+        hundreds[$((port - port % 100))]=1
+    done < <(exec ss -Htn state established "$here( sport >= :$first and sport <= :$last )")
+    ports=${!hundreds[*]}
+    ports=${ports// /,}
 }
 # ask REPLICA PORTS: those whose connections must end, as lines "10000 10099"; then "answered".
 ask() {
@@ -75,18 +82,21 @@ fi
 
 trap 'exit 0' TERM INT # the first process of a container is not ended by them otherwise
 exec {never}<> <(:) # nothing ever comes from it: a second goes by without a process that sleeps
-silent=0 alone=0
+silent=0 idle=0 alone=0
 while :; do
     read -rt 1 -u "$never" || true
-    # Where nginx has a network of its own and was started again, this is still in the one of before.
-    if [ -n "$(ss -Hltn "${here}sport = :$PORTAL_PUBLIC_PORT")" ]; then
-        alone=0
-    elif ((++alone >= LOST_AFTER)); then
-        echo "Nothing listens on port $PORTAL_PUBLIC_PORT here; starting again, to look for nginx." >&2
-        exit 1
+    open_ports
+    if [ -z "$ports" ]; then
+        # Where nginx has a network of its own and was started again, this is still in the one of before.
+        ((++idle % LOOK_EVERY_S == 0)) || continue
+        if [ -n "$(ss -Hltn "${here}sport = :$PORTAL_PUBLIC_PORT")" ]; then
+            alone=0
+        elif ((++alone == 2)); then
+            echo "Nothing listens on port $PORTAL_PUBLIC_PORT here; starting again, to look for nginx." >&2
+            exit 1
+        fi
+        continue
     fi
-    ports=$(open_ports)
-    [ -n "$ports" ] || continue
     answers=$(ask_all "$ports" 2>/dev/null)
     while read -r from to; do
         [ -z "$to" ] || end "$from" "$to"
