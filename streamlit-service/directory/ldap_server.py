@@ -69,7 +69,10 @@ class LdapServer:
             connection.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
             if settings.ca_file:
                 connection.set_option(ldap.OPT_X_TLS_CACERTFILE, str(settings.ca_file))
-            connection.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
+            try:
+                connection.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
+            except ValueError as error:
+                raise DirectoryTrouble(f"{settings.ca_file} holds no authority") from error
             try:
                 if server.startswith(STARTTLS):
                     connection.start_tls_s()

@@ -48,6 +48,7 @@ def folder(stack: Stack) -> Path:
     folder.chmod(0o755)
     (folder / "password").write_text("of the portal\n")
     (folder / "ca.pem").write_bytes(pki.pem(stack.authority().root.certificate))
+    (folder / "another.pem").write_bytes(pki.pem(pki.Authority("Another").root.certificate))
     return folder
 
 
@@ -137,7 +138,8 @@ def test_people_are_in_the_groups_of_the_directory_that_count(
         ({"URL": f"ldap://{NAME}"}, ""),  # by StartTLS
         ({"URL": f"ldaps://nowhere.example.org ldaps://{NAME}"}, ""),  # the next that answers
         ({"URL": "ldaps://nowhere.example.org"}, "Can't contact LDAP server"),
-        ({"CA_FILE": "/etc/ssl/certs/none.pem"}, "Can't contact LDAP server"),
+        ({"CA_FILE": "/etc/portal/directory/another.pem"}, "Can't contact LDAP server"),
+        ({"CA_FILE": "/etc/portal/directory/none.pem"}, "none.pem holds no authority"),
         ({"PASSWORD_FILE": "/etc/portal/directory/ca.pem"}, "Invalid credentials"),
         ({"BASE": "ou=nobody,dc=example,dc=org"}, "No such object"),
         ({"GROUP_BASE": "ou=nothing,dc=example,dc=org"}, "No such object"),
