@@ -92,13 +92,15 @@ EVENTS = {
 
 
 def stays_open(stack: Stack, person: str) -> bool:
-    with suppress(AssertionError, OSError):  # refused, or ended as it was made
-        with websocket(stack.tls(person), stack.host, 10000, "/api/events/subscribe") as notebooks:
-            notebooks.settimeout(2.5)
-            try:
-                until_closed(notebooks)
-            except TimeoutError:
-                return True
+    with (
+        suppress(AssertionError, ConnectionError),  # refused, or ended as it was made
+        websocket(stack.tls(person), stack.host, 10000, "/api/events/subscribe") as notebooks,
+    ):
+        notebooks.settimeout(2.5)
+        try:
+            until_closed(notebooks)
+        except TimeoutError:
+            return True
     return False
 
 
