@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -49,11 +49,18 @@ class RevocationList:
     """Of a list of changes: it changes the whole list of this number, or a later one."""
     taken_back: AbstractSet[int] = frozenset()
     """Of a list of changes: what was on hold, and is good again."""
+    of_others: Mapping[x509.Name, AbstractSet[int]] | None = None
+    """Of an indirect list: serials by who issued them, where that is not the list's own issuer."""
 
     @property
     def scope(self) -> tuple[object, ...]:
         """Two with the same speak for the same certificates."""
         return self.issuer, self.signer, self.points, self.people, self.authorities
+
+    @property
+    def revoked(self) -> int:
+        """How many certificates are on it."""
+        return len(self.serials) + sum(map(len, (self.of_others or {}).values()))
 
     def changes(self, whole: RevocationList) -> bool:
         """Whether this list of changes is one of that whole list (RFC 5280, 5.2.4)."""
@@ -73,12 +80,23 @@ class RevocationList:
         )
 
     def covers(self, certificate: Certificate, authority: Certificate) -> bool:
-        """RFC 5280, 6.3.3 (b) and (f): same issuer, key, distribution point and kind."""
-        if certificate.issuer != self.issuer or key_of(authority) != self.signer:
-            return False
+        """RFC 5280, 6.3.3 (b) and (f): same issuer, key, distribution point and kind.
+
+        An indirect list speaks for whatever certificate names its issuer beside the point.
+        """
         if not (self.authorities if _is_ca(certificate) else self.people):
             return False
-        return not self.points or bool(self.points & _points(certificate))
+        own = certificate.issuer == self.issuer and key_of(authority) == self.signer
+        if own and (not self.points or bool(self.points & _points(certificate))):
+            return True
+        named = self.of_others is not None and _named_for(certificate, self.issuer)
+        return bool(named) and (not self.points or bool(self.points & _points(certificate)))
+
+    def revokes(self, certificate: Certificate) -> bool:
+        """Whether a certificate that it speaks for is on it."""
+        if certificate.issuer == self.issuer:
+            return certificate.serial_number in self.serials
+        return certificate.serial_number in (self.of_others or {}).get(certificate.issuer, ())
 
 
 def split(content: bytes) -> list[bytes]:
@@ -122,12 +140,17 @@ def _read(name: str, content: bytes, bundle: Sequence[Certificate]) -> Revocatio
     if signer is None:
         raise ValueError(f"no accepted authority signed it; it names {crl.issuer.rfc4514_string()}")
     scope, base = _scope(crl)
+    indirect = bool(scope and scope.indirect_crl)
+    if indirect and base is not None:
+        raise ValueError("it lists changes of an indirect list, which are unknown here")
     if crl.last_update_utc > datetime.now(UTC) + SKEW:
         raise ValueError(FUTURE)
-    if unknown := _unknown_in_entries(crl, der):
+    if unknown := _unknown_in_entries(crl, der, indirect=indirect):
         raise ValueError(f"an entry has a critical extension that is unknown here: {unknown}")
     if crl.next_update_utc is None:
         raise ValueError("it does not say until when it counts")
+    by_issuer = _by_issuer(crl) if indirect else {}
+    own = by_issuer.pop(crl.issuer, set())
     return RevocationList(
         file=name,
         issuer=crl.issuer,
@@ -135,12 +158,13 @@ def _read(name: str, content: bytes, bundle: Sequence[Certificate]) -> Revocatio
         points=_names(scope.full_name) if scope else frozenset(),
         people=not (scope and scope.only_contains_ca_certs),
         authorities=not (scope and scope.only_contains_user_certs),
-        serials=_serials(crl) if base is None else _of_changes(crl, on=True),
+        serials=own if indirect else _serials(crl, base),
         this_update=crl.last_update_utc,
         next_update=crl.next_update_utc,
         number=_number(crl),
         base=base,
         taken_back=frozenset() if base is None else _of_changes(crl, on=False),
+        of_others=by_issuer if indirect else None,
     )
 
 
@@ -164,8 +188,10 @@ def _is_taken_back(entry: x509.RevokedCertificate) -> bool:
     return reason is x509.ReasonFlags.remove_from_crl
 
 
-def _serials(crl: CertificateRevocationList) -> AbstractSet[int]:
+def _serials(crl: CertificateRevocationList, base: int | None) -> AbstractSet[int]:
     """Of the revoked certificates; others get their turn while a long list is read."""
+    if base is not None:
+        return _of_changes(crl, on=True)
     serials = set()
     for number, entry in enumerate(crl):
         serials.add(entry.serial_number)
@@ -174,7 +200,26 @@ def _serials(crl: CertificateRevocationList) -> AbstractSet[int]:
     return serials
 
 
-def _unknown_in_entries(crl: CertificateRevocationList, der: bytes) -> str:
+def _by_issuer(crl: CertificateRevocationList) -> dict[x509.Name, set[int]]:
+    """Serials of an indirect list; an entry is of the issuer that was named last (RFC 5280, 5.3.3).
+
+    ValueError where an issuer has no distinguished name.
+    """
+    issuer, found = crl.issuer, dict[x509.Name, set[int]]()
+    for number, entry in enumerate(crl):
+        for extension in _extensions(entry):
+            if isinstance(extension.value, x509.CertificateIssuer):
+                names = extension.value.get_values_for_type(x509.DirectoryName)
+                if len(names) != 1:
+                    raise ValueError("an entry names no issuer, or several")
+                issuer = names[0]
+        found.setdefault(issuer, set()).add(entry.serial_number)
+        if number % YIELD_EVERY == 0:
+            time.sleep(0)
+    return found
+
+
+def _unknown_in_entries(crl: CertificateRevocationList, der: bytes, *, indirect: bool) -> str:
     """A critical extension of an entry that we do not know (RFC 5280, 5.3), or "".
 
     Reading those of all entries takes half as long as the list itself, searching its bytes nothing.
@@ -182,9 +227,10 @@ def _unknown_in_entries(crl: CertificateRevocationList, der: bytes) -> str:
     of_the_list = sum(extension.critical for extension in crl.extensions)
     if der.count(_CRITICAL) <= of_the_list:
         return ""
+    known = (*_KNOWN_OF_ENTRIES, x509.CertificateIssuer) if indirect else _KNOWN_OF_ENTRIES
     for entry in crl:
         for extension in _extensions(entry):
-            if extension.critical and not isinstance(extension.value, _KNOWN_OF_ENTRIES):
+            if extension.critical and not isinstance(extension.value, known):
                 return extension.oid.dotted_string
     return ""
 
@@ -218,11 +264,8 @@ def _scope(
                 raise ValueError(
                     "its distribution point has a relative name, which is unknown here"
                 )
-            if value.indirect_crl or value.only_contains_attribute_certs or value.only_some_reasons:
-                raise ValueError(
-                    "it is for other certificates or some reasons "
-                    "only (an indirect or partial list)"
-                )
+            if value.only_contains_attribute_certs or value.only_some_reasons:
+                raise ValueError("it is for other certificates or some reasons only (partial)")
             scope = value
         elif extension.critical:
             raise ValueError(
@@ -261,6 +304,15 @@ def _points(certificate: Certificate) -> frozenset[str]:
     except ExtensionNotFound:
         return frozenset()
     return frozenset(name for point in points for name in _names(point.full_name))
+
+
+def _named_for(certificate: Certificate, issuer: x509.Name) -> bool:
+    """Whether a certificate says that somebody else than its own authority lists it."""
+    try:
+        points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    except ExtensionNotFound:
+        return False
+    return any(name.value == issuer for point in points for name in point.crl_issuer or ())
 
 
 def _names(names: Sequence[x509.GeneralName] | None) -> frozenset[str]:

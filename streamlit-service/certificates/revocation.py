@@ -153,7 +153,7 @@ def revoked() -> NotAuthenticated:
 def _revoked(path: CertificationPath, held: Held) -> bool:
     """A root revokes nothing of itself: taking it out of the bundle does."""
     return any(
-        member.serial_number in crl.serials
+        crl.revokes(member)
         for member, authority in pairwise(path)
         for crl in held.covering(member, authority)
     )
@@ -171,7 +171,10 @@ def by_authority(bundle: Sequence[Certificate], held: Held) -> dict[str, Revocat
     longest = {}
     for (subject, key), ca in issuers.items():
         lists = [
-            crl for crl in held.lists if (crl.issuer, crl.signer) == (subject, key) and crl.people
+            crl
+            for crl in held.lists
+            if crl.people
+            and ((crl.issuer, crl.signer) == (subject, key) or subject in (crl.of_others or ()))
         ]
         who = _name(ca)
         if names[who] > 1:

@@ -36,7 +36,7 @@ def show() -> None:
     for crl in held.lists:
         state = "valid until" if crl.next_update > now else "expired on"
         typer.echo(
-            f"{state:11} {crl.next_update:%Y-%m-%d %H:%M} UTC  {len(crl.serials):7} revoked  "
+            f"{state:11} {crl.next_update:%Y-%m-%d %H:%M} UTC  {crl.revoked:7} revoked  "
             f"{crl.issuer.rfc4514_string()}  ({crl.file})"
         )
     for name, why in held.unusable:
@@ -79,7 +79,7 @@ def _one(config: Settings, url: str) -> bool:
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, OSError) as error:
         typer.echo(f"{url}: {error}; the existing list is kept.", err=True)
         return False
-    revoked = sum(len(each.serials) for each in lists)
+    revoked = sum(each.revoked for each in lists)
     typer.echo(f"{url}: {revoked} revoked, valid until {until:%Y-%m-%d %H:%M} UTC.")
     return True
 
