@@ -10,7 +10,7 @@ from portal import db, deployments, users
 from portal.context import Portal
 from portal.core import ports
 from portal.core.people import Role, User
-from portal.users import certificates, ranges
+from portal.users import certificates, ranges, sessions
 
 from cli.common import Reason, actor, print_json, wired
 
@@ -38,6 +38,12 @@ def list_cards(subject: str) -> None:
     config = bootstrap.settings()
     portal = bootstrap.portal(config, cards=bootstrap.known_cards(config))
     print_json([vars(card) for card in certificates.of_user(portal, actor(), subject)])
+
+
+@app.command("sessions")
+def list_sessions(subject: str) -> None:
+    """The pages and SSH connections that somebody has open now, as JSON."""
+    print_json([vars(each) for each in sessions.of_user(wired(), actor(), subject)])
 
 
 @app.command("role")

@@ -23,6 +23,8 @@ from portal.core.errors import DatabaseTrouble, NotFound, PortalError, Unavailab
 from portal.core.people import Certificate, SshKey, User
 from portal.deployments import ssh_access
 from portal.deployments.ssh_access import CLOSED, OPENED, Login, Target
+from portal.users import sessions
+from portal.users.sessions import RENEW_EVERY_S, OpenSessions
 
 from door.lane import Lane
 
@@ -56,6 +58,7 @@ class Door:
     def __init__(self, portal: Portal) -> None:
         self.portal = portal
         self._inside: set[Visitor] = set()
+        self._sessions = OpenSessions(portal)
         self._records: asyncio.Queue[partial[None]] = asyncio.Queue()
         # Strangers who ask keep nobody's right from being looked at.
         self._logins = ThreadPoolExecutor(AT_ONCE, "ssh-login")
@@ -113,10 +116,16 @@ class Door:
     def came(self, visitor: Visitor) -> None:
         """Somebody's key was accepted."""
         self._inside.add(visitor)
+        user_id, address = visitor.login.user.id, visitor.address
+        self._records.put_nowait(
+            partial(self._sessions.open, visitor.session, user_id, sessions.SSH, address)
+        )
 
     def left(self, visitor: Visitor) -> None:
         """Their connection is closed."""
-        self._inside.discard(visitor)
+        if visitor in self._inside:
+            self._inside.discard(visitor)
+            self._records.put_nowait(partial(self._sessions.close, visitor.session))
 
     async def watch(self) -> None:
         """End the connections of who may no longer be here, for as long as the process lives."""
@@ -135,6 +144,8 @@ class Door:
         inside = tuple(self._inside)
         if not inside:
             return
+        if number % RENEW_EVERY_S == 0:
+            self._records.put_nowait(partial(self._sessions.renew))
         ids = {visitor.login.user.id for visitor in inside}
         standings = await self.for_look(ssh_access.standings, self.portal, ids)
         for at, visitor in enumerate(inside, number):
@@ -184,7 +195,8 @@ class Visitor(asyncssh.SSHServer):
         self._login: Login | None = None
         self._key: Certificate | SshKey | None = None
         self._began: datetime = door.portal.now()
-        self._address = ""
+        self.address = ""
+        self.session = sessions.new_id()
         self._is_stranger = False
         self._refused_keys = 0
         self._lanes = 0
@@ -207,10 +219,10 @@ class Visitor(asyncssh.SSHServer):
         """Somebody knocks; where too many do, nobody asks them for a key."""
         self._connection = conn
         peer = conn.get_extra_info("peername")
-        self._address = peer[0] if peer else ""
-        self._is_stranger = self._door.knocks(self._address)
+        self.address = peer[0] if peer else ""
+        self._is_stranger = self._door.knocks(self.address)
         if not self._is_stranger:
-            log.warning("ssh_too_many_strangers", client=self._address)
+            log.warning("ssh_too_many_strangers", client=self.address)
             conn.abort()
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -221,7 +233,7 @@ class Visitor(asyncssh.SSHServer):
     def _known(self) -> None:
         if self._is_stranger:
             self._is_stranger = False
-            self._door.knocks_no_more(self._address)
+            self._door.knocks_no_more(self.address)
 
     async def begin_auth(self, username: str) -> bool:
         """Who they say they are; who is nobody is asked for keys like everybody."""
@@ -264,7 +276,7 @@ class Visitor(asyncssh.SSHServer):
         text = self.key.key if isinstance(self.key, SshKey) else self.key.ssh_key
         why = ssh_access.may_stay(portal, self.login, text, self._began)
         if why is None:
-            ssh_access.note_seen(portal, self.login, self.key, self._address)
+            ssh_access.note_seen(portal, self.login, self.key, self.address)
         return why
 
     def put_out(self, why: PortalError) -> None:
@@ -295,7 +307,7 @@ class Visitor(asyncssh.SSHServer):
             raise asyncssh.ChannelOpenError(
                 asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, f"{error.message} {error.hint}"
             ) from error
-        details = {"key": ssh_access.fingerprint(self.key), "client": self._address}
+        details = {"key": ssh_access.fingerprint(self.key), "client": self.address}
 
         def ended(sent: int, received: int) -> None:
             self._lanes -= 1

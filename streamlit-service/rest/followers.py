@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 
 import structlog
 from portal import deployments
 from portal.context import Portal
 from portal.core.errors import PortalError
+from portal.users import sessions
+from portal.users.sessions import RENEW_EVERY_S, OpenSessions
 
 from rest import slow
 from rest.stopping import STOPPING
@@ -31,6 +33,8 @@ class Followers:
         self._stamps: dict[int, Hashable] = {}
         self._task: asyncio.Task[None] | None = None
         self._looks = 0
+        self._sessions = OpenSessions(portal)
+        self._notes: set[asyncio.Task[None]] = set()
 
     @contextmanager
     def follow(self, user_id: int) -> Iterator[asyncio.Event]:
@@ -46,6 +50,31 @@ class Followers:
             if not self._followed[user_id]:
                 del self._followed[user_id]
                 self._stamps.pop(user_id, None)
+
+    def came(self, user_id: int, address: str) -> Callable[[], None]:
+        """Note that somebody opened a page; call what it returns when it is closed.
+
+        Neither waits for the database.
+        """
+        session = sessions.new_id()
+        opening = self._note(
+            slow.TOUCHES.run(self._sessions.open, session, user_id, sessions.PAGE, address)
+        )
+
+        async def close() -> None:
+            await asyncio.wait([opening])
+            await slow.TOUCHES.run(self._sessions.close, session)
+
+        def closed() -> None:
+            self._note(close())
+
+        return closed
+
+    def _note(self, writing: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(writing)
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+        return task
 
     async def _look(self) -> None:
         while self._followed:
@@ -70,6 +99,8 @@ class Followers:
             or (self._looks + number) % REFRESH_EVERY == 0  # not all at once
         )
         self._stamps = stamps
+        if self._looks % RENEW_EVERY_S == 0:
+            await slow.TOUCHES.run(self._sessions.renew)
 
     def _tell(self, user_ids: Iterable[int]) -> None:
         for user_id in user_ids:

@@ -92,7 +92,8 @@ async def stream(
 async def _within(event: asyncio.Event, seconds: float) -> bool:
     """Whether it is set within that time."""
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
     except TimeoutError:
         return False
     return True

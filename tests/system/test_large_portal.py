@@ -14,7 +14,8 @@ from stack import Stack
 PEOPLE, VMS, CONTAINERS, OF_JANE = 10_000, 1_000, 5_000, 100
 FILL = f"""
 import bootstrap, sqlalchemy as sa
-from portal.db.schema import deployments, gpus, leases, releases, users, vms
+from portal.db.people_schema import users
+from portal.db.schema import deployments, gpus, leases, releases, vms
 portal = bootstrap.portal(bootstrap.settings())
 now = portal.now()
 with portal.database.transaction() as tx:

@@ -15,7 +15,7 @@ from portal.core import ports
 from portal.core.models import State
 from portal.core.people import Identity, User
 from portal.core.settings import Settings
-from portal.db import leases, schema
+from portal.db import leases, people_schema, schema
 from portal.db.connection import Database
 from portal.deployments import gateway
 from portal.scheduling import admission
@@ -87,7 +87,7 @@ def fill(database: Database, people: int) -> None:
     running = min(people, RANGES)
     insert(
         database,
-        schema.users,
+        people_schema.users,
         (
             {
                 "subject": f"edipi:{1_000_000_000 + n}",

@@ -18,7 +18,7 @@ from portal.context import Portal
 from portal.core.engine import Statistics
 from portal.core.models import Vm
 from portal.core.settings import Settings
-from portal.db import schema
+from portal.db import people_schema, schema
 from portal.db.connection import Database
 from portal.jobs.homes import Homes
 from portal.jobs.sampling import Sampler
@@ -99,7 +99,7 @@ def _fleet() -> Iterator[tuple[Portal, list[Vm]]]:
         database.migrate()
         settings = Settings(database_url=url, images_dir=ROOT / "images")
         portal = Portal(settings, database, {}, lambda: datetime.now(UTC), lambda: None)
-        insert(database, schema.users, [_person()])
+        insert(database, people_schema.users, [_person()])
         insert(database, schema.vms, ({**vm(), "name": f"vm-{n}"} for n in range(VMS)))
         insert(database, schema.releases, [release()])
         insert(

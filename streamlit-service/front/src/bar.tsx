@@ -167,6 +167,7 @@ function Person({ bar: { person }, go }: { bar: Bar; go: (key: string) => void }
           <dd>{moment(person.last_visit)}{person.last_address && `, from ${person.last_address}`}</dd>
         </>
       )}
+      <Open />
       <dt>Your certificate is valid until</dt><dd>{moment(person.certificate_ends)}</dd>
       <dt>Help</dt><dd>{person.help}</dd>
       <dt>How to use the portal</dt><dd><Link place={guide} go={go} /></dd>
@@ -174,6 +175,44 @@ function Person({ bar: { person }, go }: { bar: Bar; go: (key: string) => void }
       <dd><button type="button" class="leave" onClick={() => void signOut()}><Icon name="logout" />Sign out</button></dd>
     </dl>
   );
+}
+
+interface Session {
+  way: "page" | "ssh";
+  address: string;
+  began_at: string;
+}
+
+// What is open now, here and elsewhere: whoever sees an address that is not theirs signs out.
+function Open() {
+  const [sessions, setSessions] = useState<Session[]>([]);
+  useEffect(() => {
+    void fetch("/api/v1/me/sessions")
+      .then(async (answer) => (answer.ok ? setSessions((await answer.json()) as Session[]) : undefined))
+      .catch(() => undefined);
+  }, []);
+  if (sessions.length === 0) return null;
+  return (
+    <>
+      <dt>Open now</dt>
+      {places(sessions).map((words) => <dd key={words}>{words}</dd>)}
+    </>
+  );
+}
+
+// "2 pages from 10.0.0.5, since 9:14".
+function places(sessions: Session[]): string[] {
+  const groups = new Map<string, Session[]>();
+  for (const each of sessions) {
+    const place = `${each.way} ${each.address}`;
+    groups.set(place, [...(groups.get(place) ?? []), each]);
+  }
+  return [...groups.values()].map((group) => {
+    const [{ way, address, began_at }] = group as [Session];
+    const noun = way === "page" ? "page" : "SSH connection";
+    const since = `since ${moment(began_at)}`;
+    return `${group.length} ${noun}${group.length === 1 ? "" : "s"}${address && ` from ${address}`}, ${since}`;
+  });
 }
 
 interface PopoverProps {

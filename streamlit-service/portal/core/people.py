@@ -142,6 +142,17 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class Session:
+    """A page (one tab) or an SSH connection that somebody has open. `way`: "page" or "ssh"."""
+
+    id: str
+    user_id: int
+    way: str
+    address: str
+    began_at: datetime
+
+
+@dataclass(frozen=True)
 class CommandLine:
     """Somebody on the portal's own server, who has the database anyway: an administrator.
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from portal.core.people import Certificate
 from portal.db import rows
 from portal.db.connection import Tx, one_or_none
-from portal.db.schema import certificates
+from portal.db.people_schema import certificates
 
 
 def known(tx: Tx, fingerprint: str, user_id: int) -> Certificate | None:

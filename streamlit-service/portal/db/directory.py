@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from portal.db.connection import Tx, one_or_none
-from portal.db.schema import directory_looks
+from portal.db.people_schema import directory_looks
 
 ONLY = 1
 

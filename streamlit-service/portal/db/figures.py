@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from portal.core.figures import Figures
 from portal.db.connection import Tx
-from portal.db.schema import UtcDateTime, deployments, figures, recent_figures, users
+from portal.db.people_schema import users
+from portal.db.schema import UtcDateTime, deployments, figures, recent_figures
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 KEPT = {MINUTE: timedelta(days=1), HOUR: timedelta(days=90)}

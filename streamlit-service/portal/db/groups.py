@@ -10,7 +10,8 @@ from portal.core.models import State
 from portal.core.people import User
 from portal.db import rows
 from portal.db.connection import Tx
-from portal.db.schema import deployments, memberships, users
+from portal.db.people_schema import memberships, users
+from portal.db.schema import deployments
 
 PORTAL, DIRECTORY = "portal", "directory"
 """Who says that somebody is in a group: an administrator here, or LDAP."""

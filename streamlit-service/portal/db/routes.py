@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from portal.core.models import State
 from portal.db.connection import Database
 from portal.db.leases import PORT
-from portal.db.schema import aliases, deployments, leases, users, vms
+from portal.db.people_schema import aliases, users
+from portal.db.schema import deployments, leases, vms
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from portal.core.models import (
 )
 from portal.core.people import Certificate, Role, Scope, SshKey, User
 from portal.core.resources import Quota
-from portal.db.schema import deployments, memberships, releases, users, vms
+from portal.db.people_schema import memberships, users
+from portal.db.schema import deployments, releases, vms
 
 _JOINED = (("user", users), ("vm", vms), ("release", releases))
 

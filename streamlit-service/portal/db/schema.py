@@ -1,4 +1,7 @@
-"""The tables. The migrations create them; a test holds the two equal."""
+"""The tables; those about people are in people_schema.py.
+
+The migrations create them; a test holds the two equal.
+"""
 
 from __future__ import annotations
 
@@ -28,81 +31,6 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
 
 
 metadata = sa.MetaData()
-
-users = sa.Table(
-    "users",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("subject", sa.Text, nullable=False, unique=True),
-    sa.Column("display_name", sa.Text, nullable=False),
-    sa.Column("role", sa.Text, nullable=False, index=True),
-    sa.Column("range_index", sa.Integer, unique=True),
-    sa.Column("group", sa.Text, nullable=False, server_default="", index=True),
-    sa.Column("created_at", UtcDateTime, nullable=False),
-    sa.Column("ssh_keys", sa.JSON),
-    sa.Column("card_name", sa.Text, nullable=False, server_default=""),
-    sa.Column("retired_at", UtcDateTime),
-    sa.Column("retired_reason", sa.Text, nullable=False, server_default=""),
-    sa.Column("root", sa.Text, nullable=False, server_default=""),
-    sa.Column("named_at", UtcDateTime),
-    sa.Column("merged_into", sa.Integer),  # of users; no key: a restore writes row after row
-    sa.Column("disabled_at", UtcDateTime),
-    sa.Column("disabled_reason", sa.Text, nullable=False, server_default=""),
-    sa.Column("disabled_by", sa.Text, nullable=False, server_default=""),
-    sa.Column("last_seen_at", UtcDateTime),
-    sa.Column("sessions_ended_at", UtcDateTime),
-    sa.Column("in_directory", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("scopes", sa.Text, nullable=False, server_default=""),  # commas between
-    sa.Column("ends_at", UtcDateTime),
-)
-
-# What else a person's certificates may call them: a UPN of before, say.
-aliases = sa.Table(
-    "aliases",
-    metadata,
-    sa.Column("subject", sa.Text, primary_key=True),
-    sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id"), nullable=False),
-    sa.Column("root", sa.Text, nullable=False, server_default=""),
-)
-
-# `source`: "portal", where an administrator or a file says so; "directory", where LDAP does.
-memberships = sa.Table(
-    "memberships",
-    metadata,
-    sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id"), primary_key=True),
-    sa.Column("group", sa.Text, primary_key=True, index=True),
-    sa.Column("leads", sa.Boolean, nullable=False),
-    sa.Column("source", sa.Text, nullable=False),
-)
-
-# What came of the last look at the directory: one row.
-directory_looks = sa.Table(
-    "directory_looks",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("at", UtcDateTime, nullable=False),
-    sa.Column("succeeded_at", UtcDateTime),
-    sa.Column("problem", sa.Text, nullable=False),
-    sa.Column("people", sa.Integer, nullable=False),
-    sa.Column("missing", sa.Integer, nullable=False),
-    sa.Column("ambiguous", sa.Integer, nullable=False),
-)
-
-certificates = sa.Table(
-    "certificates",
-    metadata,
-    sa.Column("fingerprint", sa.Text, primary_key=True),
-    sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id"), nullable=False, index=True),
-    sa.Column("ssh_key", sa.Text, nullable=False),
-    sa.Column("pem", sa.Text, nullable=False),
-    sa.Column("not_after", UtcDateTime),
-    sa.Column("first_seen_at", UtcDateTime, nullable=False),
-    sa.Column("subject", sa.Text, nullable=False, server_default=""),
-    sa.Column("upn", sa.Text, nullable=False, server_default="", index=True),
-    sa.Column("root", sa.Text, nullable=False, server_default=""),
-    sa.Column("last_seen_at", UtcDateTime),
-    sa.Column("last_address", sa.Text, nullable=False, server_default=""),
-)
 
 vms = sa.Table(
     "vms",

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from portal.db.connection import Tx
 from portal.db.leases import RUN
-from portal.db.schema import deployments, leases, releases, users, vms
+from portal.db.people_schema import users
+from portal.db.schema import deployments, leases, releases, vms
 
 
 def intervals(

@@ -14,7 +14,8 @@ from portal.core.people import Role, SshKey, User
 from portal.db import rows
 from portal.db.columns import UserColumns
 from portal.db.connection import Tx, one_or_none
-from portal.db.schema import UtcDateTime, aliases, certificates, deployments, users
+from portal.db.people_schema import aliases, certificates, users
+from portal.db.schema import UtcDateTime, deployments
 
 
 def by_subject(tx: Tx, subject: str) -> User | None:

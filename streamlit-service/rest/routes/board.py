@@ -11,6 +11,7 @@ from portal.core.people import User
 from pydantic import AwareDatetime
 
 from rest.dependencies import Caller, Guarded, Services, Wired
+from rest.followers import Followers
 from rest.visit import UNBUFFERED, stream
 
 router = APIRouter(include_in_schema=False, route_class=Guarded)
@@ -25,7 +26,7 @@ async def board_events(request: Request, services: Wired, user: Caller) -> Strea
 async def session_events(
     request: Request, services: Wired, user: Caller, since: AwareDatetime | None = None
 ) -> StreamingResponse:
-    return _answer(role(request, services, user, since))
+    return _answer(noted(request, user, role(request, services, user, since)))
 
 
 def containers(request: Request, services: Services, user: User) -> AsyncIterator[str]:
@@ -48,6 +49,17 @@ def role(
         return "" if now.role is user.role else "event: role\ndata:\n\n"
 
     return stream(request, services, user.id, look, since)
+
+
+async def noted(request: Request, user: User, events: AsyncIterator[str]) -> AsyncIterator[str]:
+    """These events; while they are read, a page counts as open."""
+    followers: Followers = request.app.state.followers
+    closed = followers.came(user.id, request.headers.get("X-Real-IP", ""))
+    try:
+        async for event in events:
+            yield event
+    finally:
+        closed()
 
 
 def _answer(events: AsyncIterator[str]) -> StreamingResponse:

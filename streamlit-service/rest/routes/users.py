@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from portal import deployments, users
 from portal.scheduling import quotas
-from portal.users import certificates, ranges
+from portal.users import certificates, ranges, sessions
 from portal.users.certificates import CardUse
 
 from rest.dependencies import Administrator, Caller, Guarded, Product
 from rest.views.interventions import DisableBody, OthersDeploymentView, ReasonBody
-from rest.views.users import Me, UserView
+from rest.views.users import Me, SessionView, UserView
 
 router = APIRouter(route_class=Guarded)
 
@@ -18,6 +18,12 @@ router = APIRouter(route_class=Guarded)
 @router.get("/me")
 def me(portal: Product, user: Caller) -> Me:
     return Me.of(user, *quotas.allowances(portal, user))
+
+
+@router.get("/me/sessions")
+def my_sessions(portal: Product, user: Caller) -> list[SessionView]:
+    """The pages and SSH connections that the caller has open, the oldest first."""
+    return [SessionView.of(each) for each in sessions.mine(portal, user)]
 
 
 @router.delete("/me/sessions", status_code=204)
@@ -38,6 +44,12 @@ def all_users(portal: Product, user: Administrator) -> list[UserView]:
 def list_cards(subject: str, portal: Product, user: Administrator) -> list[CardUse]:
     """The certificates that somebody came in with, the newest first."""
     return certificates.of_user(portal, user, subject)
+
+
+@router.get("/users/{subject:path}/sessions")
+def list_sessions(subject: str, portal: Product, user: Administrator) -> list[SessionView]:
+    """What somebody has open now."""
+    return [SessionView.of(each) for each in sessions.of_user(portal, user, subject)]
 
 
 @router.put("/users/{subject:path}/group", status_code=204)

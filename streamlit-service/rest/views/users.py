@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated
 
 from portal.core import ports
-from portal.core.people import Account, Certificate, User
+from portal.core.people import Account, Certificate, Session, User
 from portal.scheduling.quotas import MAX_LIMIT, Allowance
 from portal.users import ssh_keys
 from portal.users.usage import Usage
@@ -107,6 +107,18 @@ class UserView(AllowanceView):
             limits=mine.limits,
             held=mine.held,
         )
+
+
+class SessionView(BaseModel):
+    """A page (one tab) or an SSH connection that is open."""
+
+    way: str = Field(description="page or ssh")
+    address: str
+    began_at: datetime
+
+    @classmethod
+    def of(cls, session: Session) -> SessionView:
+        return cls(way=session.way, address=session.address, began_at=session.began_at)
 
 
 class QuotaBody(Body):

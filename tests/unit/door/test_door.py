@@ -19,6 +19,7 @@ from portal import db, deployments, users
 from portal.context import Portal
 from portal.core.models import Deployment, Order
 from portal.core.people import User
+from portal.users import sessions
 from support.fakes import FakeClock
 from support.samples import JANE, TEST
 
@@ -115,8 +116,11 @@ def test_a_key_leads_to_ones_own_container_by_name_or_address(
             assert await reader.readexactly(500_000) == b"x" * 500_000
             writer.write_eof()
             assert await reader.read() == b""
+            [open_now] = sessions.of_user(portal, TEST, JANE.subject)
+            assert (open_now.way, open_now.address) == ("ssh", "127.0.0.1")
 
     run(portal, tmp_path, story)
+    assert sessions.of_user(portal, TEST, JANE.subject) == []
     with portal.database.reading() as tx:
         [first, last] = db.audit.events(tx, f"deployment:{shell.id}")[-2:]
     assert (first.action, last.action, last.actor) == ("ssh.opened", "ssh.closed", JANE.subject)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +15,8 @@ from portal import deployments, users
 from portal.context import Portal
 from portal.core.errors import DatabaseTrouble, NotAuthenticated
 from portal.core.models import Deployment, Order
-from portal.core.people import Role, User
+from portal.core.people import Role, Session, User
+from portal.users import sessions
 from rest import followers, visit
 from rest.dependencies import Services
 from rest.routes import board
@@ -221,3 +223,32 @@ def test_every_page_of_somebody_with_another_role_is_told(
         assert event == ("role", None)
 
     asyncio.run(look())
+
+
+def test_a_page_counts_as_open_while_its_events_are_read(
+    portal: Portal, jane: User, session: Callable[[], Feed], door: Door
+) -> None:
+    async def story() -> None:
+        app = FastAPI()
+        app.state.followers = followers.Followers(portal)
+        headers = [(b"x-real-ip", b"10.0.0.5")]
+        request = Request({"type": "http", "headers": headers, "app": app})
+        feed = board.noted(request, jane, session())
+        reading = asyncio.ensure_future(anext(feed))
+        [seen] = await until(lambda: sessions.mine(portal, jane), 1)
+        assert (seen.way, seen.address) == ("page", "10.0.0.5")
+        reading.cancel()  # as when the reader is gone
+        with contextlib.suppress(asyncio.CancelledError):
+            await reading
+        await until(lambda: sessions.mine(portal, jane), 0)
+
+    asyncio.run(story())
+
+
+async def until(look: Callable[[], list[Session]], count: int) -> list[Session]:
+    """What it finds, once there are so many."""
+    for _ in range(1000):
+        if len(found := look()) == count:
+            return found
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"never {count}")
