@@ -37,14 +37,17 @@ CUT_AFTER_S = 4.0
 TO_0003 = """
 ALTER TABLE vms DROP COLUMN firewall, DROP COLUMN disk_free_gb, DROP COLUMN clock_skew_s,
   DROP COLUMN checked_at, DROP COLUMN synchronised, DROP COLUMN ports_reserved;
-ALTER TABLE deployments DROP COLUMN trouble, DROP COLUMN pending_since, DROP COLUMN stop_note;
-DROP TABLE figures, recent_figures, blocked_ports, leaders, aliases, certificates;
+ALTER TABLE deployments DROP COLUMN trouble, DROP COLUMN pending_since, DROP COLUMN stop_note,
+  DROP COLUMN "group";
+DROP TABLE figures, recent_figures, blocked_ports, leaders, aliases, certificates, memberships,
+  directory_looks, sessions;
 UPDATE users SET range_index = 100 + id WHERE range_index IS NULL;
 ALTER TABLE users ALTER COLUMN range_index SET NOT NULL, DROP COLUMN card_name,
   DROP COLUMN retired_at, DROP COLUMN retired_reason, DROP COLUMN root,
   DROP COLUMN named_at, DROP COLUMN merged_into, DROP COLUMN disabled_at,
   DROP COLUMN disabled_reason, DROP COLUMN disabled_by, DROP COLUMN last_seen_at,
-  DROP COLUMN sessions_ended_at,
+  DROP COLUMN sessions_ended_at, DROP COLUMN in_directory, DROP COLUMN scopes,
+  DROP COLUMN ends_at,
   ADD COLUMN certificate_key TEXT NOT NULL DEFAULT 'ssh-ed25519 AAAA';
 DROP INDEX ix_users_role, ix_users_group, leases_by_resource, leases_by_start, audit_by_action,
   deployments_by_release;
