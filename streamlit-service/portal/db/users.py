@@ -200,11 +200,19 @@ def others(tx: Tx, user_id: int) -> bool:
     return tx.execute(query.limit(1)).first() is not None
 
 
-def with_range(tx: Tx) -> list[User]:
-    """Those who have a range of ports."""
-    return [
-        rows.user(row) for row in tx.execute(rows.user_select().where(users.c.range_index >= 0))
-    ]
+@dataclass(frozen=True)
+class RangeHolder:
+    """Who has a range of ports, and whether they have left."""
+
+    index: int
+    user_id: int
+    retired: bool
+
+
+def range_holders(tx: Tx) -> list[RangeHolder]:
+    """Of every range that is given."""
+    query = sa.select(users.c.range_index, users.c.id, users.c.retired_at.is_not(None))
+    return [RangeHolder(*row) for row in tx.execute(query.where(users.c.range_index >= 0))]
 
 
 def of_ranges(tx: Tx, indexes: Collection[int]) -> list[User]:

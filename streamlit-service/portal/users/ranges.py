@@ -11,6 +11,7 @@ from portal.core.errors import Conflict, NoCapacity
 from portal.core.people import Actor, User
 from portal.core.settings import Settings
 from portal.db.connection import Tx
+from portal.db.users import RangeHolder
 from portal.users import entry, permissions
 from portal.users.service import known
 
@@ -31,7 +32,7 @@ def served(settings: Settings) -> list[int]:
 def given(portal: Portal, tx: Tx) -> int:
     """How many of those that are served somebody has who may still use them."""
     ours = set(served(portal.settings))
-    having = [each for each in db.users.with_range(tx) if each.range_index in ours]
+    having = [each for each in db.users.range_holders(tx) if each.index in ours]
     return sum(not _left_behind(tx, each) for each in having)
 
 
@@ -40,7 +41,7 @@ def choose(portal: Portal, tx: Tx, user: User) -> User:
     now = db.users.by_subject(tx, user.subject) or user
     if now.range_index is not None:
         return now
-    taken = {each.range_index for each in db.users.with_range(tx) if not _left_behind(tx, each)}
+    taken = {each.index for each in db.users.range_holders(tx) if not _left_behind(tx, each)}
     index = next((each for each in served(portal.settings) if each not in taken), None)
     if index is None:
         raise NoCapacity(
@@ -58,9 +59,8 @@ def give(portal: Portal, tx: Tx, user: User) -> User:
     entry.check(portal, chosen)
     if chosen == (db.users.by_subject(tx, user.subject) or user):
         return chosen
-    for other in db.users.with_range(tx):
-        if other.range_index == chosen.range_index:
-            _take(portal, tx, other, chosen.subject)
+    for other in db.users.of_ranges(tx, [chosen.own_range]):
+        _take(portal, tx, other, chosen.subject)
     db.users.update(tx, chosen.id, range_index=chosen.range_index)
     span = ports.range_of(chosen.own_range)
     _audit(portal, tx, chosen.subject, "user.ports_given", chosen, span)
@@ -89,9 +89,9 @@ def _take(portal: Portal, tx: Tx, user: User, who: str) -> None:
     _audit(portal, tx, who, "user.ports_freed", user, ports.range_of(user.own_range))
 
 
-def _left_behind(tx: Tx, user: User) -> bool:
+def _left_behind(tx: Tx, holder: RangeHolder) -> bool:
     """Whether a range is somebody's who retired, and whose containers are gone."""
-    return user.retired_at is not None and not db.leases.slots(tx, user.id)
+    return holder.retired and not db.leases.slots(tx, holder.user_id)
 
 
 def _audit(portal: Portal, tx: Tx, who: str, action: str, user: User, span: range) -> None:
