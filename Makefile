@@ -44,7 +44,7 @@ test: ## Everything, on a bare machine too
 faults: venv engine ## Every fault: services killed at each step and under load, VMs, disks, registry, clock
 	@PORTAL_FAULTS=all $(PY) -m pytest -v tests/unit/jobs/test_crash_points.py tests/unit/jobs/test_world.py tests/unit/db/test_backup_crashes.py tests/system/faults
 
-images: venv engine ## Every image through the whole pipeline (in make test: all but one)
+images: venv engine ## Every image through the whole pipeline (make test: without those with frameworks)
 	@PORTAL_EVERY_IMAGE=1 $(PY) -m pytest -v tests/system/test_gpu_images.py
 
 soak: venv engine ## Half an hour of work and faults: no service grows (MINUTES=30)
