@@ -55,7 +55,8 @@ with portal.database.transaction() as tx:
 """
 EMPTY = """
 import bootstrap, sqlalchemy as sa
-from portal.db.schema import deployments, gpus, leases, users, vms
+from portal.db.people_schema import users
+from portal.db.schema import deployments, gpus, leases, vms
 portal = bootstrap.portal(bootstrap.settings())
 with portal.database.transaction() as tx:
     boxes = sa.select(deployments.c.id).where(deployments.c.name.like("many-%"))
@@ -86,9 +87,11 @@ def large(stack: Stack, jane: Person) -> Iterator[None]:
         stack.compose("exec", "-T", "api", "python3", "-c", FILL, capture=True)
         yield
     finally:
-        stack.compose("exec", "-T", "api", "python3", "-c", EMPTY, capture=True)
-        stack.compose("start", "worker", capture=True)
-        stack.up()
+        try:
+            stack.compose("exec", "-T", "api", "python3", "-c", EMPTY, capture=True)
+        finally:
+            stack.compose("start", "worker", capture=True)
+            stack.up()
 
 
 @pytest.mark.usefixtures("large")
