@@ -30,10 +30,10 @@ def page() -> None:
             " its pool. Name the first one below.",
             icon=":material/groups:",
         )
-    if me.role is Role.ADMIN:
-        _people([each.whose for each in led])
     if led:
         _one([each.whose for each in led])
+    if me.role is Role.ADMIN:
+        _people([each.whose for each in led])
 
 
 def _one(names: list[str]) -> None:
