@@ -14,7 +14,7 @@ FILE, STARTTLS, TLS = "file:", "ldap://", "ldaps://"
 
 
 class DirectorySettings(BaseSettings):
-    """How the directory is asked; the worker alone does. Every variable begins so: see below."""
+    """How the directory is asked, by the worker alone. Variables begin with PORTAL_DIRECTORY_."""
 
     model_config = SettingsConfigDict(
         env_prefix="PORTAL_DIRECTORY_", extra="ignore", frozen=True, env_ignore_empty=True

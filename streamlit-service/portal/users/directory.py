@@ -86,8 +86,10 @@ def _carry_over(
         groups.take_out(portal, tx, WHO, db.users.by_id(tx, user.id) or user, group)
     refused = [each for each in changes.join if not _join(portal, tx, *each)]
     for user in people:
-        if user.in_directory != (user.id in listings):
-            db.users.update(tx, user.id, in_directory=user.id in listings)
+        # Of one that cannot tell who left nobody is kept: the next one might say that all have.
+        named = directory.tells_who_left and user.id in listings
+        if user.in_directory != named:
+            db.users.update(tx, user.id, in_directory=named)
     now: datetime = portal.now()
     return Look(
         now,

@@ -100,6 +100,16 @@ def test_a_file_says_who_leads(portal: Portal, paper: Paper) -> None:
     assert users.user_of(portal, JOHN).groups == ()  # and may come in
 
 
+def test_whom_a_file_left_out_the_server_that_comes_after_it_does_not_shut_out(
+    portal: Portal, paper: Paper
+) -> None:
+    paper.tells_who_left = False
+    use_case.look(portal, paper)
+    paper.tells_who_left, paper.lists = True, {}
+    assert use_case.look(portal, paper).problem == ""
+    users.user_of(portal, JOHN)
+
+
 def test_who_left_is_disabled_and_who_is_back_comes_in_again(portal: Portal, paper: Paper) -> None:
     use_case.look(portal, paper)
     john = users.user_of(portal, JOHN)
