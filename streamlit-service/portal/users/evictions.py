@@ -14,8 +14,9 @@ from portal.context import Portal
 from portal.core.people import Account, Certificate, User
 from portal.users import entry
 
-GOES_ON = timedelta(seconds=15)
-"""So long after a cause appears, connections end: the gateway's last yes, and slow neighbours."""
+GOES_ON = timedelta(seconds=6)
+"""So long after a cause appears, connections end: the gateway's last yes (2 s), its next question
+(1 s) and the answer to it (2 s). Not longer: what another card of the person opens ends as well."""
 USED_SINCE = timedelta(days=30)
 """What was so already when this began, and before that, keeps nothing open."""
 
