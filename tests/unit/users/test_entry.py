@@ -173,9 +173,9 @@ def test_connections_of_who_is_out_end_and_nobody_knocks_for_ever(
     for _ in range(2):
         deployments.disable(portal, TEST, jane.subject, REASON)
         assert due() == [RANGE]
-        clock.forward(10)
+        clock.forward(4)
         assert due() == [RANGE]
-        clock.forward(10)
+        clock.forward(4)
         assert due() == []  # the gateway lets no new one through
         users.enable(portal, TEST, jane.subject)
         assert due() == []
@@ -192,9 +192,9 @@ def test_connections_end_for_a_moment_when_one_of_several_cards_is_revoked(
     assert due() == []
     revoked.add("2" * 64)
     assert due() == [RANGE]
-    clock.forward(10)
+    clock.forward(4)
     assert due() == [RANGE]  # the gateway may have said yes once more
-    clock.forward(10)
+    clock.forward(4)
     assert due() == []  # the other card goes on
 
 
