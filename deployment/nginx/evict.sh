@@ -21,23 +21,27 @@ case $PORTAL_BIND in
 esac
 PROXY_SECRET=$(cat /run/secrets/proxy_secret) || exit 1
 
-# The hundreds of ports, each once, that have open connections, as ports=10000,10300. One process a second is all
-# that this costs.
+# The hundreds of ports, each once, that have open connections, as ports=10000@1795975200,10300@0: each with since when
+# it has had some, which is not known (0) of what was open at the first look. One process a second is all that this
+# costs.
 open_ports() {
-    local local_end port
-    local -A hundreds=()
+    local local_end port hundred
+    local -A before=()
+    for hundred in ${!open_since[*]}; do before[$hundred]=${open_since[$hundred]}; done
+    open_since=()
     while read -r _ _ local_end _; do
-        port=${local_end##*:}
-        hundreds[$((port - port % 100))]=1
+        port=${local_end##*:} hundred=$((port - port % 100))
+        open_since[$hundred]=${before[$hundred]:-$now}
     done < <(exec ss -Htn state established "$here( sport >= :$first and sport <= :$last )")
-    ports=${!hundreds[*]}
-    ports=${ports// /,}
+    ports='' now=$EPOCHSECONDS
+    for hundred in ${!open_since[*]}; do ports+=$hundred@${open_since[$hundred]},; done
 }
-# ask REPLICA PORTS: those whose connections must end, as lines "10000 10099"; then "answered".
+# ask REPLICA: the ports whose connections must end, as lines "10000 10099"; then "answered".
 ask() {
     local line body='' status=''
     exec {authz}<>"/dev/tcp/$1/8000" || return 1
-    printf 'GET /evictions?ports=%s HTTP/1.0\r\nX-Proxy-Secret: %s\r\n\r\n' "$2" "$PROXY_SECRET" >&"$authz"
+    printf 'GET /evictions?open=%s&gateway=%s HTTP/1.0\r\nX-Proxy-Secret: %s\r\n\r\n' \
+        "$ports" "$gateway" "$PROXY_SECRET" >&"$authz"
     while IFS= read -rt $ANSWERS_WITHIN_S -u "$authz" line || [ -n "$line" ]; do
         line=${line%$'\r'}
         [ -n "$status" ] || status=$line
@@ -50,7 +54,7 @@ ask() {
 # Of all replicas at once: each asks a responder about cards by itself, and what one knows, another may not.
 ask_all() {
     local replica
-    while read -r replica; do ask "$replica" "$1" & done </run/names/authz
+    while read -r replica; do ask "$replica" & done </run/names/authz
     wait
 }
 # Whether this kernel ends single connections (INET_DIAG_DESTROY): one to itself is tried.
@@ -74,6 +78,8 @@ end() { # end FIRST LAST
     printf '{"timestamp":"%s","level":"info","event":"connections_ended","ports":"%s"}\n' "$(date -u +%FT%TZ)" "$what"
 }
 single=1 everybody_at=-$EVERYBODY_AGAIN_S
+declare -A open_since=()
+now=0 gateway=$EPOCHREALTIME # who began anew does not know what is open, and for authz is somebody else
 if ! ends_single_ones; then
     single=
     echo "This kernel ends no single connections (INET_DIAG_DESTROY): when somebody must leave, everybody's connections" \
@@ -97,7 +103,7 @@ while :; do
         fi
         continue
     fi
-    answers=$(ask_all "$ports" 2>/dev/null)
+    answers=$(ask_all 2>/dev/null)
     while read -r from to; do
         [ -z "$to" ] || end "$from" "$to"
     done < <(sort -u <<<"$answers")

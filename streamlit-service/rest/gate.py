@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -100,11 +101,9 @@ class Gate:
             self._authenticator.check_proxy(request.headers)
         except NotAuthenticated:
             return Response(status_code=403)
-        numbers = re.findall(r"\d{5}", request.query_params.get("ports", ""))
-        indexes = {
-            index for number in numbers if (index := range_index_of(int(number))) is not None
-        }
-        spans = [range_of(index) for index in self._evictions.due(indexes)]
+        asked = request.query_params
+        due = self._evictions.due(_open_since(asked.get("open", "")), asked.get("gateway", ""))
+        spans = [range_of(index) for index in due]
         return PlainTextResponse("".join(f"{span[0]} {span[-1]}\n" for span in spans))
 
     def _route(self, headers: Headers) -> gateway.Route:
@@ -125,3 +124,13 @@ class Gate:
         for key, text in words.items():
             page = page.replace("{{" + key + "}}", html.escape(text))
         return HTMLResponse(page, error.status, headers={"Cache-Control": "no-store"})
+
+
+def _open_since(listed: str) -> dict[int, datetime | None]:
+    """Port ranges as the gateway lists them, 10000@1795975200,10300@0: since when, 0 is unknown."""
+    found = re.findall(r"(\d{5})@(\d{1,10})", listed)
+    return {
+        index: datetime.fromtimestamp(int(since), UTC) if int(since) else None
+        for port, since in found
+        if (index := range_index_of(int(port))) is not None
+    }

@@ -7,11 +7,6 @@ const SEEN = "portal-seen"; // when somebody last did something, in any tab of t
 const BUSY = ["pointerdown", "pointermove", "keydown", "scroll", "touchstart"];
 const NOTE_EVERY_MS = 5_000;
 const WARNED_MS = 60_000;
-const IDLE: Problem = {
-  code: "idle",
-  message: "This page was left alone.",
-  hint: "Nobody touched it for a while, so it is closed. Your containers go on.",
-};
 
 let watching = false;
 let unfollow = () => {};
@@ -51,7 +46,7 @@ function watchIdleness(limitMs: number): void {
     const idle = Date.now() - Number(localStorage.getItem(SEEN) ?? noted);
     if (idle >= limitMs) {
       window.clearInterval(look);
-      leave(IDLE);
+      location.replace(`/left-alone#${location.pathname}${location.search}`); // all that is open ends with the page
     } else if (idle >= limitMs - WARNED_MS) {
       if (!warning.open) warning.showModal();
     } else if (warning.open) warning.close(); // somebody is in another tab
@@ -91,7 +86,7 @@ function text(tag: string, words: string): HTMLElement {
 
 function again(code?: string): HTMLElement {
   const link = document.createElement("a");
-  link.textContent = code === "session_ended" || code === "idle" ? "Continue" : "Try again";
+  link.textContent = code === "session_ended" ? "Continue" : "Try again";
   link.href = location.href;
   link.style.cssText = "color:inherit;font-weight:600";
   return link;

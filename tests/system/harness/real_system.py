@@ -203,25 +203,30 @@ def ray(john: Person, person: Callable[[str], Person]) -> Iterator[Person]:
     ray.remove_all()
 
 
+def chromium() -> dict[str, Any]:
+    """How Playwright starts the Chromium that is there."""
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    path = next(program for name in names if name and (program := shutil.which(name)))
+    arguments = [
+        "--no-sandbox",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    return {
+        "executable_path": HARNESS / "chromium.py",
+        "env": {**os.environ, "CHROMIUM": path},
+        "args": arguments,
+    }
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     expect.set_options(timeout=PAGE_MS)
-    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
-    path = next(program for name in names if name and (program := shutil.which(name)))
     with sync_playwright() as playwright:
-        arguments = [
-            "--no-sandbox",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-        ]
-        chromium = playwright.chromium.launch(
-            executable_path=HARNESS / "chromium.py",
-            env={**os.environ, "CHROMIUM": path},
-            args=arguments,
-        )
-        yield chromium
-        chromium.close()
+        chrome = playwright.chromium.launch(**chromium())
+        yield chrome
+        chrome.close()
 
 
 @pytest.fixture

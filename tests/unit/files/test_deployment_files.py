@@ -185,7 +185,11 @@ def test_a_health_check_may_hold_for_as_long_as_it_does() -> None:
 def test_every_refusal_of_the_gateway_is_a_page_and_a_problem_document() -> None:
     pages = ROOT / "deployment/nginx/pages"
     documents = {path.stem: json.loads(path.read_text()) for path in pages.glob("*.json")}
-    assert {path.stem for path in pages.glob("*.html")} - {"head", "signed-out"} == set(documents)
+    assert {path.stem for path in pages.glob("*.html")} - {
+        "head",
+        "left-alone",
+        "signed-out",
+    } == set(documents)
     for document in documents.values():
         assert set(document) == PROBLEM_DOCUMENT
         assert (document["title"], document["detail"]) == (document["message"], document["hint"])

@@ -34,7 +34,7 @@ def revoked() -> set[str]:
 def due(portal: Portal, revoked: set[str], running: Running) -> Callable[[], list[int]]:
     """Asks about the range of whoever has a container that runs."""
     evictions = Evictions(portal, lambda card: card.fingerprint in revoked)
-    return lambda: evictions.due({RANGE})
+    return lambda: evictions.due({RANGE: None})
 
 
 @pytest.fixture
@@ -204,11 +204,11 @@ def test_connections_end_when_a_card_expires(
     assert due() == []
     clock.at = JANE.not_after - timedelta(seconds=1)
     evictions = Evictions(off, lambda _: False)
-    assert evictions.due({RANGE}) == []
+    assert evictions.due({RANGE: None}) == []
     clock.forward(1)
     with off.database.transaction() as tx:
         db.certificates.seen(tx, JANE.fingerprint, clock(), "")
-    assert evictions.due({RANGE}) == [RANGE]
+    assert evictions.due({RANGE: None}) == [RANGE]
 
 
 def test_a_card_that_nobody_used_for_long_ends_nothing_when_the_service_starts(
@@ -299,10 +299,30 @@ def test_who_signs_out_ends_what_they_have_open(
     assert actions(portal, jane.subject)[-1] == "user.signed_out"
 
 
+@pytest.mark.parametrize("event", ["session", "card"])
+def test_what_was_opened_after_somebody_came_back_stays_open(
+    portal: Portal, running: Running, revoked: set[str], clock: FakeClock, event: str
+) -> None:
+    """Nothing was open when it happened, so nobody asked then."""
+    evictions = Evictions(portal, lambda card: card.fingerprint in revoked)
+    began = clock()
+    if event == "session":
+        users.end_sessions(portal, TEST, JANE.subject, REASON)
+    else:
+        users.user_of(portal, replace(JANE, fingerprint="2" * 64))
+        revoked.add(JANE.fingerprint)
+        clock.forward(timedelta(hours=2).total_seconds())
+    clock.forward(30)
+    assert evictions.due({RANGE: clock()}) == []
+    assert evictions.due({RANGE: began}, "another gateway") == [RANGE]
+    clock.forward(1)
+    assert evictions.due({RANGE: clock()}) == []
+
+
 def test_strangers_who_knock_at_ports_that_are_nobodys_end_nothing(
     portal: Portal, john: User
 ) -> None:
-    assert Evictions(portal, lambda _: False).due({0, 7}) == []
+    assert Evictions(portal, lambda _: False).due({0: None, 7: None}) == []
 
 
 def test_nobody_elses_connections_end(
@@ -310,7 +330,7 @@ def test_nobody_elses_connections_end(
 ) -> None:
     deployments.request(portal, john, Order("ml-cpu", "his", memory_gb=1))
     deployments.disable(portal, TEST, jane.subject, REASON)
-    assert Evictions(portal, lambda _: False).due({0, 1}) == [0]
+    assert Evictions(portal, lambda _: False).due({0: None, 1: None}) == [0]
     assert users.user_of(portal, JOHN).range_index == 1
 
 
