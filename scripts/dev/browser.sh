@@ -13,8 +13,9 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     exit 1
 fi
 if [ -n "$found" ]; then
-    if command -v softhsm2-util p11tool modutil >/dev/null; then exit 0; fi
-    wanted=$card
+    wanted=
+    for tool in softhsm2-util p11tool modutil; do command -v "$tool" >/dev/null || wanted=$card; done
+    if [ -z "$wanted" ]; then exit 0; fi
     echo "Installing a smart card of software for the browser tests ..."
 else
     wanted="chromium $card"

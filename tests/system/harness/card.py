@@ -54,7 +54,9 @@ class CardReader:
         """A browser of this computer, which gives these origins the card without asking which."""
         profile = self._home / "profile"
         (profile / "Default").mkdir(parents=True)
-        given = {f"{origin},*": {"setting": {"filters": [{}]}} for origin in origins}
+        given: dict[str, object] = {
+            f"{origin},*": {"setting": {"filters": [{}]}} for origin in origins
+        }
         exceptions = {"exceptions": {"auto_select_certificate": given}}
         preferences = {"profile": {"content_settings": exceptions}}
         (profile / "Default/Preferences").write_text(json.dumps(preferences))
