@@ -202,16 +202,16 @@ def others(tx: Tx, user_id: int) -> bool:
 
 @dataclass(frozen=True)
 class RangeHolder:
-    """Who has a range of ports, and whether they have left."""
+    """Who has a range of ports, and since when they have left."""
 
     index: int
     user_id: int
-    retired: bool
+    retired_at: datetime | None
 
 
 def range_holders(tx: Tx) -> list[RangeHolder]:
     """Of every range that is given."""
-    query = sa.select(users.c.range_index, users.c.id, users.c.retired_at.is_not(None))
+    query = sa.select(users.c.range_index, users.c.id, users.c.retired_at)
     return [RangeHolder(*row) for row in tx.execute(query.where(users.c.range_index >= 0))]
 
 

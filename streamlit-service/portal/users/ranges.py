@@ -1,8 +1,9 @@
-"""Ranges of 100 ports: given with somebody's first container, free again when they retire."""
+"""Ranges of 100 ports: given with somebody's first container, free days after they left."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from portal import db
 from portal.context import Portal
@@ -17,6 +18,8 @@ from portal.users.service import known
 
 FEW_LEFT = 0.8
 """From here on health warns."""
+KEPT_FOR = timedelta(days=7)
+"""So long after somebody retired, their bookmarks and whoever was mistaken lead to nobody else."""
 
 
 def served(settings: Settings) -> list[int]:
@@ -33,7 +36,7 @@ def given(portal: Portal, tx: Tx) -> int:
     """How many of those that are served somebody has who may still use them."""
     ours = set(served(portal.settings))
     having = [each for each in db.users.range_holders(tx) if each.index in ours]
-    return sum(not _left_behind(tx, each) for each in having)
+    return sum(not _left_behind(portal, tx, each) for each in having)
 
 
 def choose(portal: Portal, tx: Tx, user: User) -> User:
@@ -41,14 +44,16 @@ def choose(portal: Portal, tx: Tx, user: User) -> User:
     now = db.users.by_subject(tx, user.subject) or user
     if now.range_index is not None:
         return now
-    taken = {each.index for each in db.users.range_holders(tx) if not _left_behind(tx, each)}
+    taken = {
+        each.index for each in db.users.range_holders(tx) if not _left_behind(portal, tx, each)
+    }
     index = next((each for each in served(portal.settings) if each not in taken), None)
     if index is None:
         raise NoCapacity(
             "no_range",
             f"All {len(served(portal.settings))} port ranges of the portal are given out.",
             f"Tell {portal.settings.help_contact}: PORTAL_USER_PORTS must be extended, or people"
-            " who left must be retired.",
+            " who left must be retired; their ports can be freed at once.",
         )
     return replace(now, range_index=index)
 
@@ -89,9 +94,11 @@ def _take(portal: Portal, tx: Tx, user: User, who: str) -> None:
     _audit(portal, tx, who, "user.ports_freed", user, ports.range_of(user.own_range))
 
 
-def _left_behind(tx: Tx, holder: RangeHolder) -> bool:
-    """Whether a range is somebody's who retired, and whose containers are gone."""
-    return holder.retired and not db.leases.slots(tx, holder.user_id)
+def _left_behind(portal: Portal, tx: Tx, holder: RangeHolder) -> bool:
+    """Whether a range is somebody's who retired a while ago, and whose containers are gone."""
+    if holder.retired_at is None or portal.now() - holder.retired_at < KEPT_FOR:
+        return False
+    return not db.leases.slots(tx, holder.user_id)
 
 
 def _audit(portal: Portal, tx: Tx, who: str, action: str, user: User, span: range) -> None:

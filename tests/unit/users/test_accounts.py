@@ -17,6 +17,7 @@ from portal.deployments import gateway
 from portal.monitoring import health
 from portal.scheduling import quotas
 from portal.users import ranges
+from support.fakes import FakeClock
 from support.samples import JANE, JOHN, ONE, OTHER, TEST, actions, identity
 
 SMALL = Order("ml-cpu", "notebook", memory_gb=0.5, cpus=0.1)
@@ -66,7 +67,11 @@ def test_whoever_comes_after_the_last_range_reads_what_can_be_done(
 
 
 def test_who_retires_is_out_and_their_containers_and_ports_go(
-    portal: Portal, jane: User, john: User, work_off: Callable[[str], Deployment]
+    portal: Portal,
+    jane: User,
+    john: User,
+    work_off: Callable[[str], Deployment],
+    clock: FakeClock,
 ) -> None:
     narrow = serving(portal, "10000-10099")
     made = work_off(deployments.request(narrow, jane, SMALL).id)
@@ -81,6 +86,10 @@ def test_who_retires_is_out_and_their_containers_and_ports_go(
         deployments.request(narrow, john, SMALL)
     assert [each.check for each in health.of_records(narrow) if each.check == "ranges"]
     assert work_off(made.id).state is State.REMOVED
+    clock.forward(ranges.KEPT_FOR.total_seconds() - 60)
+    with pytest.raises(NoCapacity):  # her bookmarks still lead to nobody else
+        deployments.request(narrow, john, SMALL)
+    clock.forward(60)
     assert not [each for each in health.of_records(narrow) if each.check == "ranges"]
     assert deployments.request(narrow, john, SMALL).owner.own_range == 0
     users.restore(narrow, TEST, jane.subject)
