@@ -1,4 +1,4 @@
-"""A real responder (openssl ocsp): good, revoked, unknown, silent, and one that may not answer."""
+"""A real responder (openssl ocsp): good, revoked, unknown, silent, stale, and one that may not."""
 
 from __future__ import annotations
 
@@ -32,14 +32,21 @@ def authority() -> pki.Authority:
 
 
 @contextmanager
-def responder(authority: pki.Authority, folder: Path, signer: pki.Issued) -> Iterator[str]:
-    """Its address. Jane is good, John revoked, and Ray nobody that it has heard of."""
+def responder(
+    authority: pki.Authority, folder: Path, signer: pki.Issued, clock: str = "+0"
+) -> Iterator[str]:
+    """Its address. Jane is good, John revoked, and Ray nobody that it has heard of.
+
+    Its answers count for five minutes from what its clock says: faketime(1), "-1d".
+    """
     builds.build(HARNESS / "workstation", WORKSTATION)
     signer.write(folder, "signer")
     (folder / "ca.crt").write_bytes(pki.pem(authority.issuing.certificate))
     for path in folder.iterdir():
         path.chmod(0o644)
-    command = f"openssl ocsp -port {PORT} -index /ocsp/index -CA /ocsp/ca.crt -nmin 5"
+    command = (
+        f"faketime -f {clock} openssl ocsp -port {PORT} -index /ocsp/index -CA /ocsp/ca.crt -nmin 5"
+    )
     box = docker.from_env().containers.run(
         WORKSTATION,
         f"{command} -rsigner /ocsp/signer.crt -rkey /ocsp/signer.key".split(),
@@ -148,3 +155,19 @@ def test_a_responder_that_may_not_answer_is_not_believed(
     with responder(authority, folder, stranger) as address:
         asked = ask(address)
         assert {asked(card) for card in made.values()} == {"revocation_unknown"}
+
+
+def test_an_answer_that_has_run_out_counts_for_nobody(
+    authority: pki.Authority,
+    ask: Callable[[str], Ask],
+    cards: tuple[Path, dict[str, pki.Issued]],
+) -> None:
+    folder, made = cards
+    delegate = authority.person("Responder", None, usages=[ExtendedKeyUsageOID.OCSP_SIGNING])
+    with responder(authority, folder, delegate, clock="-1d") as address:
+        asked = ask(address)
+        assert {name: asked(card) for name, card in made.items()} == {
+            JANE: "revocation_unknown",
+            JOHN: "revocation_unknown",
+            RAY: "revocation_unknown",
+        }
