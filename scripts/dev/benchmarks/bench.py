@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import bench_authz
 import bench_browser
 import bench_demo
 import bench_fleet
@@ -58,6 +59,7 @@ def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Cal
         **bench_images.benchmarks(stack, sizes),
         **bench_fleet.benchmarks(sizes),
         **bench_people.benchmarks(sizes),
+        **bench_authz.benchmarks(sizes),
         **bench_sampling.benchmarks(sizes),
         **bench_operation.benchmarks(stack, sizes),
         "first command": lambda: bench_demo.first_command(sizes),

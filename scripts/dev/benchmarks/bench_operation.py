@@ -6,15 +6,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import docker as docker_sdk
 import pki
+from bench_authz import long_list
 from builds import ROOT
 from certificates.revocation import STRICT, Card, RevocationLists
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from harness.machines import Machines
 from rows import Row, Sizes, row, timed
 from stack import Stack
@@ -96,7 +94,7 @@ def _revocation(sizes: Sizes) -> Row:
     authority = pki.Authority("Bench")
     jane = authority.person("DOE.JANE.Q.1234567890", None).certificate
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "people.crl").write_bytes(_long_list(authority, sizes.revoked))
+        (Path(folder) / "people.crl").write_bytes(long_list(authority, sizes.revoked))
         path = (jane, authority.issuing.certificate, authority.root.certificate)
         lists = RevocationLists(Path(folder), path[1:], STRICT)
         lists.held()
@@ -104,26 +102,6 @@ def _revocation(sizes: Sizes) -> Row:
     plain = [timed(lambda: None) for _ in range(sizes.calls * 10)]
     return row(
         f"is a card on a list of {sizes.revoked:,} / a call", measured, plain, "< 100 us", "us"
-    )
-
-
-def _long_list(authority: pki.Authority, count: int) -> bytes:
-    now = datetime.now(UTC)
-    entries = [
-        x509.RevokedCertificateBuilder()
-        .serial_number(x509.random_serial_number())
-        .revocation_date(now)
-        .build()
-        for _ in range(count)
-    ]
-    builder = x509.CertificateRevocationListBuilder(
-        authority.issuing.certificate.subject,
-        now,
-        now + timedelta(days=1),
-        revoked_certificates=entries,
-    )
-    return builder.sign(authority.issuing.key, hashes.SHA256()).public_bytes(
-        serialization.Encoding.DER
     )
 
 

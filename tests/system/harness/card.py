@@ -53,7 +53,7 @@ class CardReader:
     ) -> BrowserContext:
         """A browser of this computer, which gives these origins the card without asking which."""
         profile = self._home / "profile"
-        (profile / "Default").mkdir(parents=True)
+        (profile / "Default").mkdir(parents=True, exist_ok=True)
         given: dict[str, object] = {
             f"{origin},*": {"setting": {"filters": [{}]}} for origin in origins
         }
