@@ -198,7 +198,7 @@ def _end_sessions(user: User) -> None:
     def body() -> None:
         st.markdown(
             f"Everything that **{user.display_name}** has open ends: pages, notebook connections"
-            " and SSH. Containers go on, and they may sign in again at once."
+            " and SSH. Containers keep running, and they may sign in again at once."
         )
         reason = st.text_input("Reason", key="end-reason", max_chars=500)
         if frame.confirmed("End sessions", "confirm-end", loses=True):

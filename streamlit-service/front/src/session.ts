@@ -56,12 +56,12 @@ function watchIdleness(limitMs: number): void {
 // Whether somebody is there; a touch of anything says so.
 function ask(): HTMLDialogElement {
   const dialog = document.createElement("dialog");
-  dialog.style.cssText = "max-width:26rem;padding:1.25rem;border-radius:.6rem;border:1px solid #8884;font:1rem/1.55 system-ui,sans-serif";
+  dialog.style.cssText = "max-width:26rem;padding:1.25rem;border-radius:.6rem;border:1px solid #8884;font:1rem/1.55 'Source Sans',system-ui,sans-serif";
   const stay = document.createElement("button");
   stay.textContent = "Stay";
-  stay.style.cssText = "font:inherit;font-weight:600;padding:.35rem .9rem";
+  stay.style.cssText = "font:inherit;font-weight:600;padding:.4rem 1.1rem;border:0;border-radius:.5rem;background:#0b5cad;color:#fff";
   stay.onclick = () => dialog.close();
-  dialog.append(text("h1", "Are you still there?"), text("p", "This page closes in a minute. Your containers go on."), stay);
+  dialog.append(text("h1", "Are you still there?"), text("p", "This page closes in a minute. Your containers keep running."), stay);
   document.body.append(dialog);
   return dialog;
 }

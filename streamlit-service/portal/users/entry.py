@@ -87,7 +87,7 @@ def check_session(portal: Portal, user: User, began: datetime) -> None:
         raise NotAuthenticated(
             "session_ended",
             "Your session has ended.",
-            "You signed out, or an administrator ended it. Your containers go on.",
+            "You signed out, or an administrator ended it. Your containers keep running.",
         )
 
 

@@ -28,7 +28,7 @@ def my_sessions(portal: Product, user: Caller) -> list[SessionView]:
 
 @router.delete("/me/sessions", status_code=204)
 def sign_out(portal: Product, user: Caller) -> None:
-    """Ends the caller's pages, notebook connections and SSH everywhere; containers go on."""
+    """Ends the caller's pages, notebook connections and SSH everywhere; containers keep running."""
     users.sign_out(portal, user)
 
 
