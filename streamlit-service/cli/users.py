@@ -89,7 +89,7 @@ def disable(
     *,
     stop: Annotated[bool, typer.Option(help="also stop their containers")] = False,
 ) -> None:
-    """Keep a user out at once: pages, notebooks and SSH end. Containers keep running unless --stop."""
+    """Keep a user out at once: pages, notebooks, SSH. Containers keep running unless --stop."""
     stopped = deployments.disable(wired(), actor(), subject, reason, stop=stop)
     typer.echo(f"{subject} is disabled. Containers being stopped: {len(stopped)}.")
 
