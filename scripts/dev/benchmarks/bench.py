@@ -1,6 +1,6 @@
 """`make bench`: ratios in one run, medians.
 
-Needs a running `make demo`; uses John, leaves nothing behind.
+Of the demo, which `make bench` starts; uses John, leaves nothing behind.
 
 Each figure has its floor or peer measured in the same run, alternating, on the same machine.
 """
