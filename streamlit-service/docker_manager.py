@@ -17,6 +17,7 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from engine import errors as engine_errors
 from engine import gpu_probe, log, remote_gpus, vm_probe, volumes
+from engine.clients import Clients
 from engine.container import (
     PAUSED,
     create_arguments,
@@ -47,8 +48,6 @@ from portal.core.resources import GIB
 from portal.core.settings import Settings
 from requests.exceptions import RequestException
 
-IDLE_CONNECTIONS = 4
-"""To one engine, kept open for each deadline: two files each, over SSH."""
 PULL_SILENCE_S = 120
 HOMES_S = 900
 """For counting what is in volumes: a disk of millions of files."""
@@ -71,10 +70,9 @@ class DockerEngine:
         )
         self._label = f"{LABEL_PORTAL}={settings.public_origin}"
         self._local_gpus = LocalGpus(settings.probe_image, settings.public_origin)
-        self._lock = threading.Lock()
         self._bounds = True  # until the engine says that its disk cannot limit a volume
         self._networks = threading.Lock()
-        self._clients: dict[int, tuple[str, docker.DockerClient]] = {}
+        self._clients = Clients()
 
     def info(self) -> EngineInfo:
         """Version, CPUs and memory of the VM."""
@@ -298,10 +296,7 @@ class DockerEngine:
 
     def close(self) -> None:
         """Close clients and the SSH connection."""
-        with self._lock:
-            for _, client in self._clients.values():
-                client.close()
-            self._clients.clear()
+        self._clients.close()
         if self._tunnel:
             self._tunnel.close()
 
@@ -328,23 +323,7 @@ class DockerEngine:
 
     def _client(self, timeout_s: int) -> docker.DockerClient:
         url = self._tunnel.url() if self._tunnel else self._vm.engine_url
-        with self._lock:
-            cached = self._clients.get(timeout_s)
-            if cached and cached[0] == url:
-                return cached[1]
-        # Negotiates the version.
-        client = docker.DockerClient(
-            base_url=url, timeout=timeout_s, max_pool_size=IDLE_CONNECTIONS
-        )
-        with self._lock:
-            old = self._clients.get(timeout_s)
-            if old and old[0] == url:  # another thread was faster
-                client.close()
-                return old[1]
-            self._clients[timeout_s] = (url, client)
-        if old:
-            old[1].close()  # of a connection that is gone
-        return client
+        return self._clients.to(url, timeout_s)
 
     def _named(self, reference: str) -> str:
         """A reference with the registry's name on this engine."""

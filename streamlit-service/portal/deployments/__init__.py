@@ -11,6 +11,7 @@ from portal.deployments.intervention import (
     stuck,
 )
 from portal.deployments.leaving import disable, retire
+from portal.deployments.order import propose_name
 from portal.deployments.overview import Overview, overview, stamps
 from portal.deployments.past import Event, past
 from portal.deployments.service import (
@@ -20,7 +21,6 @@ from portal.deployments.service import (
     latest,
     mine,
     preview,
-    propose_name,
     request,
     waiting,
 )

@@ -29,3 +29,11 @@ def check_order(order: Order) -> None:
                 f"{amount.noun} must be at least {amount.minimum:g}{amount.unit}.",
                 f"Ask for {amount.minimum:g} or more.",
             )
+
+
+def propose_name(image: str, taken: set[str]) -> str:
+    """The first free name among image, image-2, image-3 and so on."""
+    number = 1
+    while (name := image if number == 1 else f"{image}-{number}") in taken:
+        number += 1
+    return name

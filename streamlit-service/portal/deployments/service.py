@@ -259,14 +259,6 @@ def _end(
     return {"state": after}, {}
 
 
-def propose_name(image: str, taken: set[str]) -> str:
-    """The first free name among image, image-2, image-3 and so on."""
-    number = 1
-    while (name := image if number == 1 else f"{image}-{number}") in taken:
-        number += 1
-    return name
-
-
 def _get(tx: Tx, deployment_id: str) -> Deployment:
     deployment = db.deployments.by_id(tx, deployment_id)
     assert deployment is not None

@@ -8,7 +8,9 @@ from pathlib import Path
 import pki
 import pytest
 from certificates import revocation
+from certificates.revocation import RevocationLists
 from cryptography import x509
+from support.lists import bundle
 
 JANE = ("DOE.JANE.Q.1234567890", "1234567890@mil")
 
@@ -39,3 +41,13 @@ def put(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         (folder / name).write_bytes(content)
 
     return write
+
+
+@pytest.fixture
+def strict(folder: Path, authority: pki.Authority) -> RevocationLists:
+    return RevocationLists(folder, bundle(authority), revocation.STRICT)
+
+
+@pytest.fixture
+def soft(folder: Path, authority: pki.Authority) -> RevocationLists:
+    return RevocationLists(folder, bundle(authority), revocation.SOFT)

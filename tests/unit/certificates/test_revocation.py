@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,25 +13,14 @@ import pki
 import pytest
 from auth import Authenticator
 from certificates import crl, revocation
-from certificates.chain import certification_paths
 from certificates.crl import RevocationList
-from certificates.revocation import Card, RevocationLists
+from certificates.revocation import RevocationLists
 from cryptography import x509
 from portal.core.errors import NotAuthenticated
 from portal.core.settings import Settings
-from support.lists import a_list, bundle
+from support.lists import a_list, refused
 
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
-
-
-@pytest.fixture
-def strict(folder: Path, authority: pki.Authority) -> RevocationLists:
-    return RevocationLists(folder, bundle(authority), revocation.STRICT)
-
-
-@pytest.fixture
-def soft(folder: Path, authority: pki.Authority) -> RevocationLists:
-    return RevocationLists(folder, bundle(authority), revocation.SOFT)
 
 
 def scope(**limits: object) -> tuple[x509.IssuingDistributionPoint, bool]:
@@ -45,16 +34,6 @@ def scope(**limits: object) -> tuple[x509.IssuingDistributionPoint, bool]:
         "only_contains_attribute_certs": False,
     }
     return x509.IssuingDistributionPoint(**whole | limits), True  # type: ignore[arg-type]
-
-
-def refused(lists: RevocationLists, certificate: x509.Certificate) -> str:
-    """The reason, or "" when it is let in, by the authorities that the lists know."""
-    paths = certification_paths(certificate, lists._bundle, frozenset(), datetime.now(UTC))
-    try:
-        lists.check(Card(paths))
-    except NotAuthenticated as reason:
-        return reason.code
-    return ""
 
 
 def test_a_revoked_card_stays_out_from_the_moment_that_the_list_says_so(
@@ -336,58 +315,3 @@ def test_what_was_revoked_stays_so_when_the_folder_cannot_be_read(
     assert refused(soft, jane) == "revoked"
     folder.rename(folder.with_name("away"))
     assert refused(soft, jane) == "revoked"
-
-
-def changes(number: int, of: int) -> tuple[tuple[x509.ExtensionType, bool], ...]:
-    """What makes a list one of changes (RFC 5280, 5.2.4)."""
-    return (x509.CRLNumber(number), False), (x509.DeltaCRLIndicator(of), True)
-
-
-def test_a_list_of_changes_counts_with_the_list_that_it_changes(
-    strict: RevocationLists,
-    put: Callable[..., None],
-    authority: pki.Authority,
-    jane: x509.Certificate,
-) -> None:
-    other = authority.person("ROE.JOHN.A.2345678901", None).certificate
-    number = (x509.CRLNumber(7), False)
-    on_hold = ((x509.CRLReason(x509.ReasonFlags.certificate_hold), False),)
-    put(a_list(authority, number, revoked=(other,), of_entries=on_hold), "whole.crl")
-    assert [refused(strict, each) for each in (jane, other)] == ["", "revoked"]
-    put(a_list(authority, *changes(8, 7), revoked=(jane,)), "changes.crl")
-    assert [refused(strict, each) for each in (jane, other)] == ["revoked", "revoked"]
-    back = ((x509.CRLReason(x509.ReasonFlags.remove_from_crl), False),)
-    put(a_list(authority, *changes(9, 7), revoked=(other,), of_entries=back), "changes.crl")
-    assert [refused(strict, each) for each in (jane, other)] == ["", ""]
-    assert strict.held().unusable == ()
-
-
-@pytest.mark.parametrize(
-    ("number", "of", "told"), [(9, 8, True), (7, 5, False), (6, 5, False), (8, 7, False)]
-)
-def test_changes_of_another_list_are_told_and_those_of_before_count_no_more(
-    strict: RevocationLists,
-    put: Callable[..., None],
-    authority: pki.Authority,
-    jane: x509.Certificate,
-    number: int,
-    of: int,
-    told: bool,
-) -> None:
-    put(a_list(authority, (x509.CRLNumber(7), False)), "whole.crl")
-    put(a_list(authority, *changes(number, of), revoked=(jane,)), "changes.crl")
-    counts = of <= 7 < number
-    assert refused(strict, jane) == ("revoked" if counts else "")
-    assert [name for name, _ in strict.held().unusable] == (["changes.crl"] if told else [])
-
-
-def test_a_list_of_changes_keeps_the_rest_of_its_authoritys_lists_current(
-    strict: RevocationLists,
-    put: Callable[..., None],
-    authority: pki.Authority,
-    jane: x509.Certificate,
-) -> None:
-    put(a_list(authority, (x509.CRLNumber(7), False)), "whole.crl")
-    put(a_list(authority, *changes(8, 7)), "changes.crl")
-    [one] = strict.held().lists
-    assert (one.number, one.file) == (8, "whole.crl with changes.crl")

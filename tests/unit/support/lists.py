@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pki
+from certificates.chain import certification_paths
+from certificates.revocation import Card, RevocationLists
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from portal.core.errors import NotAuthenticated
 
 
 def bundle(authority: pki.Authority) -> list[x509.Certificate]:
@@ -41,3 +44,13 @@ def a_list(
             entry = entry.add_extension(extension, critical)
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(ca.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def refused(lists: RevocationLists, certificate: x509.Certificate) -> str:
+    """The reason, or "" when it is let in, by the authorities that the lists know."""
+    paths = certification_paths(certificate, lists._bundle, frozenset(), datetime.now(UTC))
+    try:
+        lists.check(Card(paths))
+    except NotAuthenticated as reason:
+        return reason.code
+    return ""
