@@ -16,6 +16,8 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store
 
+from certificates import crl
+
 MAX_CHAIN_DEPTH = 5
 
 
@@ -70,6 +72,16 @@ def certification_paths(
             paths.append(path)
             left_out += [without | {ca} for ca in path[1:-1]]
     return tuple(paths)
+
+
+def separate_roots(bundle: Sequence[x509.Certificate]) -> list[str]:
+    """Names (RFC 4514) of the roots that no other root of the bundle vouches for, sorted.
+
+    A root that another certified as well (cross-signed) vouches for the same people as that one.
+    """
+    vouched_for = {(ca.subject, crl.key_of(ca)) for ca in bundle if not is_root(ca)}
+    roots = {(ca.subject, crl.key_of(ca)) for ca in bundle if is_root(ca)}
+    return sorted(subject.rfc4514_string() for subject, _ in roots - vouched_for)
 
 
 def is_root(authority: x509.Certificate) -> bool:

@@ -93,6 +93,18 @@ def doubtful_entries(config: Settings) -> Iterator[Status]:
         )
     authorities = bootstrap.client_authorities(config)
     roots = {ca.subject.rfc4514_string() for ca in authorities if is_root(ca)}
+    separate = chain.separate_roots(authorities)
+    if len(separate) > 1 and not config.realms:
+        yield Status(
+            "warning",
+            "realms",
+            "client_ca",
+            f"{len(separate)} root authorities are accepted that do not vouch for each other, and"
+            " PORTAL_REALMS does not say whether they have the same people: who comes with a"
+            " number that is known from another is refused.",
+            "set PORTAL_REALMS in .env, and docker compose up -d",
+            "doubtful-entry",
+        )
     for entry, problem in users.doubtful(config, roots):
         yield Status(
             "warning",

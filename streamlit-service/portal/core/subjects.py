@@ -142,6 +142,11 @@ def realms(text: str) -> list[list[str]]:
     ]
 
 
+def of_realm(subject: str, realm: str) -> str:
+    """A subject as people of a realm have it whose name somebody of another had before."""
+    return f"{subject} of {realm}"
+
+
 def split(text: str, separator: str) -> list[str]:
     """Its parts, still escaped: a backslash takes a character as it is (RFC 4514)."""
     return re.split(rf"(?<!\\){re.escape(separator)}", text)

@@ -11,7 +11,7 @@ from portal.core import ports
 from portal.core.errors import Conflict, Forbidden, NotFound
 from portal.core.models import State
 from portal.core.people import Identity
-from portal.users import entry
+from portal.users import entry, realms
 
 TOUCH_EVERY = timedelta(seconds=30)
 
@@ -35,10 +35,9 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
     Forbidden when the port is not in the identity's own range, NotFound when nothing was
     deployed there, Conflict when it is not running.
     """
-    asked = db.routes.asked(portal.database, identity.subject, port)
+    asked = _asked(portal, identity, port)
     if asked is not None:
         users.check_account(portal, asked)
-        users.check_realm(portal, identity, asked.root)
     index = ports.range_index_of(port)
     if asked is None or index is None or index != asked.range_index:
         raise Forbidden(
@@ -72,6 +71,14 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
         touch=last is None or abs(portal.now() - last) > TOUCH_EVERY,  # a clock may go back
         fingerprint=identity.fingerprint,
     )
+
+
+def _asked(portal: Portal, identity: Identity, port: int) -> db.routes.Asked | None:
+    for name in realms.names(portal.settings, identity):
+        asked = db.routes.asked(portal.database, name, port)
+        if asked is None or realms.fits(portal.settings, identity, asked.root):
+            return asked
+    raise realms.other_realm(portal.settings)
 
 
 def _service(range_index: int, slot: int, port: int) -> ports.Service | None:

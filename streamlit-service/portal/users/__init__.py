@@ -25,7 +25,6 @@ from portal.users.listed import doubtful, left_from_lists, shown
 from portal.users.service import (
     add_key,
     cards,
-    check_realm,
     known,
     others,
     remove_key,
@@ -39,7 +38,6 @@ __all__ = [
     "cards",
     "check_account",
     "check_group_name",
-    "check_realm",
     "check_session",
     "chosen",
     "doubtful",

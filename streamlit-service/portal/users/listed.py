@@ -30,11 +30,12 @@ def shown(portal: Portal, tx: Tx, people: Iterable[User]) -> list[User]:
 
 def _roles(portal: Portal, tx: Tx) -> Callable[[User], Role]:
     """The role that the lists give, by every name that a user's accounts and cards have."""
-    entries = _entries(portal.settings)
+    settings = portal.settings
+    entries = [(role, _with_realm(settings, entry)) for role, entry in _entries(settings)]
     named = frozenset[str]().union(*(entry.subjects for _, entry in entries))
     if not named:
         return lambda _: Role.USER
-    realm_of = portal.settings.realm_of
+    realm_of = settings.realm_of
     called = db.users.called(tx, named, portal.now())
     first: dict[str, str] = {}
     for each in called:
@@ -45,7 +46,7 @@ def _roles(portal: Portal, tx: Tx) -> Callable[[User], Role]:
         if one.name not in entry.subjects:
             return False
         if entry.authority:
-            roots = portal.settings.joined(entry.authority.casefold())
+            roots = settings.joined(entry.authority.casefold())
             return subjects.common_name(one.root) in roots
         return one.name not in first or realm_of(one.root) == first[one.name]
 
@@ -56,6 +57,15 @@ def _roles(portal: Portal, tx: Tx) -> Callable[[User], Role]:
         if means(entry, one)
     }
     return lambda user: given.get(user.id, Role.USER)
+
+
+def _with_realm(settings: Settings, entry: Listed) -> Listed:
+    """With the names that people of its authority have whose numbers others had before them."""
+    if not entry.authority or not settings.realms:
+        return entry
+    realm = settings.joined(entry.authority.casefold())[0]
+    of_realm = {subjects.of_realm(subject, realm) for subject in entry.subjects}
+    return replace(entry, subjects=entry.subjects | of_realm)
 
 
 def at_least(user: User, role: Role) -> User:

@@ -10,7 +10,7 @@ from portal.core import subjects
 from portal.core.errors import Conflict, Forbidden, NotFound
 from portal.core.people import Actor, Certificate, Identity, Role, SshKey, User
 from portal.db.connection import Tx
-from portal.users import entry, listed, permissions, ssh_keys
+from portal.users import entry, listed, permissions, realms, ssh_keys
 
 MAX_KEYS = 10
 
@@ -22,9 +22,9 @@ def user_of(portal: Portal, identity: Identity, address: str = "") -> User:
     where they come from. Forbidden for somebody whose account is not active.
     """
     with portal.database.reading() as tx:
+        identity = replace(identity, subject=realms.subject_of(portal.settings, tx, identity))
         user = db.users.by_subject(tx, identity.subject)
         known_card = db.certificates.known(tx, identity.fingerprint, user.id) if user else None
-        root = db.users.root_of(tx, identity.subject)
         counts = listed.shown(portal, tx, [user] if user else [])
     if not user and identity.subject.startswith(subjects.OF_SERVICE):
         raise Forbidden(
@@ -35,7 +35,6 @@ def user_of(portal: Portal, identity: Identity, address: str = "") -> User:
     user = user or _by_certificate(portal, identity)
     if user:
         entry.check(portal, user)
-    check_realm(portal, identity, root)
     if counts and known_card and known_card.subject and not _is_newer_name(identity, counts[0]):
         entry.note_seen(portal, counts[0], known_card, address)
         return counts[0]
@@ -74,22 +73,6 @@ def _by_certificate(portal: Portal, identity: Identity) -> User | None:
             certificate=identity.fingerprint,
         )
     return user
-
-
-def check_realm(portal: Portal, identity: Identity, root: str) -> None:
-    """Raise Forbidden for a card of another realm than the user's first: equal numbers may be two.
-
-    Each root is a realm of its own unless PORTAL_REALMS joins several. Where no root is recorded,
-    any will do.
-    """
-    realms = portal.settings.realm_of
-    if root and realms(root) not in {realms(each) for each in identity.roots}:
-        raise Forbidden(
-            "other_realm",
-            "This number or name is already known here from another authority's card.",
-            f"Tell {portal.settings.help_contact}: if that was you, PORTAL_REALMS must join the two"
-            " authorities.",
-        )
 
 
 def _is_newer_name(identity: Identity, user: User) -> bool:
@@ -145,7 +128,8 @@ def _new_card(portal: Portal, user: User, identity: Identity, address: str) -> U
         db.users.update(tx, user.id, last_seen_at=now)
         user = replace(user, last_seen_at=now)
         vouched = db.users.root_of(tx, identity.subject)
-        check_realm(portal, identity, vouched)  # again: somebody may have been faster
+        if not realms.fits(portal.settings, identity, vouched):
+            raise realms.other_realm(portal.settings)  # somebody was faster
         if root and not vouched:
             db.users.set_root(tx, identity.subject, root)
         if db.certificates.known(tx, identity.fingerprint, user.id):

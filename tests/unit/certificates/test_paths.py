@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pki
 import pytest
+from certificates import chain
 from certificates.chain import certification_paths
 from certificates.revocation import STRICT, Card, RevocationLists
+from cli import health
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from portal.core.errors import NotAuthenticated
+from portal.core.settings import Settings
 
 NOW = datetime.now(UTC)
 
@@ -96,3 +100,31 @@ def test_the_new_key_of_an_authority_that_the_old_one_vouches_for_is_no_root(
     bundle = [link, old.root.certificate, old.issuing.certificate, new.issuing.certificate]
     paths = certification_paths(jane, bundle, frozenset(), NOW)
     assert {path[-1] for path in paths} == {old.root.certificate}
+
+
+def test_roots_of_which_one_vouches_for_the_other_are_not_separate(
+    old: pki.Authority, tmp_path: Path
+) -> None:
+    other = pki.Authority("Other")
+    root = other.root.certificate
+    crossed = (
+        x509.CertificateBuilder()
+        .subject_name(root.subject)
+        .issuer_name(old.root.certificate.subject)
+        .public_key(root.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(root.not_valid_before_utc)
+        .not_valid_after(root.not_valid_after_utc)
+        .sign(old.root.key, hashes.SHA256())
+    )
+    for bundle, separate in (
+        ([root, old.root.certificate], 2),
+        ([root, old.root.certificate, crossed], 1),
+        ([root, root], 1),
+    ):
+        assert len(chain.separate_roots(bundle)) == separate
+        (tmp_path / "bundle").write_bytes(pki.pem(*bundle))
+        for realms in ("", "Other Root CA"):
+            settings = Settings(client_ca_file=tmp_path / "bundle", realms=realms)
+            found = [each.check for each in health.doubtful_entries(settings)]
+            assert ("realms" in found) is (separate > 1 and not realms)

@@ -170,10 +170,7 @@ def test_a_renamed_group_keeps_people_quota_and_pool(portal: Portal, jane: User)
         users.rename_group(portal, TEST, "shared", "all")
 
 
-@pytest.mark.parametrize(
-    ("realms", "let_in"),
-    [("", False), ("One Root CA, Other Root CA", True), ("One Root CA;Other Root CA", False)],
-)
+@pytest.mark.parametrize(("realms", "let_in"), [("", False), ("One Root CA, Other Root CA", True)])
 def test_equal_numbers_of_two_authorities_are_one_person_only_in_one_realm(
     portal: Portal, work_off: Callable[[str], Deployment], realms: str, let_in: bool
 ) -> None:
@@ -190,6 +187,29 @@ def test_equal_numbers_of_two_authorities_are_one_person_only_in_one_realm(
     for ask in (users.user_of, lambda at, who: gateway.route(at, who, 10000)):
         with pytest.raises(Forbidden, match="another authority"):
             ask(here, second)
+
+
+@pytest.mark.parametrize("realms", ["One Root CA;Other Root CA", "Third Root CA, One Root CA"])
+def test_equal_numbers_of_two_realms_are_two_people(
+    portal: Portal, work_off: Callable[[str], Deployment], realms: str
+) -> None:
+    settings = {"realms": realms, "admins": "1234567890 of Other Root CA"}
+    here = replace(portal, settings=portal.settings.model_copy(update=settings))
+    first = replace(identity(), roots=frozenset({ONE}))
+    second = replace(identity(), roots=frozenset({OTHER}), fingerprint="2" * 64)
+    jane = users.user_of(here, first)
+    work_off(deployments.request(here, jane, SMALL).id)
+    with pytest.raises(Forbidden, match="belongs to somebody else"):
+        gateway.route(here, second, 10000)
+    other = users.user_of(here, second)
+    assert (other.subject, other.role) == ("edipi:1234567890 of other root ca", Role.ADMIN)
+    assert (jane.subject, jane.role) == ("edipi:1234567890", Role.USER)
+    work_off(deployments.request(here, other, SMALL).id)
+    assert gateway.route(here, second, 10100)
+    for identity_, port in ((first, 10100), (second, 10000)):
+        with pytest.raises(Forbidden, match="belongs to somebody else"):
+            gateway.route(here, identity_, port)
+    assert (users.user_of(here, first).id, users.user_of(here, second).id) == (jane.id, other.id)
 
 
 def test_a_card_that_both_authorities_vouch_for_is_let_in(portal: Portal) -> None:
