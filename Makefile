@@ -53,8 +53,8 @@ soak: venv engine ## Half an hour of work and faults: no service grows (MINUTES=
 screenshots: browser venv ## Take the pictures of the guides anew
 	@PORTAL_SCREENSHOTS=1 $(PY) -m pytest $$(grep -lE 'photograph\(' tests/system/test_*.py)
 
-bench: venv browser demo ## Speed of the demo, as ratios in one run
-	@PYTHONPATH=$(PYTHONPATH):tests/system $(PY) scripts/dev/benchmarks/bench.py
+bench: venv browser demo ## Speed of the demo, as ratios in one run (ROWS="start authz" for some)
+	@PYTHONPATH=$(PYTHONPATH):tests/system $(PY) scripts/dev/benchmarks/bench.py $(ROWS)
 
 share: ## Copy what all images share (images/shared) into each image's folder
 	@scripts/dev/share.sh

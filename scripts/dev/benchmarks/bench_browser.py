@@ -33,7 +33,7 @@ def one(): st.subheader("One")
 def two(): st.subheader("Two")
 st.navigation([st.Page(one, title="One"), st.Page(two, title="Two")], position="top").run()
 """
-CLICK = """([host, button, words]) => new Promise(done => {
+CLICK = """([host, button, words]) => new Promise((done, failed) => {
   const all = [...document.querySelectorAll("*")]
   const root = all.find(it => it.shadowRoot?.querySelector(host)).shadowRoot
   const item = root.querySelector(button)
@@ -43,6 +43,7 @@ CLICK = """([host, button, words]) => new Promise(done => {
     observer.disconnect()
     done((performance.now() - begun) / 1000)
   }).observe(root, { subtree: true, childList: true, characterData: true })
+  setTimeout(() => failed(new Error(`no ${words} in 10 s: ${root.textContent}`)), 10000)
   item.click()
 })"""
 FRAME = "() => new Promise(done => { const t = performance.now(); requestAnimationFrame(() =>"
@@ -182,6 +183,7 @@ def _click(stack: Stack, john: httpx2.Client, sizes: Sizes) -> Row:
         for _ in range(sizes.rounds * 2):
             page.get_by_role("button", name="More for bench-click").click()
             page.get_by_role("menuitem", name="Stop").click()
+            page.get_by_role("dialog").get_by_role("button", name="Stop").wait_for()
             measured.append(
                 page.evaluate(CLICK, ["#containers", "dialog button.danger", "Stopping …"])
             )

@@ -1,6 +1,6 @@
 // Asks before something is lost: what is kept, what is deleted, and a button that names the act.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Action } from "./board";
 import { Sentence } from "./words";
 
@@ -13,7 +13,7 @@ interface Props {
 export function Confirm({ name, action, decided }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const answer = useRef(false);
-  useEffect(() => dialog.current?.showModal(), []);
+  useLayoutEffect(() => dialog.current?.showModal(), []); // before anybody can press a button of it
   const act = action.label.replace(/ …$/, "");
   // It is closed, not only taken away: then the focus goes back to where it was.
   const decide = (yes: boolean) => {

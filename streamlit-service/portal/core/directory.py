@@ -40,7 +40,10 @@ class DirectorySettings(BaseSettings):
     group_base: str = Field("", description="under which groups are")
     groups: str = Field("gpu-*", description="which of them count, by their cn; * stands for any")
     timeout_s: float = Field(5, gt=0, le=60, description="deadline of one question")
-    interval_s: float = Field(900, ge=5, description="between looks at all people")
+    interval_s: float = Field(900, ge=5, le=43_200, description="between looks at all people")
+    stops: bool = Field(
+        default=False, description="whether the containers of who left are stopped, too"
+    )
 
     @property
     def file(self) -> Path | None:

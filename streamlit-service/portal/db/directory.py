@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -11,6 +11,8 @@ from portal.db.connection import Tx, one_or_none
 from portal.db.people_schema import directory_looks
 
 ONLY = 1
+IN_USE = timedelta(days=1)
+"""Looks, also those that fail, are never further apart."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,9 @@ def put(tx: Tx, look: Look) -> None:
     """Replaces the last one."""
     tx.execute(directory_looks.delete())
     tx.execute(directory_looks.insert().values(id=ONLY, **vars(look)))
+
+
+def is_asked(tx: Tx, now: datetime) -> bool:
+    """Whether a directory is in use: one that was switched off says nothing any more."""
+    look = last(tx)
+    return look is not None and now - look.at < IN_USE

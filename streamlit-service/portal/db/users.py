@@ -79,18 +79,20 @@ def called(tx: Tx, names: Collection[str], now: datetime) -> list[Called]:
     return [Called(*row) for row in tx.execute(query)]
 
 
-def names(tx: Tx) -> dict[int, set[str]]:
-    """Every subject that each is known by: of accounts, other names and UPNs of their cards."""
-    upn = sa.select(certificates.c.user_id, "upn:" + certificates.c.upn)
-    rows_of = sa.union_all(
-        sa.select(users.c.id, users.c.subject).where(users.c.merged_into.is_(None)),
-        sa.select(aliases.c.user_id, aliases.c.subject),
-        upn.where(certificates.c.upn > ""),
+def names(tx: Tx, now: datetime) -> tuple[list[Called], list[Called]]:
+    """What people are known by: by their accounts (each name is one's), and by UPNs of cards.
+
+    Of cards that count; several may carry the same.
+    """
+    own = sa.union_all(
+        sa.select(users.c.subject, users.c.id, users.c.root).where(users.c.merged_into.is_(None)),
+        sa.select(aliases.c.subject, aliases.c.user_id, aliases.c.root),
     )
-    found: dict[int, set[str]] = {}
-    for user_id, name in tx.execute(rows_of).tuples():
-        found.setdefault(user_id, set()).add(name)
-    return found
+    counts = certificates.c.not_after.is_(None) | (certificates.c.not_after > now)
+    upn = "upn:" + certificates.c.upn
+    of_cards = sa.select(upn, certificates.c.user_id, certificates.c.root)
+    carried = of_cards.where(certificates.c.upn > "", counts).distinct()
+    return [Called(*row) for row in tx.execute(own)], [Called(*row) for row in tx.execute(carried)]
 
 
 def newest(tx: Tx) -> int:
@@ -162,6 +164,11 @@ def owners(tx: Tx, vms: Iterable[Vm]) -> dict[int, User]:
 def with_role(tx: Tx) -> list[User]:
     """Curators and administrators, by what the records say of them."""
     return some(tx, users.c.role.in_([Role.CURATOR, Role.ADMIN]))
+
+
+def disabled_by(tx: Tx, who: str) -> list[User]:
+    """Whom somebody keeps out."""
+    return some(tx, users.c.disabled_by == who)
 
 
 def standings(tx: Tx, user_ids: Collection[int]) -> dict[int, Hashable]:

@@ -10,7 +10,7 @@ from portal.deployments.intervention import (
     stop_in_group,
     stuck,
 )
-from portal.deployments.leaving import disable, retire
+from portal.deployments.leaving import disable, retire, stop_of_left
 from portal.deployments.order import propose_name
 from portal.deployments.overview import Overview, overview, stamps
 from portal.deployments.past import Event, past
@@ -49,6 +49,7 @@ __all__ = [
     "stamps",
     "stop",
     "stop_in_group",
+    "stop_of_left",
     "stuck",
     "waiting",
 ]

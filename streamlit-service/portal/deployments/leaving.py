@@ -41,6 +41,23 @@ def disable(
     return stopped
 
 
+def stop_of_left(portal: Portal) -> list[Deployment]:
+    """Stop what runs of people whom the directory disabled: it was set to."""
+    stopped = []
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        for user in db.users.disabled_by(tx, accounts.BY_DIRECTORY):
+            for each in db.deployments.of_user(tx, user.id):
+                again = each.restart_after_stop
+                if lifecycle.is_possible("stop", each.state, restarting=again):
+                    note = "you are no longer in the organisation's directory."
+                    who = accounts.BY_DIRECTORY
+                    stopped.append(intervention.ask_to_stop(portal, tx, who, each, note))
+    if stopped:
+        portal.wake()
+    return stopped
+
+
 def retire(portal: Portal, actor: Actor, subject: str, reason: str) -> list[Deployment]:
     """Somebody has left: no way in from now on, and their containers, returned, are removed.
 

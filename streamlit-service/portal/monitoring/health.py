@@ -128,6 +128,17 @@ def _people(given: int, served: int, unlisted: list[User]) -> Iterator[Status]:
 def _directory(look: Look | None, now: datetime) -> Iterator[Status]:
     if look is None:  # none is asked
         return
+    if now - look.at > db.directory.IN_USE:
+        yield Status(
+            "warning",
+            "directory",
+            "people",
+            f"The directory was last asked {_minutes(now - look.at)} ago. Who is in which group by"
+            " it stays so until an administrator changes it.",
+            "docker compose logs worker; or PORTAL_DIRECTORY_URL is empty on purpose",
+            "directory",
+        )
+        return
     said = [look.problem, f"{look.ambiguous} people fit several entries" if look.ambiguous else ""]
     if not any(said):
         yield Status(

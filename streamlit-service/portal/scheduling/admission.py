@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from portal import db
 from portal.context import Portal
-from portal.core.errors import Conflict
+from portal.core.errors import PortalError
 from portal.core.models import Deployment, Failure, Gpu, Order, State, Vm
 from portal.core.people import User
 from portal.db import Tx
@@ -22,7 +22,7 @@ from portal.images import launch_gate
 from portal.scheduling import placement, queue, quotas
 from portal.scheduling.placement import Need, Placement, VmCapacity
 from portal.scheduling.queue import Decision, Waiting
-from portal.users import permissions
+from portal.users import entry, permissions
 
 IMPOSSIBLE_FOR = timedelta(minutes=10)
 """A VM that reboots, or a GPU that is reset, is back by then."""
@@ -154,13 +154,17 @@ def advance(portal: Portal, tx: Tx) -> Advanced:
     return Advanced(started, failures)
 
 
-def blocked(portal: Portal, tx: Tx) -> list[tuple[Deployment, Conflict]]:
-    """Requests whose release may no longer start, and why: they would hold a place for nothing."""
-    blocked = []
+def blocked(portal: Portal, tx: Tx) -> list[tuple[Deployment, PortalError]]:
+    """Requests whose release may no longer start, or whose owner may no longer come in, and why.
+
+    They would hold a place for nothing.
+    """
+    blocked: list[tuple[Deployment, PortalError]] = []
     for waiter in db.deployments.waiting(tx):
         try:
             launch_gate.check(portal.settings, waiter.release, portal.now())
-        except Conflict as refusal:
+            entry.check(portal, waiter.owner)
+        except PortalError as refusal:
             blocked.append((waiter, refusal))
     return blocked
 

@@ -9,11 +9,13 @@ from portal.core.errors import Conflict, Invalid, NotFound
 from portal.core.people import Account, Actor, Role, User
 from portal.core.reasons import check_reason
 from portal.db.connection import Tx
-from portal.users import entry, permissions
+from portal.users import entry, groups, permissions
 from portal.users.service import known
 
 LOST = "the laptop was lost."
 """What a reason may be, for who gave none."""
+BY_DIRECTORY = "directory"
+"""Who disabled somebody who left the organisation's directory."""
 MAX_NAME = 64
 """As in certificates (RFC 5280, upper bounds)."""
 
@@ -36,15 +38,20 @@ def retire(portal: Portal, tx: Tx, who: str, user: User, reason: str) -> None:
     """Somebody has left: no way in, and the range goes to others once its containers are gone."""
     if user.retired_at:
         raise Conflict("is_retired", f"{user.display_name} is retired.", "Nothing to do.")
+    for group in user.groups:
+        groups.take_out(portal, tx, who, known(tx, user.subject), group)
     db.users.update(tx, user.id, retired_at=portal.now(), retired_reason=reason)
     _audit(portal, tx, who, "user.retired", user, reason=reason)
 
 
 def disable(portal: Portal, tx: Tx, who: str, user: User, reason: str) -> None:
-    """Somebody may not come in for now: what they have stays theirs."""
+    """Somebody may not come in for now: what they have stays theirs.
+
+    Whom the directory disabled may be disabled by somebody else, too: then it lets them in no more.
+    """
     if user.retired_at:
         raise Conflict("is_retired", f"{user.display_name} is retired.", "Nothing to do.")
-    if user.disabled_at:
+    if user.disabled_at and (user.disabled_by != BY_DIRECTORY or who == BY_DIRECTORY):
         raise Conflict("is_disabled", f"{user.display_name} is disabled.", "Nothing to do.")
     db.users.update(tx, user.id, disabled_at=portal.now(), disabled_reason=reason, disabled_by=who)
     _audit(portal, tx, who, "user.disabled", user, reason=reason)
@@ -96,7 +103,7 @@ def sign_out(portal: Portal, user: User) -> None:
 
 
 def restore(portal: Portal, actor: Actor, subject: str) -> None:
-    """Let somebody who was retired come in again."""
+    """Let somebody who was retired come in again, without the groups that they were in."""
     who = permissions.administrator(actor)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
@@ -125,6 +132,12 @@ def merge(portal: Portal, actor: Actor, old: str, new: str) -> User:
                 "is_alias",
                 f"{new} is another name of {goes.subject} already.",
                 f"If these two are one person, merge {goes.subject}.",
+            )
+        if stays.is_service:
+            raise Conflict(
+                "is_service",
+                f"{old} is the account of a program.",
+                "People are merged into people: make another service account instead.",
             )
         for user in (stays, goes):
             if user and (user.retired_at or user.disabled_at):
@@ -160,6 +173,8 @@ def _take_over(tx: Tx, stays: User, goes: User) -> None:
     db.certificates.move(tx, goes.id, stays.id)
     db.users.move_aliases(tx, goes.id, stays.id)
     db.vms.change_owner(tx, goes.id, stays.id)
+    for group in goes.groups:
+        db.quotas.put(tx, db.quotas.MEMBER, db.quotas.member_key(group, goes.subject), None)
     db.groups.remove_all(tx, goes.id)
     db.quotas.put(tx, db.quotas.USER, goes.subject, None)
     seen = [each.last_seen_at for each in (stays, goes) if each.last_seen_at]
@@ -186,7 +201,7 @@ def other_names(portal: Portal, actor: Actor, user: User) -> list[str]:
 def unmerge(portal: Portal, actor: Actor, subject: str) -> User:
     """Two accounts were not one person: who signs in as `subject` is somebody else again.
 
-    Their keys, cards and usage go with them. What was made since the merge, VMs, quota and group
+    Their keys, cards and usage go with them. What was made since the merge, VMs, quota and groups
     stay where they are; so do names that were merged into theirs before: unmerge those, too.
     Returns who they were taken for. Invalid or NotFound for what is no other name.
     """

@@ -51,11 +51,22 @@ def join(portal: Portal, actor: Actor, group: str, subject: str, *, leads: bool 
 
 
 def leave(portal: Portal, actor: Actor, group: str, subject: str) -> None:
-    """Take somebody out of a group. What they have counts for it until it is started again."""
+    """Take somebody out of a group. What they have counts for it until it is started again.
+
+    Conflict where the directory puts them into it.
+    """
     who = permissions.administrator(actor)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
-        take_out(portal, tx, who, member(tx, group, subject), group)
+        user = member(tx, group, subject)
+        kept = {each.group: each for each in db.groups.of_user(tx, user.id)}
+        if kept[group].source == db.groups.DIRECTORY and db.directory.is_asked(tx, portal.now()):
+            raise Conflict(
+                "group_of_directory",
+                f"{user.display_name} is in {group} by the directory, which would say so again.",
+                "Take them out of the group there: the next look at the directory follows.",
+            )
+        take_out(portal, tx, who, user, group)
     portal.wake()
 
 
