@@ -211,7 +211,7 @@ def reconciler(product: Portal, engines: Engines, woken: threading.Event) -> Rec
     verify = Verifier(product.settings, product.database)
     config = DirectorySettings()
     asked = directory(config)
-    looks = DirectoryLooks(product, asked, config.interval_s) if asked else None
+    looks = DirectoryLooks(product, asked, config.interval_s, stops=config.stops) if asked else None
     return Reconciler(product, engines, is_ready, verify, woken, looks)
 
 

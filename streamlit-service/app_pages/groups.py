@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import streamlit as st
+import wording
 from portal import deployments, users
 from portal.core.people import Role
 from portal.scheduling import groups, quotas
@@ -110,7 +111,7 @@ def _membership(group: str, member: Member) -> None:
 
 
 def _leave(group: str, member: Member) -> None:
-    name = member.user.display_name
+    name = wording.literal(member.user.display_name)
 
     def body() -> None:
         st.markdown(

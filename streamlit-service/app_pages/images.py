@@ -225,7 +225,8 @@ def _ask(release: Release, after: ReleaseState) -> None:
 
 def _decide(release: Release, after: ReleaseState, act: str) -> None:
     portal, user = session.portal(), session.user()
-    theirs = Counter(each.owner.display_name for each in images.who_runs(portal, user, release.id))
+    names = (each.owner.display_name for each in images.who_runs(portal, user, release.id))
+    theirs = Counter(map(wording.literal, names))
     count = theirs.total()
     whose = f" ({', '.join(theirs)})" if theirs else ""
     others = [

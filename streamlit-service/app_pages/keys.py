@@ -75,7 +75,8 @@ def _key(key: SshKey) -> None:
         border=True, horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
         st.markdown(
-            f"**{key.name}** · added {wording.added(key.added_at, session.portal().now())}  \n"
+            f"**{wording.literal(key.name)}**"
+            f" · added {wording.added(key.added_at, session.portal().now())}  \n"
             f":small[`{key.fingerprint}`]",
             width="content",
         )
@@ -86,8 +87,8 @@ def _key(key: SshKey) -> None:
 def _remove(key: SshKey) -> None:
     def body() -> None:
         st.markdown(
-            f"**{key.name}** will not open containers that start from now on. To undo this, add"
-            " it again."
+            f"**{wording.literal(key.name)}** will not open containers that start from now on."
+            " To undo this, add it again."
         )
         if frame.confirmed("Remove key", "confirm-remove-key", loses=True):
             frame.carry_out(
@@ -95,7 +96,7 @@ def _remove(key: SshKey) -> None:
                 "Removed.",
             )
 
-    frame.ask(f"Remove the key {key.name}?", body)
+    frame.ask(f"Remove the key {wording.literal(key.name)}?", body)
 
 
 page()

@@ -268,7 +268,7 @@ def _stuck() -> None:
             continue
         with st.container(border=True, key=f"stuck-{each.id}"):
             st.warning(
-                f"**{each.name}** of {each.owner.display_name},"
+                f"**{each.name}** of {wording.literal(each.owner.display_name)},"
                 f" {wording.STATE_WORDS[each.state][0]}: {wording.trouble(each, now)}",
                 icon=":material/sync_problem:",
             )
@@ -281,9 +281,9 @@ def _stuck() -> None:
 def _give_up(d: Deployment) -> None:
     def body() -> None:
         st.markdown(
-            f"**{d.name}** of {d.owner.display_name} is recorded as ended; its owner gets ports,"
-            " memory and quota back. Its GPUs stay reserved until the container is confirmed gone"
-            " or the VM is removed."
+            f"**{d.name}** of {wording.literal(d.owner.display_name)} is recorded as ended; its"
+            " owner gets ports, memory and quota back. Its GPUs stay reserved until the container"
+            " is confirmed gone or the VM is removed."
         )
         reason = st.text_input("Reason, for the owner", key="give-up-reason")
         if frame.confirmed("Give up", "confirm-give-up", loses=True):

@@ -130,13 +130,18 @@ def _upn(der: bytes) -> str | None:
 
 _ENCODINGS = {
     0x0C: "utf-8",
+    0x12: "ascii",
     0x13: "ascii",
+    0x14: "ascii",
     0x16: "ascii",
+    0x19: "ascii",
     0x1A: "ascii",
+    0x1B: "ascii",
     0x1C: "utf-32-be",
     0x1E: "utf-16-be",
 }
-"""By tag: UTF8String, PrintableString, IA5String, VisibleString, UniversalString, BMPString."""
+"""By tag: UTF8String, NumericString, PrintableString, TeletexString, IA5String, GraphicString,
+VisibleString, GeneralString, UniversalString, BMPString. Of those with escapes, ASCII alone."""
 
 
 def text_of(der: bytes) -> str | None:

@@ -12,9 +12,14 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
+from cryptography.x509.oid import (
+    AuthorityInformationAccessOID,
+    ExtendedKeyUsageOID,
+    SignatureAlgorithmOID,
+)
 
 SKEW = timedelta(minutes=5)
 """How far a responder's clock may be ahead of ours."""
@@ -155,13 +160,37 @@ def _delegates(
 
 
 def _is_signed(response: ocsp.OCSPResponse, signer: x509.Certificate) -> bool:
-    key, algorithm = signer.public_key(), response.signature_hash_algorithm
+    return any(
+        _verifies(response, signer.public_key(), algorithm, scheme)
+        for algorithm, scheme in _schemes(response)
+    )
+
+
+def _schemes(
+    response: ocsp.OCSPResponse,
+) -> list[tuple[hashes.HashAlgorithm, padding.AsymmetricPadding]]:
+    """How it may be signed; the library does not say with which hash RSASSA-PSS is."""
+    if response.signature_algorithm_oid == SignatureAlgorithmOID.RSASSA_PSS:
+        return [
+            (each, padding.PSS(padding.MGF1(each), padding.PSS.AUTO))
+            for each in (hashes.SHA256(), hashes.SHA384(), hashes.SHA512())
+        ]
+    algorithm = response.signature_hash_algorithm
     if algorithm is None or isinstance(algorithm, (hashes.SHA1, hashes.MD5)):
-        return False
+        return []
+    return [(algorithm, padding.PKCS1v15())]
+
+
+def _verifies(
+    response: ocsp.OCSPResponse,
+    key: CertificatePublicKeyTypes,
+    algorithm: hashes.HashAlgorithm,
+    scheme: padding.AsymmetricPadding,
+) -> bool:
     signed = response.tbs_response_bytes
     try:
         if isinstance(key, rsa.RSAPublicKey):
-            key.verify(response.signature, signed, padding.PKCS1v15(), algorithm)
+            key.verify(response.signature, signed, scheme, algorithm)
         elif isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(response.signature, signed, ec.ECDSA(algorithm))
         else:

@@ -19,6 +19,7 @@ from cryptography import x509
 from portal.core.errors import NotAuthenticated
 
 from certificates import ocsp
+from certificates.crl import key_of
 from certificates.ocsp import Answer, Question, Said
 from certificates.revocation import Card, revoked
 
@@ -32,7 +33,7 @@ FIRST_S = 4.0
 """How long somebody's first request waits for what a responder says."""
 KEPT, AT_ONCE = 20_000, 8
 NEVER_ASKED = datetime.min.replace(tzinfo=UTC)
-Key = tuple[x509.Name, int]
+Key = tuple[bytes, x509.Name, int]
 log = structlog.get_logger()
 
 
@@ -85,8 +86,9 @@ class Responders:
         if not address:
             return Said.UNKNOWN
         with self._guard:
+            # Two authorities may have one name, and each a certificate of this number.
             known = self._known.setdefault(
-                (certificate.issuer, certificate.serial_number), _Known()
+                (key_of(authority), certificate.issuer, certificate.serial_number), _Known()
             )
             if known.asking is None and now >= known.ask_at:
                 known.asking = threading.Event()

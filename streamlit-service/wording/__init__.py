@@ -12,6 +12,7 @@ from wording.containers import (
     why,
 )
 from wording.images import attention, ready, verdict
+from wording.markdown import literal
 from wording.orders import amounts, free_now, too_large, would_start, would_wait
 from wording.past import past
 from wording.ssh import pkcs11_module, ssh_config
@@ -34,6 +35,7 @@ __all__ = [
     "hours",
     "layer",
     "left",
+    "literal",
     "ordinal",
     "past",
     "pkcs11_module",

@@ -33,7 +33,11 @@ def authority() -> pki.Authority:
 
 @contextmanager
 def responder(
-    authority: pki.Authority, folder: Path, signer: pki.Issued, clock: str = "+0"
+    authority: pki.Authority,
+    folder: Path,
+    signer: pki.Issued,
+    clock: str = "+0",
+    options: str = "",
 ) -> Iterator[str]:
     """Its address. Jane is good, John revoked, and Ray nobody that it has heard of.
 
@@ -49,7 +53,7 @@ def responder(
     )
     box = docker.from_env().containers.run(
         WORKSTATION,
-        f"{command} -rsigner /ocsp/signer.crt -rkey /ocsp/signer.key".split(),
+        f"{command} {options} -rsigner /ocsp/signer.crt -rkey /ocsp/signer.key".split(),
         detach=True,
         volumes={str(folder): {"bind": "/ocsp", "mode": "ro"}},
         ports={f"{PORT}/tcp": ("127.0.0.1", 0)},
@@ -171,3 +175,16 @@ def test_an_answer_that_has_run_out_counts_for_nobody(
             JOHN: "revocation_unknown",
             RAY: "revocation_unknown",
         }
+
+
+def test_an_answer_may_be_signed_with_pss(
+    authority: pki.Authority,
+    ask: Callable[[str], Ask],
+    cards: tuple[Path, dict[str, pki.Issued]],
+) -> None:
+    folder, made = cards
+    delegate = authority.person("Responder", None, usages=[ExtendedKeyUsageOID.OCSP_SIGNING])
+    pss = "-rmd sha384 -rsigopt rsa_padding_mode:pss"
+    with responder(authority, folder, delegate, options=pss) as address:
+        asked = ask(address)
+        assert (asked(made[JANE]), asked(made[JOHN])) == ("", "revoked")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+import wording
 from portal import deployments, users
 from portal.core.people import Account, Role, User
 from portal.users import certificates, ranges
@@ -65,6 +66,11 @@ def _give_back(user: User) -> None:
         )
 
 
+def _name(user: User) -> str:
+    """As their card has it, whatever that is."""
+    return wording.literal(user.display_name)
+
+
 def _called(user: User) -> str:
     account = users.account(session.portal(), user)
     why = user.retired_reason or user.disabled_reason
@@ -75,7 +81,7 @@ def _called(user: User) -> str:
 def _role(user: User) -> None:
     def body() -> None:
         st.markdown(
-            f"Current role of {user.display_name}: {user.role}. Anyone whom `PORTAL_ADMINS` or"
+            f"Current role of {_name(user)}: {user.role}. Anyone whom `PORTAL_ADMINS` or"
             " `PORTAL_CURATORS` names keeps that role regardless."
         )
         roles = list(Role)
@@ -85,7 +91,7 @@ def _role(user: User) -> None:
                 lambda: users.set_role(session.portal(), session.user(), user.subject, role)
             )
 
-    frame.ask(f"Change the role of {user.display_name}", body)
+    frame.ask(f"Change the role of {_name(user)}", body)
 
 
 def _rename(user: User) -> None:
@@ -97,7 +103,7 @@ def _rename(user: User) -> None:
                 lambda: users.rename(session.portal(), session.user(), user.subject, name)
             )
 
-    frame.ask(f"Correct the name of {user.display_name}", body)
+    frame.ask(f"Correct the name of {_name(user)}", body)
 
 
 def _cards(user: User) -> None:
@@ -126,13 +132,13 @@ def _cards(user: User) -> None:
             " account."
         )
 
-    frame.ask(f"Cards of {user.display_name}", body)
+    frame.ask(f"Cards of {_name(user)}", body)
 
 
 def _merge(user: User) -> None:
     def body() -> None:
         st.markdown(
-            f"From now on, whoever signs in with the other subject becomes **{user.display_name}**"
+            f"From now on, whoever signs in with the other subject becomes **{_name(user)}**"
             f" ({user.subject}), with the ports, containers, home folders and quota of this"
             " account. The other account must have no containers; its keys move along, its home"
             " folder does not."
@@ -145,13 +151,13 @@ def _merge(user: User) -> None:
                 lambda: users.merge(session.portal(), session.user(), user.subject, other.strip())
             )
 
-    frame.ask(f"Merge another account into {user.display_name}?", body)
+    frame.ask(f"Merge another account into {_name(user)}?", body)
 
 
 def _unmerge(user: User, others: list[str]) -> None:
     def body() -> None:
         st.markdown(
-            f"Whoever signs in with this subject is no longer **{user.display_name}**"
+            f"Whoever signs in with this subject is no longer **{_name(user)}**"
             f" ({user.subject})."
             " Their keys, cards and past usage go with them; containers, home folders, VMs and"
             " quota stay with this account."
@@ -160,25 +166,25 @@ def _unmerge(user: User, others: list[str]) -> None:
         if frame.confirmed("Undo merge", "confirm-unmerge", loses=True):
             frame.carry_out(lambda: users.unmerge(session.portal(), session.user(), other))
 
-    frame.ask(f"Undo a merge into {user.display_name}?", body)
+    frame.ask(f"Undo a merge into {_name(user)}?", body)
 
 
 def _free(user: User) -> None:
     def body() -> None:
         st.markdown(
-            f"**{user.display_name}** gets new ports with the next container, so old bookmarks stop"
+            f"**{_name(user)}** gets new ports with the next container, so old bookmarks stop"
             " working. This is not possible while they still have containers."
         )
         if frame.confirmed("Free ports", "confirm-free", loses=True):
             frame.carry_out(lambda: ranges.free(session.portal(), session.user(), user.subject))
 
-    frame.ask(f"Free the ports of {user.display_name}?", body)
+    frame.ask(f"Free the ports of {_name(user)}?", body)
 
 
 def _disable(user: User) -> None:
     def body() -> None:
         st.markdown(
-            f"**{user.display_name}** is out within seconds: pages, notebooks and SSH connections"
+            f"**{_name(user)}** is out within seconds: pages, notebooks and SSH connections"
             " end, and sign-in is refused until somebody enables the account. Files, ports and"
             " quota are kept."
         )
@@ -191,13 +197,13 @@ def _disable(user: User) -> None:
                 )
             )
 
-    frame.ask(f"Disable {user.display_name}?", body)
+    frame.ask(f"Disable {_name(user)}?", body)
 
 
 def _end_sessions(user: User) -> None:
     def body() -> None:
         st.markdown(
-            f"Everything that **{user.display_name}** has open ends: pages, notebook connections"
+            f"Everything that **{_name(user)}** has open ends: pages, notebook connections"
             " and SSH. Containers keep running, and they may sign in again at once."
         )
         reason = st.text_input("Reason", key="end-reason", max_chars=500)
@@ -206,13 +212,13 @@ def _end_sessions(user: User) -> None:
                 lambda: users.end_sessions(session.portal(), session.user(), user.subject, reason)
             )
 
-    frame.ask(f"End all sessions of {user.display_name}?", body)
+    frame.ask(f"End all sessions of {_name(user)}?", body)
 
 
 def _retire(user: User) -> None:
     def body() -> None:
         st.markdown(
-            f"**{user.display_name}** can no longer sign in, and their containers are removed."
+            f"**{_name(user)}** can no longer sign in, and their containers are removed."
             " Home folders stay on their VMs. Once the containers are gone, the ports are free for"
             " others. *Restore* lets the user sign in again."
         )
@@ -222,4 +228,4 @@ def _retire(user: User) -> None:
                 lambda: deployments.retire(session.portal(), session.user(), user.subject, reason)
             )
 
-    frame.ask(f"Retire {user.display_name}?", body)
+    frame.ask(f"Retire {_name(user)}?", body)

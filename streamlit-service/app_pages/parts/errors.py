@@ -11,6 +11,7 @@ from typing import ParamSpec
 import streamlit as st
 import structlog
 from portal.core.errors import PortalError
+from wording import literal
 
 from app_pages.parts import session
 
@@ -26,7 +27,7 @@ def show(error: PortalError) -> None:
     if error.status >= OF_THE_PORTAL:
         where += f" If this keeps happening, give {_contact()} both."
     st.error(
-        f"**{error.message}**  \n{error.hint}  \n:small[{where}]",
+        f"**{literal(error.message)}**  \n{literal(error.hint)}  \n:small[{where}]",
         icon=":material/error:",
     )
 

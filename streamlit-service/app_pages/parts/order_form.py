@@ -43,7 +43,10 @@ def show(offered: OfferedImage) -> None:
     try:
         ahead = deployments.preview(portal, user, order)
     except PortalError as error:
-        st.warning(f"**{error.message}** {error.hint}", icon=":material/info:")
+        st.warning(
+            f"**{wording.literal(error.message)}** {wording.literal(error.hint)}",
+            icon=":material/info:",
+        )
         st.button("Deploy", type="primary", disabled=True, key="deploy", width="stretch")
         return
     if ahead.vm is None:

@@ -61,7 +61,10 @@ def _row(d: Deployment) -> dict[str, object]:
 def _ask(chosen: list[Deployment], times: str, stop: Stop, example: str) -> None:
     def body() -> None:
         st.markdown(
-            "\n".join(f"- **{each.name}** of {each.owner.display_name}" for each in chosen)
+            "\n".join(
+                f"- **{each.name}** of {wording.literal(each.owner.display_name)}"
+                for each in chosen
+            )
             + "\n\nRunning work ends; home folders are kept. Owners see your reason and can start"
             " their containers again."
         )

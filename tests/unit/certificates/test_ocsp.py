@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp as library
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from portal.core.errors import NotAuthenticated
 from support.lists import bundle
 
@@ -244,6 +244,37 @@ def test_either_source_refuses(
     eventually(lambda: refused(both, card) == "revoked")
     responder.said = Said.GOOD  # off hold again
     eventually(lambda: refused(both, card) == "")
+
+
+def test_a_certificate_of_the_same_number_of_a_twin_is_asked_about_itself(
+    made: Callable[..., Responders],
+    card: Card,
+    responder: Responder,
+    authority: pki.Authority,
+    jane: x509.Certificate,
+) -> None:
+    """As after an authority was given a new key: the same name, and numbers from the beginning."""
+    twin = pki.Authority("Test")
+    assert twin.issuing.certificate.subject == authority.issuing.certificate.subject
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(jane.subject)
+        .issuer_name(jane.issuer)
+        .public_key(jane.public_key())
+        .serial_number(jane.serial_number)
+        .not_valid_before(jane.not_valid_before_utc)
+        .not_valid_after(jane.not_valid_after_utc)
+    )
+    for extension in jane.extensions:
+        if extension.oid != ExtensionOID.AUTHORITY_KEY_IDENTIFIER:
+            builder = builder.add_extension(extension.value, extension.critical)
+    key = x509.AuthorityKeyIdentifier.from_issuer_public_key(twin.issuing.key.public_key())
+    theirs = builder.add_extension(key, critical=False).sign(twin.issuing.key, hashes.SHA256())
+    paths = certification_paths(theirs, bundle(twin), frozenset(), NOW)
+    source = made()
+    assert refused(source, card) == ""
+    responder.authority, responder.jane, responder.said = twin, theirs, Said.REVOKED
+    assert refused(source, Card(paths)) == "revoked"
 
 
 @pytest.mark.parametrize("mode", [revocation.STRICT, revocation.SOFT])

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
-from portal import users
+from portal import deployments, users
 from portal.context import Portal
 from portal.core.directory import DirectoryTrouble, Listing
-from portal.core.errors import Forbidden
-from portal.core.people import User
+from portal.core.errors import Conflict, Forbidden
+from portal.core.models import Deployment, Order, State, StopReason
+from portal.core.people import Identity, Role, User
 from portal.jobs.directory import DirectoryLooks
 from portal.monitoring import health
 from portal.users import accounts
 from portal.users import directory as use_case
 from support.fakes import FakeClock
-from support.samples import JANE, JOHN, TEST, actions, identity
+from support.samples import JANE, JOHN, OTHER, TEST, actions, identity
 
 
 @dataclass
@@ -25,13 +27,14 @@ class Paper:
 
     tells_who_left: bool = True
     lists: dict[str, Listing | None] = field(default_factory=dict)
-    trouble: str = ""
-    asked: int = 0
+    trouble: Exception | None = None
+    asked: list[int] = field(default_factory=list)
+    """About how many people each time."""
 
     def look_up(self, people: Mapping[int, Collection[str]]) -> dict[int, Listing | None]:
-        self.asked += 1
+        self.asked.append(len(people))
         if self.trouble:
-            raise DirectoryTrouble(self.trouble)
+            raise self.trouble
         return {
             user_id: self.lists[name]
             for user_id, names in people.items()
@@ -156,11 +159,16 @@ def test_a_directory_that_is_away_changes_nothing_and_health_says_so(
     portal: Portal, paper: Paper, clock: FakeClock
 ) -> None:
     use_case.look(portal, paper)
-    paper.trouble = "Can't contact LDAP server"
+    paper.trouble = DirectoryTrouble("Can't contact LDAP server")
     clock.forward(600)
     use_case.look(portal, paper)
     assert users.user_of(portal, JOHN).groups == ("gpu-vision",)
     assert "Can't contact LDAP server. It last answered 10 min ago" in status(portal).message
+    paper.trouble = IndexError("list index out of range")  # whatever it answered
+    assert "not understood" in use_case.look(portal, paper).problem
+    assert status(portal).state == "warning"
+    clock.forward(2 * 24 * 3600)
+    assert "last asked 48 h ago" in status(portal).message
 
 
 def test_more_than_is_likely_shuts_nobody_out_unless_somebody_says_so(
@@ -201,4 +209,119 @@ def test_everybody_is_asked_for_now_and_then_and_who_is_new_at_once(
     users.user_of(portal, identity("3456789012", "Alex M Ray"))
     assert looks.is_due()
     looks.look()
-    assert (looks.is_due(), paper.asked) == (False, 2)
+    assert (looks.is_due(), paper.asked) == (False, [2, 1])  # about them alone
+    users.user_of(portal, identity("4567890123", "New One"))
+    paper.trouble = DirectoryTrouble("Can't contact LDAP server")
+    looks.look()
+    assert (looks.is_due(), paper.asked) == (False, [2, 1, 1])  # again in a minute
+
+
+UPN = "jane@corp.example"
+
+
+def groups_of(portal: Portal, subject: str) -> tuple[str, ...]:
+    with portal.database.reading() as tx:
+        return users.known(tx, subject).groups
+
+
+def carrying(number: str, upn: str, **other: Any) -> Identity:
+    return replace(identity(number, f"Person {number}"), upn=upn, **other)
+
+
+def test_a_name_that_two_peoples_cards_carry_says_nothing_of_either(
+    portal: Portal, paper: Paper, clock: FakeClock
+) -> None:
+    first = users.user_of(portal, carrying("3333333333", UPN, fingerprint="3" * 64))
+    paper.lists[f"upn:{UPN}"] = Listing(frozenset({"gpu-secret"}))
+    use_case.look(portal, paper)
+    assert groups_of(portal, first.subject) == ("gpu-secret",)
+    other = users.user_of(portal, carrying("4444444444", UPN, fingerprint="4" * 64))
+    assert use_case.look(portal, paper).ambiguous == 2
+    assert groups_of(portal, first.subject) == ("gpu-secret",)
+    assert groups_of(portal, other.subject) == ()
+
+
+def test_an_accounts_own_name_is_not_that_of_whose_card_carries_it(
+    portal: Portal, paper: Paper
+) -> None:
+    owner = users.user_of(portal, replace(identity(), subject=f"upn:{UPN}", fingerprint="3" * 64))
+    other = users.user_of(portal, carrying("4444444444", UPN, fingerprint="4" * 64))
+    paper.lists[f"upn:{UPN}"] = Listing(frozenset({"gpu-secret"}))
+    assert use_case.look(portal, paper).ambiguous == 0
+    assert groups_of(portal, owner.subject) == ("gpu-secret",)
+    assert groups_of(portal, other.subject) == ()
+
+
+def test_a_directory_is_of_the_first_realm(portal: Portal, paper: Paper) -> None:
+    settings = portal.settings.model_copy(update={"realms": "One Root CA;Other Root CA"})
+    here = replace(portal, settings=settings)
+    other = users.user_of(
+        here, carrying("4444444444", UPN, roots=frozenset({OTHER}), fingerprint="4" * 64)
+    )
+    paper.lists[f"upn:{UPN}"] = Listing(frozenset({"gpu-secret"}))
+    paper.lists[other.subject] = Listing(frozenset({"gpu-secret"}))
+    use_case.look(here, paper)
+    assert groups_of(here, other.subject) == ()
+
+
+def test_nobody_comes_back_by_a_file_that_cannot_tell_who_left(
+    portal: Portal, paper: Paper
+) -> None:
+    use_case.look(portal, paper)
+    left = paper.lists.pop(JOHN.subject)
+    use_case.look(portal, paper)
+    paper.tells_who_left, paper.lists[JOHN.subject] = False, left
+    use_case.look(portal, paper)
+    with pytest.raises(Forbidden, match="disabled"):
+        users.user_of(portal, JOHN)
+
+
+def test_whom_the_directory_disabled_an_administrator_can_keep_out_for_good(
+    portal: Portal, paper: Paper
+) -> None:
+    use_case.look(portal, paper)
+    back = paper.lists.pop(JOHN.subject)
+    use_case.look(portal, paper)
+    deployments.disable(portal, TEST, JOHN.subject, "A letter came.")
+    paper.lists[JOHN.subject] = back
+    use_case.look(portal, paper)
+    with pytest.raises(Forbidden, match="disabled"):
+        users.user_of(portal, JOHN)
+
+
+def test_neither_everybody_nor_the_last_administrator_leaves_at_once(
+    portal: Portal, paper: Paper
+) -> None:
+    users.set_role(portal, TEST, JANE.subject, Role.ADMIN)
+    use_case.look(portal, paper)
+    paper.lists = {}
+    assert "2 of 2 people would be disabled" in use_case.look(portal, paper).problem
+    paper.put(users.user_of(portal, JOHN), "gpu-vision")
+    assert "last administrator" in use_case.look(portal, paper).problem
+    users.user_of(portal, JANE)
+
+
+def test_what_runs_of_who_left_stops_where_that_is_set(
+    portal: Portal, paper: Paper, john: User, work_off: Callable[[str], Deployment]
+) -> None:
+    runs = work_off(deployments.request(portal, john, Order("ml-cpu", "runs", memory_gb=1)).id)
+    use_case.look(portal, paper)
+    del paper.lists[JOHN.subject]
+    DirectoryLooks(portal, paper, every_s=900).look()
+    assert latest(portal, runs).state is State.RUNNING
+    DirectoryLooks(portal, paper, every_s=900, stops=True).look()
+    stopping = latest(portal, runs)
+    assert (stopping.state, stopping.stop_reason) == (State.STOPPING, StopReason.ADMIN)
+    assert "directory" in str(stopping.stop_note)
+
+
+def latest(portal: Portal, deployment: Deployment) -> Deployment:
+    found = deployments.latest(portal, deployment)
+    assert found
+    return found
+
+
+def test_who_is_in_a_group_by_the_directory_leaves_it_there(portal: Portal, paper: Paper) -> None:
+    use_case.look(portal, paper)
+    with pytest.raises(Conflict, match="by the directory"):
+        users.leave(portal, TEST, "gpu-vision", JANE.subject)
