@@ -11,7 +11,9 @@ fi
 : "${PORTAL_USER_PORTS:=10000-10999}"
 # Its errors are text; where compose mounts as_json.pl, they become JSON.
 [ ! -r /usr/local/bin/as_json ] || exec 2> >(perl -w /usr/local/bin/as_json evictor error >&1)
-readonly ANSWERS_WITHIN_S=2 EVERYBODY_AGAIN_S=30 LOOK_EVERY_S=5
+# LAST_YES_S: of the gateway, which remembers one for a moment.
+readonly ANSWERS_WITHIN_S=2 LAST_YES_S=3 LOOK_EVERY_S=5
+: "${EVERYBODY_AGAIN_S:=30}"
 : "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_BIND:=127.0.0.1}"
 first=${PORTAL_USER_PORTS%-*} last=${PORTAL_USER_PORTS#*-}
 # On the host's own network others may have the same ports at other addresses: another portal, containers.
@@ -67,17 +69,27 @@ ends_single_ones() {
         exit( defined( sysread $client, my $nothing, 1 ) || $!{EAGAIN} ? 1 : 0 )' >/dev/null 2>&1
 }
 end() { # end FIRST LAST
-    local what="$1-$2"
-    if [ -n "$single" ]; then
-        ss -HKtn "$here( sport >= :$1 and sport <= :$2 )" >/dev/null
-    else
-        ((SECONDS - everybody_at >= EVERYBODY_AGAIN_S)) || return 0
-        everybody_at=$SECONDS what="everybody's, for $what"
-        printf '%s\n' "$EPOCHREALTIME" >/run/names/everybody # entrypoint.sh sees it
+    if [ -z "$single" ]; then
+        asked+=" $1-$2"
+        : "${asked_at:=$SECONDS}"
+        return
     fi
-    printf '{"timestamp":"%s","level":"info","event":"connections_ended","ports":"%s"}\n' "$(date -u +%FT%TZ)" "$what"
+    ss -HKtn "$here( sport >= :$1 and sport <= :$2 )" >/dev/null
+    told "$1-$2"
 }
-single=1 everybody_at=-$EVERYBODY_AGAIN_S
+# Everybody's at once, where single ones cannot be ended: not before the last yes is over, or they were made anew; not
+# all the time; and nobody is forgotten who was to go meanwhile.
+end_everybodys() {
+    ((SECONDS - asked_at >= LAST_YES_S && SECONDS - everybody_at >= EVERYBODY_AGAIN_S)) || return 0
+    everybody_at=$SECONDS
+    printf '%s\n' "$EPOCHREALTIME" >/run/names/everybody # entrypoint.sh sees it
+    told "everybody's, for $(tr ' ' '\n' <<<"${asked# }" | sort -u | paste -sd ' ')"
+    asked='' asked_at=''
+}
+told() {
+    printf '{"timestamp":"%s","level":"info","event":"connections_ended","ports":"%s"}\n' "$(date -u +%FT%TZ)" "$1"
+}
+single=1 everybody_at=-$EVERYBODY_AGAIN_S asked='' asked_at=''
 declare -A open_since=()
 now=0 gateway=$EPOCHREALTIME # who began anew does not know what is open, and for authz is somebody else
 if ! ends_single_ones; then
@@ -91,6 +103,7 @@ exec {never}<> <(:) # nothing ever comes from it: a second goes by without a pro
 silent=0 idle=0 alone=0
 while :; do
     read -rt 1 -u "$never" || true
+    [ -z "$asked" ] || end_everybodys
     open_ports
     if [ -z "$ports" ]; then
         # Where nginx has a network of its own and was started again, this is still in the one of before.

@@ -7,7 +7,6 @@ container's sshd, and no shell, file or agent is here.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -34,8 +33,8 @@ CONNECT_S = 10.0
 LOOK_EVERY_S = 1.0
 ASK_ANEW_EVERY = 30
 AT_ONCE = 4
-MAX_STRANGERS, MAX_STRANGERS_OF_AN_ADDRESS = 100, 20
-"""Connections that have shown no key yet (as sshd_config's MaxStartups, PerSourceMaxStartups)."""
+MAX_STRANGERS = 100
+"""Connections that have shown no key yet (as sshd_config's MaxStartups)."""
 MAX_KEYS = 12
 """That one connection may try: an agent may hold several, and two cards have four."""
 MAX_LANES = 64
@@ -63,24 +62,25 @@ class Door:
         # Strangers who ask keep nobody's right from being looked at.
         self._logins = ThreadPoolExecutor(AT_ONCE, "ssh-login")
         self._looks = ThreadPoolExecutor(AT_ONCE, "ssh-look")
-        self._knocking: Counter[str] = Counter()
-        """Address → connections that have shown no key yet."""
+        self._knocking: dict[str, dict[Visitor, None]] = {}
+        """Address → connections that have shown no key yet, the oldest first."""
 
-    def knocks(self, address: str) -> bool:
-        """Somebody comes; whether there is a place for them to show their key."""
-        if (
-            self._knocking.total() >= MAX_STRANGERS
-            or self._knocking[address] >= MAX_STRANGERS_OF_AN_ADDRESS
-        ):
-            return False
-        self._knocking[address] += 1
-        return True
+    def knocks(self, visitor: Visitor) -> None:
+        """Somebody comes. Where too many do, the oldest of the busiest address gives way.
 
-    def knocks_no_more(self, address: str) -> None:
+        So nobody keeps others out by coming often, and hardly those who come from the same address.
+        """
+        if sum(map(len, self._knocking.values())) >= MAX_STRANGERS:
+            busiest = max(self._knocking.values(), key=len)
+            next(iter(busiest)).give_way()
+        self._knocking.setdefault(visitor.address, {})[visitor] = None
+
+    def knocks_no_more(self, visitor: Visitor) -> None:
         """They have shown it, or are gone."""
-        self._knocking[address] -= 1
-        if self._knocking[address] <= 0:
-            del self._knocking[address]
+        of_address = self._knocking.get(visitor.address, {})
+        of_address.pop(visitor, None)
+        if not of_address:
+            self._knocking.pop(visitor.address, None)
 
     async def for_login(self, call: Callable[..., T], *arguments: object) -> T:
         """What a call says, of whom nobody knows yet."""
@@ -197,7 +197,6 @@ class Visitor(asyncssh.SSHServer):
         self._began: datetime = door.portal.now()
         self.address = ""
         self.session = sessions.new_id()
-        self._is_stranger = False
         self._refused_keys = 0
         self._lanes = 0
         self.standing: Hashable = None
@@ -216,24 +215,23 @@ class Visitor(asyncssh.SSHServer):
         return self._key
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        """Somebody knocks; where too many do, nobody asks them for a key."""
+        """Somebody knocks."""
         self._connection = conn
         peer = conn.get_extra_info("peername")
         self.address = peer[0] if peer else ""
-        self._is_stranger = self._door.knocks(self.address)
-        if not self._is_stranger:
-            log.warning("ssh_too_many_strangers", client=self.address)
-            conn.abort()
+        self._door.knocks(self)
+
+    def give_way(self) -> None:
+        """To somebody else who knocks."""
+        log.warning("ssh_too_many_strangers", client=self.address)
+        self._door.knocks_no_more(self)
+        if self._connection is not None:
+            self._connection.abort()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """They are gone."""
-        self._known()
+        self._door.knocks_no_more(self)
         self._door.left(self)
-
-    def _known(self) -> None:
-        if self._is_stranger:
-            self._is_stranger = False
-            self._door.knocks_no_more(self.address)
 
     async def begin_auth(self, username: str) -> bool:
         """Who they say they are; who is nobody is asked for keys like everybody."""
@@ -258,7 +256,7 @@ class Visitor(asyncssh.SSHServer):
 
     def auth_completed(self) -> None:
         """They have proved it: now they may be told why they may not come in."""
-        self._known()
+        self._door.knocks_no_more(self)
         if self.login.refusal:
             self.put_out(self.login.refusal)
         else:

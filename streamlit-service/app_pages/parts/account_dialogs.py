@@ -30,7 +30,7 @@ def show(people: list[User]) -> None:
                 _role(user)
             if st.button("Cards …", icon=":material/id_card:", key="cards"):
                 _cards(user)
-            if st.button("Merge …", icon=":material/merge:", key="merge"):
+            if not user.is_service and st.button("Merge …", icon=":material/merge:", key="merge"):
                 _merge(user)
             if (others := users.other_names(session.portal(), session.user(), user)) and st.button(
                 "Undo merge …", icon=":material/call_split:", key="unmerge"

@@ -11,7 +11,7 @@ from portal.context import Portal
 from portal.core import ports
 from portal.core.errors import Conflict, Forbidden, NotAuthenticated, NotFound, PortalError
 from portal.core.models import Deployment, State
-from portal.core.people import Certificate, SshKey, User
+from portal.core.people import Account, Certificate, SshKey, User
 from portal.users import entry, permissions, ssh_keys
 
 SSH_PORT = 22
@@ -87,7 +87,9 @@ def standings(portal: Portal, user_ids: Collection[int]) -> Mapping[int, Hashabl
 
 
 def is_good(portal: Portal, login: Login, key: Certificate | SshKey) -> bool:
-    """Whether a key counts that did before; from memory."""
+    """Whether a key counts that did before, and its holder's account has not ended; from memory."""
+    if entry.account(portal, login.user) is not Account.ACTIVE:
+        return False
     if isinstance(key, Certificate):
         return _counts(portal, key)
     return any(_counts(portal, card) for card in login.cards)
@@ -108,7 +110,8 @@ def target(portal: Portal, user: User, host: str, port: int) -> Target:
     for each in mine:
         if each.vm is None or each.slot is None:
             continue
-        number = ports.port_of(user.own_range, each.slot, ports.Service.SSH)
+        # As it is by now: whoever is in may have had no ports yet, or others, when they came.
+        number = ports.port_of(each.owner.own_range, each.slot, ports.Service.SSH)
         if (host, port) in ((each.name, SSH_PORT), (each.vm.address, number)):
             return _checked(each, each.vm.address, number)
     if stopped := next((each for each in mine if (host, port) == (each.name, SSH_PORT)), None):

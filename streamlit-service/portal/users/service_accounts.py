@@ -16,13 +16,19 @@ LONGEST = timedelta(days=366)
 
 
 def put(
-    portal: Portal, actor: Actor, name: str, scopes: Collection[Scope], ends_at: datetime
+    portal: Portal,
+    actor: Actor,
+    name: str,
+    scopes: Collection[Scope],
+    ends_at: datetime,
+    *,
+    root: str = "",
 ) -> User:
     """Make a service account, or change what it may do and until when.
 
-    Its certificates carry a policy of PORTAL_SERVICE_POLICIES and have `name` as common name.
-    Invalid for a name that none can have, for no scope, and for an end that is past or more than
-    a year away.
+    Its certificates carry a policy of PORTAL_SERVICE_POLICIES and have `name` as common name; they
+    are of the root that is named (RFC 4514), else of whichever comes first. Invalid for a name that
+    none can have, for no scope, and for an end that is past or more than a year away.
     """
     who, now = permissions.administrator(actor), portal.now()
     if not subjects.SERVICE.fullmatch(name):
@@ -44,6 +50,8 @@ def put(
         new = user is None
         user = user or db.users.insert(tx, subject, name, Role.USER, now)
         db.users.update(tx, user.id, scopes=",".join(kept), ends_at=ends_at, last_seen_at=now)
+        if root:
+            db.users.set_root(tx, subject, root)
         db.audit.append(
             tx,
             now,
@@ -52,6 +60,7 @@ def put(
             f"user:{subject}",
             scopes=kept,
             ends_at=ends_at.isoformat(),
+            **({"root": root} if root else {}),
         )
         after = db.users.by_subject(tx, subject)
     assert after is not None

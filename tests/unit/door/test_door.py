@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from portal import db, deployments, users
 from portal.context import Portal
 from portal.core.models import Deployment, Order
 from portal.core.people import User
+from portal.deployments import ssh_access
 from portal.users import sessions
 from support.fakes import FakeClock
 from support.samples import JANE, TEST
@@ -178,26 +179,45 @@ def test_a_cards_key_that_was_added_by_hand_goes_with_the_card(
     run(asked, tmp_path, story)
 
 
-def test_strangers_have_so_many_places_and_so_many_keys(
+def test_who_tries_many_keys_is_sent_away(
     portal: Portal, tmp_path: Path, key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "MAX_STRANGERS_OF_AN_ADDRESS", 3)
     monkeypatch.setattr(server, "MAX_KEYS", 2)
 
     async def story(port: int) -> None:
         with pytest.raises((asyncssh.Error, OSError)):
             await at(port, key, client_keys=[made(), made(), key])
         async with await at(port, key):
-            silent = [await asyncio.open_connection(HERE, port) for _ in range(3)]
-            with pytest.raises((asyncssh.Error, OSError)):
-                await at(port, key)
-            for _, writer in silent:
-                writer.close()
-                await writer.wait_closed()
-        async with await at(port, key):
             pass
 
     run(portal, tmp_path, story)
+
+
+def test_strangers_who_come_in_numbers_keep_nobody_out(
+    portal: Portal, tmp_path: Path, key: asyncssh.SSHKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_STRANGERS", 3)
+
+    async def story(port: int) -> None:
+        async with await at(port, key):  # who is in takes no stranger's place
+            silent = [await asyncio.open_connection(HERE, port) for _ in range(3)]
+            async with await at(port, key):
+                reader, _ = silent[0]
+                while await reader.read(1024):  # the oldest gives way, after its greeting
+                    pass
+            for _, writer in silent:
+                writer.close()
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
+
+    run(portal, tmp_path, story)
+
+
+def test_a_container_that_came_after_its_owner_is_found(
+    portal: Portal, jane: User, shell: Deployment
+) -> None:
+    early = replace(jane, range_index=None)  # when they signed in, they had no ports
+    assert ssh_access.target(portal, early, shell.name, 22).deployment.id == shell.id
 
 
 def test_other_keys_and_names_open_nothing(
