@@ -63,4 +63,5 @@ class CsvFile:
             raise DirectoryTrouble(f"{where}: {subject[:60]!r} is not a name that a card can carry")
         if lead.casefold() not in YES + NO:
             raise DirectoryTrouble(f"{where}: leads is {lead[:20]!r}, neither yes nor no")
-        return names[0], group, lead.casefold() in YES
+        # As the names of groups are here, and as LDAP's are taken.
+        return names[0], group.casefold(), lead.casefold() in YES

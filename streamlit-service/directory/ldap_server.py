@@ -131,17 +131,23 @@ class LdapServer:
             for pattern in self._settings.groups.split(",")
         )
         query = f"(&(|{classes})(|{patterns}))"
+        expression = "|".join(
+            ".*".join(re.escape(part) for part in pattern.strip().casefold().split("*"))
+            for pattern in self._settings.groups.split(",")
+        )
+        counts = re.compile(expression, re.DOTALL).fullmatch
         members: dict[str, set[str]] = {}
         base = self._settings.group_base
         for name, entry in self._search(connection, base, query, ["cn", *MEMBERS]):
-            group = _texts(entry.get("cn", []))[0].casefold()
+            # Of several names those that count; one that may not be read names none.
+            named = {cn.casefold() for cn in _texts(entry.get("cn", [])) if counts(cn.casefold())}
             for attribute, values in entry.items():
                 for member in self._whole(connection, name, attribute, values):
                     kind = attribute.partition(";")[0].casefold()
                     if kind == "memberuid":
-                        members.setdefault(f"uid:{member}", set()).add(group)
+                        members.setdefault(f"uid:{member}", set()).update(named)
                     elif kind in ("member", "uniquemember"):
-                        members.setdefault(self._normal(member), set()).add(group)
+                        members.setdefault(self._normal(member), set()).update(named)
         return members
 
     def _whole(

@@ -197,7 +197,7 @@ class Visitor(asyncssh.SSHServer):
         self._began: datetime = door.portal.now()
         self.address = ""
         self.session = sessions.new_id()
-        self._refused_keys = 0
+        self._username, self._refused_keys = "", 0
         self._lanes = 0
         self.standing: Hashable = None
         """As it was when it was last asked whether they may stay."""
@@ -232,10 +232,13 @@ class Visitor(asyncssh.SSHServer):
         """They are gone."""
         self._door.knocks_no_more(self)
         self._door.left(self)
+        if self._key is None and self._refused_keys:
+            tried = {"keys": self._refused_keys, "client": self.address}
+            log.warning("ssh_refused", user=self._username[:100], **tried)
 
     async def begin_auth(self, username: str) -> bool:
         """Who they say they are; who is nobody is asked for keys like everybody."""
-        self._login = None
+        self._login, self._username = None, username
         with suppress(NotFound):
             self._login = await self._door.for_login(ssh_access.login, self._door.portal, username)
         return True
