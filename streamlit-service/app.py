@@ -46,6 +46,7 @@ PLACES = (
     Place("Operate", "all_containers", "All containers", "apps", "all", administrators=True),
     Place("Operate", "people", "Users", "person", "users", administrators=True),
     Place("Operate", "groups", "Groups", "groups", "groups", leads=True),
+    Place("Operate", "audit", "Audit", "policy", "audit", administrators=True),
     Place(PERSON, "guide", "Guide", "menu_book", "guide"),
 )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from portal import db
+from portal import audit, db
 
-from cli.common import print_json, wired
+from cli.common import actor, print_json, wired
+
+DAY = ["%Y-%m-%d"]
 
 app = typer.Typer(no_args_is_help=True, help="The audit trail.")
 
@@ -15,8 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="The audit trail.")
 @app.command("verify")
 def verify() -> None:
     """Walk the hash chain; exit code 1 when an event was changed or deleted."""
-    with wired().database.reading() as tx:
-        verdict = db.audit.verify(tx)
+    verdict = audit.verify(wired(), actor())
     if verdict.broken_at is not None:
         typer.echo(
             f"The audit trail is broken at event {verdict.broken_at}: {verdict.problem}.", err=True
@@ -32,3 +34,18 @@ def list_all(
     """Audit events in order, as JSON."""
     with wired().database.reading() as tx:
         print_json([vars(event) for event in db.audit.events(tx, subject)])
+
+
+@app.command("export")
+def take_away(
+    since: Annotated[datetime | None, typer.Option(formats=DAY, help="UTC, included")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=DAY, help="UTC, not included")] = None,
+) -> None:
+    """Events of a period with their hashes, as JSON Lines, for scripts/verify-audit.py."""
+    lines = audit.export(wired(), actor(), _utc(since), _utc(until))
+    for line in lines:
+        typer.echo(line, nl=False)
+
+
+def _utc(day: datetime | None) -> datetime | None:
+    return day.replace(tzinfo=UTC) if day else None

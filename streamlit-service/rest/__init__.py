@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from rest.dependencies import Services, has_storable_address
 from rest.followers import Followers
 from rest.routes import (
+    audit,
     board,
     deployments,
     gpus,
@@ -35,6 +36,7 @@ NOUNS = (
     ssh_keys,
     quotas,
     usage,
+    audit,
 )
 
 

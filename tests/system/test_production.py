@@ -50,6 +50,7 @@ ALTER TABLE users ALTER COLUMN range_index SET NOT NULL, DROP COLUMN card_name,
   DROP COLUMN ends_at,
   ADD COLUMN certificate_key TEXT NOT NULL DEFAULT 'ssh-ed25519 AAAA';
 DROP INDEX ix_users_role, ix_users_group, leases_by_resource, leases_by_start, audit_by_action,
+  audit_by_actor, audit_by_time,
   deployments_by_release;
 UPDATE alembic_version SET version_num = '0003';
 """

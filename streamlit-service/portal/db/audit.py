@@ -17,6 +17,9 @@ import sqlalchemy as sa
 from portal.db.connection import Tx
 from portal.db.schema import audit_events, audit_head
 
+AT_ONCE = 1000
+"""Rows that are in memory while all are read."""
+
 
 @dataclass(frozen=True)
 class AuditEvent:
@@ -28,6 +31,35 @@ class AuditEvent:
     action: str
     subject: str
     details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which events; what is empty or None limits nothing. `kind`: the noun that actions begin with.
+
+    `text`: anywhere in an event, whatever its case.
+    """
+
+    actor: str = ""
+    subject: str = ""
+    kind: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Link:
+    """An event as the chain has it: `details` is the text that was hashed."""
+
+    seq: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    details: str
+    previous_hash: str
+    hash: str
 
 
 @dataclass(frozen=True)
@@ -66,10 +98,56 @@ def events(tx: Tx, subject: str | None = None) -> list[AuditEvent]:
     query = sa.select(audit_events).order_by(audit_events.c.seq)
     if subject is not None:
         query = query.where(audit_events.c.subject == subject)
-    return [
-        AuditEvent(r.seq, r.at, r.actor, r.action, r.subject, json.loads(r.details))
-        for r in tx.execute(query)
-    ]
+    return [_event(row) for row in tx.execute(query)]
+
+
+def _event(row: sa.Row[Any]) -> AuditEvent:
+    details = json.loads(row.details)
+    return AuditEvent(row.seq, row.at, row.actor, row.action, row.subject, details)
+
+
+def search(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> list[AuditEvent]:
+    """So many events at most, the newest first, of those with lower numbers than `before`."""
+    c, query = audit_events.c, sa.select(audit_events)
+    if before is not None:
+        query = query.where(c.seq < before)
+    if wanted.actor:
+        query = query.where(c.actor == wanted.actor)
+    if wanted.subject:
+        query = query.where(c.subject == wanted.subject)
+    if wanted.kind:
+        query = query.where(c.action.startswith(f"{wanted.kind}.", autoescape=True))
+    if wanted.since:
+        query = query.where(c.at >= wanted.since)
+    if wanted.until:
+        query = query.where(c.at < wanted.until)
+    if wanted.text:
+        places = (c.details, c.subject, c.actor, c.action)
+        query = query.where(
+            sa.or_(*(place.icontains(wanted.text, autoescape=True) for place in places))
+        )
+    return [_event(row) for row in tx.execute(query.order_by(c.seq.desc()).limit(limit))]
+
+
+def span(tx: Tx, since: datetime | None, until: datetime | None) -> tuple[int, int]:
+    """The first and last number of a period, all between counted; (1, 0) for none.
+
+    A clock may have gone back: what was written meanwhile is in.
+    """
+    c = audit_events.c
+    first, final = sa.select(sa.func.min(c.seq)), sa.select(sa.func.max(c.seq))
+    if since:
+        first = first.where(c.at >= since)
+    if until:
+        final = final.where(c.at < until)
+    numbers = tx.execute(first).scalar(), tx.execute(final).scalar()
+    return (numbers[0], numbers[1]) if numbers[0] and numbers[1] else (1, 0)
+
+
+def links(tx: Tx, first: int, final: int) -> list[Link]:
+    """The chain between two numbers, both counted."""
+    query = sa.select(audit_events).where(audit_events.c.seq.between(first, final))
+    return [Link(*row) for row in tx.execute(query.order_by(audit_events.c.seq))]
 
 
 def last(tx: Tx, action: str, now: datetime) -> datetime | None:
@@ -83,7 +161,8 @@ def last(tx: Tx, action: str, now: datetime) -> datetime | None:
 def verify(tx: Tx) -> Verdict:
     """Walk the whole chain and say where it breaks, if it does."""
     previous, count = "", 0
-    for row in tx.execute(sa.select(audit_events).order_by(audit_events.c.seq)):
+    query = sa.select(audit_events).order_by(audit_events.c.seq)
+    for row in tx.execute(query.execution_options(yield_per=AT_ONCE)):
         count += 1
         if row.seq != count:
             return Verdict(count, count, f"event {count} is missing")

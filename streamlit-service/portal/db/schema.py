@@ -284,6 +284,8 @@ audit_events = sa.Table(
 
 # The end of the chain, one row: taking its lock puts writers in order on every database.
 sa.Index("audit_by_action", audit_events.c.action, audit_events.c.at)
+sa.Index("audit_by_actor", audit_events.c.actor, audit_events.c.seq)
+sa.Index("audit_by_time", audit_events.c.at)
 
 audit_head = sa.Table(
     "audit_head",

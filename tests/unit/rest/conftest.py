@@ -46,7 +46,8 @@ def ask(portal: Portal, jane: User, app: FastAPI) -> Callable[..., Any]:
     ) -> tuple[int, Any]:
         sent = {"X-Person": who, **(headers or {})}
         answer = client.request(method, f"/api/v1{path}", headers=sent, **more)
-        is_json = "json" in answer.headers.get("content-type", "")
+        kind = answer.headers.get("content-type", "")
+        is_json = kind.startswith(("application/json", "application/problem+json"))
         return answer.status_code, answer.json() if is_json and answer.content else answer.text
 
     return send

@@ -1,0 +1,171 @@
+"""Audit: who did what to what, when; whether that is whole; and taking it away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, time, timedelta
+from urllib.parse import urlencode
+
+import streamlit as st
+import wording
+from portal import audit
+from portal.audit import AuditEvent, Wanted
+from portal.scheduling import quotas
+
+from app_pages.parts import session, tables
+
+ANYBODY, ANYTHING = "Anybody", "Anything"
+PERIODS: dict[str, int | None] = {"Today": 1, "7 days": 7, "30 days": 30, "All": None}
+NOT_PEOPLE = {"worker": "The portal", "directory": "The directory"}
+"""Who acts besides people, as the trail names them."""
+CLI = "cli:"
+SHOWN = 120
+"""Characters of an event's details in its row."""
+
+
+def page() -> None:
+    st.subheader("Audit")
+    portal, me = session.portal(), session.user()
+    people = {user.subject: user.display_name for user, _ in quotas.everybody(portal, me)}
+    names = NOT_PEOPLE | people
+    wanted = _wanted(names)
+    if st.session_state.get("audit-wanted") != wanted:
+        st.session_state["audit-wanted"] = wanted
+        st.session_state["audit-pages"] = []
+    turned: list[int] = st.session_state["audit-pages"]
+    events = audit.read(portal, me, wanted, turned[-1] if turned else None)
+    _proof(wanted)
+    if not events:
+        st.info(
+            "No event fits. Choose a longer period, or fewer conditions.", icon=":material/policy:"
+        )
+        return
+    tables.choose_from(
+        [_row(event, names) for event in events],
+        [{"audit-event": event.seq} for event in events],
+        key="audit-events",
+    )
+    _turn(events, turned)
+    chosen = st.session_state.get("audit-event")
+    for event in events:
+        if event.seq == chosen:
+            _whole(event, names)
+
+
+def _wanted(names: Mapping[str, str]) -> Wanted:
+    """What the controls say."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        period = st.segmented_control(
+            "Period", list(PERIODS), default="7 days", required=True, key="audit-period"
+        )
+        who = st.selectbox(
+            "Who",
+            [ANYBODY, *names],
+            format_func=lambda key: names.get(key, key),
+            key="audit-who",
+            width=260,
+        )
+        kind = st.selectbox("About", [ANYTHING, *audit.KINDS], key="audit-kind", width=180)
+        text = st.text_input(
+            "Text", key="audit-text", max_chars=200, placeholder="A name, a reason …", width=260
+        )
+    days, now = PERIODS[period or "7 days"], session.portal().now().astimezone(session.zone())
+    first = datetime.combine(now.date() - timedelta(days=(days or 1) - 1), time(), session.zone())
+    return Wanted(
+        actor="" if who == ANYBODY else who,
+        kind="" if kind == ANYTHING else kind,
+        since=first if days else None,
+        text=text.strip(),
+    )
+
+
+def _proof(wanted: Wanted) -> None:
+    """Whether all of it is whole, and the period to take away."""
+    with st.container(horizontal=True):
+        asked = st.button("Verify", icon=":material/verified_user:", key="audit-verify")
+        since = {"since": wanted.since.isoformat()} if wanted.since else {}
+        st.link_button(
+            "Export the period",
+            f"/api/v1/audit/export?{urlencode(since)}",
+            icon=":material/download:",
+            help="JSON Lines with hashes; `scripts/verify-audit.py` verifies them anywhere.",
+        )
+    if not asked:
+        return
+    with st.spinner("Following the chain of hashes …", show_time=True):
+        verdict = audit.verify(session.portal(), session.user())
+    if verdict.broken_at is None:
+        st.success(
+            f"All {verdict.events:,} events are whole: none was changed, removed or put in.",
+            icon=":material/verified_user:",
+        )
+    else:
+        st.error(
+            f"**The audit trail is broken at event {verdict.broken_at}: {verdict.problem}.**"
+            " Compare it with the last export or backup that was whole, and tell your security"
+            " officer.",
+            icon=":material/gpp_bad:",
+        )
+
+
+def _row(event: AuditEvent, names: Mapping[str, str]) -> dict[str, object]:
+    details = ", ".join(f"{key}: {_short(value)}" for key, value in event.details.items())
+    return {
+        "No.": event.seq,
+        "When": event.at.astimezone(session.zone()),
+        "Who": _name(event.actor, names),
+        "What": event.action,
+        "About": _about(event, names),
+        "Details": details if len(details) <= SHOWN else f"{details[:SHOWN]} …",
+    }
+
+
+def _name(subject: str, names: Mapping[str, str]) -> str:
+    if subject.startswith(CLI):
+        return f"Command line ({subject.removeprefix(CLI)})"
+    return names.get(subject, subject)
+
+
+def _about(event: AuditEvent, names: Mapping[str, str]) -> str:
+    kind, _, key = event.subject.partition(":")
+    return f"{kind} {names.get(key, key)}"
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _turn(events: Sequence[AuditEvent], turned: list[int]) -> None:
+    """To older events and back."""
+    with st.container(horizontal=True):
+        newer = st.button(
+            "Newer", icon=":material/chevron_left:", disabled=not turned, key="audit-newer"
+        )
+        full = len(events) == audit.MOST
+        older = st.button(
+            "Older", icon=":material/chevron_right:", disabled=not full, key="audit-older"
+        )
+    if newer:
+        turned.pop()
+    elif older:
+        turned.append(events[-1].seq)
+    if newer or older:
+        st.rerun()
+
+
+def _whole(event: AuditEvent, names: Mapping[str, str]) -> None:
+    with st.container(border=True, key="audit-whole"):
+        when = wording.absolute(event.at, session.zone())
+        st.markdown(
+            f"**{wording.literal(event.action)}**, event {event.seq}, {when}  \n"
+            f"by {wording.literal(_name(event.actor, names))}"
+            f" (`{event.actor}`), about `{event.subject}`"
+        )
+        if event.details:
+            st.json(event.details)
+        else:
+            st.caption("Nothing more was recorded.")
+
+
+page()
