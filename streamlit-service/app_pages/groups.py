@@ -69,12 +69,9 @@ def _one(names: list[str]) -> None:
     if not containers:
         st.caption("None now.")
         return
-    others.show(
-        containers,
-        f"of-{group}",
-        partial(deployments.stop_in_group, portal, me, group),
-        "Others of the group need its GPUs until Friday",
-    )
+    stop = partial(deployments.stop_in_group, portal, me, group)
+    example = "Others of the group need its GPUs until Friday"
+    others.show(containers, f"of-{group}", [others.stopping(stop, example)])
 
 
 def _share(group: str, people: list[Member]) -> None:

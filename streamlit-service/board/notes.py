@@ -73,6 +73,8 @@ def _history(d: Deployment) -> Iterator[Note]:
     if d.state is State.RUNNING and d.stop_reason is StopReason.VM_RESTARTED:
         lost = "It was started again; what was only in memory is lost."
         yield Note("info", f"{wording.why(d)} {lost}")
+    elif d.state is State.RUNNING and d.stop_reason is StopReason.ADMIN and d.stop_note:
+        yield Note("info", f"An administrator started it for you. Reason: “{d.stop_note}”")
     elif d.state is State.WAITING:
         yield Note("info", wording.queued(d))
     elif d.state is State.STOPPED:

@@ -38,6 +38,29 @@ def stop(deployment_id: str, reason: Reason) -> None:
     typer.echo(f"{stopped.name} of {stopped.owner.display_name} is {stopped.state}.")
 
 
+@app.command("start")
+def start(deployment_id: str, reason: Reason) -> None:
+    """Start a deployment for its owner, who sees the reason. Their quota holds."""
+    _act(deployment_id, "start", reason)
+
+
+@app.command("restart")
+def restart(deployment_id: str, reason: Reason) -> None:
+    """Restart a deployment for its owner, who sees the reason."""
+    _act(deployment_id, "restart", reason)
+
+
+@app.command("remove")
+def remove(deployment_id: str, reason: Reason) -> None:
+    """Remove a deployment for its owner, who sees the reason. Its home folder is kept."""
+    _act(deployment_id, "remove", reason)
+
+
+def _act(deployment_id: str, action: str, reason: str) -> None:
+    done = deployments.act_for(wired(), actor(), deployment_id, action, reason)
+    typer.echo(f"{done.name} of {done.owner.display_name} is {done.state}.")
+
+
 @app.command("give-up")
 def give_up(deployment_id: str, reason: Reason) -> None:
     """Give up on a stop or removal that does not succeed.

@@ -1,8 +1,9 @@
-"""Other people's containers: a table, and Stop for those that are chosen in it."""
+"""Other people's containers: a table, and what may be done to those that are chosen in it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 import wording
@@ -11,13 +12,32 @@ from portal.deployments import lifecycle
 
 from app_pages.parts import frame
 
-Stop = Callable[[str, str], object]
-"""Stops the deployment of this id, for this reason."""
+Act = Callable[[str, str], object]
+"""Does it to the deployment of this id, for this reason."""
 
 
-def show(containers: Sequence[Deployment], key: str, stop: Stop, example: str) -> None:
-    """Draw it. `example`: what a reason may be."""
-    st.caption("Select rows to stop those containers.")
+@dataclass(frozen=True)
+class Way:
+    """Something to do for other people. `example`: what a reason may be."""
+
+    action: str
+    label: str
+    icon: str
+    act: Act
+    example: str
+    loss: str
+    """What comes of it, told before."""
+
+
+def stopping(act: Act, example: str) -> Way:
+    """Stop them; their owners may start them again."""
+    loss = "Running work ends; home folders are kept. Owners see your reason and can start their"
+    return Way("stop", "Stop", ":material/stop:", act, example, f"{loss} containers again.")
+
+
+def show(containers: Sequence[Deployment], key: str, ways: Sequence[Way]) -> list[Deployment]:
+    """Draw it; returns those that are chosen."""
+    st.caption("Select rows to act on those containers.")
     times = f"{key}-times"
     chosen = st.dataframe(
         [_row(each) for each in containers],
@@ -29,18 +49,21 @@ def show(containers: Sequence[Deployment], key: str, stop: Stop, example: str) -
         column_config={"Since": st.column_config.DatetimeColumn(format="distance")},
     )
     rows = [containers[index] for index in chosen["selection"]["rows"] if index < len(containers)]
-    stoppable = [
+    with st.container(horizontal=True):
+        for way in ways:
+            _button(way, rows, times)
+    return rows
+
+
+def _button(way: Way, rows: Sequence[Deployment], times: str) -> None:
+    possible = [
         each
         for each in rows
-        if lifecycle.is_possible("stop", each.state, restarting=each.restart_after_stop)
+        if lifecycle.is_possible(way.action, each.state, restarting=each.restart_after_stop)
     ]
-    if st.button(
-        f"Stop {wording.plural(len(stoppable), 'container')} …" if stoppable else "Stop …",
-        key="stop",
-        icon=":material/stop:",
-        disabled=not stoppable,
-    ):
-        _ask(stoppable, times, stop, example)
+    count = f" {wording.plural(len(possible), 'container')}" if possible else ""
+    if st.button(f"{way.label}{count} …", key=way.action, icon=way.icon, disabled=not possible):
+        _ask(way, possible, times)
 
 
 def _row(d: Deployment) -> dict[str, object]:
@@ -58,32 +81,31 @@ def _row(d: Deployment) -> dict[str, object]:
     }
 
 
-def _ask(chosen: list[Deployment], times: str, stop: Stop, example: str) -> None:
+def _ask(way: Way, chosen: list[Deployment], times: str) -> None:
+    count = wording.plural(len(chosen), "container")
+
     def body() -> None:
         st.markdown(
             "\n".join(
                 f"- **{each.name}** of {wording.literal(each.owner.display_name)}"
                 for each in chosen
             )
-            + "\n\nRunning work ends; home folders are kept. Owners see your reason and can start"
-            " their containers again."
+            + f"\n\n{way.loss}"
         )
         reason = st.text_input(
             "Reason, for the owner" if len(chosen) == 1 else "Reason, for the owners",
-            key="stop-reason",
+            key=f"{way.action}-reason",
             max_chars=500,
-            placeholder=example,
+            placeholder=way.example,
         )
-        if frame.confirmed("Stop", "confirm-stop", loses=True):
-            frame.carry_out(
-                lambda: _stop_all(chosen, reason),
-                f"Stopping {wording.plural(len(chosen), 'container')}.",
-            )
+        loses = way.action != "start"
+        if frame.confirmed(way.label, f"confirm-{way.action}", loses=loses):
+            frame.carry_out(lambda: act_on_all(reason), f"{way.label}: {count}.")
 
-    def _stop_all(chosen: list[Deployment], reason: str) -> None:
-        """The first that cannot be stopped is told; those before it are. Then no row is chosen."""
+    def act_on_all(reason: str) -> None:
+        """The first that refuses is told; those before it are done. Then no row is chosen."""
         st.session_state[times] = st.session_state.get(times, 0) + 1
         for each in chosen:
-            stop(each.id, reason)
+            way.act(each.id, reason)
 
-    frame.ask(f"Stop {wording.plural(len(chosen), 'container')}?", body)
+    frame.ask(f"{way.label} {count}?", body)

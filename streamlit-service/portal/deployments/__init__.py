@@ -1,7 +1,9 @@
 """Containers that people ask for: request them, act on them, open their ports, help with them."""
 
 from portal.deployments.history import History, history
+from portal.deployments.intervention import act as act_for
 from portal.deployments.intervention import (
+    events,
     everybody,
     give_up,
     of_group,
@@ -14,13 +16,12 @@ from portal.deployments.leaving import disable, retire, stop_of_left
 from portal.deployments.order import propose_name
 from portal.deployments.overview import Overview, overview, stamps
 from portal.deployments.past import Event, past
+from portal.deployments.preview import Preview, preview
 from portal.deployments.service import (
-    Preview,
     act,
     get,
     latest,
     mine,
-    preview,
     request,
     waiting,
 )
@@ -31,7 +32,9 @@ __all__ = [
     "Overview",
     "Preview",
     "act",
+    "act_for",
     "disable",
+    "events",
     "everybody",
     "get",
     "give_up",

@@ -10,11 +10,13 @@ from portal.core.people import Actor
 from portal.core.reasons import check_reason
 from portal.db import Tx
 from portal.db.columns import NOT_WAITING, DeploymentColumns
-from portal.deployments import lifecycle
+from portal.deployments import lifecycle, service
+from portal.deployments.past import Event, of_deployment
 from portal.deployments.transition import change
-from portal.users import permissions
+from portal.users import entry, permissions
 
 SERVICE = "the VM is being serviced on Friday; start it again on Monday."
+HELP = "you asked for help: its kernel did not answer."
 SHARED = "others of the group need its GPUs until Friday."
 """What a reason may be, for who gave none."""
 SETTLED = (State.STOPPED, State.FAILED, State.REMOVED)
@@ -28,6 +30,29 @@ def stop(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> Deplo
         stopped = ask_to_stop(portal, tx, who, _known(tx, deployment_id), note)
     portal.wake()
     return stopped
+
+
+def act(portal: Portal, actor: Actor, deployment_id: str, action: str, reason: str) -> Deployment:
+    """Start, restart or remove anybody's deployment for them; its owner reads the reason.
+
+    It counts for its owner, whose quota holds. Conflict when it cannot be now.
+    """
+    who, note = permissions.administrator(actor), check_reason(reason, HELP)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        before = _known(tx, deployment_id)
+        owner = db.users.by_id(tx, before.owner.id) or before.owner
+        entry.check(portal, owner)
+        done = service.carry_out(portal, tx, owner, before, action, who=who, note=note)
+    portal.wake()
+    return done
+
+
+def events(portal: Portal, actor: Actor, deployment_id: str) -> list[Event]:
+    """What happened to anybody's deployment, the newest first."""
+    permissions.administrator(actor)
+    with portal.database.reading() as tx:
+        return of_deployment(tx, _known(tx, deployment_id))
 
 
 def stop_in_group(

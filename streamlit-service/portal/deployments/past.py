@@ -9,7 +9,9 @@ from typing import Any
 
 from portal import db
 from portal.context import Portal
+from portal.core.models import Deployment
 from portal.core.people import User
+from portal.db.connection import Tx
 from portal.deployments.service import get
 
 MOST = 200
@@ -29,7 +31,12 @@ def past(portal: Portal, user: User, deployment_id: str) -> list[Event]:
     """Its events, the newest first, at most MOST. NotFound when it is somebody else's."""
     deployment = get(portal, user, deployment_id)
     with portal.database.reading() as tx:
-        events = db.audit.events(tx, f"deployment:{deployment.id}")
+        return of_deployment(tx, deployment)
+
+
+def of_deployment(tx: Tx, deployment: Deployment) -> list[Event]:
+    """Its events, the newest first, at most MOST."""
+    events = db.audit.events(tx, f"deployment:{deployment.id}")
     return [
         Event(each.at, each.actor, each.action, each.details) for each in events[: -MOST - 1 : -1]
     ]

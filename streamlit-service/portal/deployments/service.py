@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from portal import db, users
 from portal.context import Portal
 from portal.core import ports
 from portal.core.errors import Conflict, Invalid, NoCapacity
-from portal.core.models import Deployment, Order, Release, State, StopReason, Vm
+from portal.core.models import Deployment, Order, Release, State, StopReason
 from portal.core.people import Role, User
 from portal.db.columns import NOT_WAITING, UNLOCKED, DeploymentColumns
 from portal.db.connection import Tx
@@ -60,9 +60,9 @@ def _reserve(
     portal: Portal, tx: Tx, user: User, order: Order, deployment_id: str, now: datetime
 ) -> Deployment:
     db.serialize_writers(tx)
-    release = _check(portal, tx, user, order)
+    release = check_request(portal, tx, user, order)
     user = ranges.give(portal, tx, user)
-    _check_served(portal, user)
+    check_served(portal, user)
     decision = admission.evaluate(portal, tx, user, order)
     placed = decision.placement
     slot = slots.choose(tx, user, placed.vm if placed else None, now)
@@ -90,7 +90,7 @@ def _reserve(
     if placed:
         admission.lease(tx, deployment_id, placed, now)
     details = vars(order) | {"release": release.reference, "slot": slot} | outcome
-    _record(tx, user, deployment_id, columns["state"], now, details)
+    _record(tx, user.subject, deployment_id, columns["state"], now, details)
     return _get(tx, deployment_id)
 
 
@@ -109,22 +109,22 @@ def _outcome(decision: Decision, now: datetime) -> tuple[DeploymentColumns, dict
 
 
 def _record(
-    tx: Tx, user: User, deployment_id: str, state: State, now: datetime, details: dict[str, Any]
+    tx: Tx, who: str, deployment_id: str, state: State, now: datetime, details: dict[str, Any]
 ) -> None:
     """The one audit event of a change of state."""
     action, subject = f"deployment.{state}", f"deployment:{deployment_id}"
-    db.audit.append(tx, now, user.subject, action, subject, **details)
+    db.audit.append(tx, now, who, action, subject, **details)
 
 
-def _check(portal: Portal, tx: Tx, user: User, order: Order) -> Release:
+def check_request(portal: Portal, tx: Tx, user: User, order: Order) -> Release:
     """Check what needs no free capacity: the release, the order itself, the quotas."""
-    release = _approved(portal, tx, order.image)
+    release = approved(portal, tx, order.image)
     check_order(order)
     quotas.check(portal, tx, user, order, new=True)
     return release
 
 
-def _check_served(portal: Portal, user: User) -> None:
+def check_served(portal: Portal, user: User) -> None:
     """A setting may have changed since the range was given."""
     span = ports.range_of(user.own_range)
     if span[0] not in portal.settings.served_ports or span[-1] not in portal.settings.served_ports:
@@ -136,7 +136,8 @@ def _check_served(portal: Portal, user: User) -> None:
         )
 
 
-def _approved(portal: Portal, tx: Tx, image: str) -> Release:
+def approved(portal: Portal, tx: Tx, image: str) -> Release:
+    """The release of an image that may start. Invalid where there is none."""
     release = db.releases.approved(tx).get(image) if image in portal.catalog else None
     if release is None:
         known = ", ".join(sorted(set(db.releases.approved(tx)) & set(portal.catalog))) or "none yet"
@@ -183,38 +184,54 @@ def waiting(portal: Portal, user: User) -> tuple[list[Deployment], int]:
 
 def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployment:
     """Record a person's request: stop, start, restart or remove. Conflict when it cannot be now."""
-    now = portal.now()
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         before = db.deployments.by_id(tx, deployment_id)
         if before is None or before.state is State.REMOVED:
             raise permissions.no_such_deployment()
         permissions.check_owner(user, before)
-        after = lifecycle.intent(action, before.state, restarting=before.restart_after_stop)
-        if action == "restart":  # refused now, while it still runs, rather than once it is down
-            launch_gate.check(portal.settings, before.release, now)
-        if action == "start":
-            columns, details = _start(portal, tx, user, before, now)
-        else:
-            columns, details = _end(tx, before, after, now)
-        changes: DeploymentColumns = {
-            "restart_after_stop": action == "restart",
-            "failure": None,
-            "trouble": None,
-            "progress": None,
-            "stop_reason": StopReason.USER if action == "stop" else None,
-            "stop_note": None,
-            "updated_at": now,
-            **UNLOCKED,
-            **NOT_WAITING,
-            **columns,
-        }
-        db.deployments.update(tx, deployment_id, **changes)
-        _record(tx, user, deployment_id, columns["state"], now, {"request": action, **details})
-        deployment = _get(tx, deployment_id)
+        deployment = carry_out(portal, tx, user, before, action, who=user.subject)
     _log_request(action, deployment)
     portal.wake()
     return deployment
+
+
+def carry_out(
+    portal: Portal,
+    tx: Tx,
+    owner: User,
+    before: Deployment,
+    action: str,
+    *,
+    who: str,
+    note: str = "",
+) -> Deployment:
+    """Record what its owner wants, or, with a note that they read, an administrator for them."""
+    now = portal.now()
+    after = lifecycle.intent(action, before.state, restarting=before.restart_after_stop)
+    if action == "restart":  # refused now, while it still runs, rather than once it is down
+        launch_gate.check(portal.settings, before.release, now)
+    if action == "start":
+        columns, details = _start(portal, tx, owner, before, now)
+    else:
+        columns, details = _end(tx, before, after, now)
+    reason = StopReason.USER if action == "stop" else None
+    changes: DeploymentColumns = {
+        "restart_after_stop": action == "restart",
+        "failure": None,
+        "trouble": None,
+        "progress": None,
+        "stop_reason": StopReason.ADMIN if note else reason,
+        "stop_note": note or None,
+        "updated_at": now,
+        **UNLOCKED,
+        **NOT_WAITING,
+        **columns,
+    }
+    db.deployments.update(tx, before.id, **changes)
+    said = {"reason": note} if note else {}
+    _record(tx, who, before.id, columns["state"], now, {"request": action, **said, **details})
+    return _get(tx, before.id)
 
 
 def _start(
@@ -265,78 +282,21 @@ def _get(tx: Tx, deployment_id: str) -> Deployment:
     return deployment
 
 
-@dataclass(frozen=True)
-class Preview:
-    """What an order would lead to if it were placed now.
-
-    Without a VM it would wait at `position`.
-    """
-
-    jupyter_port: int
-    vm: Vm | None
-    why: str
-    position: int = 0
-    waits_for: str = ""
-    home_here: bool = False
-    home_elsewhere: str = ""
-    """The VM that has the user's home folder, when this is another."""
-    image_there: bool = False
-    download_bytes: int = 0
-    """Of the image, where it is not there; 0: unknown."""
-    usual_s: float | None = None
-    """How long half of the last starts of the image took at most."""
-
-
-def preview(portal: Portal, user: User, order: Order) -> Preview:
-    """The same checks and the same placement as request(), recording nothing.
-
-    Raises what it would.
-    """
-    order = replace(order, group=users.chosen(user, order.group))
-    with portal.database.reading() as tx:
-        _check(portal, tx, user, order)
-        user = ranges.choose(portal, tx, user)
-        _check_served(portal, user)
-        if order.name in {d.name for d in db.deployments.of_user(tx, user.id)}:
-            raise _name_taken(order.name)
-        decision = admission.evaluate(portal, tx, user, order)
-        placed = decision.placement
-        slot = slots.choose(tx, user, placed.vm if placed else None, portal.now())
-        homes = db.deployments.homes(tx, {user.id}).get(user.id, frozenset())
-        names = {vm.id: vm.name for vm in db.vms.all_vms(tx)}
-        release = _approved(portal, tx, order.image)
-        there = db.releases.vms_with(tx).get(release.id, set())
-        usual = usual_start_s(tx, release.id)
-    port = ports.port_of(user.own_range, slot, ports.Service.JUPYTER)
-    if placed is None:
-        return Preview(port, None, "", decision.position, decision.waits_for)
-    others = [names[vm_id] for vm_id in homes if vm_id in names and vm_id != placed.vm.id]
-    return Preview(
-        port,
-        placed.vm,
-        placed.why,
-        home_here=placed.vm.id in homes,
-        home_elsewhere="" if placed.vm.id in homes else ", ".join(others),
-        image_there=placed.vm.id in there,
-        download_bytes=release.download_bytes or 0,
-        usual_s=usual,
-    )
-
-
 def usual_start_s(tx: Tx, release_id: int) -> float | None:
     """How long half of its last starts took at most, in seconds; None before the first."""
     took = sorted(db.deployments.last_starts_s(tx, release_id))
     return took[len(took) // 2] if took else None
 
 
-def _name_taken(name: str, cause: str = "") -> Conflict:
+def name_taken(name: str, cause: str = "") -> Conflict:
+    """The answer for a name that another container of theirs has."""
     hint = "Choose another name, or remove the old one first."
     return Conflict("name_taken", f"You already have a container named {name}.", hint, cause)
 
 
 def _just_taken(name: str, taken: db.Taken) -> Conflict:
     if taken.index == db.NAME_INDEX:
-        return _name_taken(name, str(taken))
+        return name_taken(name, str(taken))
     return Conflict(
         "just_taken",
         "Somebody else took those resources a moment ago.",

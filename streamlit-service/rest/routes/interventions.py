@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from portal import deployments
 
 from rest.dependencies import Administrator, Guarded, Product
+from rest.views.deployments import EventView
 from rest.views.interventions import OthersDeploymentView, ReasonBody
 
 router = APIRouter(route_class=Guarded)
@@ -19,6 +20,39 @@ def stop(
     deployment_id: str, body: ReasonBody, portal: Product, user: Administrator
 ) -> OthersDeploymentView:
     return OthersDeploymentView.of(deployments.stop(portal, user, deployment_id, body.reason))
+
+
+@router.post("/fleet/deployments/{deployment_id}/start", status_code=202)
+def start(
+    deployment_id: str, body: ReasonBody, portal: Product, user: Administrator
+) -> OthersDeploymentView:
+    started = deployments.act_for(portal, user, deployment_id, "start", body.reason)
+    return OthersDeploymentView.of(started)
+
+
+@router.post("/fleet/deployments/{deployment_id}/restart", status_code=202)
+def restart(
+    deployment_id: str, body: ReasonBody, portal: Product, user: Administrator
+) -> OthersDeploymentView:
+    restarted = deployments.act_for(portal, user, deployment_id, "restart", body.reason)
+    return OthersDeploymentView.of(restarted)
+
+
+@router.post("/fleet/deployments/{deployment_id}/remove", status_code=202)
+def remove(
+    deployment_id: str, body: ReasonBody, portal: Product, user: Administrator
+) -> OthersDeploymentView:
+    removed = deployments.act_for(portal, user, deployment_id, "remove", body.reason)
+    return OthersDeploymentView.of(removed)
+
+
+@router.get("/fleet/deployments/{deployment_id}/events")
+def events(deployment_id: str, portal: Product, user: Administrator) -> list[EventView]:
+    """`by` is the subject of who did it."""
+    return [
+        EventView.of(each, user).model_copy(update={"by": each.actor})
+        for each in deployments.events(portal, user, deployment_id)
+    ]
 
 
 @router.post("/fleet/deployments/{deployment_id}/give-up", status_code=202)

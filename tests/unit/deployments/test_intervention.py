@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from board import board
 from portal import db, deployments, vms
 from portal.context import Portal
 from portal.core.engine import ContainerStatus
-from portal.core.errors import Conflict, EngineError, Forbidden, Invalid, VmUnreachable
+from portal.core.errors import Conflict, EngineError, Forbidden, Invalid, NotFound, VmUnreachable
 from portal.core.models import Deployment, Order, State, StopReason, Vm
 from portal.core.people import User
+from portal.core.resources import Quota
 from portal.jobs.observe import observe
 from portal.jobs.reconciler import TRIES, Reconciler
+from portal.scheduling import quotas
 from portal.vms import gpus
 from support.fakes import FakeClock, FakeEngine
 from support.samples import TEST
@@ -113,6 +116,7 @@ def test_only_administrators_end_other_peoples_work_and_only_with_a_reason(
         lambda who, why: deployments.stop(portal, who, running.id, why),
         lambda who, why: deployments.give_up(portal, who, running.id, why),
         lambda who, why: deployments.remove_lost_vm(portal, who, "vm-01", why),
+        lambda who, why: deployments.act_for(portal, who, running.id, "restart", why),
     ):
         with pytest.raises(Forbidden):
             end(john, REASON)
@@ -134,6 +138,55 @@ def test_an_administrator_stops_somebodys_container_and_the_owner_reads_why(
     deployments.act(portal, jane, running.id, "start")
     again = deployments.get(portal, jane, running.id)
     assert (again.stop_reason, again.stop_note) == (None, "")
+
+
+def test_an_administrator_restarts_starts_and_removes_for_somebody_who_reads_why(
+    portal: Portal, jane: User, running: Deployment, work_off: WorkOff
+) -> None:
+    deployments.act_for(portal, TEST, running.id, "restart", "Its kernel hung.")
+    work_off(running.id)  # it stops, and
+    again = work_off(running.id)
+    assert (again.state, again.owner.subject) == (State.RUNNING, jane.subject)
+    [card] = board(portal, jane).cards
+    assert any("Its kernel hung." in note.text for note in card.notes)
+    deployments.act(portal, jane, running.id, "stop")
+    work_off(running.id)
+    deployments.act_for(portal, TEST, running.id, "start", "For the demonstration.")
+    assert work_off(running.id).stop_note == "For the demonstration."
+    with pytest.raises(Conflict):
+        deployments.act_for(portal, TEST, running.id, "start", "Again.")
+    deployments.act_for(portal, TEST, running.id, "remove", "Nobody used it.")
+    assert work_off(running.id).state is State.REMOVED
+    with pytest.raises(NotFound):
+        deployments.act_for(portal, TEST, running.id, "start", "Again.")
+    with portal.database.reading() as tx:
+        events = db.audit.events(tx, f"deployment:{running.id}")
+    asked = [each for each in events if each.actor == TEST.subject]
+    assert [each.details["request"] for each in asked] == ["restart", "start", "remove"]
+    assert [each.details["reason"] for each in asked][-1] == "Nobody used it."
+
+
+def test_what_an_administrator_starts_counts_for_its_owner(
+    portal: Portal, jane: User, running: Deployment, work_off: WorkOff
+) -> None:
+    deployments.act(portal, jane, running.id, "stop")
+    work_off(running.id)
+    quotas.set_quota(portal, TEST, quotas.USER, jane.subject, Quota(memory_gb=0.5))
+    with pytest.raises(Forbidden, match="you may use"):
+        deployments.act_for(portal, TEST, running.id, "start", REASON)
+    deployments.disable(portal, TEST, jane.subject, REASON)
+    with pytest.raises(Forbidden, match="disabled"):
+        deployments.act_for(portal, TEST, running.id, "start", REASON)
+
+
+def test_an_administrator_reads_what_happened_to_anybodys(
+    portal: Portal, john: User, running: Deployment
+) -> None:
+    assert [each.action for each in deployments.events(portal, TEST, running.id)][-1:] == [
+        "deployment.pending"
+    ]
+    with pytest.raises(Forbidden):
+        deployments.events(portal, john, running.id)
 
 
 @pytest.mark.parametrize("who", ["owner", "administrator"])
