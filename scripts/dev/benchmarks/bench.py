@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import Callable
 
+import bench_audit
 import bench_authz
 import bench_browser
 import bench_demo
@@ -63,6 +64,7 @@ def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Cal
         **bench_fleet.benchmarks(sizes),
         **bench_people.benchmarks(sizes),
         **bench_authz.benchmarks(sizes),
+        **bench_audit.benchmarks(sizes),
         **bench_sampling.benchmarks(sizes),
         **bench_operation.benchmarks(stack, sizes),
         "first command": lambda: bench_demo.first_command(sizes),

@@ -48,6 +48,7 @@ class Sizes:
     page_vms: int = 100
     checked_vms: int = 20
     revoked: int = 100_000
+    events: int = 1_000_000
     idle_s: int = 60
     idle_containers: int = 10
     tabs: int = 200
@@ -67,6 +68,7 @@ SMALLEST = Sizes(
     page_vms=2,
     checked_vms=1,
     revoked=10,
+    events=50,
     idle_s=1,
     idle_containers=1,
     tabs=2,

@@ -77,7 +77,7 @@ def append(tx: Tx, at: datetime, actor: str, action: str, subject: str, **detail
     tx.execute(audit_head.update().values(seq=audit_head.c.seq + 1))
     head = tx.execute(sa.select(audit_head)).one()
     text = json.dumps(details, sort_keys=True, separators=(",", ":"), default=str)
-    digest = _digest(head.hash, head.seq, at, actor, action, subject, text)
+    own = digest(head.hash, head.seq, at, actor, action, subject, text)
     tx.execute(
         audit_events.insert().values(
             seq=head.seq,
@@ -87,10 +87,10 @@ def append(tx: Tx, at: datetime, actor: str, action: str, subject: str, **detail
             subject=subject,
             details=text,
             previous_hash=head.hash,
-            hash=digest,
+            hash=own,
         )
     )
-    tx.execute(audit_head.update().values(hash=digest))
+    tx.execute(audit_head.update().values(hash=own))
 
 
 def events(tx: Tx, subject: str | None = None) -> list[AuditEvent]:
@@ -166,7 +166,7 @@ def verify(tx: Tx) -> Verdict:
         count += 1
         if row.seq != count:
             return Verdict(count, count, f"event {count} is missing")
-        expected = _digest(
+        expected = digest(
             previous, row.seq, row.at, row.actor, row.action, row.subject, row.details
         )
         if row.previous_hash != previous or row.hash != expected:
@@ -180,6 +180,7 @@ def verify(tx: Tx) -> Verdict:
     return Verdict(count, None)
 
 
-def _digest(previous: str, seq: int, at: datetime, *texts: str) -> str:
+def digest(previous: str, seq: int, at: datetime, *texts: str) -> str:
+    """The hash of an event: of the one before, number, time, actor, action, subject, details."""
     parts = [previous, str(seq), at.astimezone(UTC).isoformat(timespec="microseconds"), *texts]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
