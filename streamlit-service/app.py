@@ -56,6 +56,7 @@ def main() -> None:
     st.set_page_config(bar.PRODUCT, ICON, layout="wide")
     frame.style()
     with errors.shown():
+        frame.classification()
         _run()
 
 

@@ -25,6 +25,16 @@ if ! are_ports "$PORTAL_PUBLIC_PORT" "$PORTAL_USER_PORTS"; then
         "'$PORTAL_USER_PORTS'. Change them in .env; then: docker compose up -d" >&2
     exit 1
 fi
+: "${PORTAL_CLASSIFICATION:=}" "${PORTAL_CLASSIFICATION_COLOUR:=#007a33}"
+COLOUR=$PORTAL_CLASSIFICATION_COLOUR
+if [[ ! $PORTAL_CLASSIFICATION =~ ^[A-Za-z0-9\ /,.()-]{0,60}$ || ! $COLOUR =~ ^#[0-9A-Fa-f]{6}$ ]]; then
+    echo "PORTAL_CLASSIFICATION is up to 60 letters, digits, blanks and /,.()-, its colour like #007a33: not" \
+        "'$PORTAL_CLASSIFICATION' and '$COLOUR'. Change them in .env; then: docker compose up -d" >&2
+    exit 1
+fi
+# Black on what is bright, as Settings.classification_ink.
+INK=#ffffff
+((16#${COLOUR:1:2} * 299 + 16#${COLOUR:3:2} * 587 + 16#${COLOUR:5:2} * 114 <= 150000)) || INK=#000000
 PROXY_SECRET=$(cat /run/secrets/proxy_secret)
 # As nginx's $host has it, and as a regular expression; an address is known there anyway.
 PUBLIC_HOST=${PORTAL_PUBLIC_HOST,,}
@@ -41,11 +51,12 @@ cd /etc/portal-nginx
 
 # One nginx: its folder, its ports.
 configure() {
+    export PORTAL_CLASSIFICATION COLOUR INK
     export PORTAL_BIND PORTAL_PUBLIC_PORT PUBLIC_HOST PROXY_SECRET WORKERS RUN=$1 PORTS=$2-$3 CONNECTIONS=$(($3 - $2 + 8192))
     mkdir -p "$RUN"
     # The names are for envsubst, which leaves nginx's own variables alone.
     # shellcheck disable=SC2016
-    envsubst '$PORTAL_BIND $PUBLIC_HOST $PORTS $CONNECTIONS $WORKERS $RUN' <nginx.conf.template >"$RUN/nginx.conf"
+    envsubst '$PORTAL_BIND $PUBLIC_HOST $PORTS $CONNECTIONS $WORKERS $RUN $PORTAL_CLASSIFICATION $COLOUR $INK' <nginx.conf.template >"$RUN/nginx.conf"
 }
 
 # Of a service: all replicas there are now. Where none is known yet, nginx says that the portal is away.

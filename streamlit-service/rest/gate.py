@@ -119,6 +119,9 @@ class Gate:
             "code": error.code,
             "portal": settings.public_origin,
             "contact": settings.help_contact,
+            "classification": settings.classification,
+            "colour": settings.classification_colour,
+            "ink": settings.classification_ink,
         }
         page = REFUSED_PAGE
         for key, text in words.items():

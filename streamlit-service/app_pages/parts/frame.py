@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 
 import streamlit as st
@@ -47,9 +48,31 @@ STYLE = """<style>
 </style>"""
 
 
+CLASSIFIED = """<style>
+:root { --portal-mark: 1.5rem; }
+.stApp { inset: var(--portal-mark) 0 !important; }
+.portal-classification { position: fixed; left: 0; right: 0; height: var(--portal-mark);
+  z-index: 1000000; background: COLOUR; color: INK; text-align: center; font-weight: 700;
+  font-size: 0.875rem; line-height: var(--portal-mark); letter-spacing: 0.04em;
+  overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
+</style>
+<div class="portal-classification" style="top: 0" role="note">WORDS</div>
+<div class="portal-classification" style="bottom: 0" aria-hidden="true">WORDS</div>"""
+"""Above and below everything, dialogs too."""
+
+
 def style() -> None:
     """What the theme has no setting for."""
     st.html(STYLE)
+
+
+def classification() -> None:
+    """Above and below the page, where one is set."""
+    settings = session.portal().settings
+    if settings.classification:
+        marks = CLASSIFIED.replace("WORDS", html.escape(settings.classification))
+        marks = marks.replace("COLOUR", settings.classification_colour)
+        st.html(marks.replace("INK", settings.classification_ink))
 
 
 def carry_out(change: Callable[[], object], done: str = "Saved.") -> None:

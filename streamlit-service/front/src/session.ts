@@ -73,7 +73,8 @@ function leave(problem: Problem): void {
   const heading = text("h1", problem.message);
   heading.tabIndex = -1;
   page.append(heading, text("p", problem.hint), again(problem.code));
-  document.body.replaceChildren(page); // nothing that was there stays to be read
+  const marks = document.querySelectorAll(".portal-classification");
+  document.body.replaceChildren(...marks, page); // nothing else that was there stays to be read
   heading.focus();
 }
 

@@ -19,6 +19,8 @@ HTTPS = 443
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 """Source: RFC 1123, section 2.1."""
+BRIGHT = 150_000
+"""Of at most 255,000: black can be read on what is brighter."""
 MAX_AMOUNT = 1e6
 """Of seconds, days or GB."""
 
@@ -43,6 +45,14 @@ class Settings(AccessSettings):
     )
     environment: str = Field("production", description="shown in the header, e.g. demo")
     organisation: str = ""
+    classification: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9 /,.()-]{0,60}$",
+        description="above and below every page, refusals too, e.g. UNCLASSIFIED; empty: none",
+    )
+    classification_colour: str = Field(
+        "#007a33", pattern=r"^#[0-9A-Fa-f]{6}$", description="behind it"
+    )
     help_contact: str = "your portal administrator"
 
     # Records.
@@ -220,6 +230,12 @@ class Settings(AccessSettings):
         if self.public_port == HTTPS:
             return f"https://{self.public_host}"
         return f"https://{self.public_host}:{self.public_port}"
+
+    @property
+    def classification_ink(self) -> str:
+        """Black or white, whichever can be read on it (W3C, AERT 2.2), as entrypoint.sh has it."""
+        red, green, blue = bytes.fromhex(self.classification_colour.removeprefix("#"))
+        return "#000000" if red * 299 + green * 587 + blue * 114 > BRIGHT else "#ffffff"
 
     @property
     def served_ports(self) -> range:

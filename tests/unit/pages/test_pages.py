@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -137,3 +138,18 @@ def test_somebody_without_a_certificate_sees_words_and_nothing_else(
     assert not page.exception
     assert "did not come through the portal's gateway" in texts(page)
     assert not page.button
+
+
+def test_a_classification_is_above_and_below_every_page(
+    portal: Portal, jane: User, page_of: Callable[[User, str], AppTest]
+) -> None:
+    def drawn(page: str) -> str:
+        return "".join(each.proto.body for each in page_of(jane, page).get("html"))
+
+    assert "classification" not in drawn("keys")
+    update = {"classification": "SECRET//NOFORN", "classification_colour": "#ffff00"}
+    object.__setattr__(portal, "settings", portal.settings.model_copy(update=update))
+    for page in ("keys", "containers", "deploy"):
+        shown = drawn(page)
+        assert shown.count(">SECRET//NOFORN<") == 2
+        assert "background: #ffff00; color: #000000" in shown
