@@ -114,6 +114,20 @@ def test_a_person_stays_with_one_page_and_people_are_spread(production: Stack) -
     assert '$whose { default $ssl_client_fingerprint; "" $http_x_client_fingerprint; }' in nginx
 
 
+def test_the_classification_is_also_on_what_refuses_somebody(
+    production: Stack, jane: Person
+) -> None:
+    browser = {"Accept": "text/html"}
+    card_less = production.tls(None)
+    with httpx2.Client(base_url=production.url, verify=card_less, trust_env=False) as nobody:
+        refusals = [nobody.get("/", headers=browser)]  # by nginx
+    refusals.append(jane.http.get(f"https://{production.host}:10900/", headers=browser))  # by authz
+    for refusal in refusals:
+        assert refusal.status_code == httpx2.codes.FORBIDDEN
+        assert refusal.text.count(">UNCLASSIFIED//FOUO<") == 2, refusal.text
+        assert "background: #007a33; color: #ffffff" in refusal.text
+
+
 def test_the_main_job_on_postgresql(production: Stack, jane: Person) -> None:
     runs(jane)
     wait_until(lambda: notebook_answers(production, jane), "Jupyter through the gateway")

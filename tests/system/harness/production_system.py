@@ -33,6 +33,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         environment="production",
         settings={
             "PORTAL_PREPULL": "false",
+            "PORTAL_CLASSIFICATION": "UNCLASSIFIED//FOUO",
             "PORTAL_USER_PORTS": "10000-13999",
             # Twenty people's notebooks start on the VM at once, on two cores that others share.
             "PORTAL_READY_TIMEOUT_S": "240",
