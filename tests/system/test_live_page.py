@@ -38,7 +38,7 @@ def test_a_click_shows_at_once_and_a_refusal_takes_it_back(
     page, held = browser_of("jane"), list[Route]()
     page.route("**/api/v1/deployments/*/stop", lambda route: held.append(route))  # noqa: PLW0108  (no built-in)
     page.goto(f"{stack.url}/containers")
-    expect(page.get_by_text("Running").first).to_be_visible()
+    expect(page.get_by_text("Running for").first).to_be_visible()
     stop(page)
     expect(page.get_by_text("Stopping …")).to_be_visible()
     expect(page.get_by_role("button", name="More for live")).to_be_disabled()
@@ -46,7 +46,7 @@ def test_a_click_shows_at_once_and_a_refusal_takes_it_back(
     problem = {"message": "It cannot be stopped now.", "hint": "Try again in a minute."}
     route.fulfill(status=409, content_type="application/problem+json", body=json.dumps(problem))
     expect(page.get_by_text("It cannot be stopped now.")).to_be_visible()
-    expect(page.get_by_text("Running").first).to_be_visible()
+    expect(page.get_by_text("Running for").first).to_be_visible()
     photograph(page, "refused-click")
 
 

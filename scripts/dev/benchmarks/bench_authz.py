@@ -33,7 +33,6 @@ JANE = "DOE.JANE.Q.1000000000"
 """The first of the people that bench_people makes; her notebook is at the first port."""
 PORT = 10000
 BOOT_S = 30.0
-NEW_LIST_EVERY_S = 4.0
 PAUSE_S = 0.002
 SECRET = "only-nginx-knows"  # noqa: S105  (of a server that ends with the benchmark)
 
@@ -58,10 +57,10 @@ def _large(sizes: Sizes) -> Row:
 def _new_list(sizes: Sizes) -> Row:
     """The slowest of a hundred decisions while lists are replaced, against the same at rest."""
     with _authz(sizes) as server, server.client() as http:
-        span_s = NEW_LIST_EVERY_S * sizes.rounds
+        span_s = sizes.new_list_every_s * sizes.rounds
         at_rest = _decisions(http, span_s)
         done = threading.Event()
-        renewing = threading.Thread(target=server.renew_lists, args=(done,))
+        renewing = threading.Thread(target=server.renew_lists, args=(done, every_s))
         renewing.start()
         try:
             renewed = _decisions(http, span_s)
@@ -111,10 +110,10 @@ class _Server:
         address = f"http://127.0.0.1:{self.port}"
         return httpx2.Client(base_url=address, headers=headers, trust_env=False)
 
-    def renew_lists(self, done: threading.Event) -> None:
+    def renew_lists(self, done: threading.Event, every_s: float) -> None:
         """Replace a list again and again, as a fetch does."""
         for number in count():
-            if done.wait(NEW_LIST_EVERY_S):
+            if done.wait(every_s):
                 return
             fresh = self.crls / "fresh"
             fresh.write_bytes(self.renewed[number % len(self.renewed)])

@@ -49,6 +49,7 @@ class Sizes:
     checked_vms: int = 20
     revoked: int = 100_000
     events: int = 1_000_000
+    new_list_every_s: float = 4
     idle_s: int = 60
     idle_containers: int = 10
     tabs: int = 200
@@ -69,6 +70,7 @@ SMALLEST = Sizes(
     checked_vms=1,
     revoked=10,
     events=50,
+    new_list_every_s=0.5,
     idle_s=1,
     idle_containers=1,
     tabs=2,

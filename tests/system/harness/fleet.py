@@ -16,7 +16,10 @@ import docker
 from docker.models.containers import Container
 from stack import Stack
 
+from harness.people import wait_until
+
 IMAGE = "container-portal-test-vm:dev"
+PUBLIC_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 CDI_IMAGE = "container-portal-test-vm-cdi:dev"
 GATE = builds.ROOT / "scripts" / "vm" / "portal-gate.sh"
 BOOT_S = 40.0
@@ -139,7 +142,9 @@ class Fleet:
         return vm
 
     def _trust(self, vm: TestVm) -> None:
-        public = vm.run("cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()
+        # Its engine may be there before its key is written.
+        wait_until(lambda: vm.run("cat", PUBLIC_KEY).split()[1:], f"{vm.name} has no host key")
+        public = vm.run("cat", PUBLIC_KEY).split()
         path = self.stack.home / "secrets" / "ssh_known_hosts"
         path.chmod(0o644)
         with path.open("a") as hosts:
