@@ -57,7 +57,8 @@ def _large(sizes: Sizes) -> Row:
 def _new_list(sizes: Sizes) -> Row:
     """The slowest of a hundred decisions while lists are replaced, against the same at rest."""
     with _authz(sizes) as server, server.client() as http:
-        span_s = sizes.new_list_every_s * sizes.rounds
+        every_s = sizes.new_list_every_s
+        span_s = every_s * sizes.rounds
         at_rest = _decisions(http, span_s)
         done = threading.Event()
         renewing = threading.Thread(target=server.renew_lists, args=(done, every_s))
