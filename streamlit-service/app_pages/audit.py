@@ -113,7 +113,7 @@ def _row(event: AuditEvent, names: Mapping[str, str]) -> dict[str, object]:
     details = ", ".join(f"{key}: {_short(value)}" for key, value in event.details.items())
     return {
         "No.": event.seq,
-        "When": event.at.astimezone(session.zone()),
+        "When": f"{event.at.astimezone(session.zone()):%Y-%m-%d %H:%M:%S}",
         "Who": _name(event.actor, names),
         "What": event.action,
         "About": _about(event, names),

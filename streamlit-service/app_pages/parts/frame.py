@@ -51,6 +51,7 @@ STYLE = """<style>
 CLASSIFIED = """<style>
 :root { --portal-mark: 1.5rem; }
 .stApp { inset: var(--portal-mark) 0 !important; }
+.stElementContainer:has(.portal-classification) { position: absolute; }
 .portal-classification { position: fixed; left: 0; right: 0; height: var(--portal-mark);
   z-index: 1000000; background: COLOUR; color: INK; text-align: center; font-weight: 700;
   font-size: 0.875rem; line-height: var(--portal-mark); letter-spacing: 0.04em;
