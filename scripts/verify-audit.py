@@ -29,16 +29,22 @@ def digest(event: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def line_of(values: dict[str, Any]) -> str:
+    """As an export writes it, byte for byte: nothing is said twice, and nothing is hidden."""
+    return json.dumps(values, separators=(",", ":")) + "\n"
+
+
 def read(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The lines of a file with their numbers."""
-    with Path(path).open(encoding="utf-8") as file:
+    with Path(path).open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 values = json.loads(line)
+                same = line_of(values).encode() == line
             except ValueError as error:
                 raise Broken(f"line {number} is no JSON: it was changed or cut") from error
-            if not isinstance(values, dict):
-                raise Broken(f"line {number} is no event")
+            if not isinstance(values, dict) or not same:
+                raise Broken(f"line {number} is not as an export writes it: it was changed")
             yield number, values
 
 
@@ -63,7 +69,10 @@ def verify(path: str) -> str:
     _, head = next(lines, (0, {}))
     if head.get("format") != FORMAT:
         raise Broken(f"line 1 does not begin an export ({FORMAT})")
-    first, final, previous = head["first"], head["last"], head["previous_hash"]
+    try:
+        first, final, previous = int(head["first"]), int(head["last"]), head["previous_hash"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise Broken("line 1 does not say which events follow: it was changed") from error
     seq, end = first, None
     for number, event in lines:
         if end is not None:
@@ -76,6 +85,8 @@ def verify(path: str) -> str:
     if end is None:
         raise Broken(f"the end is missing, after event {seq - 1}")
     count = seq - first
+    if end.get("head") != hashlib.sha256(line_of(head).encode()).hexdigest():
+        raise Broken("line 1 is not the one that was exported: it was changed")
     if (end["events"], end.get("hash")) != (count, previous) or count != max(0, final - first + 1):
         raise Broken(f"events {first} to {final} were exported, here are {count}")
     return f"{count} events, {first} to {final}, last hash {previous}"

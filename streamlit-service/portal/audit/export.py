@@ -1,12 +1,13 @@
 """The audit trail of a period as JSON Lines, to be verified where there is no portal.
 
 The first line says what it is, and the hash that the chain had before; then an event a line, with
-its own and the hash before it; the last line says how many there were. scripts/verify-audit.py
-reads it.
+its own and the hash before it; the last line says how many there were, with the hash of the first
+line. scripts/verify-audit.py reads it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -46,7 +47,8 @@ def export(
 
 
 def _lines(portal: Portal, head: dict[str, object], first: int, final: int) -> Iterator[str]:
-    yield _line(head)
+    first_line = _line(head)
+    yield first_line
     count, hash_ = 0, head["previous_hash"]
     for start in range(first, final + 1, AT_ONCE):
         with portal.database.reading() as tx:  # not held while somebody reads the lines
@@ -54,7 +56,8 @@ def _lines(portal: Portal, head: dict[str, object], first: int, final: int) -> I
         for link in links:
             count, hash_ = count + 1, link.hash
             yield _line(_of(link))
-    yield _line({"events": count, "hash": hash_})
+    begins = hashlib.sha256(first_line.encode()).hexdigest()
+    yield _line({"events": count, "hash": hash_, "head": begins})
 
 
 def _of(link: Link) -> dict[str, object]:

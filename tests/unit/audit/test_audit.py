@@ -81,7 +81,7 @@ def exported(portal: Portal, **period: Any) -> Lines:
 
 
 def verdict(lines: Lines, path: Path) -> str:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path.write_text("".join(VERIFY["line_of"](line) for line in lines))
     try:
         return str(VERIFY["verify"](str(path)))
     except VERIFY["Broken"] as problem:
@@ -135,15 +135,20 @@ def test_what_was_changed_is_found_and_named(trail: Portal, tmp_path: Path, forg
     assert verdict(lines, tmp_path / "forged").startswith("BROKEN")
 
 
-def test_any_byte_that_changes_a_word_of_an_event_is_found(trail: Portal, tmp_path: Path) -> None:
+def test_any_byte_that_is_changed_is_found(trail: Portal, tmp_path: Path) -> None:
     since = trail.now() - timedelta(hours=2)
-    whole = "".join(audit.export(trail, TEST, since=since)).splitlines()
+    whole = "".join(audit.export(trail, TEST, since=since)).encode()
     path = tmp_path / "changed"
-    for at in range(0, len(whole[1]), 7):
-        changed = whole[1][:at] + ("x" if whole[1][at] != "x" else "y") + whole[1][at + 1 :]
-        path.write_text("\n".join([whole[0], changed, *whole[2:]]) + "\n")
-        with pytest.raises(VERIFY["Broken"]):
-            VERIFY["verify"](str(path))
+    path.write_bytes(whole)
+    assert VERIFY["verify"](str(path)).startswith("2 events")
+    for at, byte in enumerate(whole):
+        for other in (byte ^ 1, 0xFF):
+            path.write_bytes(whole[:at] + bytes([other]) + whole[at + 1 :])
+            with pytest.raises(VERIFY["Broken"]):
+                VERIFY["verify"](str(path))
+    path.write_bytes(whole.replace(b'{"seq"', b'{ "seq"', 1))
+    with pytest.raises(VERIFY["Broken"]):
+        VERIFY["verify"](str(path))
 
 
 def test_the_command_says_it_and_exits_accordingly(
