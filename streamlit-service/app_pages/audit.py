@@ -11,7 +11,6 @@ import streamlit as st
 import wording
 from portal import audit
 from portal.audit import AuditEvent, Wanted
-from portal.scheduling import quotas
 
 from app_pages.parts import session, tables
 
@@ -27,8 +26,7 @@ SHOWN = 120
 def page() -> None:
     st.subheader("Audit")
     portal, me = session.portal(), session.user()
-    people = {user.subject: user.display_name for user, _ in quotas.everybody(portal, me)}
-    names = NOT_PEOPLE | people
+    names = NOT_PEOPLE | audit.people(portal, me)
     wanted = _wanted(names)
     if st.session_state.get("audit-wanted") != wanted:
         st.session_state["audit-wanted"] = wanted

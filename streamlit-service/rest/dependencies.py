@@ -63,6 +63,12 @@ def _check_scope(user: User, request: Request) -> None:
         service_accounts.check_person(user)
 
 
+def _own_pages(request: Request, services: Wired) -> None:
+    _check_own_pages(request, services.portal.settings.public_origin)
+
+
+OWN_PAGES = Depends(_own_pages)
+"""Of a route that records something although it only reads."""
 Product = Annotated[Portal, Depends(_product)]
 Caller = Annotated[User, Depends(_caller)]
 
@@ -131,8 +137,12 @@ def has_storable_address(request: Request) -> None:
 
 def _check_same_origin(request: Request, origin: str) -> None:
     """Cards sign in for every site: a change must come from our own pages or no browser."""
-    if request.method not in UNSAFE:
-        return
+    if request.method in UNSAFE:
+        _check_own_pages(request, origin)
+
+
+def _check_own_pages(request: Request, origin: str) -> None:
+    """Raise Forbidden for what another site's page made a browser ask for."""
     given, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
     if (given is not None and given != origin) or site not in ("same-origin", "none"):
         raise Forbidden(

@@ -40,3 +40,10 @@ def verify(portal: Portal, actor: Actor) -> Verdict:
     permissions.administrator(actor)
     with portal.database.reading() as tx:
         return db.audit.verify(tx)
+
+
+def people(portal: Portal, actor: Actor) -> dict[str, str]:
+    """What everybody is called whom events may name, by subject."""
+    permissions.administrator(actor)
+    with portal.database.reading() as tx:
+        return db.users.display_names(tx)

@@ -95,6 +95,12 @@ def names(tx: Tx, now: datetime) -> tuple[list[Called], list[Called]]:
     return [Called(*row) for row in tx.execute(own)], [Called(*row) for row in tx.execute(carried)]
 
 
+def display_names(tx: Tx) -> dict[str, str]:
+    """What everybody is called, by subject, in the order of the names."""
+    query = sa.select(users.c.subject, users.c.display_name).where(users.c.merged_into.is_(None))
+    return dict(tx.execute(query.order_by(users.c.display_name)).tuples().all())
+
+
 def newest(tx: Tx) -> int:
     """The id of who signed in first last; 0 for nobody."""
     return int(tx.execute(sa.select(sa.func.max(users.c.id))).scalar() or 0)

@@ -8,7 +8,7 @@ from portal import audit
 from portal.audit import Wanted
 from pydantic import AwareDatetime
 
-from rest.dependencies import Administrator, Guarded, Product
+from rest.dependencies import OWN_PAGES, Administrator, Guarded, Product
 from rest.views.audit import AuditEventView, VerdictView
 
 router = APIRouter(route_class=Guarded)
@@ -40,7 +40,7 @@ def verify(portal: Product, user: Administrator) -> VerdictView:
     return VerdictView.of(audit.verify(portal, user))
 
 
-@router.get("/audit/export", response_class=StreamingResponse)
+@router.get("/audit/export", response_class=StreamingResponse, dependencies=[OWN_PAGES])
 def export(
     portal: Product,
     user: Administrator,

@@ -23,6 +23,7 @@ from portal.deployments import ssh_access
 from portal.users import sessions
 from support.fakes import FakeClock
 from support.samples import JANE, TEST
+from support.ssh import made, text
 
 WorkOff = Callable[..., Deployment]
 REASON = "The laptop was lost."
@@ -30,14 +31,6 @@ HERE = f"127.0.{os.getpid() >> 8 & 255}.{os.getpid() & 255 or 1}"
 """Of this process alone: its VM has the real ports."""
 SSHD = 10002
 Client = asyncssh.SSHClientConnection
-
-
-def made() -> asyncssh.SSHKey:
-    return asyncssh.generate_private_key("ssh-ed25519")
-
-
-def text(key: asyncssh.SSHKey) -> str:
-    return key.export_public_key("openssh").decode().strip()
 
 
 @pytest.fixture

@@ -251,3 +251,15 @@ def test_text_that_no_database_holds_is_refused(ask: Callable[..., Any], text: s
             "ray", method, path, content=sent, headers={"Content-Type": "application/json"}
         )
         assert (status, problem["code"]) == (422, "bad_request"), body
+
+
+def test_no_other_sites_page_has_the_audit_trail_exported(
+    ask: Callable[..., Any], portal: Portal
+) -> None:
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    assert ask("ray", "GET", "/audit/export", headers=foreign)[0] == 403
+    for own in ({"Sec-Fetch-Site": "same-origin"}, {}):
+        assert ask("ray", "GET", "/audit/export", headers=own)[0] == 200
+    with portal.database.reading() as tx:
+        taken = [each for each in db.audit.events(tx) if each.action == "audit.exported"]
+    assert len(taken) == 2
