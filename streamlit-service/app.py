@@ -10,6 +10,7 @@ import streamlit as st
 from app_pages.parts import bar, errors, first_run, frame, session
 from portal import deployments
 from portal.core.people import Role, User
+from portal.users import permissions
 from streamlit.navigation.page import StreamlitPage
 
 ICON = Path(__file__).parent / "icon.png"  # Streamlit would fetch a named icon from the internet
@@ -23,7 +24,8 @@ PERSON = ""
 class Place:
     """A page: its file, how the bar shows it, its address, and for whom it is.
 
-    `leads`: for who leads a group, and for administrators.
+    `administrators`: and for auditors, who change nothing there. `leads`: also for who leads a
+    group. `works`: for who may have containers.
     """
 
     group: str
@@ -33,14 +35,15 @@ class Place:
     address: str
     administrators: bool = False
     leads: bool = False
+    works: bool = False
 
 
 PLACES = (
-    Place("Work", "containers", "Containers", "deployed_code", "containers"),
-    Place("Work", "deploy", "Deploy", "rocket_launch", "deploy"),
+    Place("Work", "containers", "Containers", "deployed_code", "containers", works=True),
+    Place("Work", "deploy", "Deploy", "rocket_launch", "deploy", works=True),
     Place("Work", "gpus", "GPUs", "memory", "gpus"),
     Place("Work", "usage", "Usage", "monitoring", "usage"),
-    Place("Work", "keys", "SSH keys", "key", "keys"),
+    Place("Work", "keys", "SSH keys", "key", "keys", works=True),
     Place("Catalogue", "images", "Images", "inventory_2", "images"),
     Place("Operate", "vms", "VMs", "dns", "vms", administrators=True),
     Place("Operate", "all_containers", "All containers", "apps", "all", administrators=True),
@@ -79,7 +82,9 @@ def _run() -> None:
 
 
 def _may_see(place: Place, user: User) -> bool:
-    if user.role is Role.ADMIN or not (place.administrators or place.leads):
+    if place.works:
+        return user.role is not Role.AUDITOR
+    if permissions.reads_all(user) or not (place.administrators or place.leads):
         return True
     return place.leads and bool(user.leads)
 
@@ -109,12 +114,18 @@ def _home() -> None:
     if user.role is Role.ADMIN and not all(item.done for item in first_run.items(user)):
         first_run.show()
         return
+    if user.role is Role.AUDITOR:
+        session.go_to("audit")
     session.go_to("containers" if deployments.mine(session.portal(), user) else "deploy")
 
 
 def _not_for(place: Place) -> None:
     user = session.user()
-    whom = "those who lead a group" if place.leads else "administrators"
+    whom = "administrators and auditors"
+    if place.leads:
+        whom = "those who lead a group"
+    if place.works:
+        whom = "those who have containers, which auditors do not"
     st.info(
         f"**The {place.title} page is for {whom}.** You are signed in as"
         f" {user.display_name}, {bar.ROLES[user.role]}.",

@@ -9,6 +9,7 @@ import streamlit as st
 import wording
 from portal import deployments
 from portal.core.models import Deployment
+from portal.core.people import Role
 
 from app_pages.parts import others, session
 from app_pages.parts.others import Act, Way
@@ -27,6 +28,9 @@ def page() -> None:
             "There are no containers now. Everybody's running and waiting containers appear here.",
             icon=":material/deployed_code:",
         )
+        return
+    if me.role is not Role.ADMIN:
+        _events(others.show(everybodys, "all", []))
         return
     stop = partial(deployments.stop, portal, me)
     ways = [others.stopping(stop, "The VM is being serviced on Friday"), *_ways()]

@@ -26,9 +26,10 @@ def page() -> None:
             bars=amounts.BARS,
         )
     else:
+        way = " Name the first one below." if me.role is Role.ADMIN else ""
         st.info(
             "**There are no groups yet.** Members of a group share its quota and use the VMs in"
-            " its pool. Name the first one below.",
+            f" its pool.{way}",
             icon=":material/groups:",
         )
     if led:
@@ -62,7 +63,8 @@ def _one(names: list[str]) -> None:
             st.markdown(f"**Quota of {group}**")
             who = (quotas.GROUP, group)
             amounts.quota_form(who, rows.get(who), lambda _: "no limit", "group-quota")
-    if people:
+    acts = me.role is not Role.AUDITOR
+    if people and acts:
         _share(group, people)
     containers = deployments.of_group(portal, me, group)
     st.markdown(f"**Containers that count for {group}**")
@@ -71,7 +73,7 @@ def _one(names: list[str]) -> None:
         return
     stop = partial(deployments.stop_in_group, portal, me, group)
     example = "Others of the group need its GPUs until Friday"
-    others.show(containers, f"of-{group}", [others.stopping(stop, example)])
+    others.show(containers, f"of-{group}", [others.stopping(stop, example)] if acts else [])
 
 
 def _share(group: str, people: list[Member]) -> None:

@@ -35,10 +35,10 @@ def page() -> None:
             icon=":material/inventory_2:",
         )
         return
-    if permissions.is_curator(user):
+    if permissions.sees_catalogue(user):
         _needs_attention()
         _search()
-    counts = images.running(portal, user) if permissions.is_curator(user) else None
+    counts = images.running(portal, user) if permissions.sees_catalogue(user) else None
     current = images.current(portal)
     release = _chosen(releases, current)
     tables.choose_from(

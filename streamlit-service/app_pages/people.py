@@ -8,7 +8,7 @@ import streamlit as st
 import wording
 from portal import users
 from portal.core import ports
-from portal.core.people import Account, User
+from portal.core.people import Account, Role, User
 from portal.scheduling import groups, quotas
 from portal.scheduling.quotas import Allowance, Rows, limits_of
 
@@ -31,6 +31,8 @@ def page() -> None:
         bars=amounts.BARS,
         several=True,
     )
+    if me.role is not Role.ADMIN:
+        return
     left, right = st.columns(2, gap="large")
     with left:
         _group_form([user for user, _ in everybody])

@@ -12,7 +12,7 @@ from portal import deployments
 from portal.context import Portal
 from portal.core.errors import PortalError
 from portal.core.models import Deployment, Gpu, GpuState, Vm, VmState
-from portal.core.people import User
+from portal.core.people import Role, User
 from portal.deployments import lifecycle
 from portal.scheduling import quotas
 from portal.users.permissions import SHARED_POOL
@@ -53,6 +53,8 @@ def page() -> None:
         bars=("GPUs in use", "Memory in use"),
         several=True,
     )
+    if session.user().role is not Role.ADMIN:
+        return
     names = st.session_state.get(CHOSEN, [])
     chosen = [vm for vm in vms if vm.name in names]
     if len(chosen) > 1:
@@ -272,9 +274,8 @@ def _stuck() -> None:
                 f" {wording.STATE_WORDS[each.state][0]}: {wording.trouble(each, now)}",
                 icon=":material/sync_problem:",
             )
-            if each.state in lifecycle.ENDING and st.button(
-                "Give up …", key=f"give-up-{each.id}", icon=":material/flag:"
-            ):
+            may = session.user().role is Role.ADMIN and each.state in lifecycle.ENDING
+            if may and st.button("Give up …", key=f"give-up-{each.id}", icon=":material/flag:"):
                 _give_up(each)
 
 

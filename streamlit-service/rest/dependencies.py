@@ -17,6 +17,8 @@ from worker_client import WorkerClient
 
 NUL = "\0"
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
+OF_ONESELF = {"/api/v1/me/sessions", "/api/v1/me/consent"}
+"""What even auditors change: that they are here."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ def _caller(request: Request, services: Wired) -> User:
     user = users.user_of(services.portal, identity, request.headers.get("X-Real-IP", ""))
     if user.is_service:
         _check_scope(user, request)
+    if request.method in UNSAFE and request.url.path not in OF_ONESELF:
+        permissions.check_may_act(user)
     request.state.caller = user
     return user
 
@@ -81,6 +85,24 @@ def _administrator(user: Caller) -> User:
 Administrator = Annotated[User, Depends(_administrator)]
 
 
+def _reader(user: Caller) -> User:
+    permissions.reader(user)
+    return user
+
+
+Reader = Annotated[User, Depends(_reader)]
+"""An administrator or auditor."""
+
+
+def _catalogue_reader(user: Caller) -> User:
+    permissions.catalogue_reader(user)
+    return user
+
+
+CatalogueReader = Annotated[User, Depends(_catalogue_reader)]
+"""An image curator, administrator or auditor."""
+
+
 def _curator(user: Caller) -> User:
     permissions.curator(user)
     return user
@@ -96,10 +118,22 @@ def _lead(user: Caller, request: Request) -> User:
 
 Lead = Annotated[User, Depends(_lead)]
 """Of the group that the path names, or an administrator."""
+
+
+def _group_reader(user: Caller, request: Request) -> User:
+    permissions.check_sees_group(user, request.path_params["group"])
+    return user
+
+
+GroupReader = Annotated[User, Depends(_group_reader)]
+"""As Lead, or an auditor."""
 _CHECKS: dict[object, Callable[[User, Request], object]] = {
     _administrator: lambda user, _: permissions.administrator(user),
+    _reader: lambda user, _: permissions.reader(user),
     _curator: lambda user, _: permissions.curator(user),
+    _catalogue_reader: lambda user, _: permissions.catalogue_reader(user),
     _lead: _lead,
+    _group_reader: _group_reader,
 }
 
 

@@ -20,7 +20,12 @@ from app_pages.parts import front, session
 PRODUCT = "Container Portal"
 LOOK_AGAIN_S = 10.0
 """Counts of what is wrong may be so old."""
-ROLES = {Role.USER: "data scientist", Role.CURATOR: "image curator", Role.ADMIN: "administrator"}
+ROLES = {
+    Role.USER: "data scientist",
+    Role.CURATOR: "image curator",
+    Role.AUDITOR: "auditor",
+    Role.ADMIN: "administrator",
+}
 Groups = Mapping[str, Sequence[StreamlitPage]]
 _bar = front.component("bar")
 
@@ -46,7 +51,9 @@ def show(user: User, groups: Groups, here: StreamlitPage) -> str:
             "quota": _quota(user),
             "began": session.began().isoformat(),
             "idle_minutes": (
-                settings.idle_admin_minutes if user.role is Role.ADMIN else settings.idle_minutes
+                settings.idle_admin_minutes
+                if permissions.reads_all(user)
+                else settings.idle_minutes
             ),
             "person": {
                 "name": user.display_name,
@@ -73,14 +80,16 @@ def _place(page: StreamlitPage, here: StreamlitPage, user: User) -> dict[str, An
 
 def _wrong(address: str, user: User) -> int:
     """How much waits there for somebody like this user."""
-    if address == "vms" and user.role is Role.ADMIN:
+    if address == "vms" and permissions.reads_all(user):
         return _vms_with_problems(user)
-    if address == "images" and permissions.is_curator(user):
+    if address == "images" and permissions.sees_catalogue(user):
         return _releases_to_look_at(user)
     return 0
 
 
 def _quota(user: User) -> list[dict[str, Any]]:
+    if user.role is Role.AUDITOR:
+        return []
     own, _ = quotas.allowances(session.portal(), user)
     exist = gpus.exist(session.portal())
     return [vars(share) for share in quota(own, gpus_exist=exist)]

@@ -37,7 +37,11 @@ def stopping(act: Act, example: str) -> Way:
 
 def show(containers: Sequence[Deployment], key: str, ways: Sequence[Way]) -> list[Deployment]:
     """Draw it; returns those that are chosen."""
-    st.caption("Select rows to act on those containers.")
+    st.caption(
+        "Select rows to act on those containers."
+        if ways
+        else "Select a row for what happened to that container."
+    )
     times = f"{key}-times"
     chosen = st.dataframe(
         [_row(each) for each in containers],

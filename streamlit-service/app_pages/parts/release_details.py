@@ -24,7 +24,7 @@ def show(release: Release, of_image: Mapping[int, Release]) -> None:
     """The tabs; `of_image`: every release of the same image, the newest first."""
     contents = images.contents(session.portal(), session.user(), release.id)
     titles, users = ["Packages", "What changed", "Findings"], list[Deployment]()
-    if permissions.is_curator(session.user()):
+    if permissions.sees_catalogue(session.user()):
         users = images.who_runs(session.portal(), session.user(), release.id)
         titles.append(f"Who runs it ({len(users)})" if users else "Who runs it")
     # Who runs it is what curators come for, in a hurry; without anybody the packages say more.
@@ -43,7 +43,7 @@ def show(release: Release, of_image: Mapping[int, Release]) -> None:
             _changes(release, of_image, contents.packages)
         with tabs[2]:
             _findings(contents.report)
-    if permissions.is_curator(session.user()):
+    if permissions.sees_catalogue(session.user()):
         with tabs[3]:
             _who(users)
 

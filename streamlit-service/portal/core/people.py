@@ -13,6 +13,8 @@ class Role(enum.StrEnum):
     """What a user is to the portal."""
 
     USER = "user"
+    AUDITOR = "auditor"
+    """Reads everything but what is inside of containers, and changes nothing."""
     CURATOR = "curator"
     ADMIN = "admin"
 

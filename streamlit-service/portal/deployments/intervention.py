@@ -50,7 +50,7 @@ def act(portal: Portal, actor: Actor, deployment_id: str, action: str, reason: s
 
 def events(portal: Portal, actor: Actor, deployment_id: str) -> list[Event]:
     """What happened to anybody's deployment, the newest first."""
-    permissions.administrator(actor)
+    permissions.reader(actor)
     with portal.database.reading() as tx:
         return of_deployment(tx, _known(tx, deployment_id))
 
@@ -72,7 +72,7 @@ def stop_in_group(
 
 def of_group(portal: Portal, actor: Actor, group: str) -> list[Deployment]:
     """All that counts for a group and is not removed, for who leads it; the oldest first."""
-    permissions.check_leads(actor, group)
+    permissions.check_sees_group(actor, group)
     with portal.database.reading() as tx:
         return db.deployments.of_group(tx, group)
 
@@ -173,7 +173,7 @@ def everybody(portal: Portal, actor: Actor, *, stopped: bool = False) -> list[De
 
     With `stopped` also those that hold nothing and can be started again.
     """
-    permissions.administrator(actor)
+    permissions.reader(actor)
     with portal.database.reading() as tx:
         found = [*db.deployments.live(tx), *db.deployments.waiting(tx)]
         found += db.deployments.ended(tx) if stopped else []
@@ -188,7 +188,7 @@ def troubled(tx: Tx) -> list[Deployment]:
 
 def stuck(portal: Portal, actor: Actor) -> list[Deployment]:
     """As troubled(), for administrators."""
-    permissions.administrator(actor)
+    permissions.reader(actor)
     with portal.database.reading() as tx:
         return troubled(tx)
 

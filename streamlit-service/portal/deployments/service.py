@@ -15,7 +15,7 @@ from portal.context import Portal
 from portal.core import ports
 from portal.core.errors import Conflict, Invalid, NoCapacity
 from portal.core.models import Deployment, Order, Release, State, StopReason
-from portal.core.people import Role, User
+from portal.core.people import User
 from portal.db.columns import NOT_WAITING, UNLOCKED, DeploymentColumns
 from portal.db.connection import Tx
 from portal.deployments import lifecycle, slots
@@ -34,6 +34,7 @@ def request(portal: Portal, user: User, order: Order) -> Deployment:
 
     Raises PortalError of the kind that says why not; then nothing is recorded.
     """
+    permissions.check_may_act(user)
     now, deployment_id = portal.now(), uuid.uuid4().hex[:12]
     order = replace(order, group=users.chosen(user, order.group))
     try:
@@ -176,7 +177,7 @@ def waiting(portal: Portal, user: User) -> tuple[list[Deployment], int]:
     """The queue as a user may see it, and how long all of it is."""
     with portal.database.reading() as tx:
         queue = db.deployments.waiting(tx)
-    everybody = user.role is Role.ADMIN
+    everybody = permissions.reads_all(user)
     return [deployment for deployment in queue if everybody or deployment.owner.id == user.id], len(
         queue
     )
@@ -184,6 +185,7 @@ def waiting(portal: Portal, user: User) -> tuple[list[Deployment], int]:
 
 def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployment:
     """Record a person's request: stop, start, restart or remove. Conflict when it cannot be now."""
+    permissions.check_may_act(user)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         before = db.deployments.by_id(tx, deployment_id)

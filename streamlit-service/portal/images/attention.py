@@ -50,7 +50,7 @@ class Attention:
 
 def attention(portal: Portal, user: User) -> list[Attention]:
     """For curators: the worst first, at most one for each release."""
-    permissions.curator(user)
+    permissions.catalogue_reader(user)
     with portal.database.reading() as tx:
         releases = db.releases.all_releases(tx)
         current = {name: release.id for name, release in db.releases.approved(tx).items()}

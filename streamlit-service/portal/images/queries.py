@@ -94,7 +94,7 @@ def all_releases(portal: Portal, user: User) -> list[Release]:
     now = portal.now()
     return (
         releases
-        if permissions.is_curator(user)
+        if permissions.sees_catalogue(user)
         else [
             release
             for release in releases
@@ -128,7 +128,7 @@ def contents(portal: Portal, user: User, release_id: int) -> PackagesAndReport |
     """
     with portal.database.reading() as tx:
         release = known(tx, release_id)
-        if release.state not in SHOWN_TO_ALL and not permissions.is_curator(user):
+        if release.state not in SHOWN_TO_ALL and not permissions.sees_catalogue(user):
             raise _no_such()
         stored = db.releases.report_of(tx, release_id)
     if stored is None:
@@ -148,7 +148,7 @@ class Hit:
 
 def search(portal: Portal, user: User, text: str) -> list[Hit]:
     """Every release in which a package, a version or a finding contains the text, for curators."""
-    permissions.curator(user)
+    permissions.catalogue_reader(user)
     words = text.strip().lower()
     if not words:
         return []
@@ -196,7 +196,7 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]
 
 def running(portal: Portal, user: User) -> dict[int, int]:
     """How many containers each release has, by its number, for curators."""
-    permissions.curator(user)
+    permissions.catalogue_reader(user)
     with portal.database.reading() as tx:
         return db.releases.in_use(tx)
 

@@ -265,7 +265,7 @@ def _decide(
 
 def who_runs(portal: Portal, actor: Actor, release_id: int) -> list[Deployment]:
     """Everybody's deployments of a release that are not removed, for curators."""
-    permissions.curator(actor)
+    permissions.catalogue_reader(actor)
     with portal.database.reading() as tx:
         return db.deployments.of_release(tx, known(tx, release_id).id)
 

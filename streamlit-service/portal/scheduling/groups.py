@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from portal import db
 from portal.context import Portal
-from portal.core.people import Actor, CommandLine, Role, User
+from portal.core.people import Actor, CommandLine, User
 from portal.core.resources import NO_LIMITS, NOTHING, Quota
 from portal.scheduling.quotas import Allowance, group_allowance
 from portal.users import permissions
@@ -28,7 +28,7 @@ class Member:
 def led(portal: Portal, actor: Actor) -> list[Allowance]:
     """The groups that somebody leads, by name; for administrators all that are known."""
     with portal.database.reading() as tx:
-        if isinstance(actor, CommandLine) or actor.role is Role.ADMIN:
+        if isinstance(actor, CommandLine) or permissions.reads_all(actor):
             names = db.groups.all_names(tx)
             names |= {key for scope, key in db.quotas.all_quotas(tx) if scope == db.quotas.GROUP}
         else:
@@ -39,7 +39,7 @@ def led(portal: Portal, actor: Actor) -> list[Allowance]:
 
 def members(portal: Portal, actor: Actor, group: str) -> list[Member]:
     """The people of a group, for who leads it, in order of first sign-in."""
-    permissions.check_leads(actor, group)
+    permissions.check_sees_group(actor, group)
     with portal.database.reading() as tx:
         everybody = db.groups.members(tx, group)
         held, shares = db.quotas.held_or_waited_for(tx, group), db.quotas.shares(tx, group)

@@ -244,14 +244,14 @@ def _write(
 
 def all_quotas(portal: Portal, actor: Actor) -> Rows:
     """Every quota row by (scope, key), for administrators."""
-    permissions.administrator(actor)
+    permissions.reader(actor)
     with portal.database.reading() as tx:
         return db.quotas.all_quotas(tx)
 
 
 def everybody(portal: Portal, actor: Actor) -> list[tuple[User, Allowance]]:
     """Every user with their limits and what they hold, for administrators."""
-    permissions.administrator(actor)
+    permissions.reader(actor)
     with portal.database.reading() as tx:
         rows, held = db.quotas.all_quotas(tx), db.quotas.held_or_waited_for(tx)
         default = rows.get((DEFAULT, ""))

@@ -193,7 +193,7 @@ def _take_over(tx: Tx, stays: User, goes: User) -> None:
 
 def other_names(portal: Portal, actor: Actor, user: User) -> list[str]:
     """The subjects that were merged into a user."""
-    permissions.administrator(actor)
+    permissions.reader(actor)
     with portal.database.reading() as tx:
         return db.users.aliases_of(tx, user.id)
 

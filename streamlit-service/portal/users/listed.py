@@ -19,7 +19,7 @@ from portal.core.subjects import Listed
 from portal.db.connection import Tx
 from portal.db.users import Called
 
-_RANK = (Role.USER, Role.CURATOR, Role.ADMIN)
+_RANK = (Role.USER, Role.AUDITOR, Role.CURATOR, Role.ADMIN)
 
 
 def shown(portal: Portal, tx: Tx, people: Iterable[User]) -> list[User]:

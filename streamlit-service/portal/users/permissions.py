@@ -10,6 +10,7 @@ from portal.core.people import Actor, CommandLine, Role, User
 
 SHARED_POOL = "shared"
 CURATORS = (Role.CURATOR, Role.ADMIN)
+READERS = (Role.AUDITOR, Role.ADMIN)
 
 
 def administrator(actor: Actor) -> str:
@@ -17,6 +18,32 @@ def administrator(actor: Actor) -> str:
     if isinstance(actor, CommandLine) or actor.role is Role.ADMIN:
         return actor.subject
     raise Forbidden("not_admin", "Only an administrator may do this.", "Ask your administrator.")
+
+
+def reader(actor: Actor) -> str:
+    """As administrator(), for what auditors read too."""
+    if isinstance(actor, CommandLine) or reads_all(actor):
+        return actor.subject
+    raise Forbidden(
+        "not_admin",
+        "Only an administrator or auditor may read this.",
+        "Ask your administrator.",
+    )
+
+
+def reads_all(user: User) -> bool:
+    """Whether the user sees what everybody has."""
+    return user.role in READERS
+
+
+def check_may_act(user: User) -> None:
+    """Raise Forbidden for an auditor, who has no containers and changes nothing."""
+    if user.role is Role.AUDITOR:
+        raise Forbidden(
+            "auditor",
+            "Auditors read everything and change nothing.",
+            "Use an account without this role for your own work.",
+        )
 
 
 def check_another(actor: Actor, user: User) -> None:
@@ -36,13 +63,32 @@ def curator(actor: Actor) -> str:
     raise Forbidden("not_curator", "Only an image curator may do this.", "Ask an image curator.")
 
 
+def sees_catalogue(user: User) -> bool:
+    """Whether the user sees releases that nobody may start, and what needs attention."""
+    return is_curator(user) or user.role is Role.AUDITOR
+
+
+def catalogue_reader(actor: Actor) -> None:
+    """Raise Forbidden unless sees_catalogue()."""
+    if not isinstance(actor, CommandLine) and not sees_catalogue(actor):
+        curator(actor)
+
+
 def is_curator(user: User) -> bool:
     """Whether the user decides about releases."""
     return user.role in CURATORS
 
 
+def check_sees_group(actor: Actor, group: str) -> None:
+    """As check_leads(), for what auditors read too."""
+    if isinstance(actor, CommandLine) or not reads_all(actor):
+        check_leads(actor, group)
+
+
 def check_leads(actor: Actor, group: str) -> str:
     """As administrator(), for who leads a group. Administrators may do what leads may."""
+    if not isinstance(actor, CommandLine):
+        check_may_act(actor)
     if isinstance(actor, CommandLine) or actor.role is Role.ADMIN or group in actor.leads:
         return actor.subject
     raise Forbidden(

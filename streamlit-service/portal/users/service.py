@@ -8,11 +8,13 @@ from portal import db
 from portal.context import Portal
 from portal.core import subjects
 from portal.core.errors import Conflict, Forbidden, NotFound
+from portal.core.models import State
 from portal.core.people import Actor, Certificate, Identity, Role, SshKey, User
 from portal.db.connection import Tx
 from portal.users import entry, listed, permissions, realms, ssh_keys
 
 MAX_KEYS = 10
+OVER = (State.STOPPED, State.FAILED)
 
 
 def user_of(portal: Portal, identity: Identity, address: str = "") -> User:
@@ -193,6 +195,8 @@ def set_role(portal: Portal, actor: Actor, subject: str, role: Role) -> Role:
         permissions.check_another(actor, user)
         if user.is_service:
             raise Conflict("is_service", "A service account has scopes, no role.", "Set those.")
+        if role is Role.AUDITOR:
+            _check_has_nothing(tx, user)
         db.users.update(tx, user.id, role=role)
         about = f"user:{user.subject}"
         db.audit.append(tx, portal.now(), who, "user.role", about, role=role, before=user.role)
@@ -200,11 +204,24 @@ def set_role(portal: Portal, actor: Actor, subject: str, role: Role) -> Role:
     return counts.role
 
 
+def _check_has_nothing(tx: Tx, user: User) -> None:
+    """An auditor has no containers, and could not stop them."""
+    left = [each.name for each in db.deployments.of_user(tx, user.id) if each.state not in OVER]
+    if left:
+        raise Conflict(
+            "has_containers",
+            f"{user.display_name} has containers that run or wait, and an auditor has none:"
+            f" {', '.join(left[:5])}.",
+            "Stop them first.",
+        )
+
+
 def add_key(portal: Portal, user: User, name: str, text: str) -> User:
     """Add a public key for SSH; it counts from the next start of a container.
 
     Raises Invalid, Conflict.
     """
+    permissions.check_may_act(user)
     key = ssh_keys.parse(name, text, portal.now())
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
@@ -221,6 +238,7 @@ def add_key(portal: Portal, user: User, name: str, text: str) -> User:
 
 def remove_key(portal: Portal, user: User, fingerprint: str) -> User:
     """Take a key away; a container that runs goes on accepting it until it is started again."""
+    permissions.check_may_act(user)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         now = _reread(tx, user)

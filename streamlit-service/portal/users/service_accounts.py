@@ -69,7 +69,7 @@ def put(
 
 def everyone(portal: Portal, actor: Actor) -> list[User]:
     """Every service account, the oldest first."""
-    permissions.administrator(actor)
+    permissions.reader(actor)
     with portal.database.reading() as tx:
         return [user for user in db.users.all_users(tx) if user.is_service]
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from portal import db
 from portal.context import Portal
 from portal.core.errors import Invalid
-from portal.core.people import Role, User
+from portal.core.people import User
 from portal.users import permissions
 
 Dimension = Literal["day", "image", "user", "group", "vm"]
@@ -54,7 +54,7 @@ def report(
     Raises Forbidden for everybody's usage without the role, Invalid for a period that is none.
     """
     if everybody:
-        permissions.administrator(user)
+        permissions.reader(user)
     now = portal.now()
     until = until or now
     since = since or max(until, FIRST + USUAL_PERIOD) - USUAL_PERIOD
@@ -91,7 +91,7 @@ def efficiency(
 ) -> list[Efficiency]:
     """Of each person, for administrators, or of each of the user's containers; most hours first."""
     if everybody:
-        permissions.administrator(user)
+        permissions.reader(user)
     with portal.database.reading() as tx:
         rows = db.figures.efficiency(tx, since, None if everybody else user.id)
     return [Efficiency(**row) for row in rows]
@@ -152,7 +152,7 @@ def as_csv(by: Sequence[Dimension], usages: Sequence[Usage]) -> str:
 
 def can_see_everybody(user: User) -> bool:
     """Whether to offer other people's usage."""
-    return user.role is Role.ADMIN
+    return permissions.reads_all(user)
 
 
 def _value(interval: Mapping[str, Any], dimension: Dimension, day: str) -> str:

@@ -12,7 +12,7 @@ from portal import db
 from portal.context import Portal
 from portal.core.errors import Conflict, NotFound
 from portal.core.models import Deployment, Gpu, GpuState, State, Vm
-from portal.core.people import Actor, Role, User
+from portal.core.people import Actor, User
 from portal.core.resources import CPUS, MEMORY, NO_LIMITS, Resources, exceeds
 from portal.scheduling import admission, placement, quotas
 from portal.scheduling.placement import UNKNOWN_SIZE
@@ -155,7 +155,7 @@ def overview(portal: Portal, user: User) -> list[GpuStatus]:
     shown = {
         vm.id: vm
         for vm in (
-            vms if user.role is Role.ADMIN else [*permissions.eligible_vms(vms, user), *mine]
+            vms if permissions.reads_all(user) else [*permissions.eligible_vms(vms, user), *mine]
         )
     }
     statuses = [
@@ -199,7 +199,7 @@ def _status(
 ) -> GpuStatus:
     over = deployment is not None and deployment.state in OVER
     mine = deployment is not None and deployment.owner.id == user.id and not over
-    may_know = mine or user.role is Role.ADMIN
+    may_know = mine or permissions.reads_all(user)
     if gpu.state is not GpuState.OK or not vm.reachable:
         hold = Hold.OUT_OF_ORDER
     elif not leased:

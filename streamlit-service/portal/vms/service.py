@@ -171,7 +171,7 @@ class VmUse:
 
 def fleet(portal: Portal, actor: Actor) -> list[VmUse]:
     """Every VM and what is held of it, for administrators."""
-    permissions.administrator(actor)
+    permissions.reader(actor)
     with portal.database.reading() as tx:
         vms = db.vms.all_vms(tx)
         owners = db.users.owners(tx, vms)

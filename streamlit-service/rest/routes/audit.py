@@ -1,4 +1,4 @@
-"""The audit trail, for administrators: searched, verified, taken away."""
+"""The audit trail, for administrators and auditors: searched, verified, taken away."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from portal import audit
 from portal.audit import Wanted
 from pydantic import AwareDatetime
 
-from rest.dependencies import OWN_PAGES, Administrator, Guarded, Product
+from rest.dependencies import OWN_PAGES, Guarded, Product, Reader
 from rest.views.audit import AuditEventView, VerdictView
 
 router = APIRouter(route_class=Guarded)
@@ -18,7 +18,7 @@ Text = Annotated[str, Query(max_length=200)]
 @router.get("/audit")
 def read(
     portal: Product,
-    user: Administrator,
+    user: Reader,
     actor: Text = "",
     subject: Text = "",
     kind: Text = "",
@@ -35,7 +35,7 @@ def read(
 
 
 @router.get("/audit/verdict")
-def verify(portal: Product, user: Administrator) -> VerdictView:
+def verify(portal: Product, user: Reader) -> VerdictView:
     """Whether the chain of hashes is whole."""
     return VerdictView.of(audit.verify(portal, user))
 
@@ -43,7 +43,7 @@ def verify(portal: Product, user: Administrator) -> VerdictView:
 @router.get("/audit/export", response_class=StreamingResponse, dependencies=[OWN_PAGES])
 def export(
     portal: Product,
-    user: Administrator,
+    user: Reader,
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
 ) -> StreamingResponse:

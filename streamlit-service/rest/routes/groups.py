@@ -7,7 +7,7 @@ from portal import deployments, users
 from portal.core.resources import Quota
 from portal.scheduling import groups, quotas
 
-from rest.dependencies import Administrator, Caller, Guarded, Lead, Product
+from rest.dependencies import Administrator, Caller, GroupReader, Guarded, Lead, Product
 from rest.views.groups import GroupView, MemberBody, MemberView
 from rest.views.interventions import OthersDeploymentView, ReasonBody
 from rest.views.users import QuotaBody
@@ -29,7 +29,7 @@ def rename(
 
 
 @router.get("/{group}/members")
-def members(group: str, portal: Product, user: Lead) -> list[MemberView]:
+def members(group: str, portal: Product, user: GroupReader) -> list[MemberView]:
     return [MemberView.of(member) for member in groups.members(portal, user, group)]
 
 
@@ -59,7 +59,7 @@ def clear_share(group: str, subject: str, portal: Product, user: Lead) -> None:
 
 
 @router.get("/{group}/deployments")
-def of_group(group: str, portal: Product, user: Lead) -> list[OthersDeploymentView]:
+def of_group(group: str, portal: Product, user: GroupReader) -> list[OthersDeploymentView]:
     """All that counts for the group and is not removed."""
     return [OthersDeploymentView.of(each) for each in deployments.of_group(portal, user, group)]
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from portal import images
 from portal.images.report import Report
 
-from rest.dependencies import Caller, Curator, Guarded, Product
+from rest.dependencies import Caller, CatalogueReader, Curator, Guarded, Product
 from rest.views.images import ImageView, ReasonBody, ReleaseView, RunView
 
 router = APIRouter(route_class=Guarded)
@@ -35,7 +35,7 @@ def report(release_id: int, portal: Product, user: Caller) -> Report | None:
 
 
 @router.get("/releases/{release_id}/deployments")
-def who_runs(release_id: int, portal: Product, user: Curator) -> list[RunView]:
+def who_runs(release_id: int, portal: Product, user: CatalogueReader) -> list[RunView]:
     return [RunView.of(deployment) for deployment in images.who_runs(portal, user, release_id)]
 
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from portal import deployments
 
-from rest.dependencies import Administrator, Guarded, Product
+from rest.dependencies import Administrator, Guarded, Product, Reader
 from rest.views.deployments import EventView
 from rest.views.interventions import OthersDeploymentView, ReasonBody
 
@@ -11,7 +11,7 @@ router = APIRouter(route_class=Guarded)
 
 
 @router.get("/fleet/deployments")
-def everybody(portal: Product, user: Administrator) -> list[OthersDeploymentView]:
+def everybody(portal: Product, user: Reader) -> list[OthersDeploymentView]:
     return [OthersDeploymentView.of(each) for each in deployments.everybody(portal, user)]
 
 
@@ -47,7 +47,7 @@ def remove(
 
 
 @router.get("/fleet/deployments/{deployment_id}/events")
-def events(deployment_id: str, portal: Product, user: Administrator) -> list[EventView]:
+def events(deployment_id: str, portal: Product, user: Reader) -> list[EventView]:
     """`by` is the subject of who did it."""
     return [
         EventView.of(each, user).model_copy(update={"by": each.actor})

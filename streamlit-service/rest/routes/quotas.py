@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from portal.core.resources import Quota
 from portal.scheduling import quotas
 
-from rest.dependencies import Administrator, Guarded, Product
+from rest.dependencies import Administrator, Guarded, Product, Reader
 from rest.views.users import QuotaBody
 
 router = APIRouter(prefix="/quotas", route_class=Guarded)
@@ -14,7 +14,7 @@ Scope = Literal["default", "group", "user"]
 
 
 @router.get("")
-def all_quotas(portal: Product, user: Administrator) -> list[dict[str, str | int | float | None]]:
+def all_quotas(portal: Product, user: Reader) -> list[dict[str, str | int | float | None]]:
     rows = quotas.all_quotas(portal, user)
     return [{"scope": scope, "key": key, **vars(row)} for (scope, key), row in rows.items()]
 

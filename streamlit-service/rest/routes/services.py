@@ -3,14 +3,14 @@
 from fastapi import APIRouter
 from portal.users import service_accounts
 
-from rest.dependencies import Administrator, Guarded, Product
+from rest.dependencies import Administrator, Guarded, Product, Reader
 from rest.views.services import ServiceBody, ServiceView
 
 router = APIRouter(prefix="/services", route_class=Guarded)
 
 
 @router.get("")
-def index(portal: Product, user: Administrator) -> list[ServiceView]:
+def index(portal: Product, user: Reader) -> list[ServiceView]:
     return [ServiceView.of(portal, each) for each in service_accounts.everyone(portal, user)]
 
 

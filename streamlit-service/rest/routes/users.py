@@ -8,7 +8,7 @@ from portal.scheduling import quotas
 from portal.users import certificates, ranges, sessions
 from portal.users.certificates import CardUse
 
-from rest.dependencies import Administrator, Caller, Guarded, Product
+from rest.dependencies import Administrator, Caller, Guarded, Product, Reader
 from rest.views.interventions import DisableBody, OthersDeploymentView, ReasonBody
 from rest.views.users import Me, SessionView, UserView
 
@@ -33,7 +33,7 @@ def sign_out(portal: Product, user: Caller) -> None:
 
 
 @router.get("/users")
-def all_users(portal: Product, user: Administrator) -> list[UserView]:
+def all_users(portal: Product, user: Reader) -> list[UserView]:
     return [
         UserView.of(users.account(portal, each), each, allowance)
         for each, allowance in quotas.everybody(portal, user)
@@ -41,13 +41,13 @@ def all_users(portal: Product, user: Administrator) -> list[UserView]:
 
 
 @router.get("/users/{subject:path}/cards")
-def list_cards(subject: str, portal: Product, user: Administrator) -> list[CardUse]:
+def list_cards(subject: str, portal: Product, user: Reader) -> list[CardUse]:
     """The certificates that somebody came in with, the newest first."""
     return certificates.of_user(portal, user, subject)
 
 
 @router.get("/users/{subject:path}/sessions")
-def list_sessions(subject: str, portal: Product, user: Administrator) -> list[SessionView]:
+def list_sessions(subject: str, portal: Product, user: Reader) -> list[SessionView]:
     """What somebody has open now."""
     return [SessionView.of(each) for each in sessions.of_user(portal, user, subject)]
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from portal import vms
 from portal.vms import gpus
 
-from rest.dependencies import Administrator, Caller, Guarded, Product
+from rest.dependencies import Administrator, Caller, Guarded, Product, Reader
 from rest.views.vms import AssignmentBody, FleetVmView, VmView
 
 router = APIRouter(route_class=Guarded)
@@ -16,7 +16,7 @@ def eligible_vms(portal: Product, user: Caller) -> list[VmView]:
 
 
 @router.get("/fleet")
-def fleet(portal: Product, user: Administrator) -> list[FleetVmView]:
+def fleet(portal: Product, user: Reader) -> list[FleetVmView]:
     return [FleetVmView.of(use.vm, use.owner) for use in vms.fleet(portal, user)]
 
 

@@ -14,7 +14,7 @@ from portal.context import Portal
 from portal.core.people import Role, User
 from rest import errors
 from rest.dependencies import Services
-from support.callers import LEA, MEI, RAY, Door, SilentWorker
+from support.callers import ADA, LEA, MEI, RAY, Door, SilentWorker
 from support.samples import TEST
 
 
@@ -31,9 +31,9 @@ def app(portal: Portal) -> FastAPI:
 def ask(portal: Portal, jane: User, app: FastAPI) -> Callable[..., Any]:
     """Ask as somebody; gives (status, body).
 
-    Ray is an administrator, Mei a curator, Lea leads the group vision.
+    Ray is an administrator, Mei a curator, Ada an auditor, Lea leads the group vision.
     """
-    for somebody, role in ((RAY, Role.ADMIN), (MEI, Role.CURATOR)):
+    for somebody, role in ((RAY, Role.ADMIN), (MEI, Role.CURATOR), (ADA, Role.AUDITOR)):
         user = users.user_of(portal, somebody)
         with portal.database.transaction() as tx:
             db.users.update(tx, user.id, role=role)

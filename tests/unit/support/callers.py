@@ -11,7 +11,9 @@ RAY = identity("3456789012", "Alex M Ray")
 MEI = identity("4567890123", "Mei T Lin")
 EVE = identity("5678901234", "Eve D Out")
 LEA = identity("6789012345", "Lea D Er")
+ADA = identity("8901234567", "Ada U Ditor")
 PEOPLE = {"jane": JANE, "john": JOHN, "ray": RAY, "mei": MEI, "eve": EVE, "lea": LEA}
+PEOPLE["ada"] = ADA
 
 
 class Door:
