@@ -10,6 +10,7 @@ import rest
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from portal import db
+from portal.audit.refusals import Refusals
 from rest import errors
 from rest.dependencies import Services
 from rest.request_log import RequestLog
@@ -22,9 +23,13 @@ def create_app() -> FastAPI:
     authenticator = bootstrap.authenticator(settings)
     portal = bootstrap.portal(settings, cards=authenticator.cards)
 
+    refusals = Refusals(portal, "api")
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        refusals.follow()
         yield
+        refusals.close()
         portal.database.close()
 
     app = FastAPIOffline(
@@ -37,7 +42,7 @@ def create_app() -> FastAPI:
         static_url="/api/docs-assets",
         lifespan=lifespan,
     )
-    errors.install(app)
+    errors.install(app, refusals)
     app.add_middleware(RequestLog)
     rest.install(app, Services(portal, authenticator, bootstrap.worker_client(settings)))
 

@@ -30,6 +30,7 @@ from certificates.names import (
     readable,
     subject_of,
 )
+from certificates.presented import described
 from certificates.revocation import Card
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -37,9 +38,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import verification
 from cryptography.x509.oid import NameOID
+from portal.audit.refusals import STRANGER, Refusals
 from portal.core import subjects
-from portal.core.errors import NotAuthenticated
-from portal.core.people import Certificate, Identity
+from portal.core.errors import Forbidden, NotAuthenticated, PortalError
+from portal.core.people import NOWHERE, Certificate, Identity, Origin
 from portal.core.settings import Settings
 
 log = structlog.get_logger()
@@ -195,6 +197,28 @@ class Authenticator:
         return replace(identity, roots=roots), Card(paths)
 
 
+def origin_of(headers: Mapping[str, str]) -> Origin:
+    """Where a request came from. To be asked once authenticate() believed its headers."""
+    return Origin(headers.get("X-Real-IP") or "", headers.get("X-Request-Id") or "")
+
+
+def note_refusal(
+    refusals: Refusals,
+    error: PortalError,
+    headers: Mapping[str, str],
+    identity: Identity | None = None,
+) -> None:
+    """Record that somebody was not let in; what is no refusal of the kind is none."""
+    if not isinstance(error, NotAuthenticated | Forbidden):
+        return
+    if error.code == "not_through_proxy":  # whatever it says
+        refusals.note(error.code, STRANGER, NOWHERE)
+        return
+    escaped, asked = headers.get("X-Client-Cert") or "", headers.get("X-Asked") or ""
+    who = identity.subject if identity else STRANGER
+    refusals.note(error.code, who, origin_of(headers), asked, lambda: described(escaped))
+
+
 def identity_of(
     certificate: x509.Certificate,
     profiles: Sequence[str] = DEFAULT_PROFILES,
@@ -270,6 +294,8 @@ def _identity(certificate: x509.Certificate, subject: str, name: str) -> Identit
         not_after=certificate.not_valid_after_utc,
         ssh_key=_ssh_key(certificate),
         pem=certificate.public_bytes(Encoding.PEM).decode(),
+        serial=f"{certificate.serial_number:x}",
+        issuer=certificate.issuer.rfc4514_string(),
     )
 
 

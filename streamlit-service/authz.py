@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import bootstrap
 from portal import db
+from portal.audit.refusals import Refusals
 from rest.gate import Gate
 from rest.request_log import RequestLog
 from starlette.applications import Starlette
@@ -24,10 +25,13 @@ def create_app() -> Starlette:
     bootstrap.configure_logging()
     settings = bootstrap.settings()
     portal = bootstrap.portal(settings)
+    refusals = Refusals(portal, "gateway")
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        refusals.follow()
         yield
+        refusals.close()
         portal.database.close()
 
     def healthz(_: Request) -> Response:
@@ -35,7 +39,7 @@ def create_app() -> Starlette:
             db.ping(tx)
         return JSONResponse({"status": "ok"})
 
-    gate = Gate(portal, bootstrap.authenticator(settings))
+    gate = Gate(portal, bootstrap.authenticator(settings), refusals)
     return Starlette(
         routes=[*gate.routes, Route("/healthz", healthz)],
         middleware=[Middleware(RequestLog)],

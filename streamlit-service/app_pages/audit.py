@@ -16,7 +16,7 @@ from app_pages.parts import session, tables
 
 ANYBODY, ANYTHING = "Anybody", "Anything"
 PERIODS: dict[str, int | None] = {"Today": 1, "7 days": 7, "30 days": 30, "All": None}
-NOT_PEOPLE = {"worker": "The portal", "directory": "The directory"}
+NOT_PEOPLE = {"worker": "The portal", "directory": "The directory", "stranger": "A stranger"}
 """Who acts besides people, as the trail names them."""
 CLI = "cli:"
 SHOWN = 120

@@ -17,9 +17,11 @@ from typing import TypeVar
 import asyncssh
 import structlog
 from asyncssh.constants import DISC_NO_MORE_AUTH_METHODS_AVAILABLE
+from certificates.presented import described
+from portal.audit.refusals import STRANGER, Refusals
 from portal.context import Portal
 from portal.core.errors import DatabaseTrouble, NotFound, PortalError, Unavailable
-from portal.core.people import Certificate, SshKey, User
+from portal.core.people import Certificate, Origin, SshKey, User
 from portal.deployments import ssh_access
 from portal.deployments.ssh_access import CLOSED, OPENED, Login, Target
 from portal.users import sessions
@@ -58,6 +60,7 @@ class Door:
         self.portal = portal
         self._inside: set[Visitor] = set()
         self._sessions = OpenSessions(portal)
+        self._refusals = Refusals(portal, sessions.SSH)
         self._records: asyncio.Queue[partial[None]] = asyncio.Queue()
         # Strangers who ask keep nobody's right from being looked at.
         self._logins = ThreadPoolExecutor(AT_ONCE, "ssh-login")
@@ -96,6 +99,7 @@ class Door:
         self, address: str, port: int, host_key: asyncssh.SSHKey
     ) -> asyncssh.SSHAcceptor:
         """Serve until the acceptor is closed."""
+        self._refusals.follow()
         return await asyncssh.create_server(
             lambda: Visitor(self),
             address,
@@ -177,6 +181,10 @@ class Door:
             finally:
                 self._records.task_done()
 
+    def refuse(self, code: str, who: str, address: str, username: str) -> None:
+        """Record that somebody was not let in."""
+        self._refusals.note(code, who, Origin(address), username)
+
     async def finish(self) -> None:
         """Close every connection, and wait until that is recorded."""
         for visitor in tuple(self._inside):
@@ -184,6 +192,7 @@ class Door:
         await asyncio.sleep(0)  # asyncssh closes in the next turn of the loop
         await asyncio.sleep(0)
         await self._records.join()
+        await self.for_look(self._refusals.close)
 
 
 class Visitor(asyncssh.SSHServer):
@@ -233,6 +242,7 @@ class Visitor(asyncssh.SSHServer):
         self._door.knocks_no_more(self)
         self._door.left(self)
         if self._key is None and self._refused_keys:
+            self._door.refuse("no_such_key", STRANGER, self.address, self._username)
             tried = {"keys": self._refused_keys, "client": self.address}
             log.warning("ssh_refused", user=self._username[:100], **tried)
 
@@ -261,6 +271,8 @@ class Visitor(asyncssh.SSHServer):
         """They have proved it: now they may be told why they may not come in."""
         self._door.knocks_no_more(self)
         if self.login.refusal:
+            who, code = self.login.user.subject, self.login.refusal.code
+            self._door.refuse(code, who, self.address, self._username)
             self.put_out(self.login.refusal)
         else:
             self._door.came(self)
@@ -309,6 +321,8 @@ class Visitor(asyncssh.SSHServer):
                 asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, f"{error.message} {error.hint}"
             ) from error
         details = {"key": ssh_access.fingerprint(self.key), "client": self.address}
+        if isinstance(self.key, Certificate):
+            details |= described(self.key.pem)
 
         def ended(sent: int, received: int) -> None:
             self._lanes -= 1

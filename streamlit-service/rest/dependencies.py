@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from auth import Authenticator
+from auth import Authenticator, origin_of
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
@@ -48,7 +48,8 @@ def _caller(request: Request, services: Wired) -> User:
         return known
     _check_same_origin(request, services.portal.settings.public_origin)
     identity = services.authenticator.authenticate(request.headers)
-    user = users.user_of(services.portal, identity, request.headers.get("X-Real-IP", ""))
+    request.state.identity = identity
+    user = users.user_of(services.portal, identity, origin_of(request.headers))
     if user.is_service:
         _check_scope(user, request)
     if request.method in UNSAFE and request.url.path not in OF_ONESELF:

@@ -6,9 +6,11 @@ import json
 import uuid
 
 import structlog
+from auth import note_refusal
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from portal.audit.refusals import Refusals
 from portal.core.errors import PortalError
 from starlette.exceptions import HTTPException
 
@@ -43,8 +45,8 @@ def reference_of(answer: JSONResponse) -> str:
     return reference
 
 
-def install(app: FastAPI) -> None:
-    """Answer every kind of error as a problem document."""
+def install(app: FastAPI, refusals: Refusals | None = None) -> None:
+    """Answer every kind of error as a problem document; who was not let in is recorded."""
 
     def refused(request: Request, answer: JSONResponse, cause: str) -> JSONResponse:
         said = json.loads(bytes(answer.body))
@@ -54,6 +56,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(PortalError)
     async def portal_error(request: Request, error: PortalError) -> JSONResponse:
+        if refusals:
+            identity = getattr(request.state, "identity", None)
+            note_refusal(refusals, error, request.headers, identity)
         return refused(request, problem_of(error), error.cause)
 
     @app.exception_handler(RequestValidationError)

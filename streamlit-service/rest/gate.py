@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from auth import Authenticator
+from auth import Authenticator, note_refusal, origin_of
+from cachetools import TTLCache
+from portal.audit.refusals import Refusals
 from portal.context import Portal
 from portal.core.errors import DatabaseTrouble, NotAuthenticated, PortalError, Unavailable
+from portal.core.people import Identity, Origin
 from portal.core.ports import range_index_of, range_of
 from portal.deployments import gateway
 from portal.users.evictions import Evictions
@@ -28,6 +31,7 @@ SILENT = Unavailable(
     "Your container does not answer just now.",
     "Reload in a moment. If this keeps happening, its log in the portal says why.",
 )
+NOTED, NOTED_S = 20_000, 60
 ASKED_AGAIN_S, ASKED_AGAIN_TIMES = 0.1, 40
 """Until a responder's first word on a card is there."""
 REFUSED_PAGE = (Path(__file__).parent / "refused.html").read_text(encoding="utf-8")
@@ -38,17 +42,20 @@ log = structlog.get_logger()
 class Gate:
     """The routes over one portal."""
 
-    def __init__(self, portal: Portal, authenticator: Authenticator) -> None:
-        self._portal = portal
+    def __init__(self, portal: Portal, authenticator: Authenticator, refusals: Refusals) -> None:
+        self._portal, self._refusals = portal, refusals
         self._authenticator = authenticator
         self._patience = ASKED_AGAIN_TIMES if portal.settings.ocsp else 0
         self._evictions = Evictions(portal, authenticator.cards.is_revoked)
+        self._noted: TTLCache[tuple[str, int, str, str], bool] = TTLCache(NOTED, NOTED_S)
+        """Who opened what, with which certificate, from where, a moment ago."""
         self._touching: dict[str, asyncio.Task[None]] = {}
         """Deployment id → the write of its last activity that is under way: one at a time."""
         self.routes = [
             Route("/authz", self),
             Route("/refused", self._refused),
             Route("/evictions", self._evicted),
+            Route("/knocked", self._knocked),
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,20 +73,27 @@ class Gate:
         await response(scope, receive, send)
 
     def _decide(self, headers: Headers) -> Response:
+        identity, origin = None, origin_of(headers)
         try:
-            route = self._route(headers)
+            identity = self._authenticator.authenticate(headers, patient=False)
+            route = self._route(identity, headers)
         except PortalError as error:
+            note_refusal(self._refusals, error, headers, identity)
             return Response(status_code=403, headers={"X-Reason": error.code})
-        if route.touch and route.deployment_id not in self._touching:
+        visitor = (route.deployment_id, route.port, identity.fingerprint, origin.address)
+        if (
+            route.touch or visitor not in self._noted
+        ) and route.deployment_id not in self._touching:
+            self._noted[visitor] = True
             # The loop itself keeps only a weak reference.
             self._touching[route.deployment_id] = asyncio.create_task(
-                self._touch(route, headers.get("X-Real-IP", ""))
+                self._touch(route, identity, origin)
             )
         authorization = {"X-Authorization": f"token {route.token}"} if route.token else {}
         return Response(status_code=204, headers={"X-Upstream": route.upstream, **authorization})
 
-    async def _touch(self, route: gateway.Route, address: str) -> None:
-        used = (self._portal, route.deployment_id, route.fingerprint, address)
+    async def _touch(self, route: gateway.Route, identity: Identity, origin: Origin) -> None:
+        used = (self._portal, route, identity, origin)
         try:
             await slow.TOUCHES.run(gateway.touch, *used)
         except DatabaseTrouble as trouble:  # the next request tries again
@@ -90,7 +104,8 @@ class Gate:
     async def _refused(self, request: Request) -> Response:
         """The page behind a refusal: the same decision again, in words."""
         try:
-            self._route(request.headers)
+            identity = self._authenticator.authenticate(request.headers, patient=False)
+            self._route(identity, request.headers)
         except PortalError as error:
             return self._page(error)
         return self._page(SILENT)
@@ -106,8 +121,15 @@ class Gate:
         spans = [range_of(index) for index in due]
         return PlainTextResponse("".join(f"{span[0]} {span[-1]}\n" for span in spans))
 
-    def _route(self, headers: Headers) -> gateway.Route:
-        identity = self._authenticator.authenticate(headers, patient=False)
+    def _knocked(self, request: Request) -> Response:
+        """Somebody whose certificate nginx itself refused: the word of it, mirrored."""
+        try:
+            self._authenticator.authenticate(request.headers, patient=False)
+        except NotAuthenticated as error:
+            note_refusal(self._refusals, error, request.headers)
+        return Response(status_code=204)
+
+    def _route(self, identity: Identity, headers: Headers) -> gateway.Route:
         port = headers.get("X-Gateway-Port", "")
         return gateway.route(self._portal, identity, int(port) if port.isdecimal() else 0)
 

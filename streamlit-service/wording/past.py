@@ -28,6 +28,9 @@ OTHERS = {
     "deployment.killed_for_memory": "A process used up its memory and was killed",
     "deployment.paused": "Paused on its VM",
     "deployment.ports_changed": "Moved to other ports: one was in use by something else",
+    "access.port_opened": "Opened in a browser",
+    "ssh.opened": "SSH connected",
+    "ssh.closed": "SSH disconnected",
     "deployment.stopped_again": "Started by hand on the VM, so the portal stopped it again",
 }
 
@@ -58,6 +61,9 @@ def _detail(details: Mapping[str, Any]) -> str:
     reason = str(details.get("stop_reason") or details.get("reason") or "")
     if reason in set(StopReason):
         return STOP_WORDS[StopReason(reason)]
+    address = details.get("address") or details.get("client")
+    if address:
+        return f"from {address}"
     return reason or (f"on {details['vm']}" if details.get("vm") else "")
 
 

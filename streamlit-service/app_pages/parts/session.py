@@ -10,12 +10,21 @@ import bootstrap
 import streamlit as st
 import structlog
 import wording
-from auth import Authenticator
+from auth import Authenticator, note_refusal, origin_of
 from portal import users
+from portal.audit.refusals import Refusals
 from portal.context import Portal
+from portal.core.errors import PortalError
 from portal.core.people import Identity, User
 from portal.users import service_accounts
 from streamlit.navigation.page import StreamlitPage
+
+
+@st.cache_resource
+def _refusals() -> Refusals:
+    refusals = Refusals(portal(), "page")
+    refusals.follow()
+    return refusals
 
 
 @st.cache_resource
@@ -40,9 +49,19 @@ def sign_in() -> User:
     """The person whose certificate this is, verified now. Raises PortalError."""
     structlog.contextvars.clear_contextvars()  # Streamlit's threads serve one session after another
     structlog.contextvars.bind_contextvars(request_id=request_headers().get("X-Request-Id", ""))
+    identity: Identity | None = None
+    try:
+        identity = card()
+        return _user_of(identity)
+    except PortalError as error:
+        note_refusal(_refusals(), error, request_headers(), identity)
+        raise
+
+
+def _user_of(identity: Identity) -> User:
     if "last_visit" not in st.session_state:  # before this one is noted
-        st.session_state["last_visit"] = users.last_visit(portal(), card().subject)
-    user = users.user_of(portal(), card(), request_headers().get("X-Real-IP") or "")
+        st.session_state["last_visit"] = users.last_visit(portal(), identity.subject)
+    user = users.user_of(portal(), identity, origin_of(request_headers()))
     service_accounts.check_person(user)
     users.check_session(portal(), user, began())
     return user

@@ -22,6 +22,7 @@ KINDS = (
     "ssh",
     "database",
     "audit",
+    "access",
 )
 """What events are about: the noun that each action begins with."""
 

@@ -56,8 +56,24 @@ class Identity:
     """The certificate's public key as OpenSSH writes it; "" where OpenSSH knows no such key."""
     pem: str = ""
     """The certificate itself."""
+    serial: str = ""
+    """The certificate's number, in hexadecimal digits."""
+    issuer: str = ""
+    """Name (RFC 4514) of the authority that issued it."""
     roots: frozenset[str] = frozenset()
     """Names (RFC 4514) of the roots that vouch for it."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a request came from, as the gateway says; "" where nobody says so."""
+
+    address: str = ""
+    request_id: str = ""
+
+
+NOWHERE = Origin()
+"""Of what came through no gateway."""
 
 
 @dataclass(frozen=True)

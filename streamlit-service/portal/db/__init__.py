@@ -19,6 +19,7 @@ from portal.db import (
     sessions,
     usage,
     users,
+    visits,
     vms,
 )
 from portal.db.connection import (
@@ -57,5 +58,6 @@ __all__ = [
     "sessions",
     "usage",
     "users",
+    "visits",
     "vms",
 ]

@@ -64,6 +64,29 @@ sessions = sa.Table(
     sa.Column("seen_at", UtcDateTime, nullable=False, index=True),
 )
 
+# Who came by which way with which card from where, one row a session, for events of access.
+# `place`: "" for pages and API, else a port. Not in backups.
+visits = sa.Table(
+    "visits",
+    metadata,
+    sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id"), primary_key=True),
+    sa.Column("fingerprint", sa.Text, primary_key=True),
+    sa.Column("address", sa.Text, primary_key=True),
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("began_at", UtcDateTime, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False, index=True),
+)
+
+# Which text somebody accepted last, with which card: asked again after a restore. Not in backups.
+consents = sa.Table(
+    "consents",
+    metadata,
+    sa.Column("user_id", sa.Integer, sa.ForeignKey("users.id"), primary_key=True),
+    sa.Column("fingerprint", sa.Text, primary_key=True),
+    sa.Column("text_hash", sa.Text, nullable=False),
+    sa.Column("accepted_at", UtcDateTime, nullable=False),
+)
+
 # What came of the last look at the directory: one row.
 directory_looks = sa.Table(
     "directory_looks",

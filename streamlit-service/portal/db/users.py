@@ -169,7 +169,7 @@ def owners(tx: Tx, vms: Iterable[Vm]) -> dict[int, User]:
 
 def with_role(tx: Tx) -> list[User]:
     """Whoever is more than a user, by what the records say of them."""
-    return some(tx, users.c.role != Role.USER)
+    return some(tx, users.c.role.in_([role for role in Role if role is not Role.USER]))
 
 
 def disabled_by(tx: Tx, who: str) -> list[User]:

@@ -10,8 +10,8 @@ from portal.context import Portal
 from portal.core import ports
 from portal.core.errors import Conflict, Forbidden, NotFound
 from portal.core.models import State
-from portal.core.people import Identity
-from portal.users import entry, realms
+from portal.core.people import NOWHERE, Identity, Origin
+from portal.users import entry, realms, visits
 
 TOUCH_EVERY = timedelta(seconds=30)
 
@@ -25,8 +25,9 @@ class Route:
     deployment_id: str
     touch: bool
     """Whether last activity is old enough to be written again."""
-    fingerprint: str = ""
-    """Of the certificate that opened it."""
+    user_id: int = 0
+    port: int = 0
+    service: str = ""
 
 
 def route(portal: Portal, identity: Identity, port: int) -> Route:
@@ -69,7 +70,9 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
         token=holder.token if service is ports.Service.JUPYTER else "",
         deployment_id=holder.id,
         touch=last is None or abs(portal.now() - last) > TOUCH_EVERY,  # a clock may go back
-        fingerprint=identity.fingerprint,
+        user_id=asked.user_id,
+        port=port,
+        service=service.name.lower(),
     )
 
 
@@ -87,14 +90,16 @@ def _service(range_index: int, slot: int, port: int) -> ports.Service | None:
     return next((service for service, number in numbers.items() if number == port), None)
 
 
-def touch(portal: Portal, deployment_id: str, fingerprint: str = "", address: str = "") -> None:
+def touch(portal: Portal, route: Route, identity: Identity, origin: Origin = NOWHERE) -> None:
     """Note that a deployment was used just now, and its owner was there: with what, from where."""
     now = portal.now()
     with portal.database.transaction() as tx:
-        db.deployments.update(tx, deployment_id, last_activity_at=now)
+        db.deployments.update(tx, route.deployment_id, last_activity_at=now)
         before = now - entry.SEEN_EVERY
-        db.users.owner_seen(tx, deployment_id, now, before)
-        db.certificates.seen(tx, fingerprint, now, address, before)
+        db.users.owner_seen(tx, route.deployment_id, now, before)
+        db.certificates.seen(tx, identity.fingerprint, now, origin.address, before)
+    opened = (route.port, route.service)
+    visits.note_port(portal, route.user_id, route.deployment_id, identity, origin, *opened)
 
 
 def _why_not_running(holder: db.routes.Holder) -> str:

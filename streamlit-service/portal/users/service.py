@@ -9,19 +9,20 @@ from portal.context import Portal
 from portal.core import subjects
 from portal.core.errors import Conflict, Forbidden, NotFound
 from portal.core.models import State
-from portal.core.people import Actor, Certificate, Identity, Role, SshKey, User
+from portal.core.people import NOWHERE, Actor, Certificate, Identity, Origin, Role, SshKey, User
 from portal.db.connection import Tx
-from portal.users import entry, listed, permissions, realms, ssh_keys
+from portal.users import entry, listed, permissions, realms, ssh_keys, visits
 
 MAX_KEYS = 10
 OVER = (State.STOPPED, State.FAILED)
 
 
-def user_of(portal: Portal, identity: Identity, address: str = "") -> User:
+def user_of(portal: Portal, identity: Identity, origin: Origin = NOWHERE) -> User:
     """The user that this identity is; the first sign-in creates it and records so.
 
-    The role is what the settings list or an administrator gave, whichever may more. `address`:
-    where they come from. Forbidden for somebody whose account is not active.
+    The role is what the settings list or an administrator gave, whichever may more. `origin`:
+    where they come from; each session is an event. Forbidden for somebody whose account is not
+    active.
     """
     with portal.database.reading() as tx:
         identity = replace(identity, subject=realms.subject_of(portal.settings, tx, identity))
@@ -38,15 +39,17 @@ def user_of(portal: Portal, identity: Identity, address: str = "") -> User:
     if user:
         entry.check(portal, user)
     if counts and known_card and known_card.subject and not _is_newer_name(identity, counts[0]):
-        entry.note_seen(portal, counts[0], known_card, address)
+        entry.note_seen(portal, counts[0], known_card, origin.address)
+        visits.note_portal(portal, counts[0], identity, origin)
         return counts[0]
     user = user or _first_sign_in(portal, identity)
     if _is_newer_name(identity, user):
         user = _new_name(portal, user, identity)
     if not known_card or not known_card.subject:
-        user = _new_card(portal, user, identity, address)
+        user = _new_card(portal, user, identity, origin.address)
     with portal.database.reading() as tx:
         [user] = listed.shown(portal, tx, [user])
+    visits.note_portal(portal, user, identity, origin)
     return user
 
 

@@ -51,7 +51,7 @@ def test_activity_is_noted_but_not_at_every_request(
     assert not gateway.route(portal, JANE, 10000).touch
     clock.forward(31)
     assert gateway.route(portal, JANE, 10000).touch
-    gateway.touch(portal, running.id)
+    gateway.touch(portal, gateway.route(portal, JANE, 10000), JANE)
     assert not gateway.route(portal, JANE, 10000).touch
     clock.forward(-3600)  # set back
     assert gateway.route(portal, JANE, 10000).touch

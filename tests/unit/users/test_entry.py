@@ -11,7 +11,7 @@ from portal import db, deployments, users
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden, Invalid, NotAuthenticated
 from portal.core.models import Deployment, Order, State, Vm
-from portal.core.people import Account, Certificate, Role, User
+from portal.core.people import Account, Certificate, Origin, Role, User
 from portal.deployments import gateway
 from portal.users import certificates
 from portal.users.evictions import Evictions
@@ -126,8 +126,7 @@ def test_who_works_in_a_notebook_alone_is_not_dormant(
 ) -> None:
     for _ in range(4):
         clock.forward(timedelta(days=DAYS / 2).total_seconds())
-        assert gateway.route(portal, JANE, 10000)
-        gateway.touch(portal, running.id)
+        gateway.touch(portal, gateway.route(portal, JANE, 10000), JANE)
 
 
 def test_an_account_from_before_is_not_dormant(
@@ -144,11 +143,11 @@ def test_when_and_from_where_somebody_came_is_noted_to_the_hour(
 ) -> None:
     begun = clock()
     clock.forward(3599)
-    users.user_of(portal, JANE, "192.0.2.7")
+    users.user_of(portal, JANE, Origin("192.0.2.7"))
     [card] = cards_of(portal, jane)
     assert (card.last_seen_at, card.last_address) == (begun, "")
     clock.forward(1)
-    users.user_of(portal, JANE, "192.0.2.7")
+    users.user_of(portal, JANE, Origin("192.0.2.7"))
     [card] = cards_of(portal, jane)
     assert (card.last_seen_at, card.last_address) == (clock(), "192.0.2.7")
     assert users.user_of(portal, JANE).last_seen_at == clock()
@@ -158,11 +157,11 @@ def test_who_comes_reads_when_and_from_where_they_came_last(
     portal: Portal, clock: FakeClock
 ) -> None:
     assert users.last_visit(portal, JANE.subject) is None
-    users.user_of(portal, JANE, "192.0.2.7")
+    users.user_of(portal, JANE, Origin("192.0.2.7"))
     began = clock()
     clock.forward(7200)
     assert users.last_visit(portal, JANE.subject) == (began, "192.0.2.7")
-    users.user_of(portal, JANE, "192.0.2.8")
+    users.user_of(portal, JANE, Origin("192.0.2.8"))
     assert users.last_visit(portal, JANE.subject) == (clock(), "192.0.2.8")
 
 
@@ -228,7 +227,7 @@ def test_a_card_that_opens_notebooks_alone_is_used(
 ) -> None:
     clock.forward(timedelta(days=31).total_seconds())
     route = gateway.route(portal, JANE, 10000)
-    gateway.touch(portal, route.deployment_id, route.fingerprint, "192.0.2.9")
+    gateway.touch(portal, route, JANE, Origin("192.0.2.9"))
     revoked.add(JANE.fingerprint)
     assert due() == [RANGE]
 
@@ -339,7 +338,7 @@ def test_an_administrator_sees_each_card_and_when_it_was_used(
 ) -> None:
     asked = replace(portal, is_revoked=lambda card: card.fingerprint in revoked)
     lost = replace(JANE, fingerprint="2" * 64)
-    users.user_of(portal, lost, "192.0.2.7")
+    users.user_of(portal, lost, Origin("192.0.2.7"))
     revoked.add(lost.fingerprint)
     uses = {use.fingerprint: use for use in certificates.of_user(asked, TEST, jane.subject)}
     assert (uses["2" * 64].state, uses["2" * 64].last_address) == ("revoked", "192.0.2.7")
