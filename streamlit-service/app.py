@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
-from app_pages.parts import bar, errors, first_run, frame, session
+from app_pages.parts import bar, errors, first_run, frame, notice, session
 from portal import deployments
+from portal.core.errors import Forbidden
 from portal.core.people import Role, User
-from portal.users import permissions
+from portal.users import consent, permissions
 from streamlit.navigation.page import StreamlitPage
 
 ICON = Path(__file__).parent / "icon.png"  # Streamlit would fetch a named icon from the internet
@@ -60,7 +61,12 @@ def main() -> None:
     frame.style()
     with errors.shown():
         frame.classification()
-        _run()
+        try:
+            _run()
+        except Forbidden as error:
+            if error.code != consent.NEEDED:
+                raise
+            notice.show()
 
 
 def _run() -> None:

@@ -43,6 +43,7 @@ from portal.core import subjects
 from portal.core.errors import Forbidden, NotAuthenticated, PortalError
 from portal.core.people import NOWHERE, Certificate, Identity, Origin
 from portal.core.settings import Settings
+from portal.users import consent
 
 log = structlog.get_logger()
 CACHE_S = 30.0
@@ -209,7 +210,7 @@ def note_refusal(
     identity: Identity | None = None,
 ) -> None:
     """Record that somebody was not let in; what is no refusal of the kind is none."""
-    if not isinstance(error, NotAuthenticated | Forbidden):
+    if not isinstance(error, NotAuthenticated | Forbidden) or error.code == consent.NEEDED:
         return
     if error.code == "not_through_proxy":  # whatever it says
         refusals.note(error.code, STRANGER, NOWHERE)

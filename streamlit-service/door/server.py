@@ -270,10 +270,11 @@ class Visitor(asyncssh.SSHServer):
     def auth_completed(self) -> None:
         """They have proved it: now they may be told why they may not come in."""
         self._door.knocks_no_more(self)
-        if self.login.refusal:
-            who, code = self.login.user.subject, self.login.refusal.code
-            self._door.refuse(code, who, self.address, self._username)
-            self.put_out(self.login.refusal)
+        refusal = self.login.refusal or self.login.consent
+        if refusal:
+            who = self.login.user.subject
+            self._door.refuse(refusal.code, who, self.address, self._username)
+            self.put_out(refusal)
         else:
             self._door.came(self)
 

@@ -12,7 +12,7 @@ from portal import users
 from portal.context import Portal
 from portal.core.errors import Forbidden
 from portal.core.people import Scope, User
-from portal.users import permissions, service_accounts
+from portal.users import consent, permissions, service_accounts
 from worker_client import WorkerClient
 
 NUL = "\0"
@@ -52,6 +52,8 @@ def _caller(request: Request, services: Wired) -> User:
     user = users.user_of(services.portal, identity, origin_of(request.headers))
     if user.is_service:
         _check_scope(user, request)
+    if request.url.path not in OF_ONESELF:
+        consent.check(services.portal, user, identity)
     if request.method in UNSAFE and request.url.path not in OF_ONESELF:
         permissions.check_may_act(user)
     request.state.caller = user

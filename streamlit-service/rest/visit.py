@@ -10,6 +10,7 @@ from fastapi import Request
 from portal import users
 from portal.core.errors import Forbidden, NotAuthenticated, PortalError
 from portal.core.people import User
+from portal.users import consent
 
 from rest import errors, slow
 from rest.dependencies import Services
@@ -36,6 +37,7 @@ class Visit:
         identity = self._services.authenticator.authenticate(self._request.headers)
         user = users.user_of(self._services.portal, identity)
         users.check_session(self._services.portal, user, self._began)
+        consent.check(self._services.portal, user, identity)
         return user
 
     def has_good_card(self) -> bool:

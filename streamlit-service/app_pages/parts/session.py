@@ -16,7 +16,7 @@ from portal.audit.refusals import Refusals
 from portal.context import Portal
 from portal.core.errors import PortalError
 from portal.core.people import Identity, User
-from portal.users import service_accounts
+from portal.users import consent, service_accounts
 from streamlit.navigation.page import StreamlitPage
 
 
@@ -64,6 +64,7 @@ def _user_of(identity: Identity) -> User:
     user = users.user_of(portal(), identity, origin_of(request_headers()))
     service_accounts.check_person(user)
     users.check_session(portal(), user, began())
+    consent.check(portal(), user, identity)
     return user
 
 

@@ -60,6 +60,12 @@ class AccessSettings(BaseSettings):
     ssh_host_public_file: Path = Field(
         Path("/var/lib/portal-ssh-public/host_key.pub"), description="its public half, for pages"
     )
+    consent_file: Path | None = Field(
+        None, description="a text that people accept before anything else; empty: none"
+    )
+    consent_hours: float = Field(
+        8, gt=0, le=24 * 30, description="it is shown again after so long without use"
+    )
     idle_minutes: int = Field(
         15, ge=0, le=1440, description="pages that nobody touches for so long close; 0: never"
     )

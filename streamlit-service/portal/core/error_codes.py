@@ -25,6 +25,9 @@ CODES = {
     "portal_away": "The services behind the gateway do not answer.",
     "request_too_large": "The request's body is larger than the gateway takes.",
     # What somebody may do.
+    "consent_changed": "The notice changed before it was accepted.",
+    "consent_missing": "The notice that people accept cannot be read.",
+    "consent_needed": "The person has not accepted the notice in this session.",
     "own_account": "Nobody disables or retires their own account, or changes their own role.",
     "needs_a_person": "A release is approved by a person, not on the command line.",
     "no_publisher": "It is not known who publishes.",

@@ -85,6 +85,7 @@ consents = sa.Table(
     sa.Column("fingerprint", sa.Text, primary_key=True),
     sa.Column("text_hash", sa.Text, nullable=False),
     sa.Column("accepted_at", UtcDateTime, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
 )
 
 # What came of the last look at the directory: one row.

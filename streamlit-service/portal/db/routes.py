@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from portal.core.models import State
 from portal.db.connection import Database
+from portal.db.consents import Consent
 from portal.db.leases import PORT
-from portal.db.people_schema import aliases, users
+from portal.db.people_schema import aliases, consents, users
 from portal.db.schema import deployments, leases, vms
 
 
@@ -43,6 +44,8 @@ class Asked:
     last_seen_at: datetime | None
     ends_at: datetime | None
     root: str
+    sessions_ended_at: datetime | None
+    consent: Consent | None
     holder: Holder | None
 
 
@@ -59,6 +62,10 @@ _QUERY = (
         users.c.disabled_at,
         users.c.last_seen_at,
         users.c.ends_at,
+        users.c.sessions_ended_at,
+        consents.c.text_hash,
+        consents.c.accepted_at,
+        consents.c.seen_at,
         sa.case(
             (users.c.subject == sa.bindparam("subject"), users.c.root), else_=aliases.c.root
         ).label("root"),
@@ -78,6 +85,12 @@ _QUERY = (
         aliases,
         sa.and_(aliases.c.user_id == users.c.id, aliases.c.subject == sa.bindparam("subject")),
     )
+    .outerjoin(
+        consents,
+        sa.and_(
+            consents.c.user_id == users.c.id, consents.c.fingerprint == sa.bindparam("fingerprint")
+        ),
+    )
     .outerjoin(leases, _HELD)
     .outerjoin(deployments, deployments.c.id == leases.c.deployment_id)
     .outerjoin(vms, vms.c.id == deployments.c.vm_id)
@@ -93,14 +106,17 @@ _QUERY = (
 )
 
 
-def asked(database: Database, subject: str, port: int) -> Asked | None:
+def asked(database: Database, subject: str, port: int, fingerprint: str) -> Asked | None:
     """None for somebody who never signed in."""
-    row = database.first(_QUERY, {"subject": subject, "port": str(port)})
+    row = database.first(
+        _QUERY, {"subject": subject, "port": str(port), "fingerprint": fingerprint}
+    )
     if row is None:
         return None
     who = (
         *(row.user_id, row.range_index, row.retired_at, row.disabled_at, row.last_seen_at),
-        *(row.ends_at, row.root),
+        *(row.ends_at, row.root, row.sessions_ended_at),
+        Consent(row.text_hash, row.accepted_at, row.seen_at) if row.text_hash else None,
     )
     if row.id is None:
         return Asked(*who, None)

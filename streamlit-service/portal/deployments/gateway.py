@@ -11,7 +11,8 @@ from portal.core import ports
 from portal.core.errors import Conflict, Forbidden, NotFound
 from portal.core.models import State
 from portal.core.people import NOWHERE, Identity, Origin
-from portal.users import entry, realms, visits
+from portal.core.subjects import OF_SERVICE
+from portal.users import consent, entry, realms, visits
 
 TOUCH_EVERY = timedelta(seconds=30)
 
@@ -64,6 +65,9 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
             f"{holder.name} uses this port for SSH, not for a browser.",
             "My containers in the portal shows the command to connect with.",
         )
+    wanted = consent.notice(portal)
+    if wanted and not identity.subject.startswith(OF_SERVICE):
+        consent.check_given(portal, wanted, asked.consent, asked.sessions_ended_at)
     last = holder.last_activity_at
     return Route(
         upstream=f"{holder.address}:{port}",
@@ -78,7 +82,7 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
 
 def _asked(portal: Portal, identity: Identity, port: int) -> db.routes.Asked | None:
     for name in realms.names(portal.settings, identity):
-        asked = db.routes.asked(portal.database, name, port)
+        asked = db.routes.asked(portal.database, name, port, identity.fingerprint)
         if asked is None or realms.fits(portal.settings, identity, asked.root):
             return asked
     raise realms.other_realm(portal.settings)
@@ -98,6 +102,9 @@ def touch(portal: Portal, route: Route, identity: Identity, origin: Origin = NOW
         before = now - entry.SEEN_EVERY
         db.users.owner_seen(tx, route.deployment_id, now, before)
         db.certificates.seen(tx, identity.fingerprint, now, origin.address, before)
+        if portal.settings.consent_file:
+            recent = now - consent.RENEW_EVERY
+            db.consents.seen(tx, route.user_id, identity.fingerprint, now, recent)
     opened = (route.port, route.service)
     visits.note_port(portal, route.user_id, route.deployment_id, identity, origin, *opened)
 

@@ -12,7 +12,7 @@ from portal.core import ports
 from portal.core.errors import Conflict, Forbidden, NotAuthenticated, NotFound, PortalError
 from portal.core.models import Deployment, State
 from portal.core.people import Account, Certificate, SshKey, User
-from portal.users import entry, permissions, ssh_keys
+from portal.users import consent, entry, permissions, ssh_keys
 
 SSH_PORT = 22
 OPENED, CLOSED = "ssh.opened", "ssh.closed"
@@ -28,6 +28,8 @@ class Login:
     """Those that count: without one nobody comes in, with whatever key."""
     refusal: PortalError | None
     """Why they may not come in, whatever their keys."""
+    consent: PortalError | None = None
+    """Why they may not come in just now: what is open stays."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,12 @@ def login(portal: Portal, subject: str) -> Login:
     if cards:
         keys |= {key.key: key for key in user.ssh_keys if key.key not in of_any_card}
         keys |= {card.ssh_key: card for card in cards if card.ssh_key}
-    return Login(user, keys, cards, refusal)
+    needed: PortalError | None = None
+    try:
+        consent.check_ssh(portal, user)
+    except PortalError as error:
+        needed = error
+    return Login(user, keys, cards, refusal, needed)
 
 
 def _counts(portal: Portal, card: Certificate) -> bool:

@@ -20,6 +20,7 @@ from portal.deployments import lifecycle
 from portal.jobs.claim import Work
 from portal.jobs.directory import DirectoryLooks
 from portal.jobs.homes import Homes
+from portal.jobs.housekeeping import Housekeeping
 from portal.jobs.image_cache import sync_images
 from portal.jobs.lanes import Lane, Lanes
 from portal.jobs.leader import STANDBY_S, Leader
@@ -71,6 +72,7 @@ class Reconciler:
         self._lanes = Lanes(self._done)
         self._leader = Leader(portal)
         self._directory = directory
+        self._housekeeping = Housekeeping(portal)
         self._homes = Homes()
         self._sampler = Sampler(portal, self._homes)
         self._turned_at = time.monotonic()
@@ -146,6 +148,7 @@ class Reconciler:
             )
         if self._directory and self._directory.is_due():
             started.append(self._lanes.start(Lane.PROBE, NO_VM, "directory", self._directory.look))
+        started += self._housekeeping.start(self._lanes)
         return [future for future in started if future]
 
     def _work(self, deployment_id: str, vm_id: int, state: State) -> Future[None] | None:

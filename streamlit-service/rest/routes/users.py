@@ -2,15 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from auth import origin_of
+from fastapi import APIRouter, Query, Request
 from portal import deployments, users
 from portal.scheduling import quotas
-from portal.users import certificates, ranges, sessions
+from portal.users import certificates, consent, ranges, sessions
 from portal.users.certificates import CardUse
 
 from rest.dependencies import Administrator, Caller, Guarded, Product, Reader
 from rest.views.interventions import DisableBody, OthersDeploymentView, ReasonBody
-from rest.views.users import Me, SessionView, UserView
+from rest.views.users import AcceptBody, ConsentView, Me, SessionView, UserView
 
 router = APIRouter(route_class=Guarded)
 
@@ -30,6 +31,18 @@ def my_sessions(portal: Product, user: Caller) -> list[SessionView]:
 def sign_out(portal: Product, user: Caller) -> None:
     """Ends the caller's pages, notebook connections and SSH everywhere; containers keep running."""
     users.sign_out(portal, user)
+
+
+@router.get("/me/consent")
+def consent_wanted(portal: Product, user: Caller, request: Request) -> ConsentView:
+    """The notice that people accept before anything else, and whether the caller has."""
+    return ConsentView.of(portal, user, request.state.identity)
+
+
+@router.put("/me/consent", status_code=204)
+def accept(body: AcceptBody, portal: Product, user: Caller, request: Request) -> None:
+    """Accepts the notice with this hash, for this session and certificate."""
+    consent.accept(portal, user, request.state.identity, body.hash, origin_of(request.headers))
 
 
 @router.get("/users")

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
+from portal.context import Portal
 from portal.core import ports
-from portal.core.people import Account, Certificate, Session, User
+from portal.core.errors import Forbidden
+from portal.core.people import Account, Certificate, Identity, Session, User
 from portal.scheduling.quotas import MAX_LIMIT, Allowance
-from portal.users import ssh_keys
+from portal.users import consent, ssh_keys
 from portal.users.usage import Usage
 from pydantic import BaseModel, Field
 
@@ -170,3 +172,28 @@ class KeyBody(Body):
 
     name: Annotated[str, Field(max_length=60)] = ""
     key: Annotated[str, Field(max_length=4000)]
+
+
+class ConsentView(BaseModel):
+    """The notice; empty where nothing is to be accepted."""
+
+    text: str
+    hash: str = Field(description="SHA-256 of the text's file")
+    accepted: bool
+
+    @classmethod
+    def of(cls, portal: Portal, user: User, identity: Identity) -> ConsentView:
+        wanted = consent.notice(portal)
+        if wanted is None:
+            return cls(text="", hash="", accepted=True)
+        try:
+            consent.check(portal, user, identity)
+        except Forbidden:
+            return cls(text=wanted.text, hash=wanted.hash, accepted=False)
+        return cls(text=wanted.text, hash=wanted.hash, accepted=True)
+
+
+class AcceptBody(Body):
+    """What is accepted."""
+
+    hash: str = Field(max_length=64)

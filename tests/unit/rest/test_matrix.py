@@ -54,6 +54,8 @@ MAY: dict[str, str] = {
     "GET /me": USER,
     "DELETE /me/sessions": ONESELF,
     "GET /me/sessions": USER,
+    "GET /me/consent": USER,
+    "PUT /me/consent": ONESELF,
     "GET /quotas": READ,
     "DELETE /quotas/{scope}": ADMIN,
     "PUT /quotas/{scope}": ADMIN,

@@ -27,4 +27,5 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.Text, primary_key=True),
         sa.Column("text_hash", sa.Text, nullable=False),
         sa.Column("accepted_at", UtcDateTime, nullable=False),
+        sa.Column("seen_at", UtcDateTime, nullable=False),
     )

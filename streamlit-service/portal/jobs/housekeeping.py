@@ -1,0 +1,49 @@
+"""What is due by the clock alone: of the worker that leads, each in a thread of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from portal.context import Portal
+from portal.jobs.lanes import Lane, Lanes
+from portal.users import visits
+
+HOUR_S = 3600.0
+OF_NO_VM = 0
+
+
+@dataclass
+class _Chore:
+    name: str
+    every_s: float
+    do: Callable[[Portal], object]
+    due_at: float = field(default=0.0)
+
+
+class Housekeeping:
+    """Of one worker. What fails is logged by its lane, and tried again when it is due next."""
+
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+        self._chores = [_Chore("visits", HOUR_S, visits.forget_old)]
+
+    def start(self, lanes: Lanes) -> list[Future[None] | None]:
+        """Start what is due."""
+        return [self._start(lanes, chore) for chore in self._chores if self._is_due(chore)]
+
+    @staticmethod
+    def _is_due(chore: _Chore) -> bool:
+        now = time.monotonic()
+        if now < chore.due_at:
+            return False
+        chore.due_at = now + chore.every_s
+        return True
+
+    def _start(self, lanes: Lanes, chore: _Chore) -> Future[None] | None:
+        def do() -> None:
+            chore.do(self._portal)
+
+        return lanes.start(Lane.PROBE, OF_NO_VM, chore.name, do)
