@@ -5,6 +5,7 @@ from __future__ import annotations
 import bootstrap
 import typer
 from cli import (
+    announcements,
     audit,
     backup,
     crl,
@@ -32,6 +33,7 @@ NOUNS = {
     "service": services.app,
     "quota": quotas.app,
     "audit": audit.app,
+    "announcement": announcements.app,
     "crl": crl.app,
 }
 for name, noun in NOUNS.items():

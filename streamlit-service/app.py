@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
-from app_pages.parts import bar, errors, first_run, frame, notice, session
+from app_pages.parts import announced, bar, errors, first_run, frame, notice, session
 from portal import deployments
 from portal.core.errors import Forbidden
 from portal.core.people import Role, User
@@ -50,6 +50,14 @@ PLACES = (
     Place("Operate", "all_containers", "All containers", "apps", "all", administrators=True),
     Place("Operate", "people", "Users", "person", "users", administrators=True),
     Place("Operate", "groups", "Groups", "groups", "groups", leads=True),
+    Place(
+        "Operate",
+        "announcements",
+        "Announcements",
+        "campaign",
+        "announcements",
+        administrators=True,
+    ),
     Place("Operate", "audit", "Audit", "policy", "audit", administrators=True),
     Place(PERSON, "guide", "Guide", "menu_book", "guide"),
 )
@@ -82,6 +90,7 @@ def _run() -> None:
         chosen = bar.show(user, _groups(pages, user), page)
         if chosen in pages:
             st.switch_page(pages[chosen])
+        announced.show(user)
         frame.show_problem()
     with errors.shown():
         page.run()

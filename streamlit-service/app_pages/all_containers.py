@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import streamlit as st
@@ -12,77 +12,57 @@ from portal.core.models import Deployment
 from portal.core.people import Role
 
 from app_pages.parts import others, session
-from app_pages.parts.others import Act, Way
 
-EXAMPLE = "You asked for help: its kernel did not answer"
-COUNTS = "They count for their owners, whose quotas hold."
+IDLE_H = {"Any": 0, "1 hour": 1, "8 hours": 8, "1 day": 24, "7 days": 24 * 7}
 
 
 def page() -> None:
     st.subheader("All containers")
     portal, me = session.portal(), session.user()
-    stopped = st.toggle("Show stopped containers", key="with-stopped")
-    everybodys = deployments.everybody(portal, me, stopped=stopped)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        stopped = st.toggle("Show stopped containers", key="with-stopped")
+        everybodys = deployments.everybody(portal, me, stopped=stopped)
+        wanted = _wanted(everybodys) if everybodys else everybodys
     if not everybodys:
         st.info(
             "There are no containers now. Everybody's running and waiting containers appear here.",
             icon=":material/deployed_code:",
         )
         return
-    if me.role is not Role.ADMIN:
-        _events(others.show(everybodys, "all", []))
+    if not wanted:
+        st.info("No container fits. Choose fewer conditions.", icon=":material/filter_alt_off:")
         return
-    stop = partial(deployments.stop, portal, me)
-    ways = [others.stopping(stop, "The VM is being serviced on Friday"), *_ways()]
-    _events(others.show(everybodys, "all", ways))
+    if len(wanted) < len(everybodys):
+        st.caption(f"{len(wanted):,} of {len(everybodys):,} containers.")
+    ways = []
+    if me.role is Role.ADMIN:
+        stop = partial(deployments.stop, portal, me)
+        ways = [others.stopping(stop, "The VM is being serviced on Friday"), *_ways()]
+    chosen = others.show(wanted, "all", ways)
+    others.history(chosen, partial(deployments.events, portal, me))
 
 
-def _ways() -> list[Way]:
-    def act(action: str) -> Act:
-        return lambda deployment_id, reason: deployments.act_for(
-            session.portal(), session.user(), deployment_id, action, reason
-        )
-
-    return [
-        Way(
-            "restart",
-            "Restart",
-            ":material/restart_alt:",
-            act("restart"),
-            EXAMPLE,
-            f"Running work ends; home folders are kept. They start again in their places. {COUNTS}",
-        ),
-        Way(
-            "start",
-            "Start",
-            ":material/play_arrow:",
-            act("start"),
-            EXAMPLE,
-            f"They start where their home folders are, or wait in the queue. {COUNTS}",
-        ),
-        Way(
-            "remove",
-            "Remove",
-            ":material/delete:",
-            act("remove"),
-            "Nobody has used it since June",
-            "**They cannot be started again.** Home folders are kept on their VMs; what was"
-            " elsewhere in the containers is deleted. Owners see your reason in the history.",
-        ),
-    ]
+def _wanted(everybodys: Sequence[Deployment]) -> list[Deployment]:
+    """Those that fit the conditions above the table; of a condition without a choice all do."""
+    now = session.portal().now()
+    facts: dict[str, Callable[[Deployment], str]] = {
+        "VM": lambda d: d.vm.name if d.vm else "None yet",
+        "User": lambda d: d.owner.display_name,
+        "Image": lambda d: d.release.image,
+        "State": lambda d: wording.STATE_WORDS[d.state][0],
+    }
+    found = list(everybodys)
+    for label, fact in facts.items():
+        known = sorted({fact(each) for each in everybodys})
+        chosen = st.multiselect(label, known, key=f"only-{label.lower()}", width=200)
+        found = [each for each in found if not chosen or fact(each) in chosen]
+    hours = IDLE_H[st.selectbox("Idle for at least", list(IDLE_H), key="only-idle", width=150)]
+    return [each for each in found if not hours or (others.idle_h(each, now) or 0) >= hours]
 
 
-def _events(chosen: Sequence[Deployment]) -> None:
-    """What happened to the one that is chosen."""
-    if len(chosen) != 1:
-        return
-    [one] = chosen
-    with st.expander(f"What happened to {one.name}", icon=":material/history:"):
-        for event in deployments.events(session.portal(), session.user(), one.id):
-            what, who = wording.past(event, one.owner)
-            whom = wording.literal(one.owner.display_name) if who == "you" else who
-            when = wording.absolute(event.at, session.zone())
-            st.markdown(f"{wording.literal(what)}  \n:small[{when}, by {whom}]")
+def _ways() -> list[others.Way]:
+    portal, me = session.portal(), session.user()
+    return others.helping(partial(deployments.act_for, portal, me))
 
 
 page()

@@ -73,7 +73,10 @@ def _one(names: list[str]) -> None:
         return
     stop = partial(deployments.stop_in_group, portal, me, group)
     example = "Others of the group need its GPUs until Friday"
-    others.show(containers, f"of-{group}", [others.stopping(stop, example)] if acts else [])
+    help_with = partial(deployments.act_in_group, portal, me, group)
+    ways = [others.stopping(stop, example), *others.helping(help_with)]
+    chosen = others.show(containers, f"of-{group}", ways if acts else [])
+    others.history(chosen, partial(deployments.events_in_group, portal, me, group))
 
 
 def _share(group: str, people: list[Member]) -> None:

@@ -16,12 +16,12 @@ from portal.core.people import Role, User
 from portal.deployments import lifecycle
 from portal.scheduling import quotas
 from portal.users.permissions import SHARED_POOL
-from portal.vms import gpus
+from portal.vms import draining, gpus
 from portal.vms import health as vm_health
 from portal.vms import service as fleet
 from portal.vms.service import VmUse
 
-from app_pages.parts import frame, session, tables, vm_alarms
+from app_pages.parts import frame, session, tables, vm_alarms, vm_dialogs
 from app_pages.parts.vm_alarms import GpusOf
 
 CHOSEN = "vms-chosen"
@@ -90,6 +90,8 @@ def _well(vm: Vm, now: datetime) -> bool:
 def _state(vm: Vm) -> str:
     if not vm.reachable:
         return "✕ unreachable"
+    if vm.drain_by:
+        return f"◐ empty by {vm.drain_by.astimezone(session.zone()):%a %d %b %H:%M}"
     return {VmState.DRAINING: "◐ draining", VmState.NEW: "◌ new"}.get(vm.state, "● active")
 
 
@@ -118,13 +120,13 @@ def _change_several(vms: list[Vm]) -> None:
                 icon=":material/do_not_disturb_on:",
                 help="No new containers; running ones keep running.",
             ):
-                frame.carry_out(partial(each, fleet.drain, active))
+                frame.carry_out(partial(each, draining.drain, active))
             if others and st.button(
                 f"Activate {wording.plural(len(others), 'VM')}",
                 key="activate-several",
                 icon=":material/play_circle:",
             ):
-                frame.carry_out(partial(each, fleet.activate, others))
+                frame.carry_out(partial(each, draining.activate, others))
 
 
 def _change(vms: list[Vm], gpus_of: GpusOf) -> None:
@@ -191,75 +193,30 @@ def _missing_gpus(vm: Vm, gpus_of_vm: list[Gpu]) -> None:
 
 def _take_out_of_service(vm: Vm) -> None:
     portal = session.portal()
-    if vm.state is VmState.ACTIVE and st.button(
-        "Drain",
+    if vm.state is not VmState.NEW and st.button(
+        "Drain …" if vm.state is VmState.ACTIVE else "Change the time …",
         key="drain",
         icon=":material/do_not_disturb_on:",
-        help="No new containers; running ones keep running.",
+        help="No new containers; running ones keep running, or are stopped at a time.",
     ):
-        frame.carry_out(
-            lambda: fleet.drain(portal, session.user(), vm.name),
-            f"{vm.name} takes no new containers.",
-        )
+        vm_dialogs.drain(vm)
     if vm.state is VmState.DRAINING and st.button(
         "Activate", key="activate", icon=":material/play_circle:"
     ):
-        frame.carry_out(lambda: fleet.activate(portal, session.user(), vm.name))
+        frame.carry_out(lambda: draining.activate(portal, session.user(), vm.name))
     if vm.state is VmState.NEW and st.button(
         "Activate unverified …", key="activate-new", icon=":material/play_circle:"
     ):
-        _activate_unverified(vm.name)
+        vm_dialogs.activate_unverified(vm.name)
     if st.button("Remove …", key="remove-vm", icon=":material/delete:"):
-        _confirm(vm.name)
+        vm_dialogs.remove(vm.name)
     if not vm.reachable and st.button(
         "Mark as lost …",
         key="lost",
         icon=":material/heart_broken:",
         help="The VM will not come back; its containers are recorded as stopped.",
     ):
-        _give_up_vm(vm.name)
-
-
-def _activate_unverified(name: str) -> None:
-    def body() -> None:
-        st.markdown(
-            f"**{name}** was never verified: nobody has tested whether containers start on it, or"
-            " whether its firewall isolates users from each other. Verify it first:"
-        )
-        st.code(f"docker compose exec worker python3 admin.py vm verify {name}", language=None)
-        if frame.confirmed("Activate unverified", "confirm-activate", loses=True):
-            frame.carry_out(lambda: fleet.activate(session.portal(), session.user(), name))
-
-    frame.ask(f"Activate {name}, unverified?", body)
-
-
-def _confirm(name: str) -> None:
-    def body() -> None:
-        st.markdown(
-            f"**{name}** will get no more containers, and its home folders can no longer be reached"
-            " through the portal. Nothing on its disk is deleted; adding it again brings them back."
-        )
-        if frame.confirmed("Remove VM", "confirm-remove-vm", loses=True):
-            frame.carry_out(lambda: fleet.remove(session.portal(), session.user(), name))
-
-    frame.ask(f"Remove {name} from the fleet?", body)
-
-
-def _give_up_vm(name: str) -> None:
-    def body() -> None:
-        st.markdown(
-            f"**{name}** does not answer. Mark it as lost only if it will not come back:\n\n"
-            "- Its containers are recorded as stopped, and their owners see your reason.\n"
-            "- GPUs, memory and quotas are free again. Home folders on it are lost with its disk.\n"
-            "- If it comes back and is added again, its old containers are removed first."
-        )
-        reason = st.text_input("Reason, for the owners", key="lost-reason")
-        if frame.confirmed("Mark as lost", "confirm-lost", loses=True):
-            frame.carry_out(
-                lambda: deployments.remove_lost_vm(session.portal(), session.user(), name, reason)
-            )
-
-    frame.ask(f"Mark {name} as lost?", body)
+        vm_dialogs.lost(vm.name)
 
 
 def _stuck() -> None:

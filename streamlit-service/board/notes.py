@@ -12,6 +12,9 @@ from portal.deployments.overview import Overview
 
 from board.meters import memory_is_nearly_full
 
+WHO = {StopReason.ADMIN: "An administrator", StopReason.LEAD: "A lead of your group"}
+OVER = (State.STOPPED, State.FAILED, State.REMOVED, State.WAITING)
+
 
 @dataclass(frozen=True)
 class Note:
@@ -19,6 +22,8 @@ class Note:
 
     kind: str
     text: str
+    at: str = ""
+    """A time (ISO 8601), shown as the viewer's own where the text says {at}."""
 
 
 def notes(
@@ -28,6 +33,7 @@ def notes(
     return (
         *_failure(settings, d),
         *_trouble(seen, d),
+        *_draining(d),
         *_memory(seen, d),
         *about_its_release,
         *_history(d),
@@ -58,6 +64,16 @@ def _trouble(seen: Overview, d: Deployment) -> Iterator[Note]:
         )
 
 
+def _draining(d: Deployment) -> Iterator[Note]:
+    if d.vm and d.vm.drain_by and d.state not in OVER:
+        yield Note(
+            "warning",
+            f"**{d.vm.name} is taken out of use: this container is stopped at {{at}}.** Reason:"
+            f" “{d.vm.drain_reason}” Save your work by then; the home folder is kept.",
+            d.vm.drain_by.isoformat(),
+        )
+
+
 def _memory(seen: Overview, d: Deployment) -> Iterator[Note]:
     figures = seen.figures.get(d.id, ())
     if memory_is_nearly_full(d, figures):
@@ -73,8 +89,8 @@ def _history(d: Deployment) -> Iterator[Note]:
     if d.state is State.RUNNING and d.stop_reason is StopReason.VM_RESTARTED:
         lost = "It was started again; what was only in memory is lost."
         yield Note("info", f"{wording.why(d)} {lost}")
-    elif d.state is State.RUNNING and d.stop_reason is StopReason.ADMIN and d.stop_note:
-        yield Note("info", f"An administrator started it for you. Reason: “{d.stop_note}”")
+    elif d.state is State.RUNNING and d.stop_reason in WHO and d.stop_note:
+        yield Note("info", f"{WHO[d.stop_reason]} started it for you. Reason: “{d.stop_note}”")
     elif d.state is State.WAITING:
         yield Note("info", wording.queued(d))
     elif d.state is State.STOPPED:

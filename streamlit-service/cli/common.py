@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import bootstrap
@@ -13,6 +14,15 @@ from portal.core.people import CommandLine
 
 HOUR_S = 3600.0
 Reason = Annotated[str, typer.Option(help="why, in a sentence that the owner reads")]
+
+
+def utc(text: str) -> datetime:
+    """A time as ISO 8601 has it; without a zone it is UTC."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter("a time is like 2026-12-04T17:00, or ...T17:00+01:00") from error
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def wired() -> Portal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import bootstrap
@@ -12,7 +13,7 @@ from portal.core.models import VmState
 from portal.users.permissions import SHARED_POOL
 from portal.vms import addresses, gpus
 
-from cli.common import actor, print_json, wired
+from cli.common import actor, print_json, utc, wired
 
 app = typer.Typer(no_args_is_help=True, help="User VMs.")
 
@@ -98,10 +99,20 @@ def assign(
 
 
 @app.command("drain")
-def drain(name: str) -> None:
-    """Start no new containers on a VM; running ones keep running."""
-    vms.drain(wired(), actor(), name)
-    typer.echo(f"VM {name} takes no new containers. Undo: admin.py vm activate {name}")
+def drain(
+    name: str,
+    by: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=utc, metavar="TIME", help="when what still runs is stopped: UTC, or +01:00"
+        ),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="with --by: why; the owners read it")] = "",
+) -> None:
+    """Start no new containers on a VM; running ones keep running, until a time if there is one."""
+    vms.drain(wired(), actor(), name, by, reason)
+    until = f", and is empty by {by:%Y-%m-%d %H:%M %Z}" if by else ""
+    typer.echo(f"VM {name} takes no new containers{until}. Undo: admin.py vm activate {name}")
 
 
 @app.command("activate")

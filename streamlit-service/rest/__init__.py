@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from rest.dependencies import Services, has_storable_address
 from rest.followers import Followers
 from rest.routes import (
+    announcements,
     audit,
     board,
     deployments,
@@ -37,6 +38,7 @@ NOUNS = (
     quotas,
     usage,
     audit,
+    announcements,
 )
 
 

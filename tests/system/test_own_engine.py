@@ -18,10 +18,6 @@ from portal.core.settings import Settings
 from stack import Stack
 from test_real_gpus import CDI_GPU, CDI_SPEC, NVIDIA_CSV, NVIDIA_LIST, SLICES, WHOLE
 
-UNKNOWN: tuple[str, ...] = (
-    *("error", "cpus", "memory_gb", "driver"),
-    *("cuda", "gpu_access", "gpu_problem", "last_seen_at"),
-)
 IMAGE = "container-portal-test-desk:dev"
 
 
@@ -63,7 +59,14 @@ def engine_at(run: Path) -> DockerEngine:
         pool="shared",
         state=VmState.ACTIVE,
         reachable=True,
-        **dict.fromkeys(UNKNOWN),
+        error=None,
+        cpus=None,
+        memory_gb=None,
+        driver=None,
+        cuda=None,
+        gpu_access=None,
+        gpu_problem=None,
+        last_seen_at=None,
     )
     return DockerEngine(vm, Settings(probe_image=IMAGE))
 

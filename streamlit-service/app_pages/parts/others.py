@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import streamlit as st
 import wording
-from portal.core.models import Deployment
-from portal.deployments import lifecycle
+from portal.core.models import Deployment, State
+from portal.deployments import Event, lifecycle
 
-from app_pages.parts import frame
+from app_pages.parts import frame, session
 
 Act = Callable[[str, str], object]
 """Does it to the deployment of this id, for this reason."""
@@ -35,6 +36,58 @@ def stopping(act: Act, example: str) -> Way:
     return Way("stop", "Stop", ":material/stop:", act, example, f"{loss} containers again.")
 
 
+EXAMPLE = "You asked for help: its kernel did not answer"
+COUNTS = "They count for their owners, whose quotas hold."
+
+
+def helping(act: Callable[[str, str, str], object]) -> list[Way]:
+    """Restart, start and remove; `act` takes an id, the action, and a reason."""
+
+    def way(action: str) -> Act:
+        return lambda deployment_id, reason: act(deployment_id, action, reason)
+
+    return [
+        Way(
+            "restart",
+            "Restart",
+            ":material/restart_alt:",
+            way("restart"),
+            EXAMPLE,
+            f"Running work ends; home folders are kept. They start again in their places. {COUNTS}",
+        ),
+        Way(
+            "start",
+            "Start",
+            ":material/play_arrow:",
+            way("start"),
+            EXAMPLE,
+            f"They start where their home folders are, or wait in the queue. {COUNTS}",
+        ),
+        Way(
+            "remove",
+            "Remove",
+            ":material/delete:",
+            way("remove"),
+            "Nobody has used it since June",
+            "**They cannot be started again.** Home folders are kept on their VMs; what was"
+            " elsewhere in the containers is deleted. Owners see your reason in the history.",
+        ),
+    ]
+
+
+def history(chosen: Sequence[Deployment], events: Callable[[str], Sequence[Event]]) -> None:
+    """What happened to the one that is chosen."""
+    if len(chosen) != 1:
+        return
+    [one] = chosen
+    with st.expander(f"What happened to {one.name}", icon=":material/history:"):
+        for event in events(one.id):
+            what, who = wording.past(event, one.owner)
+            whom = wording.literal(one.owner.display_name) if who == "you" else who
+            when = wording.absolute(event.at, session.zone())
+            st.markdown(f"{wording.literal(what)}  \n:small[{when}, by {whom}]")
+
+
 def show(containers: Sequence[Deployment], key: str, ways: Sequence[Way]) -> list[Deployment]:
     """Draw it; returns those that are chosen."""
     st.caption(
@@ -42,9 +95,9 @@ def show(containers: Sequence[Deployment], key: str, ways: Sequence[Way]) -> lis
         if ways
         else "Select a row for what happened to that container."
     )
-    times = f"{key}-times"
+    times, now = f"{key}-times", session.portal().now()
     chosen = st.dataframe(
-        [_row(each) for each in containers],
+        [_row(each, now) for each in containers],
         hide_index=True,
         width="stretch",
         key=f"{key}-{st.session_state.get(times, 0)}",
@@ -70,7 +123,7 @@ def _button(way: Way, rows: Sequence[Deployment], times: str) -> None:
         _ask(way, possible, times)
 
 
-def _row(d: Deployment) -> dict[str, object]:
+def _row(d: Deployment, now: datetime) -> dict[str, object]:
     return {
         "User": d.owner.display_name,
         "Container": d.name,
@@ -82,7 +135,16 @@ def _row(d: Deployment) -> dict[str, object]:
         "CPUs": d.cpus,
         "Image": f"{d.release.image} {d.release.version}",
         "Since": d.started_at or d.waiting_since or d.updated_at,
+        "Idle (h)": idle_h(d, now),
     }
+
+
+def idle_h(d: Deployment, now: datetime) -> float | None:
+    """For how many hours nobody has used what runs; None for what does not."""
+    if d.state is not State.RUNNING:
+        return None
+    last = d.last_activity_at or d.started_at or d.updated_at
+    return round(max(0.0, (now - last).total_seconds()) / 3600, 1)
 
 
 def _ask(way: Way, chosen: list[Deployment], times: str) -> None:

@@ -10,6 +10,7 @@ export interface Action {
 export interface Note {
   kind: "info" | "warning" | "error" | "plain";
   text: string;
+  at: string; // of {at} in the text, or ""
 }
 
 export interface Step {

@@ -10,7 +10,7 @@ import { Meters } from "./meters";
 import { Past } from "./past";
 import { Way } from "./progress";
 import { Connect } from "./ssh";
-import { Age, Icon, Sentence } from "./words";
+import { Age, Icon, moment, Sentence } from "./words";
 
 export interface Asked {
   // What the row says meanwhile.
@@ -77,7 +77,7 @@ export function Row({ card, asked, problem, opens, still, doing }: Props) {
         </p>
       )}
       {card.notes.map((note) => (
-        <p key={note.text} class={`note ${note.kind}`}><Sentence text={note.text} /></p>
+        <p key={note.text} class={`note ${note.kind}`}><Sentence text={note.at ? note.text.replace("{at}", moment(note.at)) : note.text} /></p>
       ))}
       {card.progress && !asked && <Way progress={card.progress} />}
       {below === "past" && <Past id={card.id} name={card.name} state={card.state} since={card.since} />}

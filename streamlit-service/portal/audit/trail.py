@@ -23,6 +23,7 @@ KINDS = (
     "database",
     "audit",
     "access",
+    "announcement",
 )
 """What events are about: the noun that each action begins with."""
 

@@ -46,6 +46,11 @@ CODES = {
     "retired": "The person was retired.",
     "own_release": "Nobody approves what they published themselves.",
     # An order and its limits.
+    "bad_announcement": "An announcement without text, or too long.",
+    "bad_audience": "An announcement for a group, role or VM that does not exist.",
+    "bad_time": "A VM is to be empty at a time that has passed.",
+    "no_such_announcement": "There is no announcement of this number.",
+    "vm_new": "The VM takes no containers yet.",
     "bad_cpus": "Too few CPUs, or not a number.",
     "bad_gpus": "A negative number of GPUs.",
     "bad_memory_gb": "Too little memory, or not a number.",

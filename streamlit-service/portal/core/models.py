@@ -109,6 +109,10 @@ class Vm:
     checked_at: datetime | None = None
     synchronised: bool | None = None
     ports_reserved: bool | None = None
+    drain_by: datetime | None = None
+    """When it is to be empty, while it drains."""
+    drain_reason: str = ""
+    """Why, for the owners of what runs there."""
 
 
 @dataclass(frozen=True)

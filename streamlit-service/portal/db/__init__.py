@@ -1,6 +1,7 @@
 """The records: all SQL, migrations, the audit chain and backups. Nobody else knows SQLAlchemy."""
 
 from portal.db import (
+    announcements,
     audit,
     backup,
     blocked_ports,
@@ -39,6 +40,7 @@ __all__ = [
     "DatabaseError",
     "Taken",
     "Tx",
+    "announcements",
     "audit",
     "backup",
     "blocked_ports",

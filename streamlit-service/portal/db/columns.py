@@ -57,6 +57,8 @@ class VmColumns(TypedDict, total=False):
     checked_at: datetime
     synchronised: bool | None
     ports_reserved: bool | None
+    drain_by: datetime | None
+    drain_reason: str
 
 
 class ReleaseColumns(TypedDict, total=False):

@@ -57,6 +57,8 @@ def stamps(tx: Tx, owner_ids: Collection[int]) -> dict[int, Hashable]:
             table.impossible_since,
             table.stop_note,
             vms.c.reachable,
+            vms.c.drain_by,
+            vms.c.drain_reason,
             releases.c.state.label("release_state"),
         )
         .outerjoin(vms, vms.c.id == table.vm_id)

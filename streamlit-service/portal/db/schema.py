@@ -57,6 +57,20 @@ vms = sa.Table(
     sa.Column("checked_at", UtcDateTime),
     sa.Column("synchronised", sa.Boolean),
     sa.Column("ports_reserved", sa.Boolean),
+    sa.Column("drain_by", UtcDateTime),
+    sa.Column("drain_reason", sa.Text, nullable=False, server_default=""),
+)
+
+announcements = sa.Table(
+    "announcements",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("level", sa.Text, nullable=False),
+    sa.Column("audience", sa.Text, nullable=False),
+    sa.Column("begins_at", UtcDateTime, nullable=False),
+    sa.Column("ends_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("author", sa.Text, nullable=False),
 )
 
 blocked_ports = sa.Table(

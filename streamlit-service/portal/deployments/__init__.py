@@ -1,9 +1,12 @@
 """Containers that people ask for: request them, act on them, open their ports, help with them."""
 
+from portal.deployments.emptying import empty
 from portal.deployments.history import History, history
 from portal.deployments.intervention import act as act_for
 from portal.deployments.intervention import (
+    act_in_group,
     events,
+    events_in_group,
     everybody,
     give_up,
     of_group,
@@ -33,8 +36,11 @@ __all__ = [
     "Preview",
     "act",
     "act_for",
+    "act_in_group",
     "disable",
+    "empty",
     "events",
+    "events_in_group",
     "everybody",
     "get",
     "give_up",

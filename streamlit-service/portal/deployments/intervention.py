@@ -40,12 +40,38 @@ def act(portal: Portal, actor: Actor, deployment_id: str, action: str, reason: s
     who, note = permissions.administrator(actor), check_reason(reason, HELP)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
-        before = _known(tx, deployment_id)
-        owner = db.users.by_id(tx, before.owner.id) or before.owner
-        entry.check(portal, owner)
-        done = service.carry_out(portal, tx, owner, before, action, who=who, note=note)
+        done = _act(portal, tx, _known(tx, deployment_id), action, who=who, note=note)
     portal.wake()
     return done
+
+
+def act_in_group(
+    portal: Portal, actor: Actor, group: str, deployment_id: str, action: str, reason: str
+) -> Deployment:
+    """As act(), for who leads the group that the deployment counts for. NotFound for others."""
+    who, note = permissions.check_leads(actor, group), check_reason(reason, HELP)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        before = _of_group(tx, group, deployment_id)
+        done = _act(portal, tx, before, action, who=who, note=note, reason=StopReason.LEAD)
+    portal.wake()
+    return done
+
+
+def _act(
+    portal: Portal,
+    tx: Tx,
+    before: Deployment,
+    action: str,
+    *,
+    who: str,
+    note: str,
+    reason: StopReason = StopReason.ADMIN,
+) -> Deployment:
+    owner = db.users.by_id(tx, before.owner.id) or before.owner
+    entry.check(portal, owner)
+    by = service.Other(note, reason)
+    return service.carry_out(portal, tx, owner, before, action, who=who, by=by)
 
 
 def events(portal: Portal, actor: Actor, deployment_id: str) -> list[Event]:
@@ -62,9 +88,7 @@ def stop_in_group(
     who, note = permissions.check_leads(actor, group), check_reason(reason, SHARED)
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
-        before = _known(tx, deployment_id)
-        if before.group != group:
-            raise permissions.no_such_deployment("Those of the group are listed with it.")
+        before = _of_group(tx, group, deployment_id)
         stopped = ask_to_stop(portal, tx, who, before, note, StopReason.LEAD)
     portal.wake()
     return stopped
@@ -75,6 +99,13 @@ def of_group(portal: Portal, actor: Actor, group: str) -> list[Deployment]:
     permissions.check_sees_group(actor, group)
     with portal.database.reading() as tx:
         return db.deployments.of_group(tx, group)
+
+
+def events_in_group(portal: Portal, actor: Actor, group: str, deployment_id: str) -> list[Event]:
+    """As events(), for who leads the group that the deployment counts for. NotFound for others."""
+    permissions.check_sees_group(actor, group)
+    with portal.database.reading() as tx:
+        return of_deployment(tx, _of_group(tx, group, deployment_id))
 
 
 def ask_to_stop(
@@ -197,4 +228,11 @@ def _known(tx: Tx, deployment_id: str) -> Deployment:
     deployment = db.deployments.by_id(tx, deployment_id)
     if deployment is None or deployment.state is State.REMOVED:
         raise permissions.no_such_deployment("Its id is in: admin.py deployment list")
+    return deployment
+
+
+def _of_group(tx: Tx, group: str, deployment_id: str) -> Deployment:
+    deployment = _known(tx, deployment_id)
+    if deployment.group != group:
+        raise permissions.no_such_deployment("Those of the group are listed with it.")
     return deployment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -198,6 +198,14 @@ def act(portal: Portal, user: User, deployment_id: str, action: str) -> Deployme
     return deployment
 
 
+@dataclass(frozen=True)
+class Other:
+    """Somebody else acts for the owner, who reads the note."""
+
+    note: str
+    reason: StopReason = StopReason.ADMIN
+
+
 def carry_out(
     portal: Portal,
     tx: Tx,
@@ -206,9 +214,9 @@ def carry_out(
     action: str,
     *,
     who: str,
-    note: str = "",
+    by: Other | None = None,
 ) -> Deployment:
-    """Record what its owner wants, or, with a note that they read, an administrator for them."""
+    """Record what its owner wants, or somebody else for them."""
     now = portal.now()
     after = lifecycle.intent(action, before.state, restarting=before.restart_after_stop)
     if action == "restart":  # refused now, while it still runs, rather than once it is down
@@ -223,15 +231,15 @@ def carry_out(
         "failure": None,
         "trouble": None,
         "progress": None,
-        "stop_reason": StopReason.ADMIN if note else reason,
-        "stop_note": note or None,
+        "stop_reason": by.reason if by else reason,
+        "stop_note": by.note if by else None,
         "updated_at": now,
         **UNLOCKED,
         **NOT_WAITING,
         **columns,
     }
     db.deployments.update(tx, before.id, **changes)
-    said = {"reason": note} if note else {}
+    said = {"reason": by.note} if by else {}
     _record(tx, who, before.id, columns["state"], now, {"request": action, **said, **details})
     return _get(tx, before.id)
 

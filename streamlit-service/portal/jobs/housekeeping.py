@@ -7,11 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from portal import deployments
 from portal.context import Portal
 from portal.jobs.lanes import Lane, Lanes
 from portal.users import visits
 
 HOUR_S = 3600.0
+DRAINS_S = 2.0
 OF_NO_VM = 0
 
 
@@ -28,7 +30,10 @@ class Housekeeping:
 
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
-        self._chores = [_Chore("visits", HOUR_S, visits.forget_old)]
+        self._chores = [
+            _Chore("visits", HOUR_S, visits.forget_old),
+            _Chore("empty-vms", DRAINS_S, deployments.empty),
+        ]
 
     def start(self, lanes: Lanes) -> list[Future[None] | None]:
         """Start what is due."""

@@ -1,12 +1,11 @@
 """User VMs: add, assign, drain and remove them, and record what they report."""
 
+from portal.vms.draining import activate, drain
 from portal.vms.reports import record_gpus, record_health, record_probe, record_unreachable
 from portal.vms.service import (
     VmUse,
-    activate,
     add,
     assign,
-    drain,
     eligible,
     fleet,
     remove,

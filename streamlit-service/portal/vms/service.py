@@ -230,7 +230,7 @@ def assign(
     def columns(tx: Tx) -> VmColumns:
         return {"owner_id": _owner(tx, owner), "pool": pool}
 
-    return _change(portal, actor, name, "assigned", columns, owner=owner, pool=pool)
+    return change(portal, actor, name, "assigned", columns, owner=owner, pool=pool)
 
 
 def _owner(tx: Tx, subject: str | None) -> int | None:
@@ -247,16 +247,6 @@ def _owner(tx: Tx, subject: str | None) -> int | None:
     return user.id
 
 
-def drain(portal: Portal, actor: Actor, name: str) -> Vm:
-    """Let no new containers start on it; what runs goes on. Undone by activate()."""
-    return _set_state(portal, actor, name, "drained", VmState.DRAINING)
-
-
-def activate(portal: Portal, actor: Actor, name: str) -> Vm:
-    """It takes new containers, for the first time or again."""
-    return _set_state(portal, actor, name, "activated", VmState.ACTIVE)
-
-
 def remove(portal: Portal, actor: Actor, name: str) -> None:
     """Take a VM out of the fleet.
 
@@ -270,7 +260,7 @@ def remove(portal: Portal, actor: Actor, name: str) -> None:
             db.leases.release(tx, deployment_id, portal.now(), (db.leases.GPU,))
         return {"state": VmState.REMOVED}
 
-    _change(portal, actor, name, "removed", columns, state=VmState.REMOVED)
+    change(portal, actor, name, "removed", columns, state=VmState.REMOVED)
 
 
 def remove_lost(
@@ -292,7 +282,7 @@ def remove_lost(
         end(tx, vm)
         return {"state": VmState.REMOVED}
 
-    _change(portal, actor, name, "lost", columns, reason=reason)
+    change(portal, actor, name, "lost", columns, reason=reason)
 
 
 def _check_unused(tx: Tx, name: str) -> None:
@@ -312,11 +302,7 @@ def _check_unused(tx: Tx, name: str) -> None:
         )
 
 
-def _set_state(portal: Portal, actor: Actor, name: str, event: str, state: VmState) -> Vm:
-    return _change(portal, actor, name, event, lambda _: {"state": state}, state=state)
-
-
-def _change(
+def change(
     portal: Portal,
     actor: Actor,
     name: str,

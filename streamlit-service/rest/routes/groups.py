@@ -4,10 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from portal import deployments, users
+from portal.context import Portal
+from portal.core.people import User
 from portal.core.resources import Quota
 from portal.scheduling import groups, quotas
 
 from rest.dependencies import Administrator, Caller, GroupReader, Guarded, Lead, Product
+from rest.views.deployments import EventView
 from rest.views.groups import GroupView, MemberBody, MemberView
 from rest.views.interventions import OthersDeploymentView, ReasonBody
 from rest.views.users import QuotaBody
@@ -62,6 +65,43 @@ def clear_share(group: str, subject: str, portal: Product, user: Lead) -> None:
 def of_group(group: str, portal: Product, user: GroupReader) -> list[OthersDeploymentView]:
     """All that counts for the group and is not removed."""
     return [OthersDeploymentView.of(each) for each in deployments.of_group(portal, user, group)]
+
+
+@router.get("/{group}/deployments/{deployment_id}/events")
+def events(group: str, deployment_id: str, portal: Product, user: GroupReader) -> list[EventView]:
+    """`by` is the subject of who did it."""
+    return [
+        EventView.of(each, user).model_copy(update={"by": each.actor})
+        for each in deployments.events_in_group(portal, user, group, deployment_id)
+    ]
+
+
+@router.post("/{group}/deployments/{deployment_id}/start", status_code=202)
+def start(
+    group: str, deployment_id: str, body: ReasonBody, portal: Product, user: Lead
+) -> OthersDeploymentView:
+    return _act(portal, user, group, deployment_id, "start", body.reason)
+
+
+@router.post("/{group}/deployments/{deployment_id}/restart", status_code=202)
+def restart(
+    group: str, deployment_id: str, body: ReasonBody, portal: Product, user: Lead
+) -> OthersDeploymentView:
+    return _act(portal, user, group, deployment_id, "restart", body.reason)
+
+
+@router.post("/{group}/deployments/{deployment_id}/remove", status_code=202)
+def remove(
+    group: str, deployment_id: str, body: ReasonBody, portal: Product, user: Lead
+) -> OthersDeploymentView:
+    return _act(portal, user, group, deployment_id, "remove", body.reason)
+
+
+def _act(
+    portal: Portal, user: User, group: str, deployment_id: str, action: str, reason: str
+) -> OthersDeploymentView:
+    done = deployments.act_in_group(portal, user, group, deployment_id, action, reason)
+    return OthersDeploymentView.of(done)
 
 
 @router.post("/{group}/deployments/{deployment_id}/stop", status_code=202)

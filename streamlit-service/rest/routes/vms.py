@@ -5,7 +5,7 @@ from portal import vms
 from portal.vms import gpus
 
 from rest.dependencies import Administrator, Caller, Guarded, Product, Reader
-from rest.views.vms import AssignmentBody, FleetVmView, VmView
+from rest.views.vms import AssignmentBody, DrainBody, FleetVmView, VmView
 
 router = APIRouter(route_class=Guarded)
 
@@ -21,8 +21,11 @@ def fleet(portal: Product, user: Reader) -> list[FleetVmView]:
 
 
 @router.post("/vms/{name}/drain", status_code=204)
-def drain_vm(name: str, portal: Product, user: Administrator) -> None:
-    vms.drain(portal, user, name)
+def drain_vm(
+    name: str, portal: Product, user: Administrator, body: DrainBody | None = None
+) -> None:
+    """No new containers; with a time, what runs there then is stopped. Their owners read why."""
+    vms.drain(portal, user, name, body.by if body else None, body.reason if body else "")
 
 
 @router.post("/vms/{name}/activate", status_code=204)

@@ -7,7 +7,7 @@ from datetime import datetime
 from portal.core.models import Vm
 from portal.core.people import User
 from portal.vms.gpus import GpuStatus
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from rest.views.base import Body
 
@@ -102,3 +102,10 @@ class GpuView(BaseModel):
             utilisation=gpu.utilisation,
             temperature=gpu.temperature,
         )
+
+
+class DrainBody(Body):
+    """When a VM is to be empty, and why; without a time what runs goes on."""
+
+    by: AwareDatetime | None = None
+    reason: str = Field("", description="a sentence that the owners read", max_length=2000)

@@ -78,12 +78,14 @@ def test_the_same_trouble_of_many_vms_is_told_once(
 def test_a_vm_is_drained_and_activated(
     portal: Portal, ray: User, page_of: Callable[[User, str], AppTest]
 ) -> None:
+    by = portal.now() + timedelta(days=1)
+    vms.drain(portal, ray, "vm-01", by, "its GPUs are exchanged")
     page = page_of(ray, "vms")
+    assert page.dataframe[0].value["State"][0].startswith("◐ empty by ")
     page.selectbox(key="vm").set_value("vm-01").run()
+    assert page.button(key="drain").label == "Change the time …"
     page.button(key="drain").click().run()
     assert not page.exception
-    with portal.database.reading() as tx:
-        assert db.vms.all_vms(tx)[0].state is VmState.DRAINING
     page.button(key="activate").click().run()
     with portal.database.reading() as tx:
         assert db.vms.all_vms(tx)[0].state is VmState.ACTIVE

@@ -40,10 +40,18 @@ MAY: dict[str, str] = {
     "GET /fleet/deployments/{deployment_id}/events": READ,
     "POST /fleet/deployments/{deployment_id}/give-up": ADMIN,
     "POST /fleet/deployments/{deployment_id}/stop": ADMIN,
+    "GET /me/announcements": USER,
+    "GET /announcements": READ,
+    "POST /announcements": ADMIN,
+    "DELETE /announcements/{announcement_id}": ADMIN,
     "GET /gpus": USER,
     "GET /groups": USER,
     "GET /groups/{group}/deployments": LEAD_READ,
     "POST /groups/{group}/deployments/{deployment_id}/stop": LEAD,
+    "GET /groups/{group}/deployments/{deployment_id}/events": LEAD_READ,
+    "POST /groups/{group}/deployments/{deployment_id}/start": LEAD,
+    "POST /groups/{group}/deployments/{deployment_id}/restart": LEAD,
+    "POST /groups/{group}/deployments/{deployment_id}/remove": LEAD,
     "GET /groups/{group}/members": LEAD_READ,
     "DELETE /groups/{group}/members/{subject}": ADMIN,
     "PUT /groups/{group}/members/{subject}": ADMIN,
@@ -108,6 +116,7 @@ FOR_ALL = {each for each in MAY if each.startswith("GET ") and MAY[each] == USER
 """What auditors may, too: they see what they have of their own, which is nothing."""
 NOBODY, REFUSED = 401, 403
 PLACES = {"{action}": "stop", "{scope}": "default", "{release_id}": "1", "{subject}": "edipi:0"}
+PLACES["{announcement_id}"] = "1"
 
 
 def described(app: FastAPI) -> Iterator[str]:
