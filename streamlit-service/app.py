@@ -58,6 +58,7 @@ PLACES = (
         "announcements",
         administrators=True,
     ),
+    Place("Operate", "health", "Health", "monitor_heart", "health", administrators=True),
     Place("Operate", "audit", "Audit", "policy", "audit", administrators=True),
     Place(PERSON, "guide", "Guide", "menu_book", "guide"),
 )

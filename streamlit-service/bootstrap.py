@@ -35,6 +35,7 @@ from worker_client import WorkerClient
 if TYPE_CHECKING:
     from docker_manager import DockerEngine
     from portal.jobs.reconciler import Reconciler
+    from portal.monitoring.looks import Look
 
 READY_PROBE_S = 1.0
 MAX_ANSWER = 2**16
@@ -194,7 +195,9 @@ class Engines:
         return engine
 
 
-def reconciler(product: Portal, engines: Engines, woken: threading.Event) -> Reconciler:
+def reconciler(
+    product: Portal, engines: Engines, woken: threading.Event, checks: Look | None = None
+) -> Reconciler:
     """The worker's loop on real engines."""
     # Of the worker alone.
     from portal.jobs.directory import DirectoryLooks  # noqa: PLC0415
@@ -212,7 +215,7 @@ def reconciler(product: Portal, engines: Engines, woken: threading.Event) -> Rec
     config = DirectorySettings()
     asked = directory(config)
     looks = DirectoryLooks(product, asked, config.interval_s, stops=config.stops) if asked else None
-    return Reconciler(product, engines, is_ready, verify, woken, looks)
+    return Reconciler(product, engines, is_ready, verify, woken, looks, checks)
 
 
 def directory(config: DirectorySettings) -> Directory | None:

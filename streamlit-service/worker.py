@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import bootstrap
+import checks
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from portal import db
@@ -39,7 +40,7 @@ def create_app() -> FastAPI:
     authenticator = bootstrap.authenticator(settings)
     portal = bootstrap.portal(settings, wake=woken.set, cards=authenticator.cards)
     engines = bootstrap.Engines(settings)
-    reconciler = bootstrap.reconciler(portal, engines, woken)
+    reconciler = bootstrap.reconciler(portal, engines, woken, checks.everything)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

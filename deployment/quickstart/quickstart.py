@@ -20,6 +20,7 @@ GETS = {
     "worker": (
         "client_ca",
         "proxy_secret",
+        "server_cert",
         "registry_password",
         "registry_ca",
         "cosign.pub",

@@ -14,6 +14,7 @@ from rest.routes import (
     deployments,
     gpus,
     groups,
+    health,
     images,
     interventions,
     quotas,
@@ -39,6 +40,7 @@ NOUNS = (
     usage,
     audit,
     announcements,
+    health,
 )
 
 

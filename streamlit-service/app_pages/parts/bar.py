@@ -9,6 +9,7 @@ import streamlit as st
 from board import quota
 from portal import images, vms
 from portal.core.people import Role, User
+from portal.monitoring import looks
 from portal.scheduling import quotas
 from portal.users import permissions
 from portal.vms import gpus
@@ -82,6 +83,8 @@ def _wrong(address: str, user: User) -> int:
     """How much waits there for somebody like this user."""
     if address == "vms" and permissions.reads_all(user):
         return _vms_with_problems(user)
+    if address == "health" and permissions.reads_all(user):
+        return _findings(user.id, user)
     if address == "images" and permissions.sees_catalogue(user):
         return _releases_to_look_at(user)
     return 0
@@ -103,6 +106,11 @@ def _vms_with_problems(_admin: User) -> int:
     return sum(
         not vm.reachable or bool(vm.gpu_problem) or bool(vm_health.of_vm(vm, now)) for vm in fleet
     )
+
+
+@st.cache_data(ttl=LOOK_AGAIN_S, show_spinner=False)
+def _findings(user_id: int, _reader: User) -> int:  # noqa: ARG001  (the cache's key)
+    return len(looks.last(session.portal(), _reader).wrong)
 
 
 @st.cache_data(ttl=LOOK_AGAIN_S, show_spinner=False)

@@ -32,7 +32,7 @@ from portal.db.schema import audit_head
 
 SUFFIX = ".portal-backup.tar.gz"
 BATCH = 500
-NOT_KEPT = ("alembic_version", "recent_figures", "sessions", "visits", "consents")
+NOT_KEPT = ("alembic_version", "recent_figures", "sessions", "visits", "consents", "findings")
 """Not rows of the portal's, and those that are of no use tomorrow."""
 
 

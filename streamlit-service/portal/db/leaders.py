@@ -31,6 +31,13 @@ def holder(tx: Tx) -> str | None:
     return token
 
 
+def until(tx: Tx) -> datetime | None:
+    """Until when somebody leads, or led last."""
+    query = sa.select(leaders.c.expires_at).where(leaders.c.name == WORKER)
+    at: datetime | None = tx.execute(query).scalar()
+    return at
+
+
 def take(tx: Tx, token: str, now: datetime, ttl: timedelta) -> bool:
     """Become or stay the leader; False while another is. Taken when somebody was faster."""
     if not free(tx, token, now, ttl):

@@ -61,6 +61,20 @@ vms = sa.Table(
     sa.Column("drain_reason", sa.Text, nullable=False, server_default=""),
 )
 
+# What health checks found last; made anew at each look. Not in backups.
+findings = sa.Table(
+    "findings",
+    metadata,
+    sa.Column("check", sa.Text, primary_key=True),
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("message", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("next_step", sa.Text, nullable=False),
+    sa.Column("section", sa.Text, nullable=False),
+    sa.Column("since", UtcDateTime, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+)
+
 announcements = sa.Table(
     "announcements",
     metadata,

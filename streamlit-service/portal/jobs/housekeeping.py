@@ -6,14 +6,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 
 from portal import deployments
 from portal.context import Portal
 from portal.jobs.lanes import Lane, Lanes
+from portal.monitoring import looks
+from portal.monitoring.looks import Look
 from portal.users import visits
 
 HOUR_S = 3600.0
 DRAINS_S = 2.0
+LOOK_EVERY_S = 60.0
 OF_NO_VM = 0
 
 
@@ -28,12 +32,15 @@ class _Chore:
 class Housekeeping:
     """Of one worker. What fails is logged by its lane, and tried again when it is due next."""
 
-    def __init__(self, portal: Portal) -> None:
+    def __init__(self, portal: Portal, checks: Look | None = None) -> None:
         self._portal = portal
         self._chores = [
             _Chore("visits", HOUR_S, visits.forget_old),
             _Chore("empty-vms", DRAINS_S, deployments.empty),
         ]
+        if checks:
+            look = partial(looks.look, checks=checks)
+            self._chores.append(_Chore("health", LOOK_EVERY_S, look))
 
     def start(self, lanes: Lanes) -> list[Future[None] | None]:
         """Start what is due."""

@@ -28,6 +28,7 @@ from portal.jobs.observe import observe, observe_gpus, observe_health
 from portal.jobs.sampling import Sampler
 from portal.jobs.start_stop import RETRY_AFTER_S, IsReady, Verify, converge
 from portal.monitoring import metrics
+from portal.monitoring.looks import Look
 from portal.scheduling import admission
 
 log = structlog.get_logger()
@@ -62,6 +63,7 @@ class Reconciler:
         verify: Verify,
         woken: threading.Event | None = None,
         directory: DirectoryLooks | None = None,
+        checks: Look | None = None,
     ) -> None:
         self._portal = portal
         self._engine_for = engine_for
@@ -72,7 +74,7 @@ class Reconciler:
         self._lanes = Lanes(self._done)
         self._leader = Leader(portal)
         self._directory = directory
-        self._housekeeping = Housekeeping(portal)
+        self._housekeeping = Housekeeping(portal, checks)
         self._homes = Homes()
         self._sampler = Sampler(portal, self._homes)
         self._turned_at = time.monotonic()

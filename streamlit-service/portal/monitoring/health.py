@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from portal import db, users
 from portal.context import Portal
-from portal.core.models import Deployment, Gpu, Vm, VmState
+from portal.core.health import Status
+from portal.core.models import Deployment, Gpu, Release, Vm, VmState
 from portal.core.people import User
 from portal.db import Tx
 from portal.db.directory import Look
@@ -33,18 +33,6 @@ BACK_UP_BY_HAND = (
     "docker compose exec api python3 admin.py backup /var/lib/portal/backups"
     " && docker compose cp api:/var/lib/portal/backups ."
 )
-
-
-@dataclass(frozen=True)
-class Status:
-    """`state`: ok, warning or critical; `section` of TROUBLESHOOTING.md; `next_step`: a command."""
-
-    state: str
-    check: str
-    subject: str
-    message: str
-    next_step: str = ""
-    section: str = ""
 
 
 def of_records(portal: Portal) -> Iterator[Status]:
@@ -92,15 +80,18 @@ def of_records(portal: Portal) -> Iterator[Status]:
         if deployment.trouble and now - deployment.trouble.since > STUCK_AFTER:
             yield _stuck(deployment, now - deployment.trouble.since)
     for release in approved.values():
-        if problem := launch_gate.problem(portal.settings, release, now):
-            yield Status(
-                "critical",
-                "image",
-                f"{release.image} {release.version}",
-                problem,
-                "docker compose run --rm publisher image scan --all",
-                "image-refused",
-            )
+        yield _image(portal, release, now)
+
+
+def _image(portal: Portal, release: Release, now: datetime) -> Status:
+    name = f"{release.image} {release.version}"
+    if problem := launch_gate.problem(portal.settings, release, now):
+        command = "docker compose run --rm publisher image scan --all"
+        return Status("critical", "image", name, problem, command, "image-refused")
+    scanned = (
+        f" and was scanned {_minutes(now - release.scanned_at)} ago" if release.scanned_at else ""
+    )
+    return Status("ok", "image", name, f"{name} may start{scanned}.")
 
 
 def _people(given: int, served: int, unlisted: list[User]) -> Iterator[Status]:
@@ -113,6 +104,9 @@ def _people(given: int, served: int, unlisted: list[User]) -> Iterator[Status]:
             "docker compose exec api python3 admin.py user list",
             "few-ranges",
         )
+    else:
+        said = f"{given} of {served} port ranges are given out."
+        yield Status("ok", "ranges", "ports", said)
     for user in unlisted:
         yield Status(
             "warning",

@@ -9,7 +9,7 @@ import pki
 import pytest
 from auth import Authenticator
 from certificates import chain
-from cli import health
+from checks import authorities
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from portal.core.errors import NotAuthenticated
@@ -70,5 +70,5 @@ def test_an_authority_with_such_a_name_keeps_nobody_elses_people_out(
 def test_the_health_check_says_which_certificate_it_is(with_another: Settings) -> None:
     read, unread = chain.authorities(with_another.client_ca_file.read_bytes())
     assert (len(read), unread) == (2, [1])
-    [finding] = health.doubtful_entries(with_another)
+    [finding] = authorities.doubtful_entries(with_another)
     assert "Certificate 1 of secrets/client_ca cannot be read" in finding.message

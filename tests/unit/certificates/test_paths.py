@@ -10,7 +10,7 @@ import pytest
 from certificates import chain
 from certificates.chain import certification_paths
 from certificates.revocation import STRICT, Card, RevocationLists
-from cli import health
+from checks import authorities
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from portal.core.errors import NotAuthenticated
@@ -69,8 +69,8 @@ def test_a_key_that_was_certified_again_is_good_by_its_new_certificate(
     new = recertified(old, same_key=True)
     jane = old.person("DOE.JANE.Q.1234567890", None).certificate
     bundle = [old.root.certificate, old.issuing.certificate, new.issuing.certificate]
-    for authorities in (bundle, [bundle[0], bundle[2], bundle[1]]):
-        assert len(certification_paths(jane, authorities, frozenset(), NOW)) == 2
+    for accepted in (bundle, [bundle[0], bundle[2], bundle[1]]):
+        assert len(certification_paths(jane, accepted, frozenset(), NOW)) == 2
     assert refused(tmp_path, old, new, jane) == ""
 
 
@@ -126,5 +126,5 @@ def test_roots_of_which_one_vouches_for_the_other_are_not_separate(
         (tmp_path / "bundle").write_bytes(pki.pem(*bundle))
         for realms in ("", "Other Root CA"):
             settings = Settings(client_ca_file=tmp_path / "bundle", realms=realms)
-            found = [each.check for each in health.doubtful_entries(settings)]
+            found = [each.check for each in authorities.doubtful_entries(settings)]
             assert ("realms" in found) is (separate > 1 and not realms)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pki
 import pytest
-from cli import crl, health
+from checks import authorities
+from cli import crl
 from cryptography import x509
 from portal.core.settings import Settings
 from typer.testing import CliRunner
@@ -124,7 +125,7 @@ def test_the_health_check_names_lists_that_are_missing_or_end(
 ) -> None:
     if content:
         (configured / "people.crl").write_bytes(content(authority))
-    [finding] = health.revocation_of(Settings())
+    [finding] = authorities.revocation_of(Settings())
     assert (finding.state, says in finding.message, "Test ID CA-1" in finding.message) == (
         state,
         True,

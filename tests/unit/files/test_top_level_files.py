@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "app": EDGES,
     "api": EDGES,
     "authz": EDGES,
-    "worker": EDGES,
+    "worker": {*EDGES, "checks"},
     "admin": EDGES,
     "bootstrap": {
         "auth",

@@ -11,6 +11,7 @@ import pytest
 from portal import db, deployments, users, vms
 from portal.context import Portal
 from portal.core.engine import EngineInfo, VmReport
+from portal.core.health import Status
 from portal.core.models import VmState
 from portal.core.people import Role
 from portal.monitoring import health
@@ -22,7 +23,7 @@ GUIDE = ROOT / "docs" / "TROUBLESHOOTING.md"
 SECTIONS = set(re.findall(r'<a id="([^"]+)"></a>', GUIDE.read_text(encoding="utf-8")))
 
 
-def troubles(portal: Portal) -> dict[tuple[str, str], health.Status]:
+def troubles(portal: Portal) -> dict[tuple[str, str], Status]:
     findings = {
         (finding.check, finding.subject): finding
         for finding in health.of_records(portal)

@@ -42,6 +42,7 @@ MAY: dict[str, str] = {
     "POST /fleet/deployments/{deployment_id}/stop": ADMIN,
     "GET /me/announcements": USER,
     "GET /announcements": READ,
+    "GET /health": READ,
     "POST /announcements": ADMIN,
     "DELETE /announcements/{announcement_id}": ADMIN,
     "GET /gpus": USER,

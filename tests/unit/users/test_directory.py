@@ -11,6 +11,7 @@ from portal import deployments, users
 from portal.context import Portal
 from portal.core.directory import DirectoryTrouble, Listing
 from portal.core.errors import Conflict, Forbidden
+from portal.core.health import Status
 from portal.core.models import Deployment, Order, State, StopReason
 from portal.core.people import Identity, Role, User
 from portal.jobs.directory import DirectoryLooks
@@ -55,7 +56,7 @@ def paper(portal: Portal, jane: User, john: User) -> Paper:
     return paper
 
 
-def status(portal: Portal) -> health.Status:
+def status(portal: Portal) -> Status:
     return next(each for each in health.of_records(portal) if each.check == "directory")
 
 
