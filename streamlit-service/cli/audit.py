@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from offload.sender import Sender
 from portal import audit, db
+from portal.core.offload import OffloadSettings
 
 from cli.common import actor, print_json, wired
 
@@ -45,6 +48,19 @@ def take_away(
     lines = audit.export(wired(), actor(), _utc(since), _utc(until))
     for line in lines:
         typer.echo(line, nl=False)
+
+
+@app.command("offload")
+def send_elsewhere() -> None:
+    """Send every event to PORTAL_OFFLOAD_TO by RELP and TLS, until ended: the service `offload`."""
+    config = OffloadSettings()
+    if not config.to:
+        typer.echo("PORTAL_OFFLOAD_TO is empty: there is nowhere to send to.", err=True)
+        raise typer.Exit(1)
+    sender = Sender(wired(), config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sender.stop())
+    sender.run()
 
 
 def _utc(day: datetime | None) -> datetime | None:

@@ -1,7 +1,24 @@
-"""The audit trail, for who may read it: searched, verified, taken away."""
+"""The audit trail, for who may read it: searched, verified, taken away, sent elsewhere."""
 
 from portal.audit.export import export
+from portal.audit.offload import Offload, after, offload
+from portal.audit.offload import report as report_offload
 from portal.audit.trail import KINDS, MOST, people, read, verify
-from portal.db.audit import AuditEvent, Verdict, Wanted
+from portal.db.audit import AuditEvent, Link, Verdict, Wanted
 
-__all__ = ["KINDS", "MOST", "AuditEvent", "Verdict", "Wanted", "export", "people", "read", "verify"]
+__all__ = [
+    "KINDS",
+    "MOST",
+    "AuditEvent",
+    "Link",
+    "Offload",
+    "Verdict",
+    "Wanted",
+    "after",
+    "export",
+    "offload",
+    "people",
+    "read",
+    "report_offload",
+    "verify",
+]

@@ -15,8 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from portal.db.connection import Tx
-from portal.db.schema import audit_events, audit_head
+from portal.db.schema import audit_events, audit_head, offloads
 
+PRUNED = "audit.pruned"
 AT_ONCE = 1000
 """Rows that are in memory while all are read."""
 
@@ -159,25 +160,78 @@ def last(tx: Tx, action: str, now: datetime) -> datetime | None:
 
 
 def verify(tx: Tx) -> Verdict:
-    """Walk the whole chain and say where it breaks, if it does."""
-    previous, count = "", 0
+    """Walk the whole chain, from where it begins, and say where it breaks, if it does."""
+    head = tx.execute(sa.select(audit_head)).one()
+    previous, count, pruned = head.base_hash, 0, ""
     query = sa.select(audit_events).order_by(audit_events.c.seq)
     for row in tx.execute(query.execution_options(yield_per=AT_ONCE)):
         count += 1
-        if row.seq != count:
-            return Verdict(count, count, f"event {count} is missing")
+        seq = head.base_seq + count
+        if row.seq != seq:
+            return Verdict(count, seq, f"event {seq} is missing")
         expected = digest(
             previous, row.seq, row.at, row.actor, row.action, row.subject, row.details
         )
         if row.previous_hash != previous or row.hash != expected:
             return Verdict(count, row.seq, f"event {row.seq} was changed after it was written")
         previous = row.hash
-    head = tx.execute(sa.select(audit_head)).one()
-    if (head.seq, head.hash) != (count, previous):
+        if row.action == PRUNED:
+            pruned = row.details
+    final = head.base_seq + count
+    if (head.seq, head.hash) != (final, previous):
         return Verdict(
-            count, count + 1, f"events after {count} were deleted; the chain once had {head.seq}"
+            count, final + 1, f"events after {final} were deleted; the chain once had {head.seq}"
         )
+    if head.base_seq and not _says(pruned, head.base_seq, head.base_hash):
+        first = head.base_seq + 1
+        return Verdict(count, first, f"nothing says that the events before {first} were removed")
     return Verdict(count, None)
+
+
+def _says(details: str, seq: int, hash_: str) -> bool:
+    """Whether an event of a removal names this end."""
+    said = json.loads(details) if details else {}
+    return (said.get("until"), said.get("hash")) == (seq, hash_)
+
+
+def head(tx: Tx) -> tuple[int, str]:
+    """Number and hash of the last event."""
+    row = tx.execute(sa.select(audit_head.c.seq, audit_head.c.hash)).one()
+    return row.seq, row.hash
+
+
+def base(tx: Tx) -> int:
+    """The number of the last event that was removed; 0 for none."""
+    return int(tx.execute(sa.select(audit_head.c.base_seq)).scalar_one())
+
+
+def prune(tx: Tx, at: datetime, actor: str, until: int, **details: Any) -> None:
+    """Remove the events up to a number, and say so in the chain: it verifies from there on."""
+    [last_removed] = links(tx, until, until)
+    tx.execute(audit_events.delete().where(audit_events.c.seq <= until))
+    tx.execute(audit_head.update().values(base_seq=until, base_hash=last_removed.hash))
+    said = {"until": until, "hash": last_removed.hash, **details}
+    append(tx, at, actor, PRUNED, "audit:trail", **said)
+
+
+def put_offload(tx: Tx, at: datetime, sent: int, problem: str) -> None:
+    """How far the collector elsewhere has it."""
+    values = {"sent": sent, "at": at, "problem": problem}
+    if tx.execute(offloads.update().values(**values)).rowcount == 0:
+        tx.execute(offloads.insert().values(id=1, **values))
+
+
+def offload(tx: Tx) -> tuple[int, datetime, str] | None:
+    """As put_offload() noted it last: sent, when, problem."""
+    row = tx.execute(sa.select(offloads.c.sent, offloads.c.at, offloads.c.problem)).first()
+    return (row.sent, row.at, row.problem) if row else None
+
+
+def last_seq(tx: Tx, action: str) -> int | None:
+    """The number of the last event of this kind."""
+    query = sa.select(sa.func.max(audit_events.c.seq)).where(audit_events.c.action == action)
+    seq: int | None = tx.execute(query).scalar()
+    return seq
 
 
 def digest(previous: str, seq: int, at: datetime, *texts: str) -> str:

@@ -32,7 +32,15 @@ from portal.db.schema import audit_head
 
 SUFFIX = ".portal-backup.tar.gz"
 BATCH = 500
-NOT_KEPT = ("alembic_version", "recent_figures", "sessions", "visits", "consents", "findings")
+NOT_KEPT = (
+    "alembic_version",
+    "recent_figures",
+    "sessions",
+    "visits",
+    "consents",
+    "findings",
+    "offloads",
+)
 """Not rows of the portal's, and those that are of no use tomorrow."""
 
 

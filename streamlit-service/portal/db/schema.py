@@ -321,4 +321,16 @@ audit_head = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("seq", sa.BigInteger, nullable=False),
     sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("base_seq", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("base_hash", sa.Text, nullable=False, server_default=""),
+)
+
+# How far the collector elsewhere has it: one row. Not in backups.
+offloads = sa.Table(
+    "offloads",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("sent", sa.BigInteger, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("problem", sa.Text, nullable=False),
 )

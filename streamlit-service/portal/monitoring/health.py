@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from portal import db, users
+from portal import audit, db, users
+from portal.audit import Offload
 from portal.context import Portal
 from portal.core.health import Status
 from portal.core.models import Deployment, Gpu, Release, Vm, VmState
@@ -24,6 +25,7 @@ from portal.vms.health import Problem
 PROBES_ENDED = timedelta(seconds=60)
 """A worker that probed no VM for so long does not probe any more."""
 SECTIONS = {"gpu": "gpu-problem"}
+OFFLOAD_LATE = timedelta(minutes=5)
 BACKUP_LATE = timedelta(hours=50)
 STUCK_AFTER, STUCK_LONG = timedelta(minutes=1), timedelta(minutes=15)
 
@@ -50,6 +52,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         still_held = _still_held(tx, now)
         in_use = db.blocked_ports.since(tx, now - slots.BLOCKED_FOR)
         look = db.directory.last(tx)
+        sent = audit.offload(tx)
     yield Status("ok", "database", "database", "The database answers.")
     yield from _backup(backups, now, by_hand=is_sqlite)
     if not vms:
@@ -74,6 +77,7 @@ def of_records(portal: Portal) -> Iterator[Status]:
         for port, since in in_use.get(vm.id, {}).items():
             yield _in_use(vm, port, now - since)
     yield from still_held
+    yield from _offload(sent, now)
     yield from _people(given, served, unlisted)
     yield from _directory(look, now)
     for deployment in troubled:
@@ -117,6 +121,25 @@ def _people(given: int, served: int, unlisted: list[User]) -> Iterator[Status]:
             f"docker compose exec api python3 admin.py user role {shlex.quote(user.subject)} user",
             "role-unlisted",
         )
+
+
+def _offload(sent: Offload | None, now: datetime) -> Iterator[Status]:
+    if sent is None:  # it goes nowhere else
+        return
+    behind = f"{sent.behind} events are not at the collector yet"
+    if sent.problem or now - sent.at > OFFLOAD_LATE:
+        why = sent.problem or f"the sender was last heard of {_minutes(now - sent.at)} ago"
+        yield Status(
+            "warning",
+            "offload",
+            "audit trail",
+            f"The audit trail is not being sent elsewhere: {why}. {behind}; none is lost.",
+            "docker compose logs --tail 50 offload",
+            "offload",
+        )
+        return
+    said = behind if sent.behind else "The collector has every event of the audit trail"
+    yield Status("ok", "offload", "audit trail", f"{said}.")
 
 
 def _directory(look: Look | None, now: datetime) -> Iterator[Status]:

@@ -1,0 +1,1 @@
+"""The audit trail, event by event, to the organisation's rsyslog."""
