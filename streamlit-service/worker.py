@@ -10,6 +10,7 @@ import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import bootstrap
 import checks
@@ -19,6 +20,7 @@ from portal import db
 from portal.context import Portal
 from portal.core.engine import Engine
 from portal.core.errors import NotFound, Unavailable
+from portal.core.models import Vm
 from portal.deployments.container_spec import container_name
 from portal.jobs import verify_vm
 from portal.jobs.reconciler import Reconciler
@@ -115,13 +117,22 @@ def _for_services(portal: Portal, reconciler: Reconciler, engines: bootstrap.Eng
         lines = await readers[deployment.vm.id].run(_log, engine, name, tail, since)
         return Response(lines, media_type="text/plain")
 
-    @router.post("/vms/{name}/verify")
-    def verification(name: str) -> StreamingResponse:
-        """Each check as a line of JSON, as it is done."""
+    def known(name: str) -> Vm:
         with portal.database.reading() as tx:
             vm = db.vms.by_name(tx, name)
         if vm is None:
             raise NotFound("no_such_vm", f"There is no VM {name[:60]}.")
+        return vm
+
+    @router.post("/vms/{name}/isolation")
+    def isolation(name: str) -> dict[str, Any]:
+        """What containers of two made-up people reach there now."""
+        return reconciler.measure(known(name)).details()
+
+    @router.post("/vms/{name}/verify")
+    def verification(name: str) -> StreamingResponse:
+        """Each check as a line of JSON, as it is done."""
+        vm = known(name)
         checks = verify_vm.verify_vm(
             portal, vm, engines(vm), reconciler.is_ready, reconciler.verify
         )

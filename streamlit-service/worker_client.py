@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import structlog
@@ -13,6 +14,7 @@ WAKE_TIMEOUT_S = 0.5
 LOG_TIMEOUT_S = 20.0
 MAX_TAIL = 10_000
 """Lines of a log that one call gives."""
+MEASURE_TIMEOUT_S = 150.0
 VERIFY_TIMEOUT_S = 1900.0  # between two lines: a whole download may lie there
 
 
@@ -66,12 +68,27 @@ class WorkerClient:
                 for line in response.iter_lines():
                     yield json.loads(line)
         except httpx2.HTTPError as error:
-            raise EngineError(
-                "worker_silent",
-                "The worker does not answer.",
-                "Is it running? docker compose ps",
-                cause=str(error),
-            ) from error
+            raise _silent(error) from error
+
+    def measure(self, vm: str) -> dict[str, Any]:
+        """What containers reach on a VM (core.isolation). Raises what the worker raised."""
+        try:
+            response = self._client.post(f"/vms/{vm}/isolation", timeout=MEASURE_TIMEOUT_S)
+        except httpx2.HTTPError as error:
+            raise _silent(error) from error
+        if response.status_code != httpx2.codes.OK:
+            raise _error(response)
+        measured: dict[str, Any] = response.json()
+        return measured
+
+
+def _silent(error: Exception) -> EngineError:
+    return EngineError(
+        "worker_silent",
+        "The worker does not answer.",
+        "Is it running? docker compose ps",
+        cause=str(error),
+    )
 
 
 def _with_id(request: httpx2.Request) -> None:

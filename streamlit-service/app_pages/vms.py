@@ -11,12 +11,13 @@ import wording
 from portal import deployments
 from portal.context import Portal
 from portal.core.errors import PortalError
+from portal.core.isolation import Isolation
 from portal.core.models import Deployment, Gpu, GpuState, Vm, VmState
 from portal.core.people import Role, User
 from portal.deployments import lifecycle
 from portal.scheduling import quotas
 from portal.users.permissions import SHARED_POOL
-from portal.vms import draining, gpus
+from portal.vms import draining, gpus, isolation
 from portal.vms import health as vm_health
 from portal.vms import service as fleet
 from portal.vms.service import VmUse
@@ -53,6 +54,7 @@ def page() -> None:
         bars=("GPUs in use", "Memory in use"),
         several=True,
     )
+    _isolation(vms)
     if session.user().role is not Role.ADMIN:
         return
     names = st.session_state.get(CHOSEN, [])
@@ -93,6 +95,36 @@ def _state(vm: Vm) -> str:
     if vm.drain_by:
         return f"◐ empty by {vm.drain_by.astimezone(session.zone()):%a %d %b %H:%M}"
     return {VmState.DRAINING: "◐ draining", VmState.NEW: "◌ new"}.get(vm.state, "● active")
+
+
+def _isolation(vms: list[Vm]) -> None:
+    """What containers of two made-up people reached on each, cell by cell."""
+    measured = isolation.last(session.portal(), session.user())
+    known = {vm.name: measured[vm.id] for vm in vms if vm.id in measured}
+    if not known:
+        return
+    broken = sum(bool(each.breaches) for each in known.values())
+    title = f"Isolation, measured: {broken} of {len(known)} VMs broken" if broken else "Isolation"
+    with st.expander(title, icon=":material/lock_open:" if broken else ":material/lock:"):
+        st.dataframe(
+            [row for name, each in known.items() for row in _cells(name, each)],
+            hide_index=True,
+            width="stretch",
+            key="isolation",
+            placeholder="–",
+        )
+
+
+def _cells(name: str, measured: Isolation) -> list[dict[str, object]]:
+    """A row for each of the two, with what it reached."""
+    when = wording.ago(measured.at, session.portal().now())
+    if measured.problem:
+        return [{"VM": name, "Measured": when, "From": f"not measured: {measured.problem}"}]
+    rows: dict[str, dict[str, object]] = {}
+    for cell in measured.cells:
+        row = rows.setdefault(cell.source, {"VM": name, "Measured": when, "From": cell.source})
+        row[cell.target.capitalize()] = "✕ OPEN" if cell.is_breach else cell.state
+    return list(rows.values())
 
 
 def _change_several(vms: list[Vm]) -> None:

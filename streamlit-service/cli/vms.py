@@ -80,6 +80,23 @@ def verify(name: str) -> None:
         raise typer.Exit(1)
 
 
+@app.command("isolation")
+def isolation(name: str) -> None:
+    """Measure now what containers of two made-up people reach on a VM; the hourly proof, by hand.
+
+    Exit code 1: something opened that must not, or it could not be measured.
+    """
+    said = bootstrap.worker_client(bootstrap.settings()).measure(name)
+    for source, reached in said.get("cells", {}).items():
+        for target, state in reached.items():
+            typer.echo(f"  {state:8} {source}: {target}")
+    problems = said.get("breaches") or ([said["problem"]] if "problem" in said else [])
+    if problems:
+        typer.echo(f"VM {name}: {'; '.join(problems)}", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"VM {name} keeps containers apart; measured in {said['took_s']} s.")
+
+
 @app.command("list")
 def list_all() -> None:
     """Every VM, as JSON."""

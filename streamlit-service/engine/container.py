@@ -52,6 +52,7 @@ def create_arguments(spec: ContainerSpec, *, bounded: bool = False) -> dict[str,
         "init": True,
         "detach": True,
         **({"network": spec.network} if spec.network else {}),
+        **({"entrypoint": list(spec.command)} if spec.command else {}),
         "log_config": docker.types.LogConfig(
             type="json-file", config={"max-size": "10m", "max-file": "3"}
         ),

@@ -23,7 +23,13 @@ AT_HOME = 2
 LOOK_AGAIN_S = 10.0
 """At home what is told may be so old."""
 AWAY = ":material/cloud_off:"
-ICONS = {"firewall": "shield", "disk": "hard_drive", "clock": "schedule", "ports": "lan"}
+ICONS = {
+    "isolation": "lock_open",
+    "firewall": "shield",
+    "disk": "hard_drive",
+    "clock": "schedule",
+    "ports": "lan",
+}
 
 
 def at_home() -> None:

@@ -47,11 +47,14 @@ class ContainerSpec:
     bridge: str = ""
     scratch: Mapping[str, int] = field(default_factory=dict)
     """Path → bytes: on disk, gone with the container; bounded where the VM's disk can bound it."""
+    command: tuple[str, ...] = ()
+    """Instead of the image's own."""
 
     @property
     def digest(self) -> str:
         """Equal exactly for equal specifications."""
-        return hashlib.sha256(repr(sorted(vars(self).items())).encode()).hexdigest()
+        values = {name: value for name, value in vars(self).items() if name != "command" or value}
+        return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,8 @@ class Vm:
     """When it is to be empty, while it drains."""
     drain_reason: str = ""
     """Why, for the owners of what runs there."""
+    breaches: str = ""
+    """What containers reached there and must not, as last measured."""
 
 
 @dataclass(frozen=True)

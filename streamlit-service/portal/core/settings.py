@@ -131,6 +131,11 @@ class Settings(AccessSettings):
     )
     prepull: bool = Field(True, description="download approved releases to VMs ahead")
     images_interval_s: float = Field(30, gt=0, description="between probes of a VM's images")
+    proof_interval_s: float = Field(
+        3600,
+        ge=0,
+        description="between measurements of what containers reach on each VM; 0: none",
+    )
     prepull_at_once: int = Field(2, ge=1, description="VMs that download ahead at the same time")
 
     # Publishing, for the publisher alone.

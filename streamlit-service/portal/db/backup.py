@@ -40,6 +40,7 @@ NOT_KEPT = (
     "consents",
     "findings",
     "offloads",
+    "isolation",
 )
 """Not rows of the portal's, and those that are of no use tomorrow."""
 

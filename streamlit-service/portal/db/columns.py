@@ -59,6 +59,7 @@ class VmColumns(TypedDict, total=False):
     ports_reserved: bool | None
     drain_by: datetime | None
     drain_reason: str
+    breaches: str
 
 
 class ReleaseColumns(TypedDict, total=False):

@@ -59,6 +59,18 @@ vms = sa.Table(
     sa.Column("ports_reserved", sa.Boolean),
     sa.Column("drain_by", UtcDateTime),
     sa.Column("drain_reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("breaches", sa.Text, nullable=False, server_default=""),
+)
+
+# What containers reached on each VM, as last measured. Not in backups.
+isolation = sa.Table(
+    "isolation",
+    metadata,
+    sa.Column("vm_id", sa.Integer, sa.ForeignKey("vms.id"), primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("took_s", sa.Float, nullable=False),
+    sa.Column("problem", sa.Text, nullable=False),
+    sa.Column("cells", sa.JSON, nullable=False),
 )
 
 # What health checks found last; made anew at each look. Not in backups.

@@ -14,7 +14,8 @@ import structlog
 from portal import db
 from portal.context import Portal
 from portal.core.engine import Engine
-from portal.core.errors import DatabaseTrouble, PortalError
+from portal.core.errors import DatabaseTrouble, EngineError, PortalError
+from portal.core.isolation import Isolation
 from portal.core.models import State, Vm
 from portal.deployments import lifecycle
 from portal.jobs.claim import Work
@@ -25,6 +26,7 @@ from portal.jobs.image_cache import sync_images
 from portal.jobs.lanes import Lane, Lanes
 from portal.jobs.leader import STANDBY_S, Leader
 from portal.jobs.observe import observe, observe_gpus, observe_health
+from portal.jobs.prove import Proofs
 from portal.jobs.sampling import Sampler
 from portal.jobs.start_stop import RETRY_AFTER_S, IsReady, Verify, converge
 from portal.monitoring import metrics
@@ -74,6 +76,7 @@ class Reconciler:
         self._lanes = Lanes(self._done)
         self._leader = Leader(portal)
         self._directory = directory
+        self._proofs = Proofs(portal)
         self._housekeeping = Housekeeping(portal, checks)
         self._homes = Homes()
         self._sampler = Sampler(portal, self._homes)
@@ -145,6 +148,8 @@ class Reconciler:
             started.append(
                 self._probe(f"health:{vm.id}", vm, settings.health_interval_s, observe_health)
             )
+            if self._proofs.is_due(vm):
+                started.append(self._probe(f"prove:{vm.id}", vm, 0, self._prove))
             started.append(
                 self._probe(f"images:{vm.id}", vm, settings.images_interval_s, self._sync_images)
             )
@@ -183,6 +188,24 @@ class Reconciler:
         report = observe_gpus(portal, vm, engine)
         if report is not None and report.gpus:
             self._sampler.see_gpus(vm, report)
+
+    def _prove(self, portal: Portal, vm: Vm, engine: Engine) -> None:
+        self._proofs.prove(portal, vm, engine)
+
+    def measure(self, vm: Vm) -> Isolation:
+        """What containers reach on a VM now, whether or not it is due. EngineError when busy."""
+        measured: list[Isolation] = []
+
+        def task() -> None:
+            measured.append(self._proofs.prove(self._portal, vm, self._engine_for(vm)))
+
+        started = self._lanes.start(Lane.PROBE, vm.id, f"prove:{vm.id}", task)
+        if started is None:
+            raise EngineError("busy", "It is being measured just now.", "Try again in a minute.")
+        started.result()
+        if not measured:
+            raise EngineError("internal", "It could not be measured.", "The worker's log says why.")
+        return measured[0]
 
     def _sync_images(self, portal: Portal, vm: Vm, engine: Engine) -> None:
         sync_images(portal, vm, engine, self.verify, self._downloads)

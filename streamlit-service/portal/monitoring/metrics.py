@@ -135,7 +135,7 @@ def _scans(releases: Iterable[Release], now: datetime) -> GaugeMetricFamily:
     return age
 
 
-def _health(vms: Iterable[Vm], now: datetime) -> Iterator[GaugeMetricFamily]:
+def _health(vms: Collection[Vm], now: datetime) -> Iterator[GaugeMetricFamily]:
     """What VMs last reported of themselves. A firewall without a report counts as bad."""
     firewalls: Counts = {
         (vm.name,): not any(problem.kind == "firewall" for problem in vm_health.of_vm(vm, now))
@@ -149,6 +149,13 @@ def _health(vms: Iterable[Vm], now: datetime) -> Iterator[GaugeMetricFamily]:
         "1 where the firewall is as it should be, else 0.",
         ["vm"],
         firewalls,
+    )
+    breaches: Counts = {(vm.name,): not vm.breaches for vm in vms}
+    yield _gauge(
+        "portal_vm_isolation_ok",
+        "0 where a container reached what it must not, as last measured.",
+        ["vm"],
+        breaches,
     )
     yield _gauge("portal_vm_disk_free_bytes", "Free below /var/lib/docker.", ["vm"], disks)
     yield _gauge(

@@ -51,7 +51,7 @@ GPU_PROBLEMS = {
 
 @dataclass(frozen=True)
 class Problem:
-    """`kind`: firewall, disk, clock, ports or gpu.
+    """`kind`: isolation, firewall, disk, clock, ports or gpu.
 
     `grave`: people are at risk, or work fails. `hint`: the command that fixes it, to be run on the
     VM, or, where `from_portal`, in the portal's checkout.
@@ -73,10 +73,12 @@ def problems(name: str, report: VmReport) -> Iterator[Problem]:
 
 def of_vm(vm: Vm, now: datetime) -> list[Problem]:
     """What was wrong when it was last asked; that it was not asked for long is wrong, too."""
+    breached = list(_breaches(vm))
     if vm.checked_at is None:
-        return []
+        return breached
     firewall = vm.firewall if now - vm.checked_at < REPORT_IS_OLD else "unknown"
     problems = [
+        *breached,
         *_firewall(vm.name, firewall, prepare(vm)),
         *_disk(vm.name, vm.disk_free_gb, gate=firewall not in WITHOUT_GATE),
         *_clock(vm.name, skew=vm.clock_skew_s, synchronised=vm.synchronised),
@@ -87,6 +89,17 @@ def of_vm(vm: Vm, now: datetime) -> list[Problem]:
         )
         problems.append(Problem("ports", message, prepare(vm), grave=False, from_portal=True))
     return problems
+
+
+def _breaches(vm: Vm) -> Iterator[Problem]:
+    if vm.breaches:
+        yield Problem(
+            "isolation",
+            f"{vm.name} does not keep containers apart: {vm.breaches}. It takes no new ones until"
+            " an administrator activates it again.",
+            "sudo portal-firewall check; sudo portal-firewall apply",
+            grave=True,
+        )
 
 
 def gpu_problem(vm: Vm) -> Problem | None:

@@ -1,0 +1,49 @@
+"""Record what containers reached on a VM; where something opened that must not, take it out."""
+
+from __future__ import annotations
+
+import structlog
+
+from portal import db
+from portal.context import Portal
+from portal.core.isolation import Isolation
+from portal.core.models import Vm, VmState
+from portal.core.people import Actor
+from portal.db.columns import VmColumns
+from portal.users import permissions
+
+WORKER = "worker"
+MEASURED, DRAINED = "vm.isolation", "vm.drained"
+log = structlog.get_logger()
+
+
+def record(portal: Portal, vm: Vm, measured: Isolation) -> None:
+    """Each measurement is an event. A VM with an open cell takes no new containers."""
+    breaches = "; ".join(f"{cell.source} reached {cell.target}" for cell in measured.breaches)
+    with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
+        now = db.vms.by_name(tx, vm.name)
+        if now is None or now.id != vm.id:
+            return  # removed meanwhile
+        db.isolation.put(tx, vm.id, measured)
+        about = f"vm:{vm.name}"
+        db.audit.append(tx, measured.at, WORKER, MEASURED, about, **measured.details())
+        changes: VmColumns = {}
+        if not measured.problem and now.breaches != breaches:
+            changes["breaches"] = breaches
+        if breaches and now.state is VmState.ACTIVE:
+            changes["state"] = VmState.DRAINING
+            why = {"state": VmState.DRAINING, "reason": f"isolation: {breaches}"}
+            db.audit.append(tx, portal.now(), WORKER, DRAINED, about, **why)
+        if changes:
+            db.vms.update(tx, vm.id, **changes)
+    if breaches:
+        log.error("isolation_broken", vm=vm.name, breaches=breaches)
+        portal.wake()
+
+
+def last(portal: Portal, actor: Actor) -> dict[int, Isolation]:
+    """Of each VM, by its id, for administrators and auditors."""
+    permissions.reader(actor)
+    with portal.database.reading() as tx:
+        return db.isolation.last(tx)

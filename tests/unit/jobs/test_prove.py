@@ -1,0 +1,161 @@
+"""The hourly proof of isolation: measured, recorded, and a VM with an open cell is taken out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from portal import audit, db, vms
+from portal.audit import Wanted
+from portal.context import Portal
+from portal.core.engine import VmReport
+from portal.core.errors import EngineError
+from portal.core.isolation import Isolation
+from portal.core.models import Vm, VmState
+from portal.jobs import prove
+from portal.jobs.prove import Proofs
+from portal.vms import health as vm_health
+from portal.vms import isolation
+from support.fakes import FakeClock, FakeEngine
+from support.samples import REFERENCE, TEST
+
+
+@dataclass
+class Vms(FakeEngine):
+    """An engine whose containers say which of their doors open: those in `open`."""
+
+    open: set[Any] = field(default_factory=set)
+    tried: list[Any] = field(default_factory=list)
+
+    def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
+        box = self._find(container_id)
+        doors = json.loads(box.spec.environment["KNOCK"])
+        self.tried += doors
+        lines: list[dict[str, Any]] = [
+            {"address": f"172.18.0.{len(box.spec.name)}", "gateway": "172.18.0.1"}
+        ]
+        if doors:
+            lines.append({"opened": [tuple(door) in self.open for door in doors]})
+        return b"".join(b"2026-01-05T09:00:00Z %s\n" % json.dumps(each).encode() for each in lines)
+
+
+@pytest.fixture
+def engine() -> Vms:
+    return Vms(on_disk={REFERENCE})
+
+
+@pytest.fixture
+def vm(portal: Portal) -> Vm:
+    """Prepared, with its firewall."""
+    with portal.database.reading() as tx:
+        known = db.vms.all_vms(tx)[0]
+    vms.record_health(portal, known, VmReport("ok"))
+    return replace(known, firewall="ok")
+
+
+def measured(portal: Portal, vm: Vm, engine: Vms, *, reached: bool = True) -> Isolation:
+    Proofs(portal, lambda *_: reached).prove(portal, vm, engine)
+    return isolation.last(portal, TEST)[vm.id]
+
+
+def as_recorded(portal: Portal) -> Vm:
+    with portal.database.reading() as tx:
+        return db.vms.all_vms(tx)[0]
+
+
+def test_every_cell_is_tried_from_both_and_recorded(portal: Portal, vm: Vm, engine: Vms) -> None:
+    found = measured(portal, vm, engine)
+    assert {cell.source for cell in found.cells} == {"a container of A", "a container of B"}
+    assert {cell.target for cell in found.cells} == {
+        "the other's notebook",
+        "the VM's SSH",
+        "the VM's engine",
+        "the portal",
+        "cloud metadata",
+        "GPUs",
+        "the way out",
+    }
+    assert {cell.state for cell in found.cells} == {"closed"}
+    for door in (["10.0.0.1", 9998], ["172.18.0.1", 22], ["169.254.169.254", 80]):
+        assert door in engine.tried
+    [event] = audit.read(portal, TEST, Wanted(kind="vm", text="isolation"))
+    assert event.details["cells"]["a container of A"]["cloud metadata"] == "closed"
+    assert engine.boxes == {}
+    assert as_recorded(portal).state is VmState.ACTIVE
+
+
+def test_an_open_cell_takes_the_vm_out_and_alarms(
+    portal: Portal, vm: Vm, engine: Vms, clock: FakeClock
+) -> None:
+    engine.open = {("10.0.0.1", 22)}
+    assert len(measured(portal, vm, engine).breaches) == 2
+    now = as_recorded(portal)
+    assert now.state is VmState.DRAINING
+    [problem, *_] = vm_health.of_vm(now, clock())
+    assert (problem.kind, problem.grave) == ("isolation", True)
+    assert "A reached the VM's SSH" in problem.message
+    actions = [event.action for event in audit.read(portal, TEST, Wanted(kind="vm"))]
+    assert actions[:2] == ["vm.drained", "vm.isolation"]
+    engine.open = set()
+    measured(portal, now, engine)
+    well = as_recorded(portal)
+    assert (well.breaches, well.state) == ("", VmState.DRAINING)  # an administrator looks first
+
+
+@pytest.mark.parametrize(("egress", "breaches"), [("open", 0), ("proxy", 2), ("none", 2)])
+def test_the_way_out_is_a_setting(
+    portal: Portal, vm: Vm, engine: Vms, egress: str, breaches: int
+) -> None:
+    settings = portal.settings.model_copy(update={"egress": egress})
+    engine.open = {("1.1.1.1", 443)}
+    found = measured(replace(portal, settings=settings), vm, engine)
+    assert len(found.breaches) == breaches
+    assert "open" in {cell.state for cell in found.cells}
+
+
+def test_a_container_that_gets_a_gpu_unasked_is_a_breach(
+    portal: Portal, vm: Vm, engine: Vms
+) -> None:
+    engine.open = {("/dev/nvidia[0-9]*",)}
+    assert {cell.target for cell in measured(portal, vm, engine).breaches} == {"GPUs"}
+
+
+def test_nobody_listening_proves_nothing(portal: Portal, vm: Vm, engine: Vms) -> None:
+    found = measured(portal, vm, engine, reached=False)
+    assert "does not reach the containers" in found.problem
+    assert not found.cells
+    assert engine.boxes == {}
+
+
+def test_without_an_image_or_an_engine_it_says_so_and_tries_again_soon(
+    portal: Portal, vm: Vm, engine: Vms, clock: FakeClock
+) -> None:
+    proofs = Proofs(portal, lambda *_: True)
+    assert proofs.is_due(vm)
+    engine.on_disk.clear()
+    assert "No approved image" in proofs.prove(portal, vm, engine).problem
+    assert not proofs.is_due(vm)
+    clock.forward(prove.AGAIN.total_seconds())
+    assert proofs.is_due(vm)
+    engine.failing["has_image"] = EngineError("away", "It is away.", "Wait.")
+    assert "It is away." in proofs.prove(portal, vm, engine).problem
+
+
+def test_it_is_due_every_hour_whoever_leads(
+    portal: Portal, vm: Vm, engine: Vms, clock: FakeClock
+) -> None:
+    measured(portal, vm, engine)
+    another = Proofs(portal)
+    assert not another.is_due(vm)
+    clock.forward(portal.settings.proof_interval_s)
+    assert another.is_due(vm)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"firewall": None}, {"firewall": "none"}, {"reachable": False}, {"state": VmState.NEW}],
+)
+def test_only_prepared_vms_promise_anything(portal: Portal, vm: Vm, change: dict[str, Any]) -> None:
+    assert not Proofs(portal).is_due(replace(vm, **change))
