@@ -17,6 +17,7 @@ from auth import Authenticator, KnownCards, Revocation
 from certificates import revocation
 from certificates.chain import authorities
 from certificates.responders import Responders
+from certificates.signing import SigningKey
 from cryptography import x509
 from directory.csv_file import CsvFile
 from directory.ldap_server import LdapServer
@@ -27,6 +28,7 @@ from portal.core.directory import Directory, DirectorySettings
 from portal.core.engine import Engine
 from portal.core.models import Vm
 from portal.core.settings import Settings
+from portal.core.signatures import Sign
 from portal.db.connection import Database
 from registry.client import Registry
 from registry.verifier import Verifier
@@ -94,6 +96,7 @@ def portal(
         wake=wake or worker_client(config).wake,
         is_revoked=cards.is_revoked if cards else lambda _: False,
         card_counts=cards.counts if cards else lambda _: True,
+        sign_export=worker_client(config).sign_export,
     )
 
 
@@ -105,6 +108,12 @@ def worker_client(config: Settings) -> WorkerClient:
 def authenticator(config: Settings) -> Authenticator:
     """Certificate verification with the configured authorities, revocation lists and responders."""
     return Authenticator(config, _revocation(config))
+
+
+def audit_key(config: Settings) -> SigningKey | None:
+    """What signs the audit trail, of the worker alone; None where it has no place for the key."""
+    folder = config.audit_key_file.parent
+    return SigningKey(config.audit_key_file) if folder.is_dir() else None
 
 
 def known_cards(config: Settings) -> KnownCards:
@@ -196,7 +205,11 @@ class Engines:
 
 
 def reconciler(
-    product: Portal, engines: Engines, woken: threading.Event, checks: Look | None = None
+    product: Portal,
+    engines: Engines,
+    woken: threading.Event,
+    checks: Look | None = None,
+    sign: Sign | None = None,
 ) -> Reconciler:
     """The worker's loop on real engines."""
     # Of the worker alone.
@@ -215,7 +228,7 @@ def reconciler(
     config = DirectorySettings()
     asked = directory(config)
     looks = DirectoryLooks(product, asked, config.interval_s, stops=config.stops) if asked else None
-    return Reconciler(product, engines, is_ready, verify, woken, looks, checks)
+    return Reconciler(product, engines, is_ready, verify, woken, looks, checks, sign)
 
 
 def directory(config: DirectorySettings) -> Directory | None:

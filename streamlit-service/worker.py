@@ -16,19 +16,30 @@ import bootstrap
 import checks
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
-from portal import db
+from portal import audit, db
 from portal.context import Portal
 from portal.core.engine import Engine
 from portal.core.errors import NotFound, Unavailable
 from portal.core.models import Vm
+from portal.core.signatures import Sign, Signed
 from portal.deployments.container_spec import container_name
 from portal.jobs import verify_vm
 from portal.jobs.reconciler import Reconciler
 from portal.monitoring import metrics
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from pydantic import BaseModel
 from rest import errors
 from rest.request_log import RequestLog
 from rest.slow import Slow
+
+
+class Export(BaseModel):
+    """The SHA-256 of its lines but the last, and the number and hash of its last event."""
+
+    body: str
+    last: int
+    hash: str
+
 
 LOGS_PER_VM = 8
 """Logs that are read at once: a VM that does not answer keeps no other's from being read."""
@@ -42,7 +53,8 @@ def create_app() -> FastAPI:
     authenticator = bootstrap.authenticator(settings)
     portal = bootstrap.portal(settings, wake=woken.set, cards=authenticator.cards)
     engines = bootstrap.Engines(settings)
-    reconciler = bootstrap.reconciler(portal, engines, woken, checks.everything)
+    key = bootstrap.audit_key(settings)
+    reconciler = bootstrap.reconciler(portal, engines, woken, checks.everything, key)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -64,7 +76,7 @@ def create_app() -> FastAPI:
     app.add_middleware(RequestLog)
     app.include_router(_for_monitoring(reconciler))
     app.include_router(
-        _for_services(portal, reconciler, engines), dependencies=[Depends(from_service)]
+        _for_services(portal, reconciler, engines, key), dependencies=[Depends(from_service)]
     )
     return app
 
@@ -97,7 +109,9 @@ def _log(engine: Engine, name: str, tail: int, since: str) -> bytes:
     return engine.logs(name, tail=tail, since=since)
 
 
-def _for_services(portal: Portal, reconciler: Reconciler, engines: bootstrap.Engines) -> APIRouter:
+def _for_services(
+    portal: Portal, reconciler: Reconciler, engines: bootstrap.Engines, key: Sign | None
+) -> APIRouter:
     """What pages and the API ask of the worker; they have checked who asks."""
     router = APIRouter()
 
@@ -116,6 +130,13 @@ def _for_services(portal: Portal, reconciler: Reconciler, engines: bootstrap.Eng
         engine, name = engines(deployment.vm), container_name(deployment_id)
         lines = await readers[deployment.vm.id].run(_log, engine, name, tail, since)
         return Response(lines, media_type="text/plain")
+
+    @router.post("/audit/signature")
+    def sign(export: Export) -> Signed | None:
+        """Of an export that ends with an event of the records."""
+        if key is None:
+            return None
+        return audit.sign_export(portal, key, export.body, export.last, export.hash)
 
     def known(name: str) -> Vm:
         with portal.database.reading() as tx:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import structlog
 from portal.core.errors import EngineError, NotFound, PortalError
+from portal.core.signatures import Signed
 
 WAKE_TIMEOUT_S = 0.5
 LOG_TIMEOUT_S = 20.0
@@ -80,6 +81,18 @@ class WorkerClient:
             raise _error(response)
         measured: dict[str, Any] = response.json()
         return measured
+
+    def sign_export(self, body: str, last: int, hash_: str) -> Signed | None:
+        """The worker's signature of an export; None where it has no key. Raises what it raised."""
+        asked = {"body": body, "last": last, "hash": hash_}
+        try:
+            response = self._client.post("/audit/signature", json=asked)
+        except httpx2.HTTPError as error:
+            raise _silent(error) from error
+        if response.status_code != httpx2.codes.OK:
+            raise _error(response)
+        said = response.json()
+        return Signed(**said) if said else None
 
 
 def _silent(error: Exception) -> EngineError:

@@ -6,7 +6,9 @@ import signal
 from datetime import UTC, datetime
 from typing import Annotated
 
+import bootstrap
 import typer
+from certificates.signing import SigningKey
 from offload.sender import Sender
 from portal import audit, db
 from portal.core.offload import OffloadSettings
@@ -48,6 +50,16 @@ def take_away(
     lines = audit.export(wired(), actor(), _utc(since), _utc(until))
     for line in lines:
         typer.echo(line, nl=False)
+
+
+@app.command("key")
+def public_key() -> None:
+    """Print the public key for verify-audit.py --key: of the worker, which has it. Keep it."""
+    config = bootstrap.settings()
+    if not config.audit_key_file.is_file():
+        typer.echo("Only the worker has it: docker compose exec worker …", err=True)
+        raise typer.Exit(1)
+    typer.echo(SigningKey(config.audit_key_file).public, nl=False)
 
 
 @app.command("offload")

@@ -37,11 +37,13 @@ CUT_AFTER_S = 4.0
 TO_0003 = """
 ALTER TABLE vms DROP COLUMN firewall, DROP COLUMN disk_free_gb, DROP COLUMN clock_skew_s,
   DROP COLUMN checked_at, DROP COLUMN synchronised, DROP COLUMN ports_reserved,
-  DROP COLUMN drain_by, DROP COLUMN drain_reason;
+  DROP COLUMN drain_by, DROP COLUMN drain_reason, DROP COLUMN breaches;
+ALTER TABLE audit_head DROP COLUMN base_seq, DROP COLUMN base_hash;
 ALTER TABLE deployments DROP COLUMN trouble, DROP COLUMN pending_since, DROP COLUMN stop_note,
   DROP COLUMN "group";
 DROP TABLE figures, recent_figures, blocked_ports, leaders, aliases, certificates, memberships,
-  directory_looks, sessions, visits, consents, announcements, findings;
+  directory_looks, sessions, visits, consents, announcements, findings, offloads,
+  isolation;
 UPDATE users SET range_index = 100 + id WHERE range_index IS NULL;
 ALTER TABLE users ALTER COLUMN range_index SET NOT NULL, DROP COLUMN card_name,
   DROP COLUMN retired_at, DROP COLUMN retired_reason, DROP COLUMN root,

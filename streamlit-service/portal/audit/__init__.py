@@ -3,6 +3,7 @@
 from portal.audit.export import export
 from portal.audit.offload import Offload, after, offload
 from portal.audit.offload import report as report_offload
+from portal.audit.signing import checkpoint, prune, sign_export
 from portal.audit.trail import KINDS, MOST, people, read, verify
 from portal.db.audit import AuditEvent, Link, Verdict, Wanted
 
@@ -15,10 +16,13 @@ __all__ = [
     "Verdict",
     "Wanted",
     "after",
+    "checkpoint",
     "export",
     "offload",
     "people",
+    "prune",
     "read",
     "report_offload",
+    "sign_export",
     "verify",
 ]

@@ -66,6 +66,16 @@ class AccessSettings(BaseSettings):
     consent_hours: float = Field(
         8, gt=0, le=24 * 30, description="it is shown again after so long without use"
     )
+    audit_days: int = Field(
+        0,
+        ge=0,
+        le=36500,
+        description="events of the audit trail older than this are removed; 0: none",
+    )
+    audit_key_file: Path = Field(
+        Path("/var/lib/portal-audit/key.pem"),
+        description="signs the audit trail's checkpoints and exports; made where there is none",
+    )
     idle_minutes: int = Field(
         15, ge=0, le=1440, description="pages that nobody touches for so long close; 0: never"
     )

@@ -54,6 +54,7 @@ CODES = {
     "no_image": "No approved image is on the VM, to measure with.",
     "container_gone": "A container that was to be tried ended early.",
     "busy": "The same is being done already.",
+    "not_the_trail": "The export to be signed is not of this audit trail.",
     "bad_cpus": "Too few CPUs, or not a number.",
     "bad_gpus": "A negative number of GPUs.",
     "bad_memory_gb": "Too little memory, or not a number.",

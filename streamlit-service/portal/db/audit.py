@@ -227,6 +227,22 @@ def offload(tx: Tx) -> tuple[int, datetime, str] | None:
     return (row.sent, row.at, row.problem) if row else None
 
 
+def hash_at(tx: Tx, seq: int) -> str:
+    """The hash of an event, of the last that was removed, too; "" for what never was."""
+    known = links(tx, seq, seq)
+    if known:
+        return known[0].hash
+    removed = tx.execute(sa.select(audit_head.c.base_seq, audit_head.c.base_hash)).one()
+    return str(removed.base_hash) if removed.base_seq == seq else ""
+
+
+def last_before(tx: Tx, at: datetime) -> int:
+    """The number before the first event that is not older than this; a clock may have gone back."""
+    c = audit_events.c
+    first = tx.execute(sa.select(sa.func.min(c.seq)).where(c.at >= at)).scalar()
+    return int(first) - 1 if first is not None else head(tx)[0]
+
+
 def last_seq(tx: Tx, action: str) -> int | None:
     """The number of the last event of this kind."""
     query = sa.select(sa.func.max(audit_events.c.seq)).where(audit_events.c.action == action)

@@ -8,8 +8,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
-from portal import deployments
+from portal import audit, deployments
 from portal.context import Portal
+from portal.core.signatures import Sign
 from portal.jobs.lanes import Lane, Lanes
 from portal.monitoring import looks
 from portal.monitoring.looks import Look
@@ -32,12 +33,17 @@ class _Chore:
 class Housekeeping:
     """Of one worker. What fails is logged by its lane, and tried again when it is due next."""
 
-    def __init__(self, portal: Portal, checks: Look | None = None) -> None:
+    def __init__(
+        self, portal: Portal, checks: Look | None = None, sign: Sign | None = None
+    ) -> None:
         self._portal = portal
         self._chores = [
             _Chore("visits", HOUR_S, visits.forget_old),
             _Chore("empty-vms", DRAINS_S, deployments.empty),
         ]
+        if sign:
+            self._chores.append(_Chore("checkpoint", HOUR_S, partial(audit.checkpoint, sign=sign)))
+            self._chores.append(_Chore("prune", HOUR_S, audit.prune))
         if checks:
             look = partial(looks.look, checks=checks)
             self._chores.append(_Chore("health", LOOK_EVERY_S, look))

@@ -17,6 +17,7 @@ from portal.core.engine import Engine
 from portal.core.errors import DatabaseTrouble, EngineError, PortalError
 from portal.core.isolation import Isolation
 from portal.core.models import State, Vm
+from portal.core.signatures import Sign
 from portal.deployments import lifecycle
 from portal.jobs.claim import Work
 from portal.jobs.directory import DirectoryLooks
@@ -66,6 +67,7 @@ class Reconciler:
         woken: threading.Event | None = None,
         directory: DirectoryLooks | None = None,
         checks: Look | None = None,
+        sign: Sign | None = None,
     ) -> None:
         self._portal = portal
         self._engine_for = engine_for
@@ -77,7 +79,7 @@ class Reconciler:
         self._leader = Leader(portal)
         self._directory = directory
         self._proofs = Proofs(portal)
-        self._housekeeping = Housekeeping(portal, checks)
+        self._housekeeping = Housekeeping(portal, checks, sign)
         self._homes = Homes()
         self._sampler = Sampler(portal, self._homes)
         self._turned_at = time.monotonic()
