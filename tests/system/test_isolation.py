@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from typing import Any
 import builds
 import docker
 import pytest
-from builds import ROOT
+from builds import ROOT, StackError
 from databases import database_on
 from docker.models.containers import Container
 from harness import HARNESS
@@ -195,6 +196,35 @@ def settled_again(site: Site, machine: Machine) -> None:
 
 def test_the_matrix_after_setup(site: Site) -> None:
     assert site.measured() == promised()
+
+
+def proved(site: Site) -> dict[str, Any]:
+    """The VM's last proof, as it is in the audit trail."""
+    found = json.loads(site.stack.admin("audit", "list", "--subject", f"vm:{site.first.name}"))
+    return dict(next(each for each in reversed(found) if each["action"] == "vm.isolation"))
+
+
+def test_two_made_up_people_prove_it_and_an_open_door_takes_the_vm_out(site: Site) -> None:
+    said = site.stack.admin("vm", "isolation", site.first.name)
+    assert "keeps containers apart" in said
+    print(said)
+    cells = proved(site)["details"]["cells"]
+    closed = {"the other's notebook", "the VM's SSH", "the VM's engine", "the portal", "GPUs"}
+    for reached in cells.values():
+        assert {target for target, state in reached.items() if state == "closed"} >= closed
+    names = site.first.run("docker ps --all --format '{{.Names}}'")
+    assert "portal-proof" not in names
+    site.first.run("nft delete table inet container_portal")
+    try:
+        with pytest.raises(StackError, match="container of A"):
+            site.stack.admin("vm", "isolation", site.first.name)
+        assert "a container of A: the VM's SSH" in proved(site)["details"]["breaches"]
+        [vm] = [vm for vm in Machines(site.stack).vms() if vm["name"] == site.first.name]
+        assert vm["state"] == "draining"
+    finally:
+        site.first.run("systemctl reload container-portal-firewall")
+    assert "keeps containers apart" in site.stack.admin("vm", "isolation", site.first.name)
+    site.stack.admin("vm", "activate", site.first.name)
 
 
 def test_the_matrix_after_the_engine_was_restarted(site: Site) -> None:

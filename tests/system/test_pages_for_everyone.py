@@ -13,7 +13,10 @@ from stack import Stack
 
 OpenBrowser = Callable[..., Page]
 WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
-PATHS = ("gpus", "usage", "vms", "all", "users", "groups", "audit", "images", "keys")
+PATHS = (
+    *("gpus", "usage", "vms", "all", "users", "groups", "announcements"),
+    *("health", "audit", "images", "keys"),
+)
 LOOKS = [("light", WIDE), ("dark", WIDE), ("light", NARROW), ("dark", NARROW)]
 
 

@@ -1,0 +1,307 @@
+"""Administrators who can help, auditors who can prove: with real cards, gateway and browsers."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from builds import ROOT, StackError
+from harness.fleet import TestVm
+from harness.people import JANE, JOHN, Person, photograph, violations, wait_until
+from playwright.sync_api import Page, expect
+from stack import Stack
+
+OpenBrowser = Callable[..., Page]
+FLOOD = 2000
+WHY = "its GPUs are exchanged on Saturday"
+NOTICE = "You use a system of the organisation.\n\nWhat you do here is recorded."
+
+
+def events(ray: Person, **wanted: Any) -> list[dict[str, Any]]:
+    """The newest first."""
+    found: list[dict[str, Any]] = ray.http.get("/api/v1/audit", params=wanted).json()
+    return found
+
+
+def test_a_vm_is_empty_by_the_time_and_its_people_knew(
+    stack: Stack, vm_a: TestVm, jane: Person, ray: Person, browser_of: OpenBrowser
+) -> None:
+    made = jane.settled(jane.deploy("training")["id"])
+    page = browser_of("jane")
+    page.goto(f"{stack.url}/containers")
+    expect(page.get_by_role("link", name="Open JupyterLab")).to_be_visible()
+    by = datetime.now(UTC) + timedelta(seconds=15)
+    body = {"by": by.isoformat(), "reason": WHY}
+    ray.http.post(f"/api/v1/vms/{vm_a.name}/drain", json=body).raise_for_status()
+    try:
+        note = page.get_by_text(f"{vm_a.name} is taken out of use")
+        expect(note).to_be_visible()
+        expect(note).to_contain_text(WHY)
+        photograph(page, "vm-emptied-by")
+        made = jane.becomes(made, "the VM is empty", state="stopped")
+        assert datetime.now(UTC) >= by
+        expect(
+            page.get_by_text(f"Reason: “{vm_a.name} is taken out of use: {WHY}”")
+        ).to_be_visible()
+        assert vm_a.run("docker", "ps", "--quiet").strip() == ""
+    finally:
+        ray.http.post(f"/api/v1/vms/{vm_a.name}/activate").raise_for_status()
+
+
+def test_what_is_announced_is_read_by_whom_it_is_for(
+    stack: Stack, vm_a: TestVm, jane: Person, john: Person, ray: Person, browser_of: OpenBrowser
+) -> None:
+    jane.running("notebook")
+    ids = []
+    for text, level, audience in (
+        ("The registry is updated on Friday.", "info", "everybody"),
+        (f"Power is cut at {vm_a.name}.", "urgent", f"vm:{vm_a.name}"),
+    ):
+        told = {"text": text, "level": level, "audience": audience}
+        answer = ray.http.post("/api/v1/announcements", json=told)
+        answer.raise_for_status()
+        ids.append(answer.json()["id"])
+    try:
+        page = browser_of("jane")
+        page.goto(f"{stack.url}/containers")
+        expect(page.get_by_text(f"Power is cut at {vm_a.name}.")).to_be_visible()
+        friday = page.get_by_text("The registry is updated on Friday.")
+        expect(friday).to_be_visible()
+        photograph(page, "announcements")
+        assert violations(page) == []
+        page.get_by_role("button", name="Put away").click()
+        expect(friday).to_have_count(0)
+        expect(page.get_by_text(f"Power is cut at {vm_a.name}.")).to_be_visible()
+        johns = browser_of("john")
+        johns.goto(f"{stack.url}/deploy")
+        expect(johns.get_by_text("The registry is updated on Friday.")).to_be_visible()
+        expect(johns.get_by_text(f"Power is cut at {vm_a.name}.")).to_have_count(0)
+    finally:
+        for announcement in ids:
+            ray.http.delete(f"/api/v1/announcements/{announcement}").raise_for_status()
+
+
+def test_an_auditor_reads_everything_and_changes_nothing(
+    stack: Stack, vm_a: TestVm, jane: Person, john: Person, ray: Person, browser_of: OpenBrowser
+) -> None:
+    made = jane.running("hers")
+    stack.admin("user", "role", JOHN, "auditor")
+    try:
+        assert john.http.get("/api/v1/fleet/deployments").json()[0]["owner"] == JANE
+        stop = {"reason": "because I can"}
+        for path in (f"/api/v1/fleet/deployments/{made}/stop", f"/api/v1/vms/{vm_a.name}/drain"):
+            assert john.http.post(path, json=stop).status_code == 403
+        assert john.http.get(f"https://{stack.host}:10000/api").status_code == 403
+        assert john.http.post("/api/v1/deployments", json={"image": "ml-cpu"}).status_code == 403
+        page = browser_of("john")
+        page.goto(stack.url)
+        expect(page.get_by_role("heading", name="Audit")).to_be_visible()
+        page.get_by_role("button", name="Verify").click()
+        expect(page.get_by_text("events are whole")).to_be_visible()
+        photograph(page, "auditor")
+        page.goto(f"{stack.url}/deploy")
+        expect(page.get_by_text("is for those who have containers")).to_be_visible()
+    finally:
+        stack.admin("user", "role", JOHN, "user")
+
+
+def test_who_came_in_from_where_with_what_and_who_did_not(
+    stack: Stack, vm_a: TestVm, jane: Person, john: Person, ray: Person
+) -> None:
+    made = jane.settled(jane.deploy("notebook")["id"])
+    assert jane.http.get(made["urls"]["jupyter"] + "api").status_code == 200
+    assert john.http.get(made["urls"]["jupyter"] + "api").status_code == 403
+    with httpx2.Client(verify=stack.tls(None), timeout=30, trust_env=False) as nobody:
+        assert nobody.get(stack.url).status_code == 403
+
+    def opened() -> list[dict[str, Any]]:
+        return events(ray, kind="access", subject=f"deployment:{made['id']}")
+
+    wait_until(opened, "the port is an event")
+    [event] = opened()
+    assert (event["actor"], event["action"]) == (JANE, "access.port_opened")
+    details = event["details"]
+    assert (details["port"], details["service"], len(details["certificate"])) == (
+        10000,
+        "jupyter",
+        64,
+    )
+    assert int(details["serial"], 16) and "CA" in details["issuer"] and details["address"]
+
+    def refused(actor: str, code: str) -> bool:
+        found = events(ray, kind="access", actor=actor)
+        return any(each["details"].get("code") == code for each in found)
+
+    wait_until(lambda: refused(JOHN, "not_yours"), "John's refusal is an event")
+    wait_until(lambda: refused("stranger", "no_certificate"), "the stranger's is one")
+    signed_in = events(ray, kind="access", actor=JANE, text="signed_in")
+    assert signed_in, "Jane's program signed in"
+
+
+def test_a_flood_of_strangers_adds_few_events_and_slows_nobody(
+    stack: Stack, vm_a: TestVm, jane: Person, ray: Person
+) -> None:
+    made = jane.settled(jane.deploy("notebook")["id"])
+
+    def count() -> int:
+        return int(events(ray, limit=1)[0]["seq"])
+
+    context = ssl.create_default_context(cafile=str(stack.certs / "ca.crt"))
+
+    def knock(_: int) -> int:
+        with httpx2.Client(verify=context, timeout=30, trust_env=False) as stranger:
+            return stranger.get(f"{stack.url}/api/v1/me").status_code
+
+    def mine_s() -> float:
+        began = time.monotonic()
+        jane.http.get(made["urls"]["jupyter"] + "api").raise_for_status()
+        return time.monotonic() - began
+
+    mine_s()
+    before = count()
+    with ThreadPoolExecutor(8) as knocking:
+        answers = knocking.map(knock, range(FLOOD))
+        waits = [mine_s() for _ in range(20)]
+        assert set(answers) == {403}
+    time.sleep(2)  # what is noted is written once a second
+    assert count() - before < 40
+    assert sorted(waits)[len(waits) // 2] < 2.0, waits
+
+
+def test_evidence_is_verified_where_there_is_no_portal_with_the_key_of_before(
+    stack: Stack, ray: Person, tmp_path: Path
+) -> None:
+    key = stack.compose("exec", "-T", "worker", "python3", "admin.py", "audit", "key", capture=True)
+    (tmp_path / "audit.pub").write_text(key)
+    exported = ray.http.get("/api/v1/audit/export")
+    exported.raise_for_status()
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(exported.content)
+
+    def verify() -> subprocess.CompletedProcess[str]:
+        script = str(ROOT / "scripts" / "verify-audit.py")
+        command = [sys.executable, "-I", script, "--key", str(tmp_path / "audit.pub"), str(path)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = verify()
+    assert done.returncode == 0, done.stderr
+    lines = exported.content.decode().splitlines(keepends=True)
+    documents = {json.loads(line).get("document") for line in lines} - {None}
+    assert documents == {"releases", "isolation", "cut-off", "restores"}
+    cut_off = next(json.loads(line) for line in lines if '"document":"cut-off"' in line)
+    assert cut_off["content"], "the api has the guides"
+    path.write_text("".join([*lines[:20], *lines[21:]]))
+    broken = verify()
+    assert broken.returncode == 1
+    assert "event 20 is missing" in broken.stderr
+
+
+def test_health_tells_people_without_a_shell(
+    stack: Stack, vm_a: TestVm, ray: Person, browser_of: OpenBrowser
+) -> None:
+    def found() -> dict[str, Any]:
+        health: dict[str, Any] = ray.http.get("/api/v1/health").json()
+        return health
+
+    wait_until(lambda: found()["at"], "the worker looked", 90)
+    checks = {each["check"] for each in found()["findings"]}
+    assert checks >= {"database", "services", "certificate", "revocation", "registry", "disk", "vm"}
+    page = browser_of("admin")
+    page.goto(f"{stack.url}/health")
+    expect(page.get_by_text("No backup has ever been made.")).to_be_visible()
+    photograph(page, "health")
+    page.get_by_role("link", name="Read more").first.click()
+    expect(page.get_by_role("heading", name="Troubleshooting")).to_be_visible()
+
+
+@pytest.fixture
+def notice(stack: Stack, tmp_path: Path) -> Iterator[Path]:
+    """The file, once services ask for it."""
+    tmp_path.chmod(0o755)
+    file = tmp_path / "notice.txt"
+    file.write_text(NOTICE, encoding="utf-8")
+    file.chmod(0o644)
+    with _set(stack, PORTAL_CONSENT_FOLDER=str(tmp_path)):
+        yield file
+
+
+@contextmanager
+def _set(stack: Stack, **settings: str) -> Iterator[None]:
+    before = dict(stack.settings)
+    stack.settings |= {**settings, "PORTAL_CONSENT_FILE": "/etc/portal/consent/notice.txt"}
+    stack.up()
+    try:
+        yield
+    finally:
+        stack.settings.clear()
+        stack.settings |= before
+        stack.up()
+
+
+def test_what_people_accept_comes_before_everything(
+    stack: Stack, vm_a: TestVm, jane: Person, ray: Person, notice: Path, browser_of: OpenBrowser
+) -> None:
+    def is_asked(person: Person) -> bool:
+        answer = person.http.get("/api/v1/deployments")
+        return answer.status_code == 403 and answer.json()["code"] == "consent_needed"
+
+    def accept(person: Person) -> None:
+        told = person.http.get("/api/v1/me/consent").json()
+        answer = person.http.put("/api/v1/me/consent", json={"hash": told["hash"]})
+        assert answer.status_code == 204, answer.text
+
+    notebook = f"https://{stack.host}:10000/api"
+    wait_until(lambda: is_asked(jane) and is_asked(ray), "the notice is asked for")
+    assert jane.http.get(notebook).status_code == 403
+    page = browser_of("jane")
+    page.goto(f"{stack.url}/containers")
+    expect(page.get_by_text("What you do here is recorded.")).to_be_visible()
+    expect(page.get_by_text("My containers")).to_have_count(0)
+    photograph(page, "notice")
+    assert violations(page) == []
+    page.get_by_role("button", name="I accept").click()
+    expect(page.get_by_role("heading", name="My containers")).to_be_visible()
+    accept(ray)
+    # The same card at the API, and at the notebook's port.
+    made = jane.settled(jane.deploy("notebook")["id"])
+    assert jane.http.get(made["urls"]["jupyter"] + "api").status_code == 200
+    accepted = events(ray, kind="access", actor=JANE, text="consented")
+    assert len(accepted[0]["details"]["text"]) == 64
+    notice.write_text("Other words.", encoding="utf-8")
+    wait_until(lambda: is_asked(jane), "the new text is asked for")
+    wait_until(
+        lambda: jane.http.get(made["urls"]["jupyter"] + "api").status_code == 403,
+        "at the notebook's port, too",
+    )
+    page.reload()
+    expect(page.get_by_text("Other words.")).to_be_visible()
+    accept(jane)
+    jane.http.delete("/api/v1/me/sessions").raise_for_status()
+    wait_until(lambda: is_asked(jane), "after signing out it is asked for again")
+    accept(jane)  # so that what ran is removed
+    accept(ray)
+
+
+def test_a_notice_that_cannot_be_read_lets_nobody_in_unasked(stack: Stack, jane: Person) -> None:
+    with _set(stack, PORTAL_CONSENT_FOLDER="consent"):
+
+        def said() -> str:
+            return str(jane.http.get("/api/v1/deployments").json().get("code"))
+
+        wait_until(lambda: said() == "consent_missing", "it says what is wrong")
+
+
+def test_an_offload_to_nowhere_says_so(stack: Stack) -> None:
+    with pytest.raises(StackError, match="PORTAL_OFFLOAD_TO is empty"):
+        stack.compose("--profile", "offload", "run", "--rm", "-T", "offload", capture=True)
