@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
-from portal import audit, deployments
+from portal import audit
 from portal.context import Portal
 from portal.core.signatures import Sign
 from portal.jobs.lanes import Lane, Lanes
@@ -17,7 +17,6 @@ from portal.monitoring.looks import Look
 from portal.users import visits
 
 HOUR_S = 3600.0
-DRAINS_S = 2.0
 LOOK_EVERY_S = 60.0
 OF_NO_VM = 0
 
@@ -37,10 +36,7 @@ class Housekeeping:
         self, portal: Portal, checks: Look | None = None, sign: Sign | None = None
     ) -> None:
         self._portal = portal
-        self._chores = [
-            _Chore("visits", HOUR_S, visits.forget_old),
-            _Chore("empty-vms", DRAINS_S, deployments.empty),
-        ]
+        self._chores = [_Chore("visits", HOUR_S, visits.forget_old)]
         if sign:
             self._chores.append(_Chore("checkpoint", HOUR_S, partial(audit.checkpoint, sign=sign)))
             self._chores.append(_Chore("prune", HOUR_S, audit.prune))

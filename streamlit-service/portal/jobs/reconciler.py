@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import structlog
 
-from portal import db
+from portal import db, deployments
 from portal.context import Portal
 from portal.core.engine import Engine
 from portal.core.errors import DatabaseTrouble, EngineError, PortalError
@@ -41,7 +41,7 @@ STUCK_S = 40.0
 """A loop that did not go round for so long hangs: a database that is busy refuses before."""
 TRIES = 3
 NO_VM = 0
-"""The directory has lanes like a VM's."""
+"""What is of no VM has lanes like a VM's."""
 LANES = {
     State.PENDING: Lane.START,
     State.PULLING: Lane.DOWNLOAD,
@@ -158,6 +158,9 @@ class Reconciler:
         if self._directory and self._directory.is_due():
             started.append(self._lanes.start(Lane.PROBE, NO_VM, "directory", self._directory.look))
         started += self._housekeeping.start(self._lanes)
+        now = self._portal.now()
+        if any(vm.drain_by and vm.drain_by <= now for vm in vms):
+            started.append(self._lanes.start(Lane.PROBE, NO_VM, "empty-vms", self._empty))
         return [future for future in started if future]
 
     def _work(self, deployment_id: str, vm_id: int, state: State) -> Future[None] | None:
@@ -190,6 +193,9 @@ class Reconciler:
         report = observe_gpus(portal, vm, engine)
         if report is not None and report.gpus:
             self._sampler.see_gpus(vm, report)
+
+    def _empty(self) -> None:
+        deployments.empty(self._portal)
 
     def _prove(self, portal: Portal, vm: Vm, engine: Engine) -> None:
         self._proofs.prove(portal, vm, engine)
