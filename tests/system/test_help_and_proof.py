@@ -222,8 +222,9 @@ def test_health_tells_people_without_a_shell(
     page.goto(f"{stack.url}/health")
     expect(page.get_by_text("No backup has ever been made.")).to_be_visible()
     photograph(page, "health")
-    page.get_by_role("link", name="Read more").first.click()
-    expect(page.get_by_role("heading", name="Troubleshooting")).to_be_visible()
+    with page.expect_popup() as guide:
+        page.get_by_role("link", name="Read more").first.click()
+    expect(guide.value.get_by_role("heading", name="Troubleshooting")).to_be_visible()
 
 
 @pytest.fixture

@@ -47,6 +47,9 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
             "This port belongs to somebody else.",
             "Open your containers from the portal's own page.",
         )
+    wanted = consent.notice(portal)
+    if wanted and not identity.subject.startswith(OF_SERVICE):
+        consent.check_given(portal, wanted, asked.consent, asked.sessions_ended_at)
     holder = asked.holder
     if holder is None or holder.owner_id != asked.user_id or holder.slot is None:
         raise NotFound(
@@ -65,9 +68,6 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
             f"{holder.name} uses this port for SSH, not for a browser.",
             "My containers in the portal shows the command to connect with.",
         )
-    wanted = consent.notice(portal)
-    if wanted and not identity.subject.startswith(OF_SERVICE):
-        consent.check_given(portal, wanted, asked.consent, asked.sessions_ended_at)
     last = holder.last_activity_at
     return Route(
         upstream=f"{holder.address}:{port}",
