@@ -91,10 +91,14 @@ function Frame({ bar, go }: { bar: Bar; go: (key: string) => void }) {
         <span class="chip">{bar.environment}</span>
         {bar.standins && <span class="chip warn" title="Stand-in images are allowed">Stand-ins</span>}
       </p>
-      <nav class="wide" aria-label="Pages"><Groups bar={bar} go={go} /></nav>
+      <nav class="wide" aria-label="Pages">
+        {bar.groups.map((group) => <Group key={group.label} {...group} go={go} folds />)}
+      </nav>
       <Popover class="narrow" label={here ? `Menu: ${here.title}` : "Menu"} icon="menu">
         {(close) => (
-          <nav aria-label="Pages"><Groups bar={bar} go={(key) => (close(), go(key))} /></nav>
+          <nav aria-label="Pages">
+            {bar.groups.map((group) => <Group key={group.label} {...group} go={(key) => (close(), go(key))} />)}
+          </nav>
         )}
       </Popover>
       <ul class="quota" aria-label="Your quota">
@@ -123,17 +127,30 @@ function useQuota(drawn: Share[]): Share[] {
   return told?.of === drawn ? told.quota : drawn;
 }
 
-function Groups({ bar, go }: { bar: Bar; go: (key: string) => void }) {
+interface GroupProps {
+  label: string;
+  places: Place[];
+  go: (key: string) => void;
+  folds?: boolean;
+}
+
+// More places than fit beside the others are behind a button, with what is wrong in any of them.
+const MANY = 6;
+
+function Group({ label, places, go, folds }: GroupProps) {
+  const here = places.find((place) => place.here);
+  const list = (then: (key: string) => void) => (
+    <ul aria-label={label}>
+      {places.map((place) => <li key={place.key}><Link place={place} go={then} /></li>)}
+    </ul>
+  );
+  if (!folds || places.length <= MANY) return list(go);
+  const wrong = places.reduce((sum, place) => sum + place.wrong, 0);
   return (
-    <>
-      {bar.groups.map(({ label, places }) => (
-        <ul key={label} aria-label={label}>
-          {places.map((place) => (
-            <li key={place.key}><Link place={place} go={go} /></li>
-          ))}
-        </ul>
-      ))}
-    </>
+    <Popover class={here ? "folded here" : "folded"} label={here ? `${label}: ${here.title}` : label} icon="expand_more"
+      wrong={wrong}>
+      {(close) => list((key) => (close(), go(key)))}
+    </Popover>
   );
 }
 
@@ -146,12 +163,17 @@ function Link({ place, go }: { place: Place; go: (key: string) => void }) {
   return (
     <a href={`/${place.key}`} onClick={choose} {...(place.here ? { "aria-current": "page" as const } : {})}>
       <Icon name={place.icon} />{place.title}
-      {place.wrong > 0 && (
-        <span class="count" title={`${place.wrong} to look at`}>
-          {place.wrong}<span class="unseen"> to look at</span>
-        </span>
-      )}
+      <Count wrong={place.wrong} />
     </a>
+  );
+}
+
+function Count({ wrong }: { wrong: number }) {
+  if (wrong === 0) return null;
+  return (
+    <span class="count" title={`${wrong} to look at`}>
+      {wrong}<span class="unseen"> to look at</span>
+    </span>
   );
 }
 
@@ -219,10 +241,11 @@ interface PopoverProps {
   class: string;
   label: string;
   icon: string;
+  wrong?: number;
   children: (close: () => void) => preact.ComponentChildren;
 }
 
-function Popover({ class: name, label, icon, children }: PopoverProps) {
+function Popover({ class: name, label, icon, wrong = 0, children }: PopoverProps) {
   const [open, setOpen] = useState(false);
   const whole = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
@@ -242,7 +265,7 @@ function Popover({ class: name, label, icon, children }: PopoverProps) {
   return (
     <div ref={whole} class={`popover ${name}`} onKeyDown={escape}>
       <button ref={button} type="button" aria-expanded={open} onClick={() => setOpen(!open)}>
-        <Icon name={icon} /><span class="label">{label}</span>
+        <Icon name={icon} /><span class="label">{label}</span><Count wrong={wrong} />
       </button>
       {open && <div class="panel">{children(() => setOpen(false))}</div>}
     </div>
