@@ -165,6 +165,25 @@ def test_a_lead_sees_and_stops_the_groups_containers_and_no_others(
     )
 
 
+def test_a_lead_helps_in_the_group_as_administrators_do(
+    portal: Portal, both: User, lead: User, work_off: Callable[[str], Deployment]
+) -> None:
+    theirs = work_off(deployments.request(portal, both, FOR_SPEECH).id)
+    other = work_off(deployments.request(portal, both, SMALL).id)
+    why = "its kernel did not answer"
+    deployments.act_in_group(portal, lead, "speech", theirs.id, "restart", why)
+    work_off(theirs.id)
+    restarted = work_off(theirs.id)
+    assert (restarted.state, restarted.stop_reason) == (State.RUNNING, StopReason.LEAD)
+    past = deployments.events_in_group(portal, lead, "speech", theirs.id)
+    assert any(event.details.get("reason") == why for event in past)
+    for group, deployment in (("speech", other), ("vision", theirs)):
+        with pytest.raises((NotFound, Forbidden)):
+            deployments.act_in_group(portal, lead, group, deployment.id, "remove", why)
+        with pytest.raises((NotFound, Forbidden)):
+            deployments.events_in_group(portal, lead, group, deployment.id)
+
+
 def test_who_leaves_a_group_goes_on_until_the_next_start_but_waits_for_its_vms_no_more(
     portal: Portal, both: User, work_off: Callable[[str], Deployment]
 ) -> None:
