@@ -75,7 +75,14 @@ def main() -> None:
         except Forbidden as error:
             if error.code != consent.NEEDED:
                 raise
-            notice.show()
+            _before_everything()
+
+
+def _before_everything() -> None:
+    """The notice, at whatever address was asked for: who accepts it is there."""
+    places = [st.Page(notice.show, title=place.title, url_path=place.address) for place in PLACES]
+    home = st.Page(notice.show, title=bar.PRODUCT, default=True)
+    st.navigation([home, *places], position="hidden").run()
 
 
 def _run() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from urllib.parse import urlencode
 
 import streamlit as st
 import wording
@@ -40,6 +41,8 @@ def page() -> None:
         ways = [others.stopping(stop, "The VM is being serviced on Friday"), *_ways()]
     chosen = others.show(wanted, "all", ways)
     others.history(chosen, partial(deployments.events, portal, me))
+    if me.role is Role.ADMIN and portal.settings.admins_read_logs:
+        _log(chosen)
 
 
 def _wanted(everybodys: Sequence[Deployment]) -> list[Deployment]:
@@ -58,6 +61,29 @@ def _wanted(everybodys: Sequence[Deployment]) -> list[Deployment]:
         found = [each for each in found if not chosen or fact(each) in chosen]
     hours = IDLE_H[st.selectbox("Idle for at least", list(IDLE_H), key="only-idle", width=150)]
     return [each for each in found if not hours or (others.idle_h(each, now) or 0) >= hours]
+
+
+def _log(chosen: Sequence[Deployment]) -> None:
+    """The log of the one that is chosen: in a window of its own, as a download or a page."""
+    if len(chosen) != 1:
+        return
+    [one] = chosen
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        reason = st.text_input(
+            "Reason, for the owner",
+            key="log-reason",
+            max_chars=500,
+            placeholder=others.EXAMPLE,
+            width=420,
+        )
+        address = f"/api/v1/fleet/deployments/{one.id}/logs?{urlencode({'reason': reason})}"
+        st.link_button(
+            f"Read the log of {one.name}",
+            address,
+            icon=":material/article:",
+            disabled=not reason.strip(),
+            help="Its owner reads in its history that you did, and why.",
+        )
 
 
 def _ways() -> list[others.Way]:

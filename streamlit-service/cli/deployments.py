@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bootstrap
 import typer
 from portal import deployments
 
@@ -59,6 +60,14 @@ def remove(deployment_id: str, reason: Reason) -> None:
 def _act(deployment_id: str, action: str, reason: str) -> None:
     done = deployments.act_for(wired(), actor(), deployment_id, action, reason)
     typer.echo(f"{done.name} of {done.owner.display_name} is {done.state}.")
+
+
+@app.command("log")
+def log(deployment_id: str, reason: Reason, tail: int = 200) -> None:
+    """Print the last lines of a log, where PORTAL_ADMINS_READ_LOGS is on; its owner reads why."""
+    read = deployments.log_of(wired(), actor(), deployment_id, reason)
+    text = bootstrap.worker_client(bootstrap.settings()).logs(read.id, tail=tail)
+    typer.echo(text.decode(errors="replace"), nl=False)
 
 
 @app.command("give-up")

@@ -31,6 +31,7 @@ OTHERS = {
     "access.port_opened": "Opened in a browser",
     "ssh.opened": "SSH connected",
     "ssh.closed": "SSH disconnected",
+    "deployment.log_read": "Its log was read",
     "deployment.stopped_again": "Started by hand on the VM, so the portal stopped it again",
 }
 

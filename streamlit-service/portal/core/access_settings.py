@@ -66,6 +66,9 @@ class AccessSettings(BaseSettings):
     consent_hours: float = Field(
         8, gt=0, le=24 * 30, description="it is shown again after so long without use"
     )
+    admins_read_logs: bool = Field(
+        False, description="administrators may read the logs of other people's containers"
+    )
     audit_days: int = Field(
         0,
         ge=0,

@@ -36,6 +36,7 @@ CODES = {
     "service_account": "The account is a program's, and this is for people.",
     "unknown_service": "No administrator made this service account.",
     "auditor": "Auditors read everything and change nothing.",
+    "logs_are_private": "Administrators read no logs of others, unless a setting lets them.",
     "not_admin": "Only administrators may do this, or, where it only reads, auditors.",
     "not_lead": "Only who leads the group, or an administrator, may do this.",
     "not_curator": "Only image curators may do this.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portal import db, vms
 from portal.context import Portal
-from portal.core.errors import Conflict
+from portal.core.errors import Conflict, Forbidden
 from portal.core.models import Deployment, Failure, State, StopReason, Vm
 from portal.core.people import Actor
 from portal.core.reasons import check_reason
@@ -79,6 +79,26 @@ def events(portal: Portal, actor: Actor, deployment_id: str) -> list[Event]:
     permissions.reader(actor)
     with portal.database.reading() as tx:
         return of_deployment(tx, _known(tx, deployment_id))
+
+
+def log_of(portal: Portal, actor: Actor, deployment_id: str, reason: str) -> Deployment:
+    """Anybody's deployment, whose log is about to be read; its owner reads by whom, and why.
+
+    Forbidden unless PORTAL_ADMINS_READ_LOGS lets administrators: logs show what people work on.
+    """
+    who = permissions.administrator(actor)
+    if not portal.settings.admins_read_logs:
+        raise Forbidden(
+            "logs_are_private",
+            "The logs of other people's containers are theirs.",
+            "Ask the owner for it; PORTAL_ADMINS_READ_LOGS changes this for all.",
+        )
+    note = check_reason(reason, HELP)
+    with portal.database.transaction() as tx:
+        read = _known(tx, deployment_id)
+        about = f"deployment:{read.id}"
+        db.audit.append(tx, portal.now(), who, "deployment.log_read", about, reason=note)
+    return read
 
 
 def stop_in_group(

@@ -1,9 +1,13 @@
 """For administrators: everybody's deployments, stop one, give up on one, a VM that is lost."""
 
-from fastapi import APIRouter
-from portal import deployments
+from typing import Annotated
 
-from rest.dependencies import Administrator, Guarded, Product, Reader
+from fastapi import APIRouter, Query
+from fastapi.responses import PlainTextResponse
+from portal import deployments
+from worker_client import MAX_TAIL
+
+from rest.dependencies import OWN_PAGES, Administrator, Guarded, Product, Reader, Wired
 from rest.views.deployments import EventView
 from rest.views.interventions import OthersDeploymentView, ReasonBody
 
@@ -53,6 +57,19 @@ def events(deployment_id: str, portal: Product, user: Reader) -> list[EventView]
         EventView.of(each, user).model_copy(update={"by": each.actor})
         for each in deployments.events(portal, user, deployment_id)
     ]
+
+
+@router.get("/fleet/deployments/{deployment_id}/logs", dependencies=[OWN_PAGES])
+def logs(
+    deployment_id: str,
+    services: Wired,
+    user: Administrator,
+    reason: Annotated[str, Query(max_length=2000)] = "",
+    tail: Annotated[int, Query(ge=1, le=MAX_TAIL)] = 200,
+) -> PlainTextResponse:
+    """The last lines of anybody's log, where PORTAL_ADMINS_READ_LOGS lets administrators."""
+    read = deployments.log_of(services.portal, user, deployment_id, reason)
+    return PlainTextResponse(services.worker.logs(read.id, tail=tail))
 
 
 @router.post("/fleet/deployments/{deployment_id}/give-up", status_code=202)

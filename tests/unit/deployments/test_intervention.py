@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from board import board
@@ -347,3 +348,22 @@ def test_an_administrator_sees_stopped_ones_when_they_ask(
     assert [each.id for each in deployments.everybody(portal, TEST, stopped=True)] == [running.id]
     with pytest.raises(Forbidden):
         deployments.everybody(portal, jane, stopped=True)
+
+
+def test_logs_of_others_are_read_by_setting_alone_and_the_owner_reads_by_whom(
+    portal: Portal, jane: User, running: Deployment
+) -> None:
+    with pytest.raises(Forbidden, match="are theirs"):
+        deployments.log_of(portal, TEST, running.id, "it asked for help")
+    settings = portal.settings.model_copy(update={"admins_read_logs": True})
+    asking = replace(portal, settings=settings)
+    with pytest.raises(Invalid):
+        deployments.log_of(asking, TEST, running.id, "")
+    with pytest.raises(Forbidden):
+        deployments.log_of(asking, jane, running.id, "mine")
+    assert deployments.log_of(asking, TEST, running.id, "it asked for help").id == running.id
+    latest = deployments.past(portal, jane, running.id)[0]
+    assert (latest.action, latest.details["reason"]) == (
+        "deployment.log_read",
+        "it asked for help",
+    )

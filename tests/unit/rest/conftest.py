@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,7 +24,9 @@ def app(portal: Portal) -> FastAPI:
     """The API alone."""
     app = FastAPI(redirect_slashes=False)
     errors.install(app)
-    rest.install(app, Services(portal, Door(), SilentWorker()))  # type: ignore[arg-type]
+    open_logs = portal.settings.model_copy(update={"admins_read_logs": True})
+    product = replace(portal, settings=open_logs)
+    rest.install(app, Services(product, Door(), SilentWorker()))  # type: ignore[arg-type]
     return app
 
 

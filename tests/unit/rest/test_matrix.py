@@ -38,6 +38,7 @@ MAY: dict[str, str] = {
     "POST /fleet/deployments/{deployment_id}/restart": ADMIN,
     "POST /fleet/deployments/{deployment_id}/remove": ADMIN,
     "GET /fleet/deployments/{deployment_id}/events": READ,
+    "GET /fleet/deployments/{deployment_id}/logs": ADMIN,
     "POST /fleet/deployments/{deployment_id}/give-up": ADMIN,
     "POST /fleet/deployments/{deployment_id}/stop": ADMIN,
     "GET /me/announcements": USER,
