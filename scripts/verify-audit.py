@@ -5,8 +5,9 @@
     python3 verify-audit.py [--key audit.pub] collected.log    what a syslog collector wrote
 
 --key: the portal's public key, from when it was set up (admin.py audit key): signatures of the
-export and of checkpoints must be its. Exit code 0: whole. 1: something was changed, left out or put
-in, and where. 2: it cannot be looked at.
+export and of checkpoints must be its. Once more for each key that it had since. Of a collector's
+copy compare the first and last number with what was expected: what was cut off there is not missed.
+Exit code 0: whole. 1: something was changed, left out or put in, and where. 2: it cannot be read.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 FORMAT = "container-portal-audit-2"
 TEXTS = ("actor", "action", "subject", "details")
+FIELDS = {"seq", "at", *TEXTS, "previous_hash", "hash"}
 
 
 class Broken(Exception):
@@ -61,18 +63,26 @@ def check(number: int, event: dict[str, Any], seq: int, previous: str) -> None:
     """Raise Broken unless this is the event of that number, and follows that hash."""
     try:
         where, expected = f"line {number}, event {event['seq']}", digest(event)
+        if set(event) != FIELDS or type(event["seq"]) is not int:
+            raise Broken(f"{where}: it has more or other fields than an event")
         if event["seq"] != seq:
             raise Broken(f"{where}: event {seq} is missing, or this one is in the wrong place")
         if event["previous_hash"] != previous:
             raise Broken(f"{where}: it does not follow the event before it")
         if event["hash"] != expected:
             raise Broken(f"{where}: it was changed")
-    except KeyError as error:
-        raise Broken(f"line {number} lacks {error}: it is no event") from error
+    except (KeyError, TypeError) as error:
+        raise Broken(f"line {number} is no event: {error}") from error
 
 
-def check_signature(where: str, text: str, signature: str, key: str) -> None:
-    """Raise Broken unless openssl finds that the key signed the text (ECDSA, SHA-256)."""
+def check_signature(where: str, text: str, signature: str, own: str, keys: list[str]) -> None:
+    """Raise Broken unless openssl finds that its key signed the text (ECDSA, SHA-256).
+
+    The key is one of those that are trusted, where any are given.
+    """
+    key = own.strip()
+    if keys and key not in keys:
+        raise Broken(f"{where}: its signature is not by this key")
     try:
         raw = base64.b64decode(signature)
     except ValueError:
@@ -97,21 +107,25 @@ def check_signature(where: str, text: str, signature: str, key: str) -> None:
             raise Broken(f"{where}: its signature is not by this key, or it was changed")
 
 
-def check_checkpoint(number: int, event: dict[str, Any], key: str) -> None:
+def check_checkpoint(number: int, event: dict[str, Any], keys: list[str]) -> None:
     """Raise Broken unless a checkpoint in the chain vouches for the event before it."""
-    said, where = json.loads(event["details"]), f"line {number}, checkpoint {event['seq']}"
-    if (said["seq"], said["hash"]) != (event["seq"] - 1, event["previous_hash"]):
-        raise Broken(f"{where}: it vouches for another event")
-    text = f"container-portal-checkpoint-1 {said['origin']} {said['seq']} {said['hash']}\n"
-    check_signature(where, text, said["signature"], key or said["key"])
+    where = f"line {number}, checkpoint {event['seq']}"
+    try:
+        said = json.loads(event["details"])
+        if (said["seq"], said["hash"]) != (event["seq"] - 1, event["previous_hash"]):
+            raise Broken(f"{where}: it vouches for another event")
+        text = f"container-portal-checkpoint-1 {said['origin']} {said['seq']} {said['hash']}\n"
+        check_signature(where, text, said["signature"], said["key"], keys)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Broken(f"{where}: it is no checkpoint ({error})") from error
 
 
-def verify(path: str, key: str = "") -> str:
+def verify(path: str, *keys: str) -> str:
     """What the file holds. Raises Broken."""
-    lines = read(path)
+    lines, trusted = read(path), [key.strip() for key in keys]
     number, head = next(lines, (0, {}))
     if "seq" in head:
-        return collected([(number, head), *lines], key)
+        return collected([(number, head), *lines], trusted)
     if head.get("format") != FORMAT:
         raise Broken(f"line 1 does not begin an export ({FORMAT})")
     try:
@@ -124,18 +138,18 @@ def verify(path: str, key: str = "") -> str:
         if "events" in line:
             if any(True for _ in lines):
                 raise Broken(f"more lines follow line {number}, the last one")
-            return ended(head, line, seq, previous, body.hexdigest(), key)
+            return ended(head, line, seq, previous, body.hexdigest(), trusted)
         body.update(line_of(line).encode())
         if "document" not in line:
             check(number, line, seq, previous)
             if line["action"] == "audit.checkpoint":
-                check_checkpoint(number, line, key)
+                check_checkpoint(number, line, trusted)
             seq, previous = seq + 1, line["hash"]
     raise Broken(f"the end is missing, after event {seq - 1}")
 
 
 def ended(
-    head: dict[str, Any], end: dict[str, Any], seq: int, previous: str, body: str, key: str
+    head: dict[str, Any], end: dict[str, Any], seq: int, previous: str, body: str, keys: list[str]
 ) -> str:
     """What an export holds whose last line this is. Raises Broken."""
     first, final = int(head["first"]), int(head["last"])
@@ -145,50 +159,56 @@ def ended(
     if set(end) != {"events", "hash", "body", "signature", "key"} or end["body"] != body:
         raise Broken("the first line, the last, or a document is not as it was exported: changed")
     if not end["signature"]:
-        if key or end["key"]:
+        if keys or end["key"]:
             raise Broken("the export is not signed: the portal's worker was away")
         return f"{count} events, {first} to {final}, last hash {previous}, not signed"
-    if key and end["key"].strip() != key.strip():
-        raise Broken("the export: its signature is not by this key")
     text = f"{FORMAT} {head['portal']} {final if count else 0} {previous} {body}\n"
-    check_signature("the export", text, end["signature"], key or end["key"])
+    check_signature("the export", text, end["signature"], end["key"], keys)
     signer = hashlib.sha256(end["key"].encode()).hexdigest()[:16]
-    by = "" if key else f", signed by key {signer} (compare it: --key)"
+    by = "" if keys else f", signed by key {signer} (compare it: --key)"
     return f"{count} events, {first} to {final}, last hash {previous}{by}"
 
 
-def collected(lines: list[tuple[int, dict[str, Any]]], key: str) -> str:
+def collected(lines: list[tuple[int, dict[str, Any]]], keys: list[str]) -> str:
     """What a collector has, event after event; one that came twice is the same, and counts once.
 
     Where the portal's database was restored, it goes on from there with other events.
     """
-    begins = seq = int(lines[0][1]["seq"])
-    known: dict[int, str] = {begins - 1: lines[0][1].get("previous_hash", "")}
-    twice, restored = 0, 0
+    first = lines[0][1]
+    begins = seq = first["seq"] if type(first.get("seq")) is int else 0
+    known: dict[int, dict[str, Any]] = {}
+    previous, twice, restored, signed = first.get("previous_hash", ""), 0, 0, 0
     for number, event in lines:
-        if known.get(event.get("seq", 0), 0) == event.get("hash"):
+        if known and event == known.get(event.get("seq", 0)):
             twice += 1
             continue
-        if event.get("seq", 0) < seq and event.get("action") == "database.restored":
+        if event.get("seq", seq) in known and event.get("action") == "database.restored":
             seq, restored = event["seq"], restored + 1
-        check(number, event, seq, known.get(seq - 1, ""))
+            previous = known[seq]["previous_hash"]
+        check(number, event, seq, previous)
         if event["action"] == "audit.checkpoint":
-            check_checkpoint(number, event, key)
-        known[seq], seq = event["hash"], seq + 1
+            check_checkpoint(number, event, keys)
+            signed = seq
+        known[seq], seq, previous = event, seq + 1, event["hash"]
+    if keys and not signed:
+        raise Broken("no checkpoint vouches for any of it: nothing is signed")
     more = f", {twice} of them twice" if twice else ""
     more += f", restored {restored} times" if restored else ""
-    return f"{seq - begins} events, {begins} to {seq - 1}{more}, last hash {known[seq - 1]}"
+    more += f", signed up to {signed}" if signed else ""
+    return f"{seq - begins} events, {begins} to {seq - 1}{more}, last hash {previous}"
 
 
 def main(arguments: list[str]) -> int:
     """Print the verdict."""
+    keys: list[str] = []
+    rest = list(arguments)
     try:
-        key = Path(arguments[1]).read_text() if arguments[:1] == ["--key"] else ""
-        path = arguments[2 if key else 0 :]
-        if len(path) != 1:
+        while rest[:1] == ["--key"]:
+            keys, rest = [*keys, Path(rest[1]).read_text()], rest[2:]
+        if len(rest) != 1:
             print(__doc__, file=sys.stderr)
             return 2
-        print(f"whole: {verify(path[0], key)}")
+        print(f"whole: {verify(rest[0], *keys)}")
     except Broken as problem:
         print(f"BROKEN: {problem}", file=sys.stderr)
         return 1

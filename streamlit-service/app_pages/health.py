@@ -56,7 +56,7 @@ def _wrong(finding: Finding) -> None:
     """What is wrong, since when, the command, and where to read more."""
     now = session.portal().now()
     say = st.error if finding.state == "critical" else st.warning
-    since = f" · since {wording.ago(finding.since, now)}" if finding.since else ""
+    since = f" · first seen {wording.ago(finding.since, now)}" if finding.since else ""
     icon = ":material/error:" if finding.state == "critical" else ":material/warning:"
     with st.container(key=f"finding-{finding.check}-{abs(hash(finding))}"):
         say(
@@ -65,7 +65,7 @@ def _wrong(finding: Finding) -> None:
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             if finding.next_step:
-                st.code(finding.next_step, language="bash", width="stretch")
+                st.code(finding.next_step, language=None, width="stretch")
             if finding.section:
                 address = f"/guide?of=TROUBLESHOOTING#{finding.section}"
                 st.link_button("Read more", address, icon=":material/menu_book:")

@@ -7,6 +7,9 @@ ECDSA on P-256 with SHA-256, as cosign signs blobs (cosign sign-blob): `cosign v
 from __future__ import annotations
 
 import base64
+import os
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
@@ -41,9 +44,11 @@ class SigningKey:
 
 
 def _make(path: Path) -> None:
+    """Whole, or not at all; of two that make one at once, the first counts."""
     key = ec.generate_private_key(ec.SECP256R1())
-    new = path.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    new.touch(mode=0o600)
-    new.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    new.rename(path)  # whole, or not at all
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".key-") as new:  # mode 0600
+        new.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        new.flush()
+        os.fsync(new.fileno())
+        with suppress(FileExistsError):
+            os.link(new.name, path)

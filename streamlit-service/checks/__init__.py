@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import bootstrap
+import structlog
 from portal import db
 from portal.context import Portal
 from portal.core.errors import DatabaseTrouble, PortalError
@@ -15,12 +16,25 @@ from portal.monitoring import health
 from checks import authorities, machine
 
 _LISTS = authorities.Kept()
+log = structlog.get_logger()
 
 
 def everything(portal: Portal) -> Iterator[Status]:
     """Every finding, in no order; each of what could be looked at."""
-    yield from of_records(portal)
-    yield from outside(portal.settings)
+    parts: dict[str, Callable[[], Iterable[Status]]] = {
+        "the records": lambda: of_records(portal),
+        "revocation": lambda: _LISTS.found(portal.settings),
+        "registry": lambda: _registries(portal.settings),
+        "this machine": lambda: machine.checks(portal.settings),
+    }
+    for name, part in parts.items():
+        try:
+            yield from list(part())
+        except Exception as error:  # one that fails hides no other
+            log.exception("check_failed", check=name)
+            said = f"What is looked at of {name} could not be: {type(error).__name__}."
+            command = "docker compose logs --tail 50 worker"
+            yield Status("warning", "check", name, said, command, "worker-silent")
 
 
 def of_records(portal: Portal) -> Iterator[Status]:
@@ -41,12 +55,9 @@ def of_records(portal: Portal) -> Iterator[Status]:
         )
 
 
-def outside(config: Settings) -> Iterator[Status]:
-    """What the records do not tell."""
-    yield from _LISTS.found(config)
+def _registries(config: Settings) -> Iterator[Status]:
     if config.registry_password_file:
         yield _registry(config)
-    yield from machine.checks(config)
 
 
 def _registry(config: Settings) -> Status:

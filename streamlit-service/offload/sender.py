@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -37,6 +38,7 @@ class Cursor:
 
     def __init__(self, path: Path) -> None:
         words = path.read_text(encoding="ascii").split() if path.exists() else []
+        self._path = path
         self.seq, self.hash = (int(words[0]), words[1]) if len(words) == 2 else (0, "")
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
@@ -44,6 +46,11 @@ class Cursor:
         """To where the collector has everything. One write of one length is never half done."""
         os.pwrite(self._file, b"%-20d %s\n" % (link.seq, link.hash.encode()), 0)
         self.seq, self.hash = link.seq, link.hash
+
+    @property
+    def moved_at(self) -> datetime:
+        """When it was moved last."""
+        return datetime.fromtimestamp(self._path.stat().st_mtime, UTC)
 
     def close(self) -> None:
         """Have it on the disk."""
@@ -88,7 +95,8 @@ class Sender:
 
     def _send_all(self, relp: Relp) -> None:
         while not self._stopping.is_set():
-            found = audit.after(self._portal, self._cursor.seq, self._cursor.hash, AT_ONCE)
+            at = (self._cursor.seq, self._cursor.hash, AT_ONCE, self._cursor.moved_at)
+            found = audit.after(self._portal, *at)
             for link in found.links:
                 relp.send(message.of(link, self._portal.settings.public_host))
                 self._cursor.move(link)

@@ -97,6 +97,8 @@ class Gate:
         try:
             await slow.TOUCHES.run(gateway.touch, *used)
         except DatabaseTrouble as trouble:  # the next request tries again
+            visitor = (route.deployment_id, route.port, identity.fingerprint, origin.address)
+            self._noted.pop(visitor, None)
             log.warning("activity_not_noted", deployment=route.deployment_id, code=trouble.code)
         finally:
             self._touching.pop(route.deployment_id, None)

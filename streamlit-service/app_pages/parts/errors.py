@@ -11,6 +11,7 @@ from typing import ParamSpec
 import streamlit as st
 import structlog
 from portal.core.errors import PortalError
+from portal.users import consent
 from wording import literal
 
 from app_pages.parts import session
@@ -38,6 +39,8 @@ def shown() -> Iterator[None]:
     try:
         yield
     except PortalError as error:
+        if error.code == consent.NEEDED:  # the notice stands before the whole page
+            st.rerun()
         show(error)
     except Exception as error:  # a fault of the portal's: Streamlit would offer to ask strangers
         show(of_fault(error))

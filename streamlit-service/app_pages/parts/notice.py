@@ -28,7 +28,7 @@ def show() -> None:
             f"Your answer is recorded with your name and certificate. If you do not accept, close"
             f" this page. Questions: {portal.settings.help_contact}."
         )
-        if not st.button("I accept", type="primary", key="accept-notice"):
+        if not st.button("I accept", type="primary", key=f"accept-{wanted.hash}"):
             return
         origin = origin_of(session.request_headers())
         try:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import streamlit as st
 import wording
+from portal.core.errors import PortalError
 from portal.core.models import Deployment, State
 from portal.deployments import Event, lifecycle
 
@@ -169,9 +170,22 @@ def _ask(way: Way, chosen: list[Deployment], times: str) -> None:
             frame.carry_out(lambda: act_on_all(reason), f"{way.label}: {count}.")
 
     def act_on_all(reason: str) -> None:
-        """The first that refuses is told; those before it are done. Then no row is chosen."""
+        """All that can be; then, where some could not, which and why. Then no row is chosen."""
         st.session_state[times] = st.session_state.get(times, 0) + 1
+        refused = []
         for each in chosen:
-            way.act(each.id, reason)
+            try:
+                way.act(each.id, reason)
+            except PortalError as error:
+                refused.append((each.name, error))
+        if not refused:
+            return
+        if len(chosen) == 1:
+            raise refused[0][1]
+        names = ", ".join(name for name, _ in refused)
+        done = len(chosen) - len(refused)
+        first = refused[0][1]
+        said = f"{done} of {len(chosen)} are done; not {names}. {first.message}"
+        raise PortalError(first.code, said, first.hint)
 
     frame.ask(f"{way.label} {count}?", body)

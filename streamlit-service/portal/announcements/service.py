@@ -65,6 +65,7 @@ def end(portal: Portal, actor: Actor, announcement_id: int) -> None:
     """Show it no longer. NotFound where there is none, or it is over."""
     who, now = permissions.administrator(actor), portal.now()
     with portal.database.transaction() as tx:
+        db.serialize_writers(tx)
         told = db.announcements.by_id(tx, announcement_id)
         if told is None or told.ends_at <= now:
             raise NotFound(

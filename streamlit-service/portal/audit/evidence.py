@@ -15,28 +15,32 @@ from portal.core.models import Release
 from portal.db import Tx
 
 BACKED_UP = "database.backed_up"
+MOST = 10_000
+"""Backups of one export."""
 TABLE = re.compile(r"<!-- cut-off table -->\n(?P<rows>.*?)<!-- end -->", re.DOTALL)
 
 
-def documents(portal: Portal, until: datetime | None) -> Iterator[tuple[str, object]]:
-    """(name, content) of each, as of the end of the period where the records can say that."""
+def documents(
+    portal: Portal, since: datetime | None, until: datetime | None
+) -> Iterator[tuple[str, object]]:
+    """(name, content) of each; what is of a later time than the period's end is left out."""
     at = min(until or portal.now(), portal.now())
+    wanted = db.audit.Wanted(kind="database", since=since, until=until)
     with portal.database.reading() as tx:
-        releases = [_release(tx, each, at) for each in db.releases.all_releases(tx)]
+        made = [each for each in db.releases.all_releases(tx) if each.created_at <= at]
+        releases = [_release(tx, each, at) for each in made]
         names = {vm.id: vm.name for vm in db.vms.all_vms(tx)}
         isolation = [
             {"vm": names[vm_id], "at": each.at.isoformat(), **each.details()}
             for vm_id, each in db.isolation.last(tx).items()
-            if vm_id in names
+            if vm_id in names and each.at <= at
         ]
         backups = [
             {"at": event.at.isoformat(), **event.details}
-            for event in db.audit.search(
-                tx, db.audit.Wanted(kind="database", until=until), None, 20
-            )
+            for event in db.audit.search(tx, wanted, None, MOST)
             if event.action == BACKED_UP
         ]
-    yield "releases", [each for each in releases if each["created_at"] <= at.isoformat()]
+    yield "releases", releases
     yield "isolation", isolation
     yield "cut-off", _cut_off(portal.settings.guides_dir)
     yield "restores", backups
@@ -45,7 +49,8 @@ def documents(portal: Portal, until: datetime | None) -> Iterator[tuple[str, obj
 def _release(tx: Tx, release: Release, at: datetime) -> dict[str, Any]:
     """With the findings of its last scan, and what was decided about it by then."""
     stored = db.releases.report_of(tx, release.id)
-    report = stored[1] if stored else {}
+    scanned = release.scanned_at if release.scanned_at and release.scanned_at <= at else None
+    report = stored[1] if stored and scanned else {}
     decided = [
         {"at": event.at.isoformat(), "by": event.actor, "action": event.action}
         for event in db.audit.events(tx, f"image:{release.image}")
@@ -58,12 +63,13 @@ def _release(tx: Tx, release: Release, at: datetime) -> dict[str, Any]:
         "version": release.version,
         "reference": release.reference,
         "created_at": release.created_at.isoformat(),
-        "state": release.state,
+        "state_now": release.state,
         "standin": release.standin,
         "published_by": release.published_by,
         "approved_by": release.approved_by,
         "signature_verified_at": verified,
-        "scanned_at": release.scanned_at.isoformat() if release.scanned_at else None,
+        "scanned_at": scanned.isoformat() if scanned else None,
+        "scanned_later": bool(release.scanned_at) and not scanned,
         "findings": dict(severities),
         "refused_for": release.refused_for,
         "waived": release.waived,

@@ -24,6 +24,7 @@ from portal.db.audit import Link
 from portal.users import permissions
 
 AT_ONCE = 1000
+Period = tuple[datetime | None, datetime | None]
 log = structlog.get_logger()
 
 
@@ -48,14 +49,14 @@ def export(
         "last": final,
         "previous_hash": before,
     }
-    return _lines(portal, head, first, final, until)
+    return _lines(portal, head, first, final, (since, until))
 
 
 def _lines(
-    portal: Portal, head: dict[str, object], first: int, final: int, until: datetime | None
+    portal: Portal, head: dict[str, object], first: int, final: int, period: Period
 ) -> Iterator[str]:
     body, count, hash_ = hashlib.sha256(), 0, str(head["previous_hash"])
-    for line in _body(portal, head, first, final, until):
+    for line in _body(portal, head, first, final, period):
         if "hash" in line:
             count, hash_ = count + 1, str(line["hash"])
         text = _line(line)
@@ -77,14 +78,14 @@ def _signature(portal: Portal, body: str, last: int, hash_: str) -> dict[str, st
 
 
 def _body(
-    portal: Portal, head: dict[str, object], first: int, final: int, until: datetime | None
+    portal: Portal, head: dict[str, object], first: int, final: int, period: Period
 ) -> Iterator[dict[str, object]]:
     yield head
     for start in range(first, final + 1, AT_ONCE):
         with portal.database.reading() as tx:  # not held while somebody reads the lines
             links = db.audit.links(tx, start, min(start + AT_ONCE - 1, final))
         yield from map(_of, links)
-    for name, content in evidence.documents(portal, until):
+    for name, content in evidence.documents(portal, *period):
         yield {"document": name, "content": content}
 
 

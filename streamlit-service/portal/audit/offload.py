@@ -9,8 +9,6 @@ from portal import db
 from portal.context import Portal
 from portal.db.audit import Link
 
-RESTORED = "database.restored"
-
 
 @dataclass(frozen=True)
 class Offload:
@@ -31,22 +29,27 @@ class Next:
     problem: str = ""
 
 
-def after(portal: Portal, seq: int, hash_: str, most: int) -> Next:
-    """The next events after the one of this number and hash, in order.
+def after(portal: Portal, seq: int, hash_: str, most: int, sent_at: datetime | None = None) -> Next:
+    """The next events after the one of this number and hash, in order. `sent_at`: when it was sent.
 
-    A database that was restored has other events with numbers that were sent: then all since.
+    A database that was restored meanwhile has other events with numbers that were sent: then all
+    since the restore.
     """
     with portal.database.reading() as tx:
-        links = db.audit.links(tx, seq + 1, seq + most)
+        base = db.audit.base(tx)
+        begins = max(seq, base) + 1
+        links = db.audit.links(tx, begins, begins + most - 1)
         if not seq or (links and links[0].previous_hash == hash_):
             return Next(links)
         if not links and db.audit.head(tx) == (seq, hash_):
             return Next([])
-        restored = db.audit.last_seq(tx, RESTORED)
-        if restored is not None and restored <= seq:
+        if seq < base:
+            return Next(links, f"events {seq + 1} to {base} were removed before they were sent")
+        restores = db.audit.restores(tx, seq)
+        if restores:
+            since = [each for each, at in restores if sent_at is None or at >= sent_at]
+            restored = min(since, default=restores[-1][0])
             return Next(db.audit.links(tx, restored, restored + most - 1))
-        if base := db.audit.base(tx):  # removed before it was sent
-            links = db.audit.links(tx, max(seq, base) + 1, max(seq, base) + most)
         return Next(links, f"event {seq} of the audit trail is not the one that was sent")
 
 

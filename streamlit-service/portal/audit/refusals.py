@@ -1,15 +1,15 @@
 """Refusals as events: who knocked in vain, from where, why; a flood adds a bounded number of them.
 
 In each PERIOD a process writes the first refusal of somebody for a reason at once, and how often it
-happened again at the period's end. Of STRANGERS and KNOWN so many are told apart; of the others
-only how many there were. So a process writes at most 2 * (STRANGERS + KNOWN) + 2 for each reason in
-a period, whatever comes.
+happened again at the period's end. Of STRANGERS and KNOWN so many are told apart, and EACH of one
+person; of the others only how many there were. So a process writes at most 2 * (STRANGERS + KNOWN)
++ 2 for each reason in a period, whatever comes.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from portal.core.errors import DatabaseTrouble
 from portal.core.people import Origin
 
 PERIOD = timedelta(minutes=10)
-STRANGERS, KNOWN = 20, 100
+STRANGERS, KNOWN, EACH = 20, 100, 5
 WRITE_EVERY_S = 1.0
 STRANGER = "stranger"
 REFUSED = "access.refused"
@@ -44,10 +44,35 @@ class _Knock:
 @dataclass
 class _Period:
     began: datetime
-    knocks: dict[Hashable, _Knock] = field(default_factory=dict)
-    strangers: int = 0
+    knocks: dict[tuple[str, str, str], _Knock] = field(default_factory=dict)
+    """By who, code and address."""
     others: dict[tuple[str, str], int] = field(default_factory=dict)
     """(Who, code) → how many were not told apart: who is "stranger" or "" for those with a name."""
+
+    def has_room(self, who: str) -> bool:
+        """Whether one more is told apart: nobody takes the places of others."""
+        of_them = sum(each.who == who for each in self.knocks.values())
+        if who == STRANGER:
+            return of_them < STRANGERS
+        strangers = sum(each.who == STRANGER for each in self.knocks.values())
+        return of_them < EACH and len(self.knocks) - strangers < KNOWN
+
+    def count_among_others(self, who: str, code: str, count: int = 1) -> None:
+        """Only that there were so many more."""
+        kind = (STRANGER if who == STRANGER else "", code)
+        self.others[kind] = self.others.get(kind, 0) + count
+
+    def take_in(self, later: _Period) -> None:
+        """What came while this one could not be written; bounded as ever."""
+        for key, knock in later.knocks.items():
+            if known := self.knocks.get(key):
+                known.count += 1 + knock.count
+            elif self.has_room(knock.who):
+                self.knocks[key] = knock
+            else:
+                self.count_among_others(knock.who, key[1], 1 + knock.count)
+        for (who, code), count in later.others.items():
+            self.count_among_others(who, code, count)
 
 
 class Refusals:
@@ -69,18 +94,15 @@ class Refusals:
         card: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         """Somebody was refused; `who` is a subject, or STRANGER. `card`: what theirs says."""
-        key, stranger = (who, code, origin.address), who == STRANGER
+        key = (who, code, origin.address)
         with self._guard:
             period = self._period
             if known := period.knocks.get(key):
                 known.count += 1
                 return
-            told_apart = len(period.knocks) - period.strangers, period.strangers
-            if told_apart[stranger] >= (KNOWN, STRANGERS)[stranger]:
-                kind = (STRANGER if stranger else "", code)
-                period.others[kind] = period.others.get(kind, 0) + 1
+            if not period.has_room(who):
+                period.count_among_others(who, code)
                 return
-            period.strangers += stranger
             details = {
                 "way": self._way,
                 "code": code,
@@ -102,7 +124,7 @@ class Refusals:
         self.write(final=True)
 
     def write(self, *, final: bool = False) -> None:
-        """Write what is due. What cannot be written now is tried again."""
+        """Write what is due. What cannot be written now is tried again, and stays bounded."""
         now = self._portal.now()
         with self._guard:
             first, self._unwritten = self._unwritten, []
@@ -116,9 +138,14 @@ class Refusals:
         except DatabaseTrouble as trouble:
             log.warning("refusals_not_written", code=trouble.code, count=len(first))
             with self._guard:
-                self._unwritten = first + self._unwritten
-                if over and not final:
-                    self._period = _joined(over, self._period)
+                if over:
+                    over.take_in(self._period)
+                    over.began = now  # the next try at its end
+                    self._period = over
+                # What a later period told apart is in it, too: its knocks are those told apart.
+                kept = set(map(id, self._period.knocks.values()))
+                together = [*first, *self._unwritten]
+                self._unwritten = [knock for knock in together if id(knock) in kept]
 
     def _write(self, first: list[_Knock], over: _Period | None, now: datetime) -> None:
         with self._portal.database.transaction() as tx:
@@ -142,19 +169,6 @@ class Refusals:
                 self.write()
             except Exception:  # whatever was wrong with these, the next are written
                 log.exception("refusals_not_written")
-
-
-def _joined(before: _Period, after: _Period) -> _Period:
-    """One period of two, as the first could not be written."""
-    for key, knock in after.knocks.items():
-        if known := before.knocks.get(key):
-            known.count += 1 + knock.count
-        else:
-            before.knocks[key] = knock
-    for kind, count in after.others.items():
-        before.others[kind] = before.others.get(kind, 0) + count
-    before.strangers += after.strangers
-    return before
 
 
 def _within(began: datetime, now: datetime) -> bool:

@@ -5,6 +5,7 @@ Who can write the whole database can rebuild the chain, but not what was signed 
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 
 from portal import db
@@ -25,10 +26,22 @@ def checkpoint(portal: Portal, sign: Sign) -> None:
         seq, hash_ = db.audit.head(tx)
         if all(last.action == MADE for last in db.audit.links(tx, seq, seq)):
             return
+        _note_key(portal, tx, sign)
+        seq, hash_ = db.audit.head(tx)
         signed = sign(signatures.checkpoint(portal.settings.public_origin, seq, hash_))
         origin = portal.settings.public_origin
         said = {"seq": seq, "hash": hash_, "origin": origin, **vars(signed)}
         db.audit.append(tx, portal.now(), WORKER, MADE, "audit:trail", **said)
+
+
+def _note_key(portal: Portal, tx: db.Tx, sign: Sign) -> None:
+    """A key that is another than before is an event: both are needed to verify what spans both."""
+    before = db.audit.last_seq(tx, MADE)
+    known = json.loads(db.audit.links(tx, before, before)[0].details)["key"] if before else ""
+    key = sign("").key
+    if known and known != key:
+        said = {"before": known, "after": key}
+        db.audit.append(tx, portal.now(), WORKER, "audit.key_changed", "audit:trail", **said)
 
 
 def sign_export(portal: Portal, sign: Sign, body: str, last: int, hash_: str) -> Signed:
@@ -52,16 +65,17 @@ def prune(portal: Portal) -> int:
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
         base = db.audit.base(tx)
-        until = min(_ends(tx, now - timedelta(days=days)), base + AT_ONCE)
+        until = min(_ends(portal, tx, now - timedelta(days=days)), base + AT_ONCE)
         if until <= base:
             return 0
         db.audit.prune(tx, now, WORKER, until, days=days)
     return until - base
 
 
-def _ends(tx: db.Tx, before: datetime) -> int:
+def _ends(portal: Portal, tx: db.Tx, before: datetime) -> int:
     """The last event that may go."""
     limits = [db.audit.last_before(tx, before), db.audit.last_seq(tx, MADE) or 0]
-    if sent := db.audit.offload(tx):
-        limits.append(sent[0])
+    if portal.settings.offload_to:
+        sent = db.audit.offload(tx)
+        limits.append(sent[0] if sent else 0)
     return min(limits)

@@ -69,6 +69,9 @@ class AccessSettings(BaseSettings):
     admins_read_logs: bool = Field(
         False, description="administrators may read the logs of other people's containers"
     )
+    offload_to: str = Field(
+        "", description="the collector's name and RELP port, with TLS: log.corp.example:2514"
+    )
     audit_days: int = Field(
         0,
         ge=0,

@@ -56,6 +56,7 @@ CODES = {
     "container_gone": "A container that was to be tried ended early.",
     "busy": "The same is being done already.",
     "not_the_trail": "The export to be signed is not of this audit trail.",
+    "not_prepared": "The VM was not prepared by setup-vm.sh.",
     "bad_cpus": "Too few CPUs, or not a number.",
     "bad_gpus": "A negative number of GPUs.",
     "bad_memory_gb": "Too little memory, or not a number.",

@@ -8,6 +8,9 @@ from datetime import datetime
 from typing import Any
 
 OPEN, CLOSED = "open", "closed"
+NOT_TRIED = "not tried"
+"""Nobody listens there, as seen from the portal: closed would say nothing."""
+OUT = "the way out"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from portal.db.connection import Tx
 from portal.db.schema import audit_events, audit_head, offloads
 
-PRUNED = "audit.pruned"
+PRUNED, RESTORED = "audit.pruned", "database.restored"
 AT_ONCE = 1000
 """Rows that are in memory while all are read."""
 
@@ -241,6 +241,13 @@ def last_before(tx: Tx, at: datetime) -> int:
     c = audit_events.c
     first = tx.execute(sa.select(sa.func.min(c.seq)).where(c.at >= at)).scalar()
     return int(first) - 1 if first is not None else head(tx)[0]
+
+
+def restores(tx: Tx, until: int) -> list[tuple[int, datetime]]:
+    """Number and time of each restore of the database up to a number, in order."""
+    c = audit_events.c
+    query = sa.select(c.seq, c.at).where(c.action == RESTORED, c.seq <= until).order_by(c.seq)
+    return [(row.seq, row.at) for row in tx.execute(query)]
 
 
 def last_seq(tx: Tx, action: str) -> int | None:

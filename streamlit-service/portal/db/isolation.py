@@ -22,6 +22,11 @@ def put(tx: Tx, vm_id: int, measured: Isolation) -> None:
         tx.execute(isolation.insert().values(vm_id=vm_id, **values))
 
 
+def get(tx: Tx, vm_id: int) -> Isolation | None:
+    """The last one of a VM."""
+    return last(tx).get(vm_id)
+
+
 def last(tx: Tx) -> dict[int, Isolation]:
     """Of each VM, by its id."""
     return {

@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from portal.core.models import State
+from portal.core.people import Role
 from portal.db.connection import Database
 from portal.db.consents import Consent
 from portal.db.leases import PORT
@@ -38,6 +39,7 @@ class Asked:
     """Who asks, and who holds the port."""
 
     user_id: int
+    role: Role
     range_index: int | None
     retired_at: datetime | None
     disabled_at: datetime | None
@@ -57,6 +59,7 @@ _HELD = sa.and_(
 _QUERY = (
     sa.select(
         users.c.id.label("user_id"),
+        users.c.role,
         users.c.range_index,
         users.c.retired_at,
         users.c.disabled_at,
@@ -114,7 +117,14 @@ def asked(database: Database, subject: str, port: int, fingerprint: str) -> Aske
     if row is None:
         return None
     who = (
-        *(row.user_id, row.range_index, row.retired_at, row.disabled_at, row.last_seen_at),
+        *(
+            row.user_id,
+            Role(row.role),
+            row.range_index,
+            row.retired_at,
+            row.disabled_at,
+            row.last_seen_at,
+        ),
         *(row.ends_at, row.root, row.sessions_ended_at),
         Consent(row.text_hash, row.accepted_at, row.seen_at) if row.text_hash else None,
     )

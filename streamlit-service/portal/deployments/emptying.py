@@ -27,8 +27,9 @@ def empty(portal: Portal) -> list[Deployment]:
         for vm in draining.due(tx, now):
             note = f"{vm.name} is taken out of use: {vm.drain_reason}"
             stopped += [ask_to_stop(portal, tx, WHO, each, note) for each in _stoppable(tx, vm.id)]
-    log.info("vm_emptied", stopped=[each.id for each in stopped])
-    portal.wake()
+    if stopped:
+        log.info("vm_emptied", stopped=[each.id for each in stopped])
+        portal.wake()
     return stopped
 
 

@@ -12,7 +12,7 @@ from portal.core.errors import Conflict, Forbidden, NotFound
 from portal.core.models import State
 from portal.core.people import NOWHERE, Identity, Origin
 from portal.core.subjects import OF_SERVICE
-from portal.users import consent, entry, realms, visits
+from portal.users import consent, entry, permissions, realms, visits
 
 TOUCH_EVERY = timedelta(seconds=30)
 
@@ -47,6 +47,7 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
             "This port belongs to somebody else.",
             "Open your containers from the portal's own page.",
         )
+    permissions.check_role_may_act(asked.role)
     wanted = consent.notice(portal)
     if wanted and not identity.subject.startswith(OF_SERVICE):
         consent.check_given(portal, wanted, asked.consent, asked.sessions_ended_at)

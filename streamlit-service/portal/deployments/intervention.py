@@ -70,6 +70,8 @@ def _act(
 ) -> Deployment:
     owner = db.users.by_id(tx, before.owner.id) or before.owner
     entry.check(portal, owner)
+    if action != "remove":
+        permissions.check_may_act(owner)
     by = service.Other(note, reason)
     return service.carry_out(portal, tx, owner, before, action, who=who, by=by)
 

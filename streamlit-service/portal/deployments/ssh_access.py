@@ -49,6 +49,7 @@ def login(portal: Portal, subject: str) -> Login:
     refusal: PortalError | None = None
     try:
         users.check_account(portal, user)
+        permissions.check_may_act(user)
     except Forbidden as error:
         refusal = error
     cards = [card for card in known if _counts(portal, card)]

@@ -17,6 +17,7 @@ from portal.monitoring.looks import Look
 from portal.users import visits
 
 HOUR_S = 3600.0
+AGAIN_S = 60.0
 LOOK_EVERY_S = 60.0
 OF_NO_VM = 0
 
@@ -46,18 +47,15 @@ class Housekeeping:
 
     def start(self, lanes: Lanes) -> list[Future[None] | None]:
         """Start what is due."""
-        return [self._start(lanes, chore) for chore in self._chores if self._is_due(chore)]
-
-    @staticmethod
-    def _is_due(chore: _Chore) -> bool:
         now = time.monotonic()
-        if now < chore.due_at:
-            return False
-        chore.due_at = now + chore.every_s
-        return True
+        return [self._start(lanes, chore) for chore in self._chores if now >= chore.due_at]
 
     def _start(self, lanes: Lanes, chore: _Chore) -> Future[None] | None:
         def do() -> None:
             chore.do(self._portal)
+            chore.due_at = time.monotonic() + chore.every_s
 
-        return lanes.start(Lane.PROBE, OF_NO_VM, chore.name, do)
+        started = lanes.start(Lane.PROBE, OF_NO_VM, chore.name, do)
+        if started:
+            chore.due_at = time.monotonic() + min(chore.every_s, AGAIN_S)  # should it fail
+        return started

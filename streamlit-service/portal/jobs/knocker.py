@@ -13,13 +13,13 @@ import threading
 import time
 from pathlib import Path
 
-WAIT_S, LISTEN_S = 2.0, 60.0
-PORT = 8888
+WAIT_S, LISTEN_S = 2.0, 90.0
+PORTS = (8888, 6006, 22)
 
 
-def listen() -> None:
+def listen(port: int) -> None:
     """Take connections, and close them."""
-    with socket.create_server(("", PORT)) as server:
+    with socket.create_server(("", port)) as server:
         while True:
             server.accept()[0].close()
 
@@ -53,7 +53,8 @@ def tell(what: dict[str, object]) -> None:
 
 def main() -> None:
     """Listen, tell, try, tell, and wait to be removed."""
-    threading.Thread(target=listen, daemon=True).start()
+    for port in PORTS:
+        threading.Thread(target=listen, args=(port,), daemon=True).start()
     own = socket.gethostbyname(socket.gethostname())
     tell({"address": own, "gateway": gateway()})
     doors = json.loads(os.environ.get("KNOCK", "[]"))

@@ -27,12 +27,13 @@ from portal.jobs.image_cache import sync_images
 from portal.jobs.lanes import Lane, Lanes
 from portal.jobs.leader import STANDBY_S, Leader
 from portal.jobs.observe import observe, observe_gpus, observe_health
-from portal.jobs.prove import Proofs
+from portal.jobs.prove import UNPREPARED, Proofs
 from portal.jobs.sampling import Sampler
 from portal.jobs.start_stop import RETRY_AFTER_S, IsReady, Verify, converge
 from portal.monitoring import metrics
 from portal.monitoring.looks import Look
 from portal.scheduling import admission
+from portal.vms.addresses import prepare
 
 log = structlog.get_logger()
 
@@ -202,6 +203,12 @@ class Reconciler:
 
     def measure(self, vm: Vm) -> Isolation:
         """What containers reach on a VM now, whether or not it is due. EngineError when busy."""
+        if vm.firewall in UNPREPARED:
+            raise EngineError(
+                "not_prepared",
+                f"{vm.name} was not prepared, so it promises nothing that could be measured.",
+                f"Prepare it: {prepare(vm)}",
+            )
         measured: list[Isolation] = []
 
         def task() -> None:

@@ -77,7 +77,8 @@ def of_records(portal: Portal) -> Iterator[Status]:
         for port, since in in_use.get(vm.id, {}).items():
             yield _in_use(vm, port, now - since)
     yield from still_held
-    yield from _offload(sent, now)
+    if portal.settings.offload_to:
+        yield from _offload(sent, now)
     yield from _people(given, served, unlisted)
     yield from _directory(look, now)
     for deployment in troubled:
@@ -124,7 +125,15 @@ def _people(given: int, served: int, unlisted: list[User]) -> Iterator[Status]:
 
 
 def _offload(sent: Offload | None, now: datetime) -> Iterator[Status]:
-    if sent is None:  # it goes nowhere else
+    if sent is None:
+        yield Status(
+            "warning",
+            "offload",
+            "audit trail",
+            "The audit trail is to be sent elsewhere (PORTAL_OFFLOAD_TO), and never was.",
+            "docker compose --profile offload up -d offload",
+            "offload",
+        )
         return
     behind = f"{sent.behind} events are not at the collector yet"
     if sent.problem or now - sent.at > OFFLOAD_LATE:

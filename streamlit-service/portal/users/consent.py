@@ -120,7 +120,7 @@ def check_given(
     if (
         given is None
         or given.text_hash != wanted.hash
-        or portal.now() - given.seen_at >= lasts
+        or not timedelta() <= portal.now() - given.seen_at < lasts
         or (sessions_ended_at and sessions_ended_at >= given.accepted_at)
     ):
         raise Forbidden(

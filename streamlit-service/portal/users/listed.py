@@ -24,8 +24,6 @@ _RANK = (Role.USER, Role.AUDITOR, Role.CURATOR, Role.ADMIN)
 
 def shown(portal: Portal, tx: Tx, people: Iterable[User]) -> list[User]:
     """Users with the role that counts: their own, or that of a list, whichever may more."""
-    if db.audit.base(tx):
-        return []  # who gave a role is no longer in the trail
     role = _roles(portal, tx)
     return [at_least(user, role(user)) for user in people]
 
@@ -80,6 +78,8 @@ def left_from_lists(portal: Portal, tx: Tx) -> list[User]:
 
     Nobody gave it to them in the portal, and nobody takes it away by changing the list.
     """
+    if db.audit.base(tx):
+        return []  # who gave a role is no longer in the trail
     role = _roles(portal, tx)
     return [
         user

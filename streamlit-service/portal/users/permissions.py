@@ -38,7 +38,12 @@ def reads_all(user: User) -> bool:
 
 def check_may_act(user: User) -> None:
     """Raise Forbidden for an auditor, who has no containers and changes nothing."""
-    if user.role is Role.AUDITOR:
+    check_role_may_act(user.role)
+
+
+def check_role_may_act(role: Role) -> None:
+    """As check_may_act()."""
+    if role is Role.AUDITOR:
         raise Forbidden(
             "auditor",
             "Auditors read everything and change nothing.",

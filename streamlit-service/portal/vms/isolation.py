@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import structlog
 
 from portal import db
 from portal.context import Portal
-from portal.core.isolation import Isolation
+from portal.core.isolation import OUT, Isolation
 from portal.core.models import Vm, VmState
 from portal.core.people import Actor
 from portal.db.columns import VmColumns
@@ -14,6 +16,7 @@ from portal.users import permissions
 
 WORKER = "worker"
 MEASURED, DRAINED = "vm.isolation", "vm.drained"
+TOLD_EVERY = timedelta(hours=1)
 log = structlog.get_logger()
 
 
@@ -25,13 +28,17 @@ def record(portal: Portal, vm: Vm, measured: Isolation) -> None:
         now = db.vms.by_name(tx, vm.name)
         if now is None or now.id != vm.id:
             return  # removed meanwhile
-        db.isolation.put(tx, vm.id, measured)
+        before = db.isolation.get(tx, vm.id)
         about = f"vm:{vm.name}"
-        db.audit.append(tx, measured.at, WORKER, MEASURED, about, **measured.details())
+        if _is_news(before, measured):
+            db.isolation.put(tx, vm.id, measured)
+            db.audit.append(tx, measured.at, WORKER, MEASURED, about, **measured.details())
         changes: VmColumns = {}
         if not measured.problem and now.breaches != breaches:
             changes["breaches"] = breaches
-        if breaches and now.state is VmState.ACTIVE:
+        # What is let out is the VM's own setting, which may be older than the portal's: an alarm.
+        grave = any(cell.target != OUT for cell in measured.breaches)
+        if grave and now.state is VmState.ACTIVE:
             changes["state"] = VmState.DRAINING
             why = {"state": VmState.DRAINING, "reason": f"isolation: {breaches}"}
             db.audit.append(tx, portal.now(), WORKER, DRAINED, about, **why)
@@ -40,6 +47,12 @@ def record(portal: Portal, vm: Vm, measured: Isolation) -> None:
     if breaches:
         log.error("isolation_broken", vm=vm.name, breaches=breaches)
         portal.wake()
+
+
+def _is_news(before: Isolation | None, now: Isolation) -> bool:
+    """The same trouble, tried again every few minutes, is told once an hour."""
+    same = before is not None and bool(now.problem) and before.problem == now.problem
+    return not same or before is None or not timedelta() <= now.at - before.at < TOLD_EVERY
 
 
 def last(portal: Portal, actor: Actor) -> dict[int, Isolation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,18 +14,19 @@ from typing import Any
 import pytest
 from certificates.signing import SigningKey
 from offload import message
-from portal import audit, db
+from portal import audit, db, users
 from portal.audit import Wanted
 from portal.context import Portal
 from portal.core.errors import Conflict, Unavailable
 from portal.core.isolation import Cell, Isolation
+from portal.core.people import Role
 from portal.core.signatures import Signed
 from portal.db.schema import audit_events, audit_head
 from portal.monitoring import health
 from portal.vms import isolation
 from support.fakes import FakeClock
 from support.paths import ROOT
-from support.samples import TEST
+from support.samples import JANE, TEST
 
 VERIFY: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "verify-audit.py"))
 
@@ -53,7 +55,7 @@ def trail(portal: Portal, clock: FakeClock, key: SigningKey) -> Portal:
 def verdict(text: str, path: Path, key: SigningKey | None = None) -> str:
     path.write_text(text, encoding="utf-8")
     try:
-        return str(VERIFY["verify"](str(path), key.public if key else ""))
+        return str(VERIFY["verify"](str(path), *([key.public] if key else [])))
     except VERIFY["Broken"] as problem:
         return f"BROKEN {problem}"
 
@@ -65,6 +67,15 @@ def exported(portal: Portal, **period: Any) -> str:
 def test_a_key_is_made_once(tmp_path: Path, key: SigningKey) -> None:
     assert SigningKey(tmp_path / "key.pem").public == key.public
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_two_that_make_a_key_at_once_have_the_same(tmp_path: Path) -> None:
+    for number in range(10):
+        path = tmp_path / f"key-{number}.pem"
+        with ThreadPoolExecutor(4) as making:
+            keys = {key.public for key in making.map(SigningKey, [path] * 4)}
+        assert len(keys) == 1
+    assert len(list(tmp_path.iterdir())) == 10
 
 
 def test_a_checkpoint_is_an_event_and_none_comes_twice(trail: Portal, key: SigningKey) -> None:
@@ -155,12 +166,17 @@ def test_the_documents_say_what_was_so_besides(trail: Portal) -> None:
     lines = [json.loads(line) for line in exported(trail).splitlines()]
     documents = {line["document"]: line["content"] for line in lines if "document" in line}
     [release] = documents["releases"]
-    assert (release["image"], release["state"]) == ("ml-cpu", "approved")
+    assert (release["image"], release["state_now"]) == ("ml-cpu", "approved")
     assert [each["action"] for each in release["decided"]][-1] == "release.approved"
     [measured] = documents["isolation"]
     assert measured["cells"] == {"a container of A": {"the VM's SSH": "closed"}}
     assert documents["restores"][0]["rows"] == 7
     assert "cut-off" in documents
+
+
+def sending(trail: Portal) -> Portal:
+    settings = trail.settings.model_copy(update={"offload_to": "log.corp.example:2514"})
+    return replace(trail, settings=settings)
 
 
 def pruned(trail: Portal, days: int) -> Portal:
@@ -193,6 +209,8 @@ def test_a_beginning_that_somebody_else_removed_is_found(trail: Portal) -> None:
 
 
 def test_what_no_checkpoint_vouches_for_or_the_collector_lacks_is_kept(trail: Portal) -> None:
+    trail = sending(trail)
+    assert audit.prune(pruned(trail, 1)) == 0
     audit.report_offload(trail, 3, "")
     assert audit.prune(pruned(trail, 1)) == 3
     with trail.database.transaction() as tx:
@@ -218,6 +236,70 @@ def test_a_collectors_copy_is_verified_too(trail: Portal, key: SigningKey, tmp_p
     assert "event 6 is missing" in verdict("".join(missing), tmp_path / "log", key)
     changed = "".join(lines).replace("vm-3", "vm-9", 1)
     assert verdict(changed, tmp_path / "log", key).startswith("BROKEN")
+
+
+def forged(lines: list[str], at: int, **changes: Any) -> list[str]:
+    """With one line more, as a real one but for these."""
+    head, _, text = lines[at].partition('{"seq"')
+    event = {**json.loads('{"seq"' + text), **changes}
+    return [*lines[: at + 1], head + VERIFY["line_of"](event), *lines[at + 1 :]]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"actor": "edipi:6666666666"},
+        {"seq": 0, "hash": "", "actor": "mallory"},
+        {"note": "invented"},
+        {"seq": "5"},
+        {"details": "{}", "action": "audit.checkpoint"},
+        {"details": None},
+    ],
+)
+def test_a_line_that_was_put_in_at_the_collector_is_found(
+    trail: Portal, key: SigningKey, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    lines = forged(collected(trail), 4, **changes)
+    for by in (key, None):
+        assert verdict("".join(lines), tmp_path / "log", by).startswith("BROKEN")
+
+
+def test_a_copy_without_any_checkpoint_is_not_taken_for_signed(
+    trail: Portal, key: SigningKey, tmp_path: Path
+) -> None:
+    first = collected(trail)[:3]
+    assert verdict("".join(first), tmp_path / "log").startswith("3 events")
+    assert "nothing is signed" in verdict("".join(first), tmp_path / "log", key)
+
+
+def test_what_two_keys_signed_verifies_with_both_and_the_change_is_an_event(
+    trail: Portal, key: SigningKey, tmp_path: Path
+) -> None:
+    other = SigningKey(tmp_path / "other.pem")
+    with trail.database.transaction() as tx:
+        db.audit.append(tx, trail.now(), "worker", "vm.added", "vm:x")
+    audit.checkpoint(trail, other)
+    assert audit.read(trail, TEST, Wanted(text="audit.key_changed"))
+    (tmp_path / "log").write_text("".join(collected(trail)), encoding="utf-8")
+    VERIFY["verify"](str(tmp_path / "log"), key.public, other.public)
+    with pytest.raises(VERIFY["Broken"], match="not by this key"):
+        VERIFY["verify"](str(tmp_path / "log"), key.public)
+
+
+def test_an_offload_that_begins_after_a_removal_begins_where_the_trail_does(
+    trail: Portal,
+) -> None:
+    audit.prune(pruned(trail, 6))
+    with trail.database.reading() as tx:
+        base = db.audit.base(tx)
+    found = audit.after(trail, 0, "", 5)
+    assert (found.links[0].seq, found.problem) == (base + 1, "")
+
+
+def test_people_still_come_in_after_a_removal(trail: Portal) -> None:
+    audit.prune(pruned(trail, 6))
+    assert users.user_of(trail, JANE).subject == JANE.subject
+    assert users.set_role(trail, TEST, JANE.subject, Role.CURATOR) is Role.CURATOR
 
 
 def test_after_a_restore_the_sender_goes_on_from_there(
@@ -251,6 +333,8 @@ def test_health_tells_how_far_the_sender_is(trail: Portal, clock: FakeClock) -> 
         return [(each.state, each.message) for each in found if each.check == "offload"]
 
     assert said() == []
+    trail = sending(trail)
+    assert "never was" in said()[0][1]
     audit.report_offload(trail, 0, "")
     assert said()[0][0] == "ok"
     audit.report_offload(trail, 0, "ConnectionRefusedError: refused")

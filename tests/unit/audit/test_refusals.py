@@ -7,7 +7,7 @@ import threading
 import pytest
 from portal import audit, db
 from portal.audit import AuditEvent, Wanted
-from portal.audit.refusals import KNOWN, PERIOD, STRANGER, STRANGERS, Refusals
+from portal.audit.refusals import EACH, KNOWN, PERIOD, STRANGER, STRANGERS, Refusals
 from portal.context import Portal
 from portal.core.errors import DatabaseTrouble
 from portal.core.people import Origin
@@ -125,3 +125,34 @@ def test_many_at_once_are_all_counted(portal: Portal, refusals: Refusals) -> Non
     first, again = noted(portal)
     assert "count" not in first.details
     assert again.details["count"] == 7999
+
+
+def test_a_flood_while_the_database_is_away_stays_bounded(
+    portal: Portal, refusals: Refusals, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise DatabaseTrouble("database_away", "It is away.", "Wait.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(db.audit, "append", away)
+        for minute in range(100):
+            for number in range(50):
+                address = Origin(f"198.51.{minute}.{number}")
+                refusals.note("no_certificate", STRANGER, address)
+                refusals.note("disabled", f"edipi:{minute * 50 + number:010}", address)
+            clock.forward(60)
+            refusals.write()
+    assert not noted(portal)
+    refusals.close()
+    told = noted(portal)
+    assert len(told) <= 2 * (STRANGERS + KNOWN) + 2 * 2
+    assert sum(event.details.get("count", 1) for event in told) == 10_000
+
+
+def test_nobody_takes_the_places_of_others(portal: Portal, refusals: Refusals) -> None:
+    for number in range(500):
+        refusals.note("not_yours", JANE.subject, Origin(f"2001:db8::{number:x}"))
+    refusals.note("disabled", "edipi:0000000009", Origin("192.0.2.9"))
+    refusals.write()
+    assert [event.actor for event in noted(portal)].count("edipi:0000000009") == 1
+    assert [event.actor for event in noted(portal)].count(JANE.subject) == EACH

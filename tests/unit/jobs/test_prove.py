@@ -28,16 +28,21 @@ class Vms(FakeEngine):
 
     open: set[Any] = field(default_factory=set)
     tried: list[Any] = field(default_factory=list)
+    open_once: bool = False
+    """Only in the first measurement, which tries from both."""
+    measured: int = 0
 
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
         box = self._find(container_id)
         doors = json.loads(box.spec.environment["KNOCK"])
+        self.measured += bool(doors)
         self.tried += doors
         lines: list[dict[str, Any]] = [
             {"address": f"172.18.0.{len(box.spec.name)}", "gateway": "172.18.0.1"}
         ]
         if doors:
-            lines.append({"opened": [tuple(door) in self.open for door in doors]})
+            shut = self.open_once and self.measured > 4  # each line is read twice a container
+            lines.append({"opened": [tuple(door) in self.open and not shut for door in doors]})
         return b"".join(b"2026-01-05T09:00:00Z %s\n" % json.dumps(each).encode() for each in lines)
 
 
@@ -69,16 +74,23 @@ def test_every_cell_is_tried_from_both_and_recorded(portal: Portal, vm: Vm, engi
     found = measured(portal, vm, engine)
     assert {cell.source for cell in found.cells} == {"a container of A", "a container of B"}
     assert {cell.target for cell in found.cells} == {
-        "the other's notebook",
+        "the other's notebook and TensorBoard",
+        "the other's SSH",
         "the VM's SSH",
         "the VM's engine",
+        "other VMs",
         "the portal",
+        "the database",
         "cloud metadata",
         "GPUs",
         "the way out",
     }
-    assert {cell.state for cell in found.cells} == {"closed"}
-    for door in (["10.0.0.1", 9998], ["172.18.0.1", 22], ["169.254.169.254", 80]):
+    states = {cell.target: cell.state for cell in found.cells}
+    # SQLite is no door, and there is no other VM: nothing was tried, and nothing is said.
+    untried = {"the database", "other VMs"}
+    assert {target for target, state in states.items() if state == "not tried"} == untried
+    assert {state for target, state in states.items() if target not in untried} == {"closed"}
+    for door in (["10.0.0.1", 9995], ["172.18.0.1", 22], ["169.254.169.254", 80]):
         assert door in engine.tried
     [event] = audit.read(portal, TEST, Wanted(kind="vm", text="isolation"))
     assert event.details["cells"]["a container of A"]["cloud metadata"] == "closed"
@@ -102,6 +114,32 @@ def test_an_open_cell_takes_the_vm_out_and_alarms(
     measured(portal, now, engine)
     well = as_recorded(portal)
     assert (well.breaches, well.state) == ("", VmState.DRAINING)  # an administrator looks first
+
+
+def test_what_is_open_only_once_is_no_breach(portal: Portal, vm: Vm, engine: Vms) -> None:
+    engine.open, engine.open_once = {("10.0.0.1", 22)}, True
+    assert measured(portal, vm, engine).breaches == []
+    assert as_recorded(portal).state is VmState.ACTIVE
+
+
+def test_what_a_setting_should_close_alarms_and_takes_nothing_out(
+    portal: Portal, vm: Vm, engine: Vms
+) -> None:
+    settings = portal.settings.model_copy(update={"egress": "none"})
+    engine.open = {("1.1.1.1", 443)}
+    assert len(measured(replace(portal, settings=settings), vm, engine).breaches) == 2
+    now = as_recorded(portal)
+    assert now.state is VmState.ACTIVE
+    assert "reached the way out" in now.breaches
+
+
+def test_where_nobody_listens_closed_is_not_said(portal: Portal, vm: Vm, engine: Vms) -> None:
+    def reaches(host: str, _: int) -> bool:
+        return host == vm.address
+
+    Proofs(portal, reaches).prove(portal, vm, engine)
+    found = isolation.last(portal, TEST)[vm.id]
+    assert {cell.state for cell in found.cells if cell.target == "the portal"} == {"not tried"}
 
 
 @pytest.mark.parametrize(("egress", "breaches"), [("open", 0), ("proxy", 2), ("none", 2)])
@@ -141,6 +179,19 @@ def test_without_an_image_or_an_engine_it_says_so_and_tries_again_soon(
     assert proofs.is_due(vm)
     engine.failing["has_image"] = EngineError("away", "It is away.", "Wait.")
     assert "It is away." in proofs.prove(portal, vm, engine).problem
+    assert not proofs.is_due(vm)
+
+
+def test_the_same_trouble_is_told_once_an_hour(
+    portal: Portal, vm: Vm, engine: Vms, clock: FakeClock
+) -> None:
+    engine.on_disk.clear()
+    for _ in range(12):
+        measured(portal, vm, engine)
+        clock.forward(300)
+    assert len(audit.read(portal, TEST, Wanted(kind="vm", text="isolation"))) == 1
+    measured(portal, vm, engine)
+    assert len(audit.read(portal, TEST, Wanted(kind="vm", text="isolation"))) == 2
 
 
 def test_it_is_due_every_hour_whoever_leads(

@@ -22,7 +22,7 @@ def test_what_is_wrong_comes_with_its_command_and_a_place_to_read(
     page = page_of(ray, "health")
     assert not page.exception
     assert page.error[0].value.startswith(r"**\*vm-01\* is away.**")
-    assert "since just now" in page.error[0].value
+    assert "first seen just now" in page.error[0].value
     assert [code.value for code in page.code] == ["ssh vm-01"]
     assert list(page.dataframe[0].value["What"]) == ["The last backup is 3 h old."]
     assert '"key": "health", "title": "Health", "icon": "monitor_heart"' in texts(page)

@@ -18,15 +18,21 @@ from support.samples import JANE
 
 
 @pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "notice.txt"
+    file.write_text("It is *watched*.\n\n[Evil](https://evil.example)", encoding="utf-8")
+    return file
+
+
+@pytest.fixture
 def page(
     portal: Portal,
     jane: User,
     page_of: Callable[[User, str], AppTest],
-    tmp_path: Path,
+    file: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AppTest:
-    file = tmp_path / "notice.txt"
-    file.write_text("It is *watched*.\n\n[Evil](https://evil.example)", encoding="utf-8")
+    monkeypatch.setattr(consent, "LOOK_EVERY_S", 0.0)
     settings = portal.settings.model_copy(update={"consent_file": file})
     asking = replace(portal, settings=settings)
     page_of(jane, "")
@@ -44,13 +50,22 @@ def page(
 def test_nothing_else_is_shown_before(page: AppTest) -> None:
     assert not page.exception
     assert not page.get("bidi_component")
-    assert [button.key for button in page.button] == ["accept-notice"]
+    assert [button.label for button in page.button] == ["I accept"]
     assert r"It is \*watched\*" in texts(page)
     assert r"\[Evil\]" in texts(page)
 
 
 def test_who_accepts_goes_on(page: AppTest) -> None:
-    page.button(key="accept-notice").click().run()
+    page.button[0].click().run()
     assert not page.exception
     assert page.get("bidi_component")
     assert "watched" not in texts(page)
+
+
+def test_nobody_accepts_what_they_were_not_shown(page: AppTest, file: Path) -> None:
+    file.write_text("Other words.", encoding="utf-8")
+    page.button[0].click().run()
+    assert not page.get("bidi_component")
+    assert "Other words" in texts(page)
+    page.button[0].click().run()
+    assert page.get("bidi_component")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from portal import audit, deployments, images, users, vms
+from portal import audit, db, deployments, images, users, vms
 from portal.audit import Wanted
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden
-from portal.core.models import Order
+from portal.core.models import Deployment, Order
 from portal.core.people import Role, User
+from portal.deployments import gateway, ssh_access
 from portal.scheduling import quotas
 from portal.users import usage
 from support.samples import TEST, identity
@@ -76,3 +77,15 @@ def test_who_has_containers_does_not_become_one(
     assert users.set_role(portal, TEST, jane.subject, Role.AUDITOR) is Role.AUDITOR
     with pytest.raises(Forbidden):
         deployments.act(portal, users.user_of(portal, identity()), made.id, "start")
+    with pytest.raises(Forbidden):  # nor for them
+        deployments.act_for(portal, TEST, made.id, "start", "she asked for it")
+
+
+def test_they_see_no_notebook_even_where_one_runs(
+    portal: Portal, jane: User, running: Deployment
+) -> None:
+    with portal.database.transaction() as tx:  # whatever made it so
+        db.users.update(tx, jane.id, role=Role.AUDITOR)
+    with pytest.raises(Forbidden, match="Auditors"):
+        gateway.route(portal, identity(), 10000)
+    assert ssh_access.login(portal, jane.subject).refusal
