@@ -15,7 +15,15 @@ from portal.audit import AuditEvent, Wanted
 from app_pages.parts import session, tables
 
 ANYBODY, ANYTHING = "Anybody", "Anything"
-PERIODS: dict[str, int | None] = {"Today": 1, "7 days": 7, "30 days": 30, "All": None}
+PERIODS: dict[str, int | None] = {
+    "Today": 1,
+    "7 days": 7,
+    "30 days": 30,
+    "All": None,
+    "Days": None,
+}
+DAYS = "Days"
+"""From one day to another, both included."""
 NOT_PEOPLE = {"worker": "The portal", "directory": "The directory", "stranger": "A stranger"}
 """Who acts besides people, as the trail names them."""
 CLI = "cli:"
@@ -65,16 +73,44 @@ def _wanted(names: Mapping[str, str]) -> Wanted:
             width=260,
         )
         kind = st.selectbox("About", [ANYTHING, *audit.KINDS], key="audit-kind", width=180)
+        subject = st.text_input(
+            "Which",
+            key="audit-subject",
+            max_chars=200,
+            placeholder="deployment:0123456789ab",
+            help="What an event is about, as its row shows it when it is opened: `user:…`,"
+            " `vm:…`, `deployment:…`.",
+            width=220,
+        )
         text = st.text_input(
             "Text", key="audit-text", max_chars=200, placeholder="A name, a reason …", width=260
         )
-    days, now = PERIODS[period or "7 days"], session.portal().now().astimezone(session.zone())
-    first = datetime.combine(now.date() - timedelta(days=(days or 1) - 1), time(), session.zone())
+    since, until = _period(period or "7 days")
     return Wanted(
         actor="" if who == ANYBODY else who,
+        subject=subject.strip(),
         kind="" if kind == ANYTHING else kind,
-        since=first if days else None,
+        since=since,
+        until=until,
         text=text.strip(),
+    )
+
+
+def _period(chosen: str) -> tuple[datetime | None, datetime | None]:
+    """In the viewer's own days."""
+    zone, today = session.zone(), session.portal().now().astimezone(session.zone()).date()
+    if chosen != DAYS:
+        days = PERIODS[chosen]
+        first = datetime.combine(today - timedelta(days=(days or 1) - 1), time(), zone)
+        return first if days else None, None
+    span = st.date_input(
+        "From, until", (today - timedelta(days=6), today), key="audit-days", width=260
+    )
+    if not isinstance(span, tuple) or len(span) < 2:  # only one of them so far
+        return None, None
+    return (
+        datetime.combine(span[0], time(), zone),
+        datetime.combine(span[1] + timedelta(days=1), time(), zone),
     )
 
 
@@ -82,12 +118,14 @@ def _proof(wanted: Wanted) -> None:
     """Whether all of it is whole, and the period to take away."""
     with st.container(horizontal=True):
         asked = st.button("Verify", icon=":material/verified_user:", key="audit-verify")
-        since = {"since": wanted.since.isoformat()} if wanted.since else {}
+        ends = {"since": wanted.since, "until": wanted.until}
+        since = {name: at.isoformat() for name, at in ends.items() if at}
         st.link_button(
             "Export the period",
             f"/api/v1/audit/export?{urlencode(since)}",
             icon=":material/download:",
-            help="JSON Lines with hashes; `scripts/verify-audit.py` verifies them anywhere.",
+            help="Every event of the period, whatever else is chosen here, with documents and"
+            " hashes, signed; `scripts/verify-audit.py` verifies it anywhere.",
         )
     if not asked:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from portal import db, deployments, users
@@ -75,3 +76,15 @@ def test_older_events_are_a_page_further(portal: Portal, ray: User, page_of: Pag
     assert page.dataframe[0].value["About"][0] == "vm vm-49"
     page.button(key="audit-newer").click().run()
     assert page.dataframe[0].value["About"][0] == "vm vm-249"
+
+
+def test_they_are_found_by_what_they_are_about_and_by_days(page: AppTest, portal: Portal) -> None:
+    page.text_input(key="audit-subject").input(f"user:{JANE.subject}").run()
+    assert whats(page)[:2] == ["user.enabled", "user.disabled"]
+    page.segmented_control(key="audit-period").select("Days").run()
+    today = portal.now().date()
+    page.date_input(key="audit-days").set_value((today, today)).run()
+    assert "user.disabled" in whats(page)
+    yesterday = today - timedelta(days=1)
+    page.date_input(key="audit-days").set_value((yesterday, yesterday)).run()
+    assert "No event fits" in texts(page)
