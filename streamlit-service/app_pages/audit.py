@@ -133,7 +133,12 @@ def _proof(wanted: Wanted) -> None:
         verdict = audit.verify(session.portal(), session.user())
     if verdict.broken_at is None:
         st.success(
-            f"All {verdict.events:,} events are whole: none was changed, removed or put in.",
+            f"All {verdict.events:,} events are whole: none was changed, removed or put in."
+            + (
+                f" Signed up to event {verdict.signed:,}, with key `{verdict.key}`."
+                if verdict.signed
+                else ""
+            ),
             icon=":material/verified_user:",
         )
     else:

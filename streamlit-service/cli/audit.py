@@ -29,7 +29,8 @@ def verify() -> None:
             f"The audit trail is broken at event {verdict.broken_at}: {verdict.problem}.", err=True
         )
         raise typer.Exit(1)
-    typer.echo(f"The audit trail is whole: {verdict.events} events.")
+    signed = f" Signed up to {verdict.signed}, with key {verdict.key}." if verdict.signed else ""
+    typer.echo(f"The audit trail is whole: {verdict.events} events.{signed}")
 
 
 @app.command("list")

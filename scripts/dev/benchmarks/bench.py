@@ -18,6 +18,7 @@ import bench_demo
 import bench_fleet
 import bench_gateway
 import bench_images
+import bench_offload
 import bench_operation
 import bench_page
 import bench_people
@@ -65,6 +66,7 @@ def benchmarks(stack: Stack, john: httpx2.Client, sizes: Sizes) -> dict[str, Cal
         **bench_people.benchmarks(sizes),
         **bench_authz.benchmarks(sizes),
         **bench_audit.benchmarks(sizes),
+        **bench_offload.benchmarks(sizes),
         **bench_sampling.benchmarks(sizes),
         **bench_operation.benchmarks(stack, sizes),
         "first command": lambda: bench_demo.first_command(sizes),

@@ -5,14 +5,21 @@ Who can write the whole database can rebuild the chain, but not what was signed 
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import datetime, timedelta
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from portal import db
 from portal.context import Portal
 from portal.core import signatures
 from portal.core.errors import Conflict
 from portal.core.signatures import Sign, Signed
+from portal.db.audit import Link
 
 WORKER, MADE = "worker", "audit.checkpoint"
 AT_ONCE = 100_000
@@ -32,6 +39,20 @@ def checkpoint(portal: Portal, sign: Sign) -> None:
         origin = portal.settings.public_origin
         said = {"seq": seq, "hash": hash_, "origin": origin, **vars(signed)}
         db.audit.append(tx, portal.now(), WORKER, MADE, "audit:trail", **said)
+
+
+def vouches(link: Link) -> bool:
+    """Whether a checkpoint is signed by the key in it, and names the event before it."""
+    try:
+        said = json.loads(link.details)
+        text = signatures.checkpoint(said["origin"], said["seq"], said["hash"])
+        key = load_pem_public_key(said["key"].encode())
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            return False
+        key.verify(base64.b64decode(said["signature"]), text.encode(), ec.ECDSA(hashes.SHA256()))
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidSignature):
+        return False
+    return (said["seq"], said["hash"]) == (link.seq - 1, link.previous_hash)
 
 
 def _note_key(portal: Portal, tx: db.Tx, sign: Sign) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import replace
+
 from portal import db
+from portal.audit import signing
 from portal.context import Portal
 from portal.core.people import Actor
 from portal.db.audit import AuditEvent, Verdict, Wanted
@@ -38,10 +43,22 @@ def read(
 
 
 def verify(portal: Portal, actor: Actor) -> Verdict:
-    """Walk the whole chain: about twenty seconds for a million events."""
+    """Walk the whole chain, and its signed checkpoints: ten seconds or so for a million events."""
     permissions.reader(actor)
     with portal.database.reading() as tx:
-        return db.audit.verify(tx)
+        verdict = db.audit.verify(tx)
+        made = db.audit.of_action(tx, signing.MADE)
+    if verdict.broken_at is not None:
+        return verdict
+    for link in made:
+        if not signing.vouches(link):
+            problem = f"checkpoint {link.seq} is not signed by the key that it names"
+            return replace(verdict, broken_at=link.seq, problem=problem)
+    if not made:
+        return verdict
+    key = json.loads(made[-1].details)["key"]
+    name = hashlib.sha256(key.encode()).hexdigest()[:16]
+    return replace(verdict, signed=made[-1].seq - 1, key=name)
 
 
 def people(portal: Portal, actor: Actor) -> dict[str, str]:

@@ -70,6 +70,10 @@ class Verdict:
     events: int
     broken_at: int | None
     problem: str = ""
+    signed: int = 0
+    """Up to which number a signed checkpoint vouches for it."""
+    key: str = ""
+    """How that checkpoint's key is recognised: the beginning of its SHA-256."""
 
 
 def append(tx: Tx, at: datetime, actor: str, action: str, subject: str, **details: Any) -> None:
@@ -241,6 +245,12 @@ def last_before(tx: Tx, at: datetime) -> int:
     c = audit_events.c
     first = tx.execute(sa.select(sa.func.min(c.seq)).where(c.at >= at)).scalar()
     return int(first) - 1 if first is not None else head(tx)[0]
+
+
+def of_action(tx: Tx, action: str) -> list[Link]:
+    """All events of this kind, as the chain has them."""
+    query = sa.select(audit_events).where(audit_events.c.action == action)
+    return [Link(*row) for row in tx.execute(query.order_by(audit_events.c.seq))]
 
 
 def restores(tx: Tx, until: int) -> list[tuple[int, datetime]]:

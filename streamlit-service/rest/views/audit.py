@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from portal.audit import AuditEvent, Verdict
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class AuditEventView(BaseModel):
@@ -32,6 +32,8 @@ class VerdictView(BaseModel):
     whole: bool
     broken_at: int | None
     problem: str
+    signed: int = Field(description="up to which number a signed checkpoint vouches; 0: none")
+    key: str = Field(description="the beginning of the SHA-256 of the key that signed it")
 
     @classmethod
     def of(cls, verdict: Verdict) -> VerdictView:

@@ -89,6 +89,20 @@ def test_a_checkpoint_is_an_event_and_none_comes_twice(trail: Portal, key: Signi
     assert audit.verify(trail, TEST).broken_at is None
 
 
+def test_verify_says_up_to_where_it_is_signed_and_finds_what_is_not(
+    trail: Portal, key: SigningKey
+) -> None:
+    verdict_here = audit.verify(trail, TEST)
+    last = audit.read(trail, TEST, Wanted(text="audit.checkpoint"))[0]
+    assert (verdict_here.broken_at, verdict_here.signed) == (None, last.seq - 1)
+    assert len(verdict_here.key) == 16
+    with trail.database.transaction() as tx:
+        seq, hash_ = db.audit.head(tx)
+        said = {"seq": seq, "hash": hash_, "origin": "x", "signature": "AAAA", "key": key.public}
+        db.audit.append(tx, trail.now(), "worker", "audit.checkpoint", "audit:trail", **said)
+    assert "not signed by the key" in audit.verify(trail, TEST).problem
+
+
 def test_a_signed_export_verifies_with_the_key_and_with_no_other(
     trail: Portal, key: SigningKey, tmp_path: Path
 ) -> None:
