@@ -25,6 +25,7 @@ from certificates.names import (
     UPN_NAME,
     alternative_names,
     cac_name,
+    edipi_of,
     looks_like_cac,
     policies_of,
     readable,
@@ -258,6 +259,13 @@ def identity_of(
         )
     edipi = cac.edipi if cac else None
     names = alternative_names(certificate)
+    of_upn = edipi_of(names)
+    if CAC in profiles and edipi and of_upn and edipi != of_upn:
+        raise NotAuthenticated(
+            "ambiguous_name",
+            f"The certificate names two people: {edipi} in its common name, {of_upn} in its UPN.",
+            "Have the card corrected: nobody can say whose it is.",
+        )
     subject = subject_of(profiles, edipi, names)
     if not subject:
         *others, last = (PROFILES[profile] for profile in profiles)

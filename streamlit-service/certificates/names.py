@@ -85,10 +85,15 @@ _OF_DOD = re.compile(r"([0-9]{10})(?:[0-9]{6})?@mil")
 """A UPN that is a number: an EDIPI, alone or with six digits of the holder's category."""
 
 
+def edipi_of(names: AlternativeNames) -> str | None:
+    """The EDIPI that a UPN is; None where it is none."""
+    of_upn = _OF_DOD.fullmatch(names.upn or "")
+    return of_upn[1] if of_upn and subjects.EDIPI.fullmatch(of_upn[1]) else None
+
+
 def subject_of(profiles: Sequence[str], edipi: str | None, names: AlternativeNames) -> str | None:
     """What the first profile that fits calls the holder: kind:name; None where none does."""
-    of_upn = _OF_DOD.fullmatch(names.upn or "")
-    number = edipi or (of_upn[1] if of_upn and subjects.EDIPI.fullmatch(of_upn[1]) else None)
+    number = edipi or edipi_of(names)
     found = {
         CAC: number and f"edipi:{number}",
         UPN_NAME: names.upn and f"upn:{names.upn}",

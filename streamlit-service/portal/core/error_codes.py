@@ -7,7 +7,7 @@ from __future__ import annotations
 
 CODES = {
     # Who somebody is.
-    "ambiguous_name": "The certificate has several common names.",
+    "ambiguous_name": "The certificate has several common names, or names two people.",
     "bad_certificate": "The certificate cannot be read.",
     "certificate_refused": "The certificate's chain, validity, usage or policy does not fit.",
     "foreign_origin": "The request came from another site's page.",

@@ -22,12 +22,12 @@ class Consent:
 
 def get(tx: Tx, user_id: int, fingerprint: str) -> Consent | None:
     """What somebody accepted last with a card."""
-    return _first(tx, consents.c.user_id == user_id, consents.c.fingerprint == fingerprint)
+    return next(iter(_all(tx, *_of(user_id, fingerprint))), None)
 
 
-def newest(tx: Tx, user_id: int) -> Consent | None:
-    """What somebody accepted last, with whatever card."""
-    return _first(tx, consents.c.user_id == user_id)
+def of_user(tx: Tx, user_id: int) -> list[Consent]:
+    """What somebody accepted last with each of their cards."""
+    return _all(tx, consents.c.user_id == user_id)
 
 
 def put(tx: Tx, user_id: int, fingerprint: str, text_hash: str, now: datetime) -> None:
@@ -47,8 +47,6 @@ def _of(user_id: int, fingerprint: str) -> tuple[sa.ColumnElement[bool], ...]:
     return consents.c.user_id == user_id, consents.c.fingerprint == fingerprint
 
 
-def _first(tx: Tx, *which: sa.ColumnElement[bool]) -> Consent | None:
+def _all(tx: Tx, *which: sa.ColumnElement[bool]) -> list[Consent]:
     columns = consents.c.text_hash, consents.c.accepted_at, consents.c.seen_at
-    query = sa.select(*columns).where(*which).order_by(consents.c.accepted_at.desc())
-    row = tx.execute(query.limit(1)).first()
-    return Consent(*row) if row else None
+    return [Consent(*row) for row in tx.execute(sa.select(*columns).where(*which))]

@@ -108,26 +108,29 @@ def check_ssh(portal: Portal, user: User) -> None:
     if wanted is None or user.is_service:
         return
     with portal.database.reading() as tx:
-        given = db.consents.newest(tx, user.id)
-    check_given(portal, wanted, given, user.sessions_ended_at)
+        given = db.consents.of_user(tx, user.id)
+    ended = user.sessions_ended_at
+    counts = [each for each in given if _counts(portal, wanted, each, ended)]
+    check_given(portal, wanted, next(iter(counts), None), ended)
 
 
 def check_given(
     portal: Portal, wanted: Notice, given: Consent | None, sessions_ended_at: datetime | None
 ) -> None:
     """Raise Forbidden unless what was accepted is this notice, in this session."""
-    lasts = timedelta(hours=portal.settings.consent_hours)
-    if (
-        given is None
-        or given.text_hash != wanted.hash
-        or not timedelta() <= portal.now() - given.seen_at < lasts
-        or (sessions_ended_at and sessions_ended_at >= given.accepted_at)
-    ):
+    if given is None or not _counts(portal, wanted, given, sessions_ended_at):
         raise Forbidden(
             "consent_needed",
             "You have to read and accept a notice first.",
             "Open the portal, where it is shown; by the API: GET and PUT /api/v1/me/consent.",
         )
+
+
+def _counts(portal: Portal, wanted: Notice, given: Consent, ended: datetime | None) -> bool:
+    """Whether it is this text, in this session; a clock may have gone back."""
+    lasts = timedelta(hours=portal.settings.consent_hours)
+    in_use = timedelta() <= portal.now() - given.seen_at < lasts
+    return given.text_hash == wanted.hash and in_use and not (ended and ended >= given.accepted_at)
 
 
 def note_seen(portal: Portal, user_id: int, identity: Identity) -> None:

@@ -311,3 +311,24 @@ def test_an_authority_signs_in_nowhere(
         else:
             with pytest.raises(NotAuthenticated, match="not accepted"):
                 authenticator.authenticate(made)
+
+
+@pytest.mark.parametrize(
+    ("upn", "refused"),
+    [
+        ("1234567890@mil", False),
+        ("1234567890123456@mil", False),
+        ("2345678901@mil", True),
+        ("2345678901123456@mil", True),
+        ("2345678901@corp.example", False),  # a name there, not a number here
+    ],
+)
+def test_a_card_whose_two_numbers_are_two_peoples_is_nobodys(
+    authority: pki.Authority, upn: str, *, refused: bool
+) -> None:
+    certificate = authority.person("DOE.JANE.Q.1234567890", upn).certificate
+    if not refused:
+        assert identity_of(certificate).subject == "edipi:1234567890"
+        return
+    with pytest.raises(NotAuthenticated, match="two people"):
+        identity_of(certificate)
