@@ -13,16 +13,18 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 from databases import postgresql
-from portal import db, deployments, users, vms
+from portal import audit, db, deployments, users, vms
 from portal.context import Portal
 from portal.core.engine import GpuReport, SeenGpu
 from portal.core.errors import Forbidden, PortalError
 from portal.core.models import Order, State
+from portal.core.people import Origin
 from portal.core.resources import Quota
 from portal.core.settings import Settings
 from portal.db.connection import Database
 from portal.deployments import gateway
 from portal.scheduling import admission, quotas
+from portal.users import visits
 from support.samples import CATALOG, TEST, approved, identity
 
 PEOPLE, PROCESSES = 20, 4
@@ -230,3 +232,31 @@ def test_who_may_open_a_port_is_answered_again_after_the_database_ended_every_co
                 sa.text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
             )
     assert answer() == "not_yours"
+
+
+WRITERS, EACH = 50, 20
+
+
+def test_fifty_writers_make_one_chain_and_one_event_of_each_visit(portal: Portal) -> None:
+    """With visits that all of them see begin, checkpoints, and somebody who verifies meanwhile."""
+    jane = users.user_of(portal, identity("6000000009", "Jane Busy"))
+    card, desk = identity("6000000009", "Jane Busy"), Origin("192.0.2.7")
+    with portal.database.reading() as tx:
+        before, _ = db.audit.head(tx)
+
+    def write(number: int) -> None:
+        for _ in range(EACH):
+            with portal.database.transaction() as tx:
+                db.audit.append(tx, portal.now(), "worker", "vm.added", f"vm:vm-{number}")
+        visits.note_portal(portal, jane, card, desk)
+
+    with ThreadPoolExecutor(WRITERS) as writing:
+        done = [writing.submit(write, number) for number in range(WRITERS)]
+        seen = [audit.verify(portal, TEST).broken_at for _ in range(3)]
+    for each in done:
+        each.result()
+    verdict = audit.verify(portal, TEST)
+    assert (verdict.broken_at, seen) == (None, [None] * 3)
+    with portal.database.reading() as tx:
+        after, _ = db.audit.head(tx)
+    assert after - before == WRITERS * EACH + 1  # and one visit
