@@ -26,7 +26,8 @@ def check(
 
     Exits with 0 whatever it finds: the findings are the answer.
     """
-    found = [*checks.everything(wired()), *(_verification(deploy) if deploy else [])]
+    look = checks.inside if lines else checks.everything
+    found = [*look(wired()), *(_verification(deploy) if deploy else [])]
     findings = sorted(found, key=lambda finding: RANK[finding.state])
     if lines:
         for finding in findings:
