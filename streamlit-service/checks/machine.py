@@ -61,8 +61,8 @@ def _services() -> Iterator[Status]:
 
 def _disk() -> Iterator[Status]:
     seen = os.statvfs(DATA)
-    total = seen.f_blocks * seen.f_frsize
-    used = 100 * (1 - seen.f_bavail * seen.f_frsize / total) if total else 0
+    taken = seen.f_blocks - seen.f_bfree
+    used = 100 * taken / max(1, taken + seen.f_bavail)  # as df(1): what root keeps is neither
     free = seen.f_bavail * seen.f_frsize / 2**30
     said = f"The disk of the portal's machine is {used:.0f} % full ({free:.0f} GB free)."
     if used < DISK_WARNING:

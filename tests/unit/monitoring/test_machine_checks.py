@@ -42,7 +42,9 @@ def test_a_file_that_is_no_certificate(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("used", "state"), [(50, "ok"), (85, "warning"), (95, "critical")])
 def test_a_disk_that_fills(monkeypatch: pytest.MonkeyPatch, used: int, state: str) -> None:
-    seen = SimpleNamespace(f_blocks=100, f_frsize=2**30, f_bavail=100 - used)
+    seen = SimpleNamespace(  # of which a tenth is kept for root
+        f_blocks=110, f_frsize=2**30, f_bfree=110 - used, f_bavail=100 - used
+    )
     monkeypatch.setattr(os, "statvfs", lambda _: seen)
     [finding] = machine._disk()
     assert finding.state == state
