@@ -283,12 +283,14 @@ class DockerEngine:
 
         return self._call(read)
 
-    def prune_networks(self, keep: Collection[str]) -> None:
+    def prune_networks(self, keep: Callable[[], Collection[str]]) -> None:
         """An engine refuses to remove a network that is in use; that is no error here."""
 
         def prune(client: docker.DockerClient) -> None:
-            for network in client.networks.list(filters={"label": self._label}):
-                if network.name not in keep:
+            there = client.networks.list(filters={"label": self._label})
+            needed = keep()
+            for network in there:
+                if network.name not in needed:
                     with suppress(APIError):
                         network.remove()
 

@@ -65,7 +65,7 @@ def _wrong(finding: Finding) -> None:
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             if finding.next_step:
-                st.code(finding.next_step, language=None, width="stretch")
+                st.code(finding.next_step, language=None, width="stretch", wrap_lines=True)
             if finding.section:
                 address = f"/guide?of=TROUBLESHOOTING#{finding.section}"
                 st.link_button("Read more", address, icon=":material/menu_book:")

@@ -212,8 +212,11 @@ class Engine(Protocol):
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
         """The last lines, each after its RFC 3339 time stamp; with `since`, only those after it."""
 
-    def prune_networks(self, keep: Collection[str]) -> None:
-        """Remove this portal's networks on the VM that are not in `keep` and hold no container."""
+    def prune_networks(self, keep: Callable[[], Collection[str]]) -> None:
+        """Remove this portal's networks on the VM that are not needed and hold no container.
+
+        `keep` is asked once they are listed: what came since is not among them.
+        """
 
     def close(self) -> None:
         """Give back the connection."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -19,6 +20,8 @@ from portal.jobs.settle import WORKER, Seen, settle
 from portal.vms import health as vm_health
 
 log = structlog.get_logger()
+TRIALS = ("verify", "proof-a", "proof-b")
+"""Whose networks jobs.verify_vm and jobs.prove use."""
 
 HOLD_NOTHING = (State.FAILED, State.WAITING)
 """Their container stays, for its log, as long as nobody starts it on the VM by hand."""
@@ -182,6 +185,17 @@ def _without_held(report: GpuReport, held: Collection[str]) -> GpuReport:
     return replace(report, gpus=tuple(seen))
 
 
+def _networks(portal: Portal, vm: Vm) -> list[str]:
+    """Those that are needed on a VM: of whoever has something there, and the portal's own trials.
+
+    An engine whose network is removed while a container starts on it may never start again (seen
+    with Docker 20.10: a panic in libnetwork), so none that may be used now is ever removed.
+    """
+    with portal.database.reading() as tx:
+        owners = {deployment.owner.id for deployment in db.deployments.on_vm(tx, vm.id)}
+    return [network(portal.settings, owner)[0] for owner in (*owners, *TRIALS)]
+
+
 def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
     """Ask the VM about firewall, disk and clock; remove networks that nobody needs any more."""
     if not vm.reachable:
@@ -197,9 +211,7 @@ def observe_health(portal: Portal, vm: Vm, engine: Engine) -> None:
             vms.record_health(portal, vm, VmReport("unknown"))
         return
     try:
-        with portal.database.reading() as tx:
-            owners = {deployment.owner.id for deployment in db.deployments.on_vm(tx, vm.id)}
-        engine.prune_networks([network(portal.settings, owner)[0] for owner in (*owners, "verify")])
+        engine.prune_networks(partial(_networks, portal, vm))
     except EngineError as error:
         log.warning("networks_not_removed", vm=vm.name, code=error.code, cause=error.cause)
 

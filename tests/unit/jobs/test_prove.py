@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from portal import audit, db, vms
+from portal import audit, db, deployments, vms
 from portal.audit import Wanted
 from portal.context import Portal
 from portal.core.engine import VmReport
 from portal.core.errors import EngineError
 from portal.core.isolation import Isolation
-from portal.core.models import Vm, VmState
+from portal.core.models import Order, Vm, VmState
+from portal.core.people import User
 from portal.jobs import prove
+from portal.jobs.observe import observe_health
 from portal.jobs.prove import Proofs
 from portal.vms import health as vm_health
 from portal.vms import isolation
@@ -210,3 +213,27 @@ def test_it_is_due_every_hour_whoever_leads(
 )
 def test_only_prepared_vms_promise_anything(portal: Portal, vm: Vm, change: dict[str, Any]) -> None:
     assert not Proofs(portal).is_due(replace(vm, **change))
+
+
+def test_its_networks_and_those_of_who_begins_just_now_are_never_removed(
+    portal: Portal, vm: Vm, engine: Vms, jane: User
+) -> None:
+    """Docker 20.10 does not start again where a network went while a container came."""
+    measured(portal, vm, engine)
+    mine = {name for name in engine.networks if "-proof-" in name}
+    assert len(mine) == 2
+    stray = mine.pop().replace("proof", "nobody")
+    engine.networks.add(stray)
+    keeps: list[Collection[str]] = []
+    prune = engine.prune_networks
+
+    def later(keep: Callable[[], Collection[str]]) -> None:
+        deployments.request(portal, jane, Order("ml-cpu", "just-now"))  # once they are listed
+        keeps.append(keep())
+        prune(keep)
+
+    engine.prune_networks = later  # type: ignore[method-assign]
+    observe_health(portal, vm, engine)
+    assert stray not in engine.networks
+    assert len({name for name in engine.networks if "-proof-" in name}) == 2
+    assert any(name.endswith(f"-{jane.id}") for name in keeps[0])

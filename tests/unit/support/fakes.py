@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -170,8 +170,8 @@ class FakeEngine:
         self._enter("logs")
         return b"2026-01-05T09:00:00Z a line\n"
 
-    def prune_networks(self, keep: Collection[str]) -> None:
-        self.networks &= set(keep)
+    def prune_networks(self, keep: Callable[[], Collection[str]]) -> None:
+        self.networks &= set(keep())
 
     def close(self) -> None:
         return
