@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from portal.core.isolation import Isolation, cells_of
@@ -24,12 +26,14 @@ def put(tx: Tx, vm_id: int, measured: Isolation) -> None:
 
 def get(tx: Tx, vm_id: int) -> Isolation | None:
     """The last one of a VM."""
-    return last(tx).get(vm_id)
+    row = tx.execute(sa.select(isolation).where(isolation.c.vm_id == vm_id)).first()
+    return _of(row) if row else None
 
 
 def last(tx: Tx) -> dict[int, Isolation]:
     """Of each VM, by its id."""
-    return {
-        row.vm_id: Isolation(row.at, row.took_s, cells_of(row.cells), row.problem)
-        for row in tx.execute(sa.select(isolation))
-    }
+    return {row.vm_id: _of(row) for row in tx.execute(sa.select(isolation))}
+
+
+def _of(row: sa.Row[Any]) -> Isolation:
+    return Isolation(row.at, row.took_s, cells_of(row.cells), row.problem)
