@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import runpy
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,47 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import builds
-import docker
 import pki
 import pytest
-from docker.models.containers import Container
+from harness import log_collector
+from harness.log_collector import Collector
 from portal import db
 from portal.db.connection import Database
 
-HARNESS = Path(__file__).resolve().parents[1] / "system" / "harness"
 SERVICE = Path(__file__).resolve().parents[2] / "streamlit-service"
 VERIFY: dict[str, Any] = runpy.run_path(str(SERVICE.parent / "scripts" / "verify-audit.py"))
-IMAGE = "container-portal-test-collector:dev"
-PORT, WAIT_S = 2514, 30
-
-
-@dataclass
-class Collector:
-    """rsyslog in a container, on one port of this machine."""
-
-    box: Container
-    folder: Path
-    port: int
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "collected" / "audit.log"
-
-    def lines(self) -> list[str]:
-        if not self.log.exists():
-            return []
-        return self.log.read_text(encoding="utf-8").splitlines(keepends=True)
-
-    def has_more_than(self, lines: int) -> bool:
-        return len(self.lines()) > lines
-
-    def kill(self) -> None:
-        self.box.kill()
-        self.box.wait()
-
-    def start(self) -> None:
-        self.box.start()
+WAIT_S = 30
 
 
 @dataclass
@@ -88,7 +56,7 @@ class Trail:
             "PORTAL_PROXY_SECRET_FILE": str(secret),
             "PORTAL_IMAGES_DIR": str(SERVICE.parent / "images"),
             "PORTAL_OFFLOAD_TO": f"127.0.0.1:{self.port}",
-            "PORTAL_OFFLOAD_NAME": "log.corp.example",
+            "PORTAL_OFFLOAD_NAME": log_collector.NAME,
             "PORTAL_OFFLOAD_CA_FILE": str(tls / "ca.pem"),
             "PORTAL_OFFLOAD_CERT_FILE": str(tls / "portal.pem"),
             "PORTAL_OFFLOAD_KEY_FILE": str(tls / "portal.key"),
@@ -106,36 +74,8 @@ class Trail:
 
 @pytest.fixture
 def collector(tmp_path: Path) -> Iterator[Collector]:
-    builds.build(HARNESS / "collector", IMAGE)
-    authority, tls = pki.Authority("Corp"), tmp_path / "tls"
-    tls.mkdir()
-    (tmp_path / "collected").mkdir()
-    server = authority.server(["log.corp.example"])
-    client = authority.person("portal.corp.example", None)
-    server.write(tls, "collector")
-    client.write(tls, "portal")
-    (tls / "collector.pem").write_bytes(pki.pem(server.certificate, authority.servers.certificate))
-    (tls / "portal.pem").write_bytes(pki.pem(client.certificate, authority.issuing.certificate))
-    (tls / "ca.pem").write_bytes(pki.pem(authority.root.certificate, authority.issuing.certificate))
-    port = _free_port()
-    box = docker.from_env().containers.run(
-        IMAGE,
-        detach=True,
-        volumes={
-            str(tls): {"bind": "/tls", "mode": "ro"},
-            str(tmp_path / "collected"): {"bind": "/collected", "mode": "rw"},
-        },
-        ports={f"{PORT}/tcp": ("127.0.0.1", port)},
-    )
-    yield Collector(box, tmp_path, port)
-    box.remove(force=True)
-
-
-def _free_port() -> int:
-    """Kept when the container starts again, which a port of the engine's choice is not."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    with log_collector.collector(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
 import threading
 import time
@@ -11,9 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import builds
-import docker
-import pki
+from harness import log_collector
 from offload.sender import Sender
 from portal import db
 from portal.context import Portal
@@ -22,9 +19,6 @@ from portal.core.settings import Settings
 from portal.db.connection import Database
 from rows import Row, Sizes, row
 
-IMAGE, PORT = "container-portal-test-collector:dev", 2514
-HARNESS = builds.ROOT / "tests" / "system" / "harness"
-NAME = "log.corp.example"
 READY_S = 30
 
 
@@ -66,37 +60,14 @@ def _offload(events: int) -> Row:
 
 @contextmanager
 def _collector(folder: Path) -> Iterator[OffloadSettings]:
-    builds.build(HARNESS / "collector", IMAGE)
     folder.chmod(0o755)
-    for name in ("tls", "collected"):
-        (folder / name).mkdir()
-    tls, authority = folder / "tls", pki.Authority("Corp")
-    server, client = authority.server([NAME]), authority.person("portal.corp.example", None)
-    server.write(tls, "collector")
-    client.write(tls, "portal")
-    (tls / "collector.pem").write_bytes(pki.pem(server.certificate, authority.servers.certificate))
-    (tls / "portal.pem").write_bytes(pki.pem(client.certificate, authority.issuing.certificate))
-    (tls / "ca.pem").write_bytes(pki.pem(authority.root.certificate, authority.issuing.certificate))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    box = docker.from_env().containers.run(
-        IMAGE,
-        detach=True,
-        volumes={
-            str(tls): {"bind": "/tls", "mode": "ro"},
-            str(folder / "collected"): {"bind": "/collected", "mode": "rw"},
-        },
-        ports={f"{PORT}/tcp": ("127.0.0.1", port)},
-    )
-    try:
+    tls = folder / "tls"
+    with log_collector.collector(folder) as made:
         yield OffloadSettings(
-            to=f"127.0.0.1:{port}",
-            name=NAME,
+            to=f"127.0.0.1:{made.port}",
+            name=log_collector.NAME,
             ca_file=tls / "ca.pem",
             cert_file=tls / "portal.pem",
             key_file=tls / "portal.key",
             cursor_file=folder / "cursor",
         )
-    finally:
-        box.remove(force=True)
