@@ -138,7 +138,7 @@ def test_nothing_on_any_page_is_missing_or_fails(
     page.go_back()
     expect(page).to_have_title("SSH keys · Container Portal")
     page.goto(f"{stack.url}/vms")
-    expect(page.get_by_text("The VMs page is for administrators.")).to_be_visible()
+    expect(page.get_by_text("The VMs page is for administrators and auditors.")).to_be_visible()
     assert wrong == []
 
 

@@ -65,7 +65,7 @@ sessions = sa.Table(
 )
 
 # Who came by which way with which card from where, one row a session, for events of access.
-# `place`: "" for pages and API, else a port. Not in backups.
+# `place`: "" for pages and API, else a container's port. Not in backups.
 visits = sa.Table(
     "visits",
     metadata,

@@ -13,7 +13,10 @@ from portal.db.people_schema import visits
 
 @dataclass(frozen=True)
 class Visit:
-    """Somebody with a card, from an address. `place`: "" for pages and API, else a port."""
+    """Somebody with a card, from an address.
+
+    `place`: "" for pages and API, else a port of a container.
+    """
 
     user_id: int
     fingerprint: str

@@ -1,8 +1,8 @@
 """Events of access: who came in, with which certificate, from where; one for each session.
 
 A session is what somebody does with one card from one address at one place (pages and API, or one
-port), without a pause of PAUSE and until they sign out. Never in the way: what cannot be written is
-logged, and tried again at the next request.
+port of one container), without a pause of PAUSE and until they sign out. Never in the way: what
+cannot be written is logged, and tried again at the next request.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def note_port(
         user = db.users.by_id(tx, user_id)
     if user is None:
         return
-    visit = Visit(user_id, identity.fingerprint, origin.address, str(port))
+    visit = Visit(user_id, identity.fingerprint, origin.address, f"{deployment_id}:{port}")
     opened = {"port": port, "service": service}
     about = f"deployment:{deployment_id}"
     _note(portal, visit, user, PORT_OPENED, about, identity, origin, **opened)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from portal import audit, users
+from portal import audit, deployments, users
 from portal.audit import AuditEvent, Wanted
 from portal.context import Portal
-from portal.core.models import Deployment
+from portal.core.models import Deployment, Order
 from portal.core.people import Identity, Origin, User
 from portal.deployments import gateway
 from portal.users import visits
@@ -85,6 +86,20 @@ def test_a_port_is_another_place_with_its_container(
     assert notebook.subject == f"deployment:{running.id}"
     assert (notebook.details["port"], notebook.details["service"]) == (10000, "jupyter")
     assert board.details["service"] == "tensorboard"
+
+
+def test_the_next_container_at_the_same_port_is_another_place(
+    portal: Portal, jane: User, running: Deployment, work_off: Callable[..., Deployment]
+) -> None:
+    gateway.touch(portal, gateway.route(portal, JANE, 10000), JANE, DESK)
+    deployments.act(portal, jane, running.id, "remove")
+    work_off(running.id)
+    other = work_off(deployments.request(portal, jane, Order("ml-cpu", "second")).id)
+    gateway.touch(portal, gateway.route(portal, JANE, 10000), JANE, DESK)
+    assert [event.subject for event in accesses(portal)] == [
+        f"deployment:{running.id}",
+        f"deployment:{other.id}",
+    ]
 
 
 def test_what_comes_through_no_gateway_is_no_session(portal: Portal, jane: User) -> None:
