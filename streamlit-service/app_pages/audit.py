@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from urllib.parse import urlencode
 
@@ -203,10 +203,35 @@ def _whole(event: AuditEvent, names: Mapping[str, str]) -> None:
             f"by {wording.literal(_name(event.actor, names))}"
             f" (`{event.actor}`), about `{event.subject}`"
         )
-        if event.details:
-            st.json(event.details)
-        else:
+        if not event.details:
             st.caption("Nothing more was recorded.")
+        before, after = audit.change(event)
+        if before:
+            _table(
+                {"Changed": name, "Before": _cell(was), "After": _cell(after[name])}
+                for name, was in before.items()
+            )
+        rest = {name: value for name, value in event.details.items() if name not in before}
+        if before:
+            rest = {name: value for name, value in rest.items() if name not in ("before", "after")}
+        nested = {name: value for name, value in rest.items() if isinstance(value, Mapping)}
+        _table(
+            {"Recorded": name, "Is": _cell(value)}
+            for name, value in rest.items()
+            if name not in nested
+        )
+        if nested:
+            st.json(nested)
+
+
+def _table(rows: Iterable[Mapping[str, str]]) -> None:
+    if shown := list(rows):
+        st.table(shown, hide_index=True, border="horizontal", width="content")
+
+
+def _cell(value: object) -> str:
+    """One value of an event, as it was recorded."""
+    return "–" if value in (None, "", []) else wording.literal(_short(value))
 
 
 page()

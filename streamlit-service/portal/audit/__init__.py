@@ -5,7 +5,7 @@ from portal.audit.offload import Offload, after, offload
 from portal.audit.offload import report as report_offload
 from portal.audit.signing import checkpoint, prune, sign_export
 from portal.audit.trail import KINDS, MOST, people, read, verify
-from portal.db.audit import AuditEvent, Link, Verdict, Wanted
+from portal.db.audit import AuditEvent, Link, Verdict, Wanted, change
 
 __all__ = [
     "KINDS",
@@ -16,6 +16,7 @@ __all__ = [
     "Verdict",
     "Wanted",
     "after",
+    "change",
     "checkpoint",
     "export",
     "offload",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -96,6 +97,27 @@ def append(tx: Tx, at: datetime, actor: str, action: str, subject: str, **detail
         )
     )
     tx.execute(audit_head.update().values(hash=own))
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Details of a change: each field as it is now, and in `before` what differs, as it was."""
+    was = {name: value for name, value in before.items() if value != after[name]}
+    return {**after, "before": was}
+
+
+def change(event: AuditEvent) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields that an event changed, before and after; none where it changed nothing known.
+
+    Those of older versions name one value, without its field.
+    """
+    details = event.details
+    if "before" not in details:
+        return {}, {}
+    before = details["before"]
+    if isinstance(before, Mapping):
+        return dict(before), {name: details.get(name) for name in before}
+    name = event.action.rpartition(".")[2]
+    return {name: before}, {name: details.get("after", details.get(name))}
 
 
 def events(tx: Tx, subject: str | None = None) -> list[AuditEvent]:

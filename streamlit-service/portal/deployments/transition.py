@@ -42,4 +42,5 @@ def change(
         "updated_at": now,
     }
     db.deployments.update(tx, before.id, **changes)
-    db.audit.append(tx, now, who, f"deployment.{after}", f"deployment:{before.id}", **details)
+    said = details | db.audit.changed({"state": before.state}, {"state": after})
+    db.audit.append(tx, now, who, f"deployment.{after}", f"deployment:{before.id}", **said)

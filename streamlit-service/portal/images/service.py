@@ -250,16 +250,13 @@ def _decide(
         decided = known(tx, release_id)
         if after is ReleaseState.APPROVED:
             launch_gate.check(portal.settings, decided, now)  # what could not start is not approved
-        db.audit.append(
-            tx,
-            now,
-            who,
-            f"release.{after}",
-            f"image:{release.image}",
-            version=release.version,
-            reference=release.reference,
-            reason=decided.reason,
+        details = db.audit.changed(
+            {"state": release.state, "reason": release.reason},
+            {"state": decided.state, "reason": decided.reason},
         )
+        named = {"version": release.version, "reference": release.reference}
+        about = f"image:{release.image}"
+        db.audit.append(tx, now, who, f"release.{after}", about, **named, **details)
     return decided
 
 

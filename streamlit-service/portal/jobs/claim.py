@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import structlog
 
@@ -86,7 +86,8 @@ class Work:
         }
         if done:
             changes = {**changes, **UNLOCKED}
-        details = {name: columns[name] for name in AUDITED if name in columns}
+        details: dict[str, Any] = {name: columns[name] for name in AUDITED if name in columns}
+        details |= db.audit.changed({"state": deployment.state}, {"state": after})
         with self.portal.database.transaction() as tx:
             db.serialize_writers(tx)  # before the row, as whoever else changes it does
             db.deployments.update_claimed(tx, deployment.id, self.token, **changes)
@@ -130,7 +131,8 @@ class Work:
             db.deployments.update_claimed(tx, deployment.id, self.token, slot=slot)
             slots.lease(tx, deployment.owner, deployment.id, slot, ssh=deployment.ssh, now=now)
             subject = f"deployment:{deployment.id}"
-            details = {"vm": self.vm.name, "port": port, "slot": slot}
+            details = {"vm": self.vm.name, "port": port}
+            details |= db.audit.changed({"slot": deployment.slot}, {"slot": slot})
             db.audit.append(tx, now, "worker", "deployment.ports_changed", subject, **details)
             self.deployment = db.deployments.by_id(tx, deployment.id) or deployment
         log.warning("port_blocked", deployment=deployment.id, **details)

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from portal import db
 from portal.context import Portal
@@ -201,15 +202,8 @@ def _start(tx: Tx, waiter: Deployment, placed: Placement, now: datetime) -> None
     lease(tx, waiter.id, placed, now)
     columns: DeploymentColumns = {**starting(placed, now), "updated_at": now}
     db.deployments.update(tx, waiter.id, **columns)
-    db.audit.append(
-        tx,
-        now,
-        "worker",
-        f"deployment.{State.PENDING}",
-        f"deployment:{waiter.id}",
-        vm=placed.vm.name,
-        gpus=list(placed.gpus),
-    )
+    details = {"vm": placed.vm.name, "gpus": list(placed.gpus)}
+    _record(tx, waiter, State.PENDING, now, details)
 
 
 def _no_vm(decision: Decision) -> Failure:
@@ -230,8 +224,15 @@ def _fail(tx: Tx, waiter: Deployment, failure: Failure, now: datetime) -> None:
     }
     db.deployments.update(tx, waiter.id, **columns)
     db.leases.release(tx, waiter.id, now)
-    action, subject = f"deployment.{State.FAILED}", f"deployment:{waiter.id}"
-    db.audit.append(tx, now, "worker", action, subject, failure=vars(failure))
+    _record(tx, waiter, State.FAILED, now, {"failure": vars(failure)})
+
+
+def _record(
+    tx: Tx, waiter: Deployment, after: State, now: datetime, details: dict[str, Any]
+) -> None:
+    said = details | db.audit.changed({"state": waiter.state}, {"state": after})
+    about = f"deployment:{waiter.id}"
+    db.audit.append(tx, now, "worker", f"deployment.{after}", about, **said)
 
 
 def _need(portal: Portal, order: Order) -> Need:

@@ -230,7 +230,8 @@ def _write(
             key = users.known(tx, key).subject  # whichever of their names was given
         if scope == MEMBER:
             key = member_key(group, users.member(tx, group, member).subject)
-        value = new(db.quotas.get(tx, scope, key) or Quota())
+        before = db.quotas.get(tx, scope, key)
+        value = new(before or Quota())
         if value is not None and not value.is_valid(MAX_LIMIT):
             raise Invalid(
                 "bad_quota",
@@ -238,7 +239,9 @@ def _write(
                 "Or leave it out: no limit of its own.",
             )
         db.quotas.put(tx, scope, key, value)
-        details = vars(value) if value is not None else {"deleted": True}
+        details = db.audit.changed(vars(before or Quota()), vars(value or Quota()))
+        if value is None:
+            details["deleted"] = True
         db.audit.append(tx, now, who, "quota.set", f"quota:{scope}:{key}", **details)
 
 

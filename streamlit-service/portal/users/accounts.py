@@ -31,7 +31,8 @@ def rename(portal: Portal, actor: Actor, subject: str, name: str) -> None:
         db.serialize_writers(tx)
         user = known(tx, subject)
         db.users.update(tx, user.id, display_name=text)
-        _audit(portal, tx, who, "user.renamed", user, before=user.display_name, after=text)
+        details = db.audit.changed({"name": user.display_name}, {"name": text})
+        _audit(portal, tx, who, "user.renamed", user, **details)
 
 
 def retire(portal: Portal, tx: Tx, who: str, user: User, reason: str) -> None:
@@ -53,8 +54,10 @@ def disable(portal: Portal, tx: Tx, who: str, user: User, reason: str) -> None:
         raise Conflict("is_retired", f"{user.display_name} is retired.", "Nothing to do.")
     if user.disabled_at and (user.disabled_by != BY_DIRECTORY or who == BY_DIRECTORY):
         raise Conflict("is_disabled", f"{user.display_name} is disabled.", "Nothing to do.")
+    before = {"account": entry.account(portal, user)}
     db.users.update(tx, user.id, disabled_at=portal.now(), disabled_reason=reason, disabled_by=who)
-    _audit(portal, tx, who, "user.disabled", user, reason=reason)
+    details = db.audit.changed(before, {"account": Account.DISABLED})
+    _audit(portal, tx, who, "user.disabled", user, reason=reason, **details)
 
 
 def enable(portal: Portal, actor: Actor, subject: str) -> None:
@@ -72,7 +75,9 @@ def enable(portal: Portal, actor: Actor, subject: str) -> None:
 
 def enable_in(portal: Portal, tx: Tx, who: str, user: User) -> None:
     """Somebody who is disabled or dormant may come in again."""
-    before = entry.account(portal, user)
+    details = db.audit.changed(
+        {"account": entry.account(portal, user)}, {"account": Account.ACTIVE}
+    )
     db.users.update(
         tx,
         user.id,
@@ -81,7 +86,7 @@ def enable_in(portal: Portal, tx: Tx, who: str, user: User) -> None:
         disabled_by="",
         last_seen_at=portal.now(),
     )
-    _audit(portal, tx, who, "user.enabled", user, before=before)
+    _audit(portal, tx, who, "user.enabled", user, **details)
 
 
 def end_sessions(portal: Portal, actor: Actor, subject: str, reason: str) -> None:

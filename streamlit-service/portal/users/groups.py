@@ -88,7 +88,7 @@ def set_group(portal: Portal, actor: Actor, subject: str, group: str) -> None:
         db.users.update(tx, user.id, group=group)
         if before and before.group != group and before.source == db.groups.PORTAL:
             _remove(tx, user, before.group, group)
-        details = {"before": user.group, "after": group}
+        details = db.audit.changed({"group": user.group}, {"group": group})
         db.audit.append(tx, portal.now(), who, "user.group", f"user:{user.subject}", **details)
     portal.wake()
 
@@ -120,15 +120,12 @@ def put(
     db.groups.put(tx, user.id, group, leads=leads, source=said)
     if not user.group:
         db.users.update(tx, user.id, group=group)
-    db.audit.append(
-        tx,
-        portal.now(),
-        who,
-        "group.changed" if before else "group.joined",
-        f"user:{user.subject}",
-        group=group,
-        leads=leads,
-    )
+    details = {"leads": leads}
+    if before:
+        details = db.audit.changed({"leads": before.leads}, details)
+    action = "group.changed" if before else "group.joined"
+    about = f"user:{user.subject}"
+    db.audit.append(tx, portal.now(), who, action, about, group=group, **details)
 
 
 def take_out(portal: Portal, tx: Tx, who: str, user: User, group: str) -> None:
@@ -190,7 +187,8 @@ def rename_group(portal: Portal, actor: Actor, before: str, after: str) -> None:
         db.groups.rename(tx, before, after)
         db.vms.rename_pool(tx, before, after)
         db.quotas.rename_group(tx, before, after)
-        db.audit.append(tx, portal.now(), who, "group.renamed", f"group:{after}", before=before)
+        details = db.audit.changed({"name": before}, {"name": after})
+        db.audit.append(tx, portal.now(), who, "group.renamed", f"group:{after}", **details)
     portal.wake()
 
 

@@ -100,15 +100,9 @@ def _new_name(portal: Portal, user: User, identity: Identity) -> User:
             return now  # another request was faster
         db.users.update(tx, user.id, display_name=name, card_name=name, named_at=issued)
         if name != now.display_name:
-            db.audit.append(
-                tx,
-                portal.now(),
-                user.subject,
-                "user.renamed",
-                f"user:{user.subject}",
-                before=now.display_name,
-                after=name,
-            )
+            details = db.audit.changed({"name": now.display_name}, {"name": name})
+            about = f"user:{user.subject}"
+            db.audit.append(tx, portal.now(), user.subject, "user.renamed", about, **details)
     return replace(user, display_name=name, card_name=name, named_at=issued)
 
 
@@ -202,7 +196,8 @@ def set_role(portal: Portal, actor: Actor, subject: str, role: Role) -> Role:
             _check_has_nothing(tx, user)
         db.users.update(tx, user.id, role=role)
         about = f"user:{user.subject}"
-        db.audit.append(tx, portal.now(), who, "user.role", about, role=role, before=user.role)
+        details = db.audit.changed({"role": user.role}, {"role": role})
+        db.audit.append(tx, portal.now(), who, "user.role", about, **details)
         [counts] = listed.shown(portal, tx, [replace(user, role=role)])
     return counts.role
 

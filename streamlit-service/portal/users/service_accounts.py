@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
 from portal import db
 from portal.context import Portal
@@ -49,22 +50,24 @@ def put(
         user = db.users.by_subject(tx, subject)
         new = user is None
         user = user or db.users.insert(tx, subject, name, Role.USER, now)
-        db.users.update(tx, user.id, scopes=",".join(kept), ends_at=ends_at, last_seen_at=now)
+        details: dict[str, Any] = {"scopes": kept, "ends_at": ends_at.isoformat()}
+        if not new:
+            details = db.audit.changed(_said(user), details)
         if root:
             db.users.set_root(tx, subject, root)
-        db.audit.append(
-            tx,
-            now,
-            who,
-            "service.created" if new else "service.changed",
-            f"user:{subject}",
-            scopes=kept,
-            ends_at=ends_at.isoformat(),
-            **({"root": root} if root else {}),
-        )
+            details["root"] = root
+        db.users.update(tx, user.id, scopes=",".join(kept), ends_at=ends_at, last_seen_at=now)
+        action = "service.created" if new else "service.changed"
+        db.audit.append(tx, now, who, action, f"user:{subject}", **details)
         after = db.users.by_subject(tx, subject)
     assert after is not None
     return after
+
+
+def _said(user: User) -> dict[str, Any]:
+    """What events say of a service account."""
+    ends_at = user.ends_at.isoformat() if user.ends_at else None
+    return {"scopes": sorted(user.scopes), "ends_at": ends_at}
 
 
 def everyone(portal: Portal, actor: Actor) -> list[User]:

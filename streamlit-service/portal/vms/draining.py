@@ -37,8 +37,7 @@ def drain(
             raise Conflict("vm_new", f"{name} has no containers yet.", "Remove it instead.")
         return {"state": VmState.DRAINING, "drain_by": by, "drain_reason": note}
 
-    said = {"by": by.isoformat(), "reason": note} if by else {}
-    return change(portal, actor, name, "drained", columns, state=VmState.DRAINING, **said)
+    return change(portal, actor, name, "drained", columns)
 
 
 def activate(portal: Portal, actor: Actor, name: str) -> Vm:
@@ -47,7 +46,7 @@ def activate(portal: Portal, actor: Actor, name: str) -> Vm:
     def columns(_: Tx) -> VmColumns:
         return {"state": VmState.ACTIVE, **NOT_EMPTIED}
 
-    return change(portal, actor, name, "activated", columns, state=VmState.ACTIVE)
+    return change(portal, actor, name, "activated", columns)
 
 
 def due(tx: Tx, now: datetime) -> list[Vm]:

@@ -40,8 +40,9 @@ def record(portal: Portal, vm: Vm, measured: Isolation) -> None:
         grave = any(cell.target != OUT for cell in measured.breaches)
         if grave and now.state is VmState.ACTIVE:
             changes["state"] = VmState.DRAINING
-            why = {"state": VmState.DRAINING, "reason": f"isolation: {breaches}"}
-            db.audit.append(tx, portal.now(), WORKER, DRAINED, about, **why)
+            drained = db.audit.changed({"state": now.state}, {"state": VmState.DRAINING})
+            drained["reason"] = f"isolation: {breaches}"
+            db.audit.append(tx, portal.now(), WORKER, DRAINED, about, **drained)
         if changes:
             db.vms.update(tx, vm.id, **changes)
     if breaches:

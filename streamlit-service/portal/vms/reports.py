@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
+from typing import Any
 
 from portal import db
 from portal.context import Portal
@@ -69,9 +70,8 @@ def record_health(portal: Portal, vm: Vm, report: VmReport) -> None:
             ),
         )
         if report.firewall != vm.firewall:
-            db.audit.append(
-                tx, now, WORKER, "vm.firewall", f"vm:{vm.name}", firewall=report.firewall
-            )
+            details = db.audit.changed({"firewall": vm.firewall}, {"firewall": report.firewall})
+            db.audit.append(tx, now, WORKER, "vm.firewall", f"vm:{vm.name}", **details)
 
 
 def record_gpus(portal: Portal, vm: Vm, report: GpuReport, *, readings: bool = True) -> None:
@@ -129,7 +129,10 @@ def _put(tx: Tx, vm: Vm, gpu: Gpu, before: Gpu | None, now: datetime) -> bool:
         db.gpus.put(tx, gpu)
     if before is not None and before.state is gpu.state:
         return False
-    action, facts = f"gpu.{gpu.state}", {"vm": vm.name, "model": gpu.model, "problem": gpu.problem}
+    facts: dict[str, Any] = {"vm": vm.name, "model": gpu.model, "problem": gpu.problem}
+    if before is not None:
+        facts |= db.audit.changed({"state": before.state}, {"state": gpu.state})
+    action = f"gpu.{gpu.state}"
     db.audit.append(tx, now, WORKER, action, f"gpu:{gpu.uuid}", **facts)
     return True
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from portal import db, users
@@ -230,7 +232,7 @@ def assign(
     def columns(tx: Tx) -> VmColumns:
         return {"owner_id": _owner(tx, owner), "pool": pool}
 
-    return change(portal, actor, name, "assigned", columns, owner=owner, pool=pool)
+    return change(portal, actor, name, "assigned", columns)
 
 
 def _owner(tx: Tx, subject: str | None) -> int | None:
@@ -260,7 +262,7 @@ def remove(portal: Portal, actor: Actor, name: str) -> None:
             db.leases.release(tx, deployment_id, portal.now(), (db.leases.GPU,))
         return {"state": VmState.REMOVED}
 
-    change(portal, actor, name, "removed", columns, state=VmState.REMOVED)
+    change(portal, actor, name, "removed", columns)
 
 
 def remove_lost(
@@ -310,7 +312,10 @@ def change(
     columns: Callable[[Tx], VmColumns],
     **details: str | None,
 ) -> Vm:
-    """Change a VM and audit it; the worker then sees who waits for what can no longer come."""
+    """Change a VM and audit it; the worker then sees who waits for what can no longer come.
+
+    The event says what was changed, by the names of Vm, and `details`.
+    """
     who, now = permissions.administrator(actor), portal.now()
     with portal.database.transaction() as tx:
         db.serialize_writers(tx)
@@ -320,9 +325,23 @@ def change(
             db.vms.remove(tx, vm.id)
         else:
             db.vms.update(tx, vm.id, **changes)
-        db.audit.append(tx, now, who, f"vm.{event}", f"vm:{name}", **details)
+        after = replace(vm, **changes)
+        said = db.audit.changed(_said(tx, vm, changes), _said(tx, after, changes)) | details
+        db.audit.append(tx, now, who, f"vm.{event}", f"vm:{name}", **said)
     portal.wake()
-    return replace(vm, **changes)
+    return after
+
+
+def _said(tx: Tx, vm: Vm, names: Collection[str]) -> dict[str, Any]:
+    """What an event says of these columns of a VM."""
+    said = {name: getattr(vm, name) for name in names if name != "owner_id"}
+    if "owner_id" in names:
+        owner = db.users.by_id(tx, vm.owner_id) if vm.owner_id is not None else None
+        said["owner"] = owner.subject if owner else None
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in said.items()
+    }
 
 
 def known(tx: Tx, name: str) -> Vm:

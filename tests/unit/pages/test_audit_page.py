@@ -51,8 +51,23 @@ def test_a_row_opens_to_all_that_was_recorded(page: AppTest) -> None:
     [seq, *_] = page.dataframe[0].value["No."]
     page.session_state["audit-event"] = int(seq) - 1
     page.run()
-    assert "Found" in page.json[0].value
     assert f"event {seq - 1}" in texts(page)
+    changed, recorded = (each.value for each in page.table)
+    assert changed.values.tolist() == [["account", "active", "disabled"]]
+    [[name, reason]] = recorded.values.tolist()
+    assert (name, reason.startswith("\\[Found\\](")) == ("reason", True), "no link comes of it"
+
+
+def test_events_of_older_versions_open_to_what_they_say_of_before(
+    page: AppTest, portal: Portal
+) -> None:
+    with portal.database.transaction() as tx:
+        about = f"user:{JANE.subject}"
+        db.audit.append(tx, portal.now(), "worker", "user.role", about, role="admin", before="user")
+    page.run()
+    page.session_state["audit-event"] = int(page.dataframe[0].value["No."][0])
+    page.run()
+    assert page.table[0].value.values.tolist() == [["role", "user", "admin"]]
 
 
 def test_a_chain_that_is_whole_and_one_that_is_not(page: AppTest, portal: Portal) -> None:

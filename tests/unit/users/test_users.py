@@ -22,7 +22,7 @@ def test_a_new_name_on_the_card_arrives_once(portal: Portal, jane: User) -> None
     assert stored is not None
     assert stored.display_name == "Jane Q Smith"
     assert [event.details for event in renamed] == [
-        {"before": "Jane Q Doe", "after": "Jane Q Smith"}
+        {"name": "Jane Q Smith", "before": {"name": "Jane Q Doe"}}
     ]
 
 
