@@ -120,6 +120,21 @@ def check_checkpoint(number: int, event: dict[str, Any], keys: list[str]) -> Non
         raise Broken(f"{where}: it is no checkpoint ({error})") from error
 
 
+def check_releases(number: int, releases: Any) -> None:
+    """Raise Broken unless each signature of a release is of its own digest (cosign's payload)."""
+    try:
+        for release in releases:
+            signed, name = release["signed"], f"{release['image']} {release['version']}"
+            if signed:
+                where = f"line {number}, the signature of {name}"
+                said = json.loads(signed["payload"])["critical"]["image"]["docker-manifest-digest"]
+                if said != release["reference"].partition("@")[2]:
+                    raise Broken(f"{where}: it is of other content")
+                check_signature(where, signed["payload"], signed["signature"], signed["key"], [])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Broken(f"line {number} does not list releases: {error}") from error
+
+
 def verify(path: str, *keys: str) -> str:
     """What the file holds. Raises Broken."""
     lines, trusted = read(path), [key.strip() for key in keys]
@@ -140,6 +155,8 @@ def verify(path: str, *keys: str) -> str:
                 raise Broken(f"more lines follow line {number}, the last one")
             return ended(head, line, seq, previous, body.hexdigest(), trusted)
         body.update(line_of(line).encode())
+        if line.get("document") == "releases":
+            check_releases(number, line.get("content"))
         if "document" not in line:
             check(number, line, seq, previous)
             if line["action"] == "audit.checkpoint":

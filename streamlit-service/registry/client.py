@@ -21,6 +21,10 @@ MANIFESTS = ", ".join(f"application/vnd.{kind}+json" for kind in KINDS)
 CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 TOO_LARGE = 2**50
 """No layer is: a petabyte."""
+SIGNATURE = "dev.cosignproject.cosign/signature"
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+MOST_SIGNATURES, LARGEST_PAYLOAD = 20, 2**16
+"""Of one image; a payload in bytes."""
 REFUSED = (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN)
 
 
@@ -82,11 +86,39 @@ class Registry:
         config = _object(answer).get("config") if answer is not None else None
         return str(config.get("digest", "")) if isinstance(config, dict) else ""
 
+    def signatures_of(self, reference: str) -> list[tuple[bytes, str]]:
+        """What was signed of name@digest, and the signature (base64), as cosign keeps them.
+
+        Under a tag of their own (Sigstore's cosign, specs/SIGNATURE_SPEC.md).
+        """
+        digest = reference.partition("@")[2]
+        answer = self._manifest(reference, f"{digest.replace(':', '-')}.sig")
+        layers = _object(answer).get("layers") if answer is not None else None
+        found = []
+        for layer in layers[:MOST_SIGNATURES] if isinstance(layers, list) else ():
+            try:
+                name, size = str(layer["digest"]), int(layer["size"])
+                signature = str(layer["annotations"][SIGNATURE])
+            except (KeyError, TypeError, ValueError):
+                continue  # what else may be attached there
+            if 0 < size <= LARGEST_PAYLOAD and DIGEST.fullmatch(name):
+                found.append((self._blob(reference, name), signature))
+        return found
+
+    def _blob(self, reference: str, digest: str) -> bytes:
+        answer = self._get(f"{self._repository(reference)}/blobs/{digest}", {})
+        if f"sha256:{hashlib.sha256(answer.content).hexdigest()}" != digest:
+            raise _no_registry(answer, "other content than its digest says")
+        return answer.content
+
+    def _repository(self, reference: str) -> str:
+        name = self._settings.registry.for_services(reference).partition("@")[0]
+        host, _, path = name.partition("/")
+        return f"https://{host}/v2/{path}"
+
     def _manifest(self, reference: str, which: str) -> httpx2.Response | None:
-        host, _, path = (
-            self._settings.registry.for_services(reference).partition("@")[0].partition("/")
-        )
-        answer = self._get(f"https://{host}/v2/{path}/manifests/{which}", {"Accept": MANIFESTS})
+        url = f"{self._repository(reference)}/manifests/{which}"
+        answer = self._get(url, {"Accept": MANIFESTS})
         if answer.status_code != httpx2.codes.NOT_FOUND:
             return answer
         # Whatever stands in its place has a page for what it does not know.

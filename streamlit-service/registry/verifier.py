@@ -20,7 +20,7 @@ from portal.core.models import Release
 from portal.core.settings import Settings
 from portal.db.connection import Database
 
-from registry import cosign
+from registry import cosign, signature
 from registry.client import Registry
 
 log = structlog.get_logger()
@@ -72,6 +72,7 @@ class Verifier:
                 self._set_good(release, good=False)
                 raise
             self._set_good(release, good=True)
+            self._keep_signature(release)
 
     def _is_good(self, release: Release) -> bool:
         with self._guard:
@@ -108,6 +109,24 @@ class Verifier:
     def _remember(self, release: Release, *, good: bool) -> None:
         with self._database.transaction() as tx:
             db.releases.update(tx, release.id, verified_at=datetime.now(UTC) if good else None)
+
+    def _keep_signature(self, release: Release) -> None:
+        """Once for each key, as evidence; whether it may start was decided."""
+        key = self._settings.signature_key_file
+        if key is None:
+            return
+        with self._database.reading() as tx:
+            kept = db.releases.signature_of(tx, release.id)
+        try:
+            if kept is not None and kept.key == key.read_text(encoding="utf-8").strip():
+                return
+            found = signature.find(self._registry, key, release)
+        except (EngineError, OSError, ValueError) as error:
+            log.warning("signature_not_kept", release=release.reference, cause=str(error))
+            return
+        if found is not None:
+            with self._database.transaction() as tx:
+                db.releases.put_signature(tx, release.id, found)
 
     def _ask(self, release: Release) -> None:
         name, contact = f"{release.image}:{release.version}", self._settings.help_contact

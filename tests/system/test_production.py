@@ -43,7 +43,7 @@ ALTER TABLE deployments DROP COLUMN trouble, DROP COLUMN pending_since, DROP COL
   DROP COLUMN "group";
 DROP TABLE figures, recent_figures, blocked_ports, leaders, aliases, certificates, memberships,
   directory_looks, sessions, visits, consents, announcements, findings, offloads,
-  isolation;
+  isolation, release_signatures;
 UPDATE users SET range_index = 100 + id WHERE range_index IS NULL;
 ALTER TABLE users ALTER COLUMN range_index SET NOT NULL, DROP COLUMN card_name,
   DROP COLUMN retired_at, DROP COLUMN retired_reason, DROP COLUMN root,

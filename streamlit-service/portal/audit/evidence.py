@@ -48,7 +48,7 @@ def documents(
 
 def _release(tx: Tx, release: Release, at: datetime) -> dict[str, Any]:
     """With the findings of its last scan, and what was decided about it by then."""
-    stored = db.releases.report_of(tx, release.id)
+    stored, signed = db.releases.report_of(tx, release.id), db.releases.signature_of(tx, release.id)
     scanned = release.scanned_at if release.scanned_at and release.scanned_at <= at else None
     report = stored[1] if stored and scanned else {}
     decided = [
@@ -68,6 +68,7 @@ def _release(tx: Tx, release: Release, at: datetime) -> dict[str, Any]:
         "published_by": release.published_by,
         "approved_by": release.approved_by,
         "signature_verified_at": verified,
+        "signed": vars(signed) if signed else None,
         "scanned_at": scanned.isoformat() if scanned else None,
         "scanned_later": bool(release.scanned_at) and not scanned,
         "findings": dict(severities),

@@ -16,6 +16,15 @@ class Signed:
     key: str
 
 
+@dataclass(frozen=True)
+class Vouched:
+    """What was signed of a release (cosign's payload), its signature (base64), the key (PEM)."""
+
+    payload: str
+    signature: str
+    key: str
+
+
 Sign = Callable[[str], Signed]
 
 

@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from portal.core.models import Release, ReleaseState, State
+from portal.core.signatures import Vouched
 from portal.db import rows
 from portal.db.columns import ReleaseColumns
 from portal.db.connection import Tx
-from portal.db.schema import deployments, releases, reports, vm_images
+from portal.db.schema import deployments, release_signatures, releases, reports, vm_images
 
 READY, PULLING = "ready", "pulling"
 LAST_ID = 2**31 - 1
@@ -65,6 +66,19 @@ def report_of(tx: Tx, release_id: int) -> tuple[dict[str, str], dict[str, Any]] 
     """(packages, report) of a release, or None when it was never scanned."""
     row = tx.execute(sa.select(reports).where(reports.c.release_id == release_id)).first()
     return (dict(row.packages), dict(row.report)) if row is not None else None
+
+
+def put_signature(tx: Tx, release_id: int, vouched: Vouched) -> None:
+    """Keep the signature that the registry has now."""
+    _upsert(tx, release_signatures, {"release_id": release_id}, vars(vouched))
+
+
+def signature_of(tx: Tx, release_id: int) -> Vouched | None:
+    """The signature that was kept last."""
+    c = release_signatures.c
+    query = sa.select(c.payload, c.signature, c.key).where(c.release_id == release_id)
+    row = tx.execute(query).first()
+    return Vouched(*row) if row is not None else None
 
 
 def all_reports(tx: Tx) -> list[Any]:

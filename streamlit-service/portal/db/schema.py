@@ -189,6 +189,16 @@ reports = sa.Table(
     sa.Column("report", sa.JSON, nullable=False),
 )
 
+# By whom a release is signed, as the registry showed it last: evidence.
+release_signatures = sa.Table(
+    "release_signatures",
+    metadata,
+    sa.Column("release_id", sa.Integer, sa.ForeignKey("releases.id"), primary_key=True),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("signature", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+)
+
 # Releases on VMs, as last seen; total_bytes 0 while not known.
 vm_images = sa.Table(
     "vm_images",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,50 +17,13 @@ from portal import audit, db, users
 from portal.audit import Wanted
 from portal.context import Portal
 from portal.core.errors import Conflict, Unavailable
-from portal.core.isolation import Cell, Isolation
 from portal.core.people import Role
 from portal.core.signatures import Signed
 from portal.db.schema import audit_events, audit_head
 from portal.monitoring import health
-from portal.vms import isolation
+from support.evidence import VERIFY, exported, verdict
 from support.fakes import FakeClock
-from support.paths import ROOT
 from support.samples import JANE, TEST
-
-VERIFY: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "verify-audit.py"))
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> SigningKey:
-    return SigningKey(tmp_path / "key.pem")
-
-
-@pytest.fixture
-def trail(portal: Portal, clock: FakeClock, key: SigningKey) -> Portal:
-    """Twelve events, a day apart, with a checkpoint after each fourth; it signs exports."""
-    for number in range(12):
-        with portal.database.transaction() as tx:
-            db.audit.append(tx, portal.now(), "worker", "vm.added", f"vm:vm-{number}", n=number)
-        if number % 4 == 3:
-            audit.checkpoint(portal, key)
-        clock.forward(86_400)
-
-    def sign(body: str, last: int, hash_: str) -> Signed:
-        return audit.sign_export(portal, key, body, last, hash_)
-
-    return replace(portal, sign_export=sign)
-
-
-def verdict(text: str, path: Path, key: SigningKey | None = None) -> str:
-    path.write_text(text, encoding="utf-8")
-    try:
-        return str(VERIFY["verify"](str(path), *([key.public] if key else [])))
-    except VERIFY["Broken"] as problem:
-        return f"BROKEN {problem}"
-
-
-def exported(portal: Portal, **period: Any) -> str:
-    return "".join(audit.export(portal, TEST, **period))
 
 
 def test_a_key_is_made_once(tmp_path: Path, key: SigningKey) -> None:
@@ -168,24 +130,6 @@ def test_while_the_worker_is_away_an_export_says_that_it_is_not_signed(
     text = exported(replace(trail, sign_export=away))
     assert verdict(text, tmp_path / "audit").endswith("not signed")
     assert "not signed" in verdict(text, tmp_path / "audit", key)
-
-
-def test_the_documents_say_what_was_so_besides(trail: Portal) -> None:
-    with trail.database.reading() as tx:
-        vm = db.vms.all_vms(tx)[0]
-    cells = [Cell("a container of A", "the VM's SSH", "closed")]
-    isolation.record(trail, vm, Isolation(trail.now(), 2.5, cells))
-    with trail.database.transaction() as tx:
-        db.audit.append(tx, trail.now(), "cli:root", "database.backed_up", "database", rows=7)
-    lines = [json.loads(line) for line in exported(trail).splitlines()]
-    documents = {line["document"]: line["content"] for line in lines if "document" in line}
-    [release] = documents["releases"]
-    assert (release["image"], release["state_now"]) == ("ml-cpu", "approved")
-    assert [each["action"] for each in release["decided"]][-1] == "release.approved"
-    [measured] = documents["isolation"]
-    assert measured["cells"] == {"a container of A": {"the VM's SSH": "closed"}}
-    assert documents["restores"][0]["rows"] == 7
-    assert "cut-off" in documents
 
 
 def sending(trail: Portal) -> Portal:

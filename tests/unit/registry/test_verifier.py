@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from portal import db
@@ -10,7 +11,8 @@ from portal.context import Portal
 from portal.core.errors import Conflict, EngineError, PortalError
 from portal.core.models import Release
 from portal.core.settings import Settings
-from registry import cosign
+from portal.core.signatures import Vouched
+from registry import cosign, signature
 from registry.verifier import Verifier
 from support.refusals import code_of
 
@@ -19,11 +21,12 @@ class FakeRegistry:
     """A registry and a cosign of our own making, and a clock that moves when told to."""
 
     def __init__(self, release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked = self.questions = 0
+        self.asked = self.questions = self.read = 0
         self.now = 0.0
         self.digest: str | None = release.digest
         self.failure: PortalError | None = None
         monkeypatch.setattr(cosign, "verify", self._verify)
+        monkeypatch.setattr(signature, "find", self._find)
 
     def digest_of(self, reference: str, tag: str) -> str | None:
         self.questions += 1
@@ -33,6 +36,12 @@ class FakeRegistry:
 
     def _verify(self, *_: object) -> None:
         self.asked += 1
+
+    def _find(self, registry: object, key: Path, release: Release) -> Vouched:
+        if self.failure:
+            raise self.failure
+        self.read += 1
+        return Vouched(f"{release.version}", "c2ln", key.read_text())
 
 
 @pytest.fixture
@@ -108,6 +117,27 @@ def test_bad_news_ends_what_was_remembered(
     assert code_of(lambda: verify(release)) == "tag_moved"
     fake.failure = EngineError("registry_unreachable", "It does not answer.", "")
     assert code_of(lambda: verify(release)) == "registry_unreachable"
+
+
+def test_the_signature_itself_is_kept_once_for_each_key(
+    portal: Portal, fake: FakeRegistry, release: Release, tmp_path: Path
+) -> None:
+    key = tmp_path / "cosign.pub"
+    key.write_text("first")
+    settings = portal.settings.model_copy(update={"signature_key_file": key})
+    verify = Verifier(settings, portal.database, fake, lambda: fake.now)  # type: ignore[arg-type]
+
+    def kept() -> Vouched | None:
+        with portal.database.reading() as tx:
+            return db.releases.signature_of(tx, release.id)
+
+    for fake.now in (0, 601, 1202):
+        verify(release)
+    assert (kept(), fake.read) == (Vouched(release.version, "c2ln", "first"), 1)
+    key.write_text("second")
+    fake.now = 1803
+    verify(release)
+    assert (kept(), fake.read) == (Vouched(release.version, "c2ln", "second"), 2)
 
 
 def test_without_a_key_nothing_is_good(settings: Settings) -> None:
