@@ -28,6 +28,7 @@ from portal.users import sessions
 from portal.users.sessions import RENEW_EVERY_S, OpenSessions
 
 from door.lane import Lane
+from door.records import Records
 
 LOGIN_S = 60.0
 """A PIN has to be typed."""
@@ -61,7 +62,7 @@ class Door:
         self._inside: set[Visitor] = set()
         self._sessions = OpenSessions(portal)
         self._refusals = Refusals(portal, sessions.SSH)
-        self._records: asyncio.Queue[partial[None]] = asyncio.Queue()
+        self._records = Records()
         # Strangers who ask keep nobody's right from being looked at.
         self._logins = ThreadPoolExecutor(AT_ONCE, "ssh-login")
         self._looks = ThreadPoolExecutor(AT_ONCE, "ssh-look")
@@ -121,7 +122,7 @@ class Door:
         """Somebody's key was accepted."""
         self._inside.add(visitor)
         user_id, address = visitor.login.user.id, visitor.address
-        self._records.put_nowait(
+        self._records.put(
             partial(self._sessions.open, visitor.session, user_id, sessions.SSH, address)
         )
 
@@ -129,7 +130,7 @@ class Door:
         """Their connection is closed."""
         if visitor in self._inside:
             self._inside.discard(visitor)
-            self._records.put_nowait(partial(self._sessions.close, visitor.session))
+            self._records.put(partial(self._sessions.close, visitor.session))
 
     async def watch(self) -> None:
         """End the connections of who may no longer be here, for as long as the process lives."""
@@ -149,7 +150,7 @@ class Door:
         if not inside:
             return
         if number % RENEW_EVERY_S == 0:
-            self._records.put_nowait(partial(self._sessions.renew))
+            self._records.put(partial(self._sessions.renew))
         ids = {visitor.login.user.id for visitor in inside}
         standings = await self.for_look(ssh_access.standings, self.portal, ids)
         for at, visitor in enumerate(inside, number):
@@ -165,21 +166,12 @@ class Door:
 
     def note(self, action: str, user: User, target: Target, **details: object) -> None:
         """Record what happened, outside of the loop, in its order."""
-        call = partial(ssh_access.note, self.portal, action, user, target.deployment, **details)
-        self._records.put_nowait(call)
+        at, about = self.portal.now(), target.deployment
+        self._records.put(partial(ssh_access.note, self.portal, at, action, user, about, **details))
 
     async def record(self) -> None:
         """Write the records, for as long as the process lives."""
-        while True:
-            write = await self._records.get()
-            try:
-                await self.for_look(write)
-            except DatabaseTrouble as trouble:
-                log.warning("ssh_not_recorded", code=trouble.code, **write.keywords)
-            except Exception:  # whatever was wrong with this one, the next is written
-                log.exception("ssh_not_recorded", **write.keywords)
-            finally:
-                self._records.task_done()
+        await self._records.write(self.for_look)
 
     def refuse(self, code: str, who: str, address: str, username: str) -> None:
         """Record that somebody was not let in."""
@@ -191,7 +183,7 @@ class Door:
             visitor.put_out(RESTARTS)
         await asyncio.sleep(0)  # asyncssh closes in the next turn of the loop
         await asyncio.sleep(0)
-        await self._records.join()
+        await self._records.finish()
         await self.for_look(self._refusals.close)
 
 

@@ -146,11 +146,16 @@ def _not_running(deployment: Deployment) -> Conflict:
 
 
 def note(
-    portal: Portal, action: str, user: User, deployment: Deployment, **details: object
+    portal: Portal,
+    now: datetime,
+    action: str,
+    user: User,
+    deployment: Deployment,
+    **details: object,
 ) -> None:
-    """Record that SSH into a container was opened or closed, with what is known of it."""
+    """Record that SSH into a container was opened or closed then, with what is known of it."""
+    about = f"deployment:{deployment.id}"
     with portal.database.transaction() as tx:
-        now, about = portal.now(), f"deployment:{deployment.id}"
         db.audit.append(tx, now, user.subject, action, about, **details)
         if action == OPENED:
             db.deployments.update(tx, deployment.id, last_activity_at=now)
