@@ -35,11 +35,20 @@ def verify() -> None:
 
 @app.command("list")
 def list_all(
-    subject: Annotated[str | None, typer.Option(help="e.g. deployment:0123456789ab")] = None,
+    subject: Annotated[str, typer.Option(help="e.g. deployment:0123456789ab")] = "",
+    actor: Annotated[str, typer.Option(help="a person's subject, or e.g. cli:root")] = "",
+    kind: Annotated[str, typer.Option(help=f"one of: {', '.join(audit.KINDS)}")] = "",
+    since: Annotated[datetime | None, typer.Option(formats=DAY, help="UTC, included")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=DAY, help="UTC, not included")] = None,
+    text: Annotated[str, typer.Option(help="anywhere in an event, whatever its case")] = "",
+    last: Annotated[int | None, typer.Option(min=1, help="the newest of them only")] = None,
 ) -> None:
     """Audit events in order, as JSON."""
+    if kind and kind not in audit.KINDS:
+        raise typer.BadParameter(f"{kind!r} is none of: {', '.join(audit.KINDS)}")
+    wanted = audit.Wanted(actor, subject, kind, _utc(since), _utc(until), text)
     with wired().database.reading() as tx:
-        print_json([vars(event) for event in db.audit.events(tx, subject)])
+        print_json([vars(event) for event in db.audit.search(tx, wanted, None, last)[::-1]])
 
 
 @app.command("export")

@@ -133,7 +133,7 @@ def _event(row: sa.Row[Any]) -> AuditEvent:
     return AuditEvent(row.seq, row.at, row.actor, row.action, row.subject, details)
 
 
-def search(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> list[AuditEvent]:
+def search(tx: Tx, wanted: Wanted, before: int | None, limit: int | None) -> list[AuditEvent]:
     """So many events at most, the newest first, of those with lower numbers than `before`."""
     c, query = audit_events.c, sa.select(audit_events)
     if before is not None:

@@ -69,6 +69,21 @@ class Proofs:
         self._portal = portal
         self._reaches, self._answers = reaches or _reaches, reaches or _answers
         self._due_at: dict[int, datetime] | None = None
+        self._tidied: set[int] = set()
+
+    def is_untidy(self, vm: Vm) -> bool:
+        """Whether a worker that was killed may have left something on a VM."""
+        return vm.reachable and vm.firewall not in UNPREPARED and vm.id not in self._tidied
+
+    def tidy(self, portal: Portal, vm: Vm, engine: Engine) -> None:
+        """Remove it; once for each VM, before anything is measured there."""
+        try:
+            for who in (A, B):
+                engine.remove(_name(portal, who))
+        except EngineError as error:
+            log.warning("proof_not_tidied", vm=vm.name, code=error.code, cause=error.cause)
+            return
+        self._tidied.add(vm.id)
 
     def is_due(self, vm: Vm) -> bool:
         """Whether it is time; only prepared VMs promise anything."""
@@ -94,6 +109,7 @@ class Proofs:
 
         What is open is tried once more before anything follows from it.
         """
+        self._tidied.add(vm.id)
         began, at = time.monotonic(), portal.now()
         every = timedelta(seconds=portal.settings.proof_interval_s)
         if self._due_at is not None:
@@ -149,7 +165,7 @@ class _Proof:
         finally:
             for who in (A, B):
                 with suppress(EngineError):
-                    self._engine.remove(self._name(who))
+                    self._engine.remove(_name(self._portal, who))
         return [*from_a, *from_b]
 
     def _first_listens(self, who: str) -> _Seen:
@@ -240,7 +256,7 @@ class _Proof:
     def _run(self, who: str, doors: Sequence[Door]) -> None:
         name, bridge = network(self._portal.settings, f"proof-{who.lower()}")
         spec = ContainerSpec(
-            name=self._name(who),
+            name=_name(self._portal, who),
             image=self._images[0].reference,
             # Not a user's: observation leaves it alone.
             labels={f"{LABEL_PORTAL}.proof": self._portal.settings.public_origin},
@@ -263,10 +279,6 @@ class _Proof:
         self._engine.remove(spec.name)  # of a measurement that was broken off
         self._engine.start(self._engine.create(spec))
 
-    def _name(self, who: str) -> str:
-        """Two portals may use one VM: theirs is in the network's name."""
-        return f"{network(self._portal.settings, 'proof')[0]}-{who.lower()}"
-
     def _said(self, who: str) -> _Seen:
         return _Seen(self._line(who, "address"), self._line(who, "gateway"))
 
@@ -274,18 +286,23 @@ class _Proof:
         """What a container printed under this key."""
         deadline = time.monotonic() + ANSWER_S
         while True:
-            for line in self._engine.logs(self._name(who), tail=20).splitlines():
+            for line in self._engine.logs(_name(self._portal, who), tail=20).splitlines():
                 said = _json(line.partition(b" ")[2])
                 if key in said:
                     return said[key]
-            status = self._engine.inspect(self._name(who))
+            status = self._engine.inspect(_name(self._portal, who))
             if status is None or not status.running or time.monotonic() > deadline:
                 raise EngineError(
                     "container_gone",
                     "A container that was to be tried ended, or said nothing.",
-                    f"docker logs {self._name(who)}",
+                    f"docker logs {_name(self._portal, who)}",
                 )
             time.sleep(POLL_S)
+
+
+def _name(portal: Portal, who: str) -> str:
+    """Two portals may use one VM: theirs is in the network's name."""
+    return f"{network(portal.settings, 'proof')[0]}-{who.lower()}"
 
 
 @cache

@@ -151,7 +151,10 @@ class Reconciler:
             started.append(
                 self._probe(f"health:{vm.id}", vm, settings.health_interval_s, observe_health)
             )
-            if self._proofs.is_due(vm):
+            if self._proofs.is_untidy(vm):
+                again_s = settings.health_interval_s
+                started.append(self._probe(f"prove:{vm.id}", vm, again_s, self._proofs.tidy))
+            elif self._proofs.is_due(vm):
                 started.append(self._probe(f"prove:{vm.id}", vm, 0, self._prove))
             started.append(
                 self._probe(f"images:{vm.id}", vm, settings.images_interval_s, self._sync_images)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import admin
 import bootstrap
@@ -50,6 +52,26 @@ def test_a_vm_that_is_set_up_again_keeps_what_is_not_said(portal: Portal, jane: 
     assert "is in the fleet" in run("vm", "setup", "vm-07", *ENGINE)
     vm_07 = vm(portal, "vm-07")
     assert vm_07 and (vm_07.address, vm_07.owner_id, vm_07.pool) == ("10.0.0.7", None, "vision")
+
+
+def test_events_are_listed_by_what_is_asked_for(portal: Portal, jane: User) -> None:
+    vms.assign(portal, TEST, "vm-01", pool="vision")
+    vms.assign(portal, TEST, "vm-01", pool="speech")
+
+    def listed(*options: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(run("audit", "list", *options))
+        return found
+
+    assert [each["details"]["pool"] for each in listed("--kind", "vm", "--text", "POOL")] == [
+        "shared",
+        "vision",
+        "speech",
+    ]
+    [newest] = listed("--subject", "vm:vm-01", "--last", "1")
+    assert newest["details"]["before"]["pool"] == "vision"
+    assert listed("--until", "2001-01-01") == []
+    assert {each["actor"] for each in listed("--actor", jane.subject)} == {jane.subject}
+    assert "is none of: " in run("audit", "list", "--kind", "nonsense")
 
 
 def test_a_new_vm_needs_an_address(portal: Portal) -> None:

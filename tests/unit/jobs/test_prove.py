@@ -34,6 +34,12 @@ class Vms(FakeEngine):
     open_once: bool = False
     """Only in the first measurement, which tries from both."""
     measured: int = 0
+    keeps: bool = False
+    """Nothing is removed, as by a worker that was killed."""
+
+    def remove(self, container_id: str) -> None:
+        if not self.keeps:
+            super().remove(container_id)
 
     def logs(self, container_id: str, *, tail: int, since: str = "") -> bytes:
         box = self._find(container_id)
@@ -71,6 +77,21 @@ def measured(portal: Portal, vm: Vm, engine: Vms, *, reached: bool = True) -> Is
 def as_recorded(portal: Portal) -> Vm:
     with portal.database.reading() as tx:
         return db.vms.all_vms(tx)[0]
+
+
+def test_what_a_killed_worker_left_is_removed_once_before_anything_is_measured(
+    portal: Portal, vm: Vm, engine: Vms
+) -> None:
+    engine.keeps = True
+    measured(portal, vm, engine)
+    engine.keeps = False
+    assert len(engine.boxes) == 2, "it was killed before it removed them"
+    next_one = Proofs(portal, lambda *_: True)
+    vm = replace(vm, reachable=True)
+    assert next_one.is_untidy(vm)
+    next_one.tidy(portal, vm, engine)
+    assert engine.boxes == {}
+    assert not next_one.is_untidy(vm)
 
 
 def test_every_cell_is_tried_from_both_and_recorded(portal: Portal, vm: Vm, engine: Vms) -> None:
