@@ -1,4 +1,4 @@
-"""Every page of a portal with 10,000 people, 1,000 VMs and 5,000 containers, in a real browser."""
+"""Every page of a portal with 10,000 people, 1,000 VMs, 10,000 containers and events, in a real browser."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from harness.people import Person, photograph, violations
 from playwright.sync_api import Page, expect
+from portal import audit
 from stack import Stack
 
-PEOPLE, VMS, CONTAINERS, OF_JANE = 10_000, 1_000, 5_000, 100
+PEOPLE, VMS, CONTAINERS, EVENTS, OF_JANE = 10_000, 1_000, 10_000, 10_000, 100
 FILL = f"""
 import bootstrap, sqlalchemy as sa
+from portal import db
 from portal.db.people_schema import users
 from portal.db.schema import deployments, gpus, leases, releases, vms
 portal = bootstrap.portal(bootstrap.settings())
@@ -52,6 +54,8 @@ with portal.database.transaction() as tx:
     held = [dict(kind="compute", resource=box["id"], deployment_id=box["id"], acquired_at=now)
             for box in boxes if box["state"] == "running"]
     tx.execute(leases.insert(), held)
+    for n in range({EVENTS}):  # they stay: nothing is taken out of the trail
+        db.audit.append(tx, now, "worker", "vm.reachable", f"vm:many-{{n % {VMS}}}", number=n)
 """
 EMPTY = """
 import bootstrap, sqlalchemy as sa
@@ -73,11 +77,12 @@ PAGES = {
     "Users": PEOPLE,
     "Images": 1,
     "Usage": 0,
+    "Audit": audit.MOST,
     "GPUs": VMS,
     "Deploy": 0,
 }
 """By the links that lead to them: how many rows their largest table has at least, or strips."""
-OPERATE = ("VMs", "All containers", "Users")
+OPERATE = ("VMs", "All containers", "Users", "Audit")
 """Behind a button of their own."""
 
 
@@ -115,6 +120,9 @@ def test_every_page_of_a_large_portal_comes_and_can_be_used(
             table = page.locator("canvas table").first
             table.wait_for(state="attached")
             assert int(table.get_attribute("aria-rowcount") or 0) >= rows, title
+        if title == "Audit":
+            page.get_by_role("button", name="Older").click()
+            expect(page.get_by_role("button", name="Newer")).to_be_enabled()
         record_property(f"{title} of a large portal", f"{time.monotonic() - started:.1f} s")
         photograph(page, f"large-{title.lower().replace(' ', '-')}")
 
@@ -126,7 +134,7 @@ def test_a_hundred_containers_of_one_person_are_a_list_that_can_be_used(
     page = browser_of("jane")
     page.goto(f"{stack.url}/containers")
     expect(page.get_by_role("listitem").filter(has_text="many-")).to_have_count(OF_JANE)
-    page.get_by_role("button", name="More for many-5099").click()
+    page.get_by_role("button", name=f"More for many-{CONTAINERS + OF_JANE - 1}").click()
     expect(page.get_by_role("menuitem", name="Remove …")).to_be_visible()
     page.keyboard.press("Escape")
     assert violations(page) == []
