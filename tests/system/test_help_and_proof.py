@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +13,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from builds import ROOT, StackError
 from harness.fleet import TestVm
 from harness.people import JANE, JOHN, Person, photograph, violations, wait_until
+from harness.tables import choose_row
 from playwright.sync_api import Page, expect
 from stack import Stack
 
@@ -55,6 +52,31 @@ def test_a_vm_is_empty_by_the_time_and_its_people_knew(
             page.get_by_text(f"Reason: “{vm_a.name} is taken out of use: {WHY}”")
         ).to_be_visible()
         assert vm_a.run("docker", "ps", "--quiet").strip() == ""
+    finally:
+        ray.http.post(f"/api/v1/vms/{vm_a.name}/activate").raise_for_status()
+
+
+def test_a_vm_is_drained_by_a_time_on_its_page_and_its_people_are_told(
+    stack: Stack, vm_a: TestVm, jane: Person, ray: Person, browser_of: OpenBrowser
+) -> None:
+    jane.settled(jane.deploy("long-training")["id"])
+    janes, page = browser_of("jane"), browser_of("admin")
+    janes.goto(f"{stack.url}/containers")
+    page.goto(f"{stack.url}/vms")
+    try:
+        choose_row(page, vm_a.name)
+        page.get_by_role("button", name="Drain …").click()
+        dialog = page.get_by_role("dialog", name=f"Drain {vm_a.name}?")
+        dialog.get_by_text("It is stopped at a time").click()
+        dialog.get_by_role("textbox", name="Reason, for the owners").fill(WHY)
+        photograph(page, "drain-by")
+        assert violations(page) == []
+        dialog.get_by_role("button", name="Drain", exact=True).click()
+        expect(dialog).to_have_count(0)
+        expect(page.locator("canvas tr", has_text=vm_a.name)).to_contain_text("empty by")
+        expect(janes.get_by_text(f"{vm_a.name} is taken out of use")).to_contain_text(WHY)
+        page.get_by_role("button", name="Activate", exact=True).click()
+        expect(janes.get_by_text(f"{vm_a.name} is taken out of use")).to_have_count(0)
     finally:
         ray.http.post(f"/api/v1/vms/{vm_a.name}/activate").raise_for_status()
 
@@ -180,34 +202,6 @@ def test_a_flood_of_strangers_adds_few_events_and_slows_nobody(
     assert sorted(waits)[len(waits) // 2] < 2.0, waits
 
 
-def test_evidence_is_verified_where_there_is_no_portal_with_the_key_of_before(
-    stack: Stack, ray: Person, tmp_path: Path
-) -> None:
-    key = stack.compose("exec", "-T", "worker", "python3", "admin.py", "audit", "key", capture=True)
-    (tmp_path / "audit.pub").write_text(key)
-    exported = ray.http.get("/api/v1/audit/export")
-    exported.raise_for_status()
-    path = tmp_path / "audit.jsonl"
-    path.write_bytes(exported.content)
-
-    def verify() -> subprocess.CompletedProcess[str]:
-        script = str(ROOT / "scripts" / "verify-audit.py")
-        command = [sys.executable, "-I", script, "--key", str(tmp_path / "audit.pub"), str(path)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    done = verify()
-    assert done.returncode == 0, done.stderr
-    lines = exported.content.decode().splitlines(keepends=True)
-    documents = {json.loads(line).get("document") for line in lines} - {None}
-    assert documents == {"releases", "isolation", "cut-off", "restores"}
-    cut_off = next(json.loads(line) for line in lines if '"document":"cut-off"' in line)
-    assert cut_off["content"], "the api has the guides"
-    path.write_text("".join([*lines[:20], *lines[21:]]))
-    broken = verify()
-    assert broken.returncode == 1
-    assert "event 20 is missing" in broken.stderr
-
-
 def test_health_tells_people_without_a_shell(
     stack: Stack, vm_a: TestVm, ray: Person, browser_of: OpenBrowser
 ) -> None:
@@ -310,8 +304,3 @@ def test_a_notice_that_cannot_be_read_lets_nobody_in_unasked(stack: Stack, jane:
             return str(jane.http.get("/api/v1/deployments").json().get("code"))
 
         wait_until(lambda: said() == "consent_missing", "it says what is wrong")
-
-
-def test_an_offload_to_nowhere_says_so(stack: Stack) -> None:
-    with pytest.raises(StackError, match="PORTAL_OFFLOAD_TO is empty"):
-        stack.compose("--profile", "offload", "run", "--rm", "-T", "offload", capture=True)

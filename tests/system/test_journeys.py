@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import pytest
+from harness import tables
 from harness.fleet import TestVm
 from harness.people import LONG_S, Person, photograph, wait_until
 from playwright.sync_api import Locator, Page, expect
@@ -31,12 +32,9 @@ class Journey:
         what.click()
 
     def choose_row(self, reads: re.Pattern[str]) -> None:
-        """One click on the box of a table's row; tables are drawn, so it is found by its place."""
+        """One click, on the box of a table's row."""
         self.clicks += 1
-        rows = self.page.locator("canvas tr", has_text=reads)
-        number = int(rows.first.get_attribute("aria-rowindex") or 0)
-        table = self.page.get_by_test_id("stDataFrame").filter(has=rows)
-        table.click(position={"x": 16, "y": 35 * (number - 0.5)})
+        tables.choose_row(self.page, reads)
 
 
 Begin = Callable[[str, str, int], AbstractContextManager[Journey]]

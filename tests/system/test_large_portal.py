@@ -1,4 +1,4 @@
-"""Every page of a portal with 10,000 people, 1,000 VMs, 10,000 containers and events, in a real browser."""
+"""Every page of a portal with 10,000 people, containers and events, 1,000 VMs, in a browser."""
 
 from __future__ import annotations
 
