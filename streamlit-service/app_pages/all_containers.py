@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from urllib.parse import urlencode
 
@@ -12,8 +12,9 @@ from portal import deployments
 from portal.core.models import Deployment
 from portal.core.people import Role
 
-from app_pages.parts import others, session
+from app_pages.parts import errors, others, session
 
+LOOK_AGAIN_S = 3.0
 IDLE_H = {"Any": 0, "1 hour": 1, "8 hours": 8, "1 day": 24, "7 days": 24 * 7}
 
 
@@ -21,18 +22,25 @@ def page() -> None:
     st.subheader("All containers")
     portal, me = session.portal(), session.user()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        stopped = st.toggle("Show stopped containers", key="with-stopped")
+        stopped, seen = st.toggle("Show stopped containers", key="with-stopped"), _stamp()
         everybodys = deployments.everybody(portal, me, stopped=stopped)
         wanted = _wanted(everybodys) if everybodys else everybodys
+    chosen = _show(everybodys, wanted)
+    _follow(seen, waits=bool(chosen))
+
+
+def _show(everybodys: Sequence[Deployment], wanted: Sequence[Deployment]) -> list[Deployment]:
+    """The table, and what may be done; returns those that are chosen."""
+    portal, me = session.portal(), session.user()
     if not everybodys:
         st.info(
             "There are no containers now. Everybody's running and waiting containers appear here.",
             icon=":material/deployed_code:",
         )
-        return
+        return []
     if not wanted:
         st.info("No container fits. Choose fewer conditions.", icon=":material/filter_alt_off:")
-        return
+        return []
     if len(wanted) < len(everybodys):
         st.caption(f"{len(wanted):,} of {len(everybodys):,} containers.")
     ways = []
@@ -43,6 +51,23 @@ def page() -> None:
     others.history(chosen, partial(deployments.events, portal, me))
     if me.role is Role.ADMIN and portal.settings.admins_read_logs:
         _log(chosen)
+    return chosen
+
+
+def _stamp() -> Hashable:
+    return deployments.stamp(session.portal(), session.user())
+
+
+@st.fragment(run_every=LOOK_AGAIN_S)
+@errors.told
+def _follow(seen: Hashable, *, waits: bool) -> None:
+    """What is new is shown by itself; where rows are chosen, at a click: none moves meanwhile."""
+    if _stamp() == seen:
+        return
+    if not waits or st.button(
+        "Something has changed: show it", icon=":material/refresh:", key="renew"
+    ):
+        st.rerun()
 
 
 def _wanted(everybodys: Sequence[Deployment]) -> list[Deployment]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from harness.fleet import TestVm
 from harness.people import Person, photograph
+from harness.tables import choose_row
 from playwright.sync_api import Page, Route, expect
 from stack import Stack
 
@@ -121,6 +122,22 @@ def test_a_log_has_an_address_also_of_what_is_stopped_and_folded(
     expect(page).to_have_url(f"{stack.url}/containers?log={running}")
     page.reload()
     expect(page.get_by_role("dialog", name="Log of live")).to_be_visible()
+
+
+def test_all_containers_shows_what_is_new_by_itself_unless_a_row_is_chosen(
+    stack: Stack, vm_a: TestVm, running: str, jane: Person, browser_of: OpenBrowser
+) -> None:
+    page = browser_of("admin")
+    page.goto(f"{stack.url}/all")
+    rows = page.locator("canvas tr")
+    expect(rows.filter(has_text="live")).to_have_count(1)
+    jane.deploy("second")
+    expect(rows.filter(has_text="second")).to_contain_text("Running", timeout=60_000)
+    choose_row(page, "live")
+    expect(page.get_by_role("button", name="Stop 1 container …")).to_be_enabled()
+    jane.deploy("third")
+    page.get_by_role("button", name="Something has changed: show it").click()
+    expect(rows.filter(has_text="third")).to_have_count(1)
 
 
 def test_nothing_on_any_page_is_missing_or_fails(

@@ -72,6 +72,13 @@ def stamps(tx: Tx, owner_ids: Collection[int]) -> dict[int, Hashable]:
     return {owner: hash(tuple(rows)) for owner, rows in found.items()}
 
 
+def stamp_of_all(tx: Tx) -> Hashable:
+    """What differs when something came, went, or is in another state."""
+    table = deployments.c
+    seen = sa.select(sa.func.count(), sa.func.max(table.updated_at), sa.func.count(table.trouble))
+    return tuple(tx.execute(seen.where(table.state != State.REMOVED)).one())
+
+
 def last_starts_s(tx: Tx, release_id: int) -> list[float]:
     """How long the last starts of a release took, from the order or a place in the queue on."""
     table = deployments.c

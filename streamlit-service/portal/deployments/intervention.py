@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from portal import db, vms
 from portal.context import Portal
 from portal.core.errors import Conflict, Forbidden
@@ -231,6 +233,13 @@ def everybody(portal: Portal, actor: Actor, *, stopped: bool = False) -> list[De
         found = [*db.deployments.live(tx), *db.deployments.waiting(tx)]
         found += db.deployments.ended(tx) if stopped else []
     return list({each.id: each for each in found}.values())  # one that failed may hold its GPUs yet
+
+
+def stamp(portal: Portal, actor: Actor) -> Hashable:
+    """What differs when everybody() says something else."""
+    permissions.reader(actor)
+    with portal.database.reading() as tx:
+        return db.deployments.stamp_of_all(tx)
 
 
 def troubled(tx: Tx) -> list[Deployment]:
