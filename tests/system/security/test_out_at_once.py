@@ -19,7 +19,7 @@ import pytest
 from builds import ROOT
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 from harness.fleet import TestVm
-from harness.people import JANE, Person, client, photograph, wait_until
+from harness.people import JANE, JOHN, Person, client, photograph, wait_until
 from harness.websockets import until_closed, websocket
 from playwright.sync_api import Page, expect
 from stack import Stack
@@ -32,6 +32,7 @@ ANOTHER_ADDRESS = "127.0.0.99"
 CARD = ("DOE.JANE.Q.1234567890", "1234567890@mil")
 WORDS = {
     "disabled": "Your account is disabled",
+    "retired": "Your account was retired",
     "sessions ended": "Your session has ended",
     "card revoked": "Your certificate was revoked",
     "card expired": "Your certificate has expired",
@@ -83,8 +84,19 @@ def card_expired(_stack: Stack, _ray: Person, card: Path) -> Iterator[float]:
     yield time.monotonic()
 
 
+@contextmanager
+def retired(_stack: Stack, ray: Person, _card: Path) -> Iterator[float]:
+    at = time.monotonic()
+    ray.http.post(f"/api/v1/users/{JANE}/retire", json=REASON).raise_for_status()
+    try:
+        yield at
+    finally:
+        ray.http.post(f"/api/v1/users/{JANE}/restore").raise_for_status()
+
+
 EVENTS = {
     "disabled": disabled,
+    "retired": retired,
     "sessions ended": sessions_ended,
     "card revoked": card_revoked,
     "card expired": card_expired,
@@ -143,6 +155,28 @@ def test_everything_that_somebody_has_open_ends(
     assert min(seen.values()) > at - 1, "closed before anything had happened"
     for way, closed in sorted(seen.items()):
         record_property(f"{event}, {way}", f"{closed - at:.1f} s")
+
+
+def test_what_only_a_role_opened_closes_with_it(
+    stack: Stack,
+    john: Person,
+    browser_of: Callable[..., Page],
+    record_property: Callable[[str, object], None],
+) -> None:
+    stack.admin("user", "role", JOHN, "admin")
+    try:
+        page = browser_of("john")
+        page.goto(f"{stack.url}/vms")
+        expect(page.get_by_role("heading", name="VMs")).to_be_visible()
+        assert john.http.get("/api/v1/fleet").status_code == 200
+        stack.admin("user", "role", JOHN, "user")
+        at = time.monotonic()
+        assert john.http.get("/api/v1/fleet").status_code == 403
+        record_property("role lowered, API", f"{time.monotonic() - at:.1f} s")
+        expect(page.get_by_text("The VMs page is for administrators")).to_be_visible()
+        record_property("role lowered, page", f"{time.monotonic() - at:.1f} s")
+    finally:
+        stack.admin("user", "role", JOHN, "user")
 
 
 def test_nobody_else_notices(stack: Stack, running: str, john: Person, ray: Person) -> None:
