@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import subprocess
 import sys
@@ -22,210 +23,178 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-FORMAT = "container-portal-audit-2"
-TEXTS = ("actor", "action", "subject", "details")
-FIELDS = {"seq", "at", *TEXTS, "previous_hash", "hash"}
+Event = dict[str, Any]
+FORMAT, CHECKPOINT = "container-portal-audit-2", "container-portal-checkpoint-1"
+HASHED = ("previous_hash", "seq", "at", "actor", "action", "subject", "details")
+END = {"events", "hash", "body", "signature", "key"}
+VERIFY = "openssl dgst -sha256 -verify key -signature signature text"
 
 
 class Broken(Exception):
     """What is wrong, and where."""
 
 
-def digest(event: dict[str, Any]) -> str:
+def need(fits: object, problem: str) -> None:
+    """Raise Broken unless it fits."""
+    if not fits:
+        raise Broken(problem)
+
+
+def digest(event: Event) -> str:
     """The hash of an event: it covers the one before, so that each vouches for all before it."""
-    parts = [event["previous_hash"], str(event["seq"]), event["at"], *(event[t] for t in TEXTS)]
+    parts = [str(event[name]) if name == "seq" else event[name] for name in HASHED]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def line_of(values: dict[str, Any]) -> str:
+def line_of(values: Event) -> str:
     """As an export writes it, byte for byte: nothing is said twice, and nothing is hidden."""
     return json.dumps(values, separators=(",", ":")) + "\n"
 
 
-def read(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The lines of a file with their numbers; of a collector's, what follows the header."""
-    with Path(path).open("rb") as file:
-        exported = file.read(1) == b"{"
-        file.seek(0)
-        for number, whole in enumerate(file, 1):
-            line = whole if exported else whole[max(whole.find(b'{"seq":'), 0) :]
-            try:
+class Lines:
+    """The lines of a file, with the number of the last; of a collector's, what follows headers."""
+
+    def __init__(self, path: str) -> None:
+        self.path, self.number = Path(path), 0
+
+    def __iter__(self) -> Iterator[Event]:
+        with self.path.open("rb") as file:
+            exported = file.read(1) == b"{"
+            file.seek(0)
+            for self.number, whole in enumerate(file, 1):
+                line = whole if exported else whole[max(whole.find(b'{"seq":'), 0) :]
                 values = json.loads(line)
-                same = line_of(values).encode() == line
-            except ValueError as error:
-                raise Broken(f"line {number} is no JSON: it was changed or cut") from error
-            if not isinstance(values, dict) or not same:
-                raise Broken(f"line {number} is not as it was written: it was changed")
-            yield number, values
+                same = isinstance(values, dict) and line_of(values).encode() == line
+                need(same, f"line {self.number} is not as it was written: it was changed")
+                yield values
 
 
-def check(number: int, event: dict[str, Any], seq: int, previous: str) -> None:
+def check(number: int, event: Event, seq: int, previous: str, keys: list[str]) -> None:
     """Raise Broken unless this is the event of that number, and follows that hash."""
-    try:
-        where, expected = f"line {number}, event {event['seq']}", digest(event)
-        if set(event) != FIELDS or type(event["seq"]) is not int:
-            raise Broken(f"{where}: it has more or other fields than an event")
-        if event["seq"] != seq:
-            raise Broken(f"{where}: event {seq} is missing, or this one is in the wrong place")
-        if event["previous_hash"] != previous:
-            raise Broken(f"{where}: it does not follow the event before it")
-        if event["hash"] != expected:
-            raise Broken(f"{where}: it was changed")
-    except (KeyError, TypeError) as error:
-        raise Broken(f"line {number} is no event: {error}") from error
+    where = f"line {number}, event {event.get('seq')}"
+    fields = set(event) == {*HASHED, "hash"} and type(event["seq"]) is int
+    need(fields, f"{where}: it has more or other fields than an event")
+    need(event["seq"] == seq, f"{where}: event {seq} is missing, or this one is in the wrong place")
+    need(event["previous_hash"] == previous, f"{where}: it does not follow the event before it")
+    need(event["hash"] == digest(event), f"{where}: it was changed")
+    if event["action"] == "audit.checkpoint":
+        said = json.loads(event["details"])
+        fits = (said["seq"], said["hash"]) == (seq - 1, previous)
+        need(fits, f"{where}: this checkpoint vouches for another event")
+        text = f"{CHECKPOINT} {said['origin']} {said['seq']} {said['hash']}\n"
+        check_signature(f"{where}, a checkpoint", text, said, keys)
 
 
-def check_signature(where: str, text: str, signature: str, own: str, keys: list[str]) -> None:
+def check_signature(where: str, text: str, signed: Event, keys: list[str]) -> None:
     """Raise Broken unless openssl finds that its key signed the text (ECDSA, SHA-256).
 
     The key is one of those that are trusted, where any are given.
     """
-    key = own.strip()
-    if keys and key not in keys:
-        raise Broken(f"{where}: its signature is not by this key")
-    try:
-        raw = base64.b64decode(signature)
-    except ValueError:
-        raw = b""
-    if base64.b64encode(raw).decode() != signature:
-        raise Broken(f"{where}: its signature was changed")
+    key, signature = signed["key"].strip(), signed["signature"]
+    need(not keys or key in keys, f"{where}: its signature is not by this key")
+    raw = base64.b64decode(signature)
+    need(base64.b64encode(raw).decode() == signature, f"{where}: its signature was changed")
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in (("key", key.encode()), ("text", text.encode())):
+        files = {"key": key.encode(), "text": text.encode(), "signature": raw}
+        for name, content in files.items():
             Path(folder, name).write_bytes(content)
-        Path(folder, "signature").write_bytes(raw)
-        command = [
-            "openssl",
-            "dgst",
-            "-sha256",
-            "-verify",
-            "key",
-            "-signature",
-            "signature",
-            "text",
-        ]
-        if subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode:
-            raise Broken(f"{where}: its signature is not by this key, or it was changed")
+        done = subprocess.run(VERIFY.split(), cwd=folder, capture_output=True, check=False)
+    good = done.returncode == 0
+    need(good, f"{where}: its signature is not by this key, or it was changed")
 
 
-def check_checkpoint(number: int, event: dict[str, Any], keys: list[str]) -> None:
-    """Raise Broken unless a checkpoint in the chain vouches for the event before it."""
-    where = f"line {number}, checkpoint {event['seq']}"
-    try:
-        said = json.loads(event["details"])
-        if (said["seq"], said["hash"]) != (event["seq"] - 1, event["previous_hash"]):
-            raise Broken(f"{where}: it vouches for another event")
-        text = f"container-portal-checkpoint-1 {said['origin']} {said['seq']} {said['hash']}\n"
-        check_signature(where, text, said["signature"], said["key"], keys)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Broken(f"{where}: it is no checkpoint ({error})") from error
+def check_releases(number: int, releases: list[Event]) -> None:
+    """Raise Broken unless each signature of a release (cosign's payload) is of its own content."""
+    for release in releases:
+        if signed := release["signed"]:
+            where = f"line {number}, the signature of {release['image']} {release['version']}"
+            said = json.loads(signed["payload"])["critical"]["image"]["docker-manifest-digest"]
+            own = release["reference"].partition("@")[2]
+            need(said == own, f"{where}: it is of other content")
+            check_signature(where, signed["payload"], signed, [])
 
 
-def check_releases(number: int, releases: Any) -> None:
-    """Raise Broken unless each signature of a release is of its own digest (cosign's payload)."""
-    try:
-        for release in releases:
-            signed, name = release["signed"], f"{release['image']} {release['version']}"
-            if signed:
-                where = f"line {number}, the signature of {name}"
-                said = json.loads(signed["payload"])["critical"]["image"]["docker-manifest-digest"]
-                if said != release["reference"].partition("@")[2]:
-                    raise Broken(f"{where}: it is of other content")
-                check_signature(where, signed["payload"], signed["signature"], signed["key"], [])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Broken(f"line {number} does not list releases: {error}") from error
-
-
-def verify(path: str, *keys: str) -> str:
-    """What the file holds. Raises Broken."""
-    lines, trusted = read(path), [key.strip() for key in keys]
-    number, head = next(lines, (0, {}))
-    if "seq" in head:
-        return collected([(number, head), *lines], trusted)
-    if head.get("format") != FORMAT:
-        raise Broken(f"line 1 does not begin an export ({FORMAT})")
-    try:
-        seq, previous = int(head["first"]), str(head["previous_hash"])
-        int(head["last"]), str(head["portal"])
-    except (KeyError, ValueError, TypeError) as error:
-        raise Broken("line 1 does not say which events follow: it was changed") from error
+def exported(head: Event, rest: Iterator[Event], lines: Lines, keys: list[str]) -> str:
+    """What an export holds. Raises Broken."""
+    begins = head.get("format") == FORMAT
+    need(begins, f"line 1 does not begin an export ({FORMAT})")
+    first, final, portal = int(head["first"]), int(head["last"]), str(head["portal"])
+    seq, previous, end = first, str(head["previous_hash"]), Event()
     body = hashlib.sha256(line_of(head).encode())
-    for number, line in lines:
+    for line in rest:
+        need(not end, f"line {lines.number} follows the last one")
         if "events" in line:
-            if any(True for _ in lines):
-                raise Broken(f"more lines follow line {number}, the last one")
-            return ended(head, line, seq, previous, body.hexdigest(), trusted)
+            end = line
+            continue
         body.update(line_of(line).encode())
         if line.get("document") == "releases":
-            check_releases(number, line.get("content"))
+            check_releases(lines.number, line["content"])
         if "document" not in line:
-            check(number, line, seq, previous)
-            if line["action"] == "audit.checkpoint":
-                check_checkpoint(number, line, trusted)
+            check(lines.number, line, seq, previous, keys)
             seq, previous = seq + 1, line["hash"]
-    raise Broken(f"the end is missing, after event {seq - 1}")
-
-
-def ended(
-    head: dict[str, Any], end: dict[str, Any], seq: int, previous: str, body: str, keys: list[str]
-) -> str:
-    """What an export holds whose last line this is. Raises Broken."""
-    first, final = int(head["first"]), int(head["last"])
+    need(end, f"the end is missing, after event {seq - 1}")
     count = seq - first
-    if (end["events"], end.get("hash")) != (count, previous) or count != max(0, final - first + 1):
-        raise Broken(f"events {first} to {final} were exported, here are {count}")
-    if set(end) != {"events", "hash", "body", "signature", "key"} or end["body"] != body:
-        raise Broken("the first line, the last, or a document is not as it was exported: changed")
+    all_there = (end["events"], end["hash"], count) == (count, previous, max(0, final - first + 1))
+    need(all_there, f"events {first} to {final} were exported, here are {count}")
+    same = set(end) == END and end["body"] == body.hexdigest()
+    need(same, "the first line, the last, or a document is not as it was exported: changed")
+    said = f"{count} events, {first} to {final}, last hash {previous}"
     if not end["signature"]:
-        if keys or end["key"]:
-            raise Broken("the export is not signed: the portal's worker was away")
-        return f"{count} events, {first} to {final}, last hash {previous}, not signed"
-    text = f"{FORMAT} {head['portal']} {final if count else 0} {previous} {body}\n"
-    check_signature("the export", text, end["signature"], end["key"], keys)
+        unsigned = not keys and not end["key"]
+        need(unsigned, "the export is not signed: the portal's worker was away")
+        return f"{said}, not signed"
+    text = f"{FORMAT} {portal} {final if count else 0} {previous} {end['body']}\n"
+    check_signature("the export", text, end, keys)
     signer = hashlib.sha256(end["key"].encode()).hexdigest()[:16]
-    by = "" if keys else f", signed by key {signer} (compare it: --key)"
-    return f"{count} events, {first} to {final}, last hash {previous}{by}"
+    return said if keys else f"{said}, signed by key {signer} (compare it: --key)"
 
 
-def collected(lines: list[tuple[int, dict[str, Any]]], keys: list[str]) -> str:
+def collected(first: Event, rest: Iterator[Event], lines: Lines, keys: list[str]) -> str:
     """What a collector has, event after event; one that came twice is the same, and counts once.
 
     Where the portal's database was restored, it goes on from there with other events.
     """
-    first = lines[0][1]
-    begins = seq = first["seq"] if type(first.get("seq")) is int else 0
-    known: dict[int, dict[str, Any]] = {}
-    previous, twice, restored, signed = first.get("previous_hash", ""), 0, 0, 0
-    for number, event in lines:
+    begins = seq = int(first["seq"])
+    known: dict[int, Event] = {}
+    previous, twice, restored, signed = first["previous_hash"], 0, 0, 0
+    for event in itertools.chain([first], rest):
         if known and event == known.get(event.get("seq", 0)):
             twice += 1
             continue
         if event.get("seq", seq) in known and event.get("action") == "database.restored":
             seq, restored = event["seq"], restored + 1
             previous = known[seq]["previous_hash"]
-        check(number, event, seq, previous)
-        if event["action"] == "audit.checkpoint":
-            check_checkpoint(number, event, keys)
-            signed = seq
+        check(lines.number, event, seq, previous, keys)
+        signed = seq if event["action"] == "audit.checkpoint" else signed
         known[seq], seq, previous = event, seq + 1, event["hash"]
-    if keys and not signed:
-        raise Broken("no checkpoint vouches for any of it: nothing is signed")
+    need(signed or not keys, "no checkpoint vouches for any of it: nothing is signed")
     more = f", {twice} of them twice" if twice else ""
     more += f", restored {restored} times" if restored else ""
     more += f", signed up to {signed}" if signed else ""
     return f"{seq - begins} events, {begins} to {seq - 1}{more}, last hash {previous}"
 
 
+def verify(path: str, *keys: str) -> str:
+    """What the file holds. Raises Broken."""
+    lines, trusted = Lines(path), [key.strip() for key in keys]
+    try:
+        rest = iter(lines)
+        first = next(rest, Event())
+        return (collected if "seq" in first else exported)(first, rest, lines, trusted)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Broken(f"line {lines.number} was changed or cut: {error}") from error
+
+
 def main(arguments: list[str]) -> int:
     """Print the verdict."""
     keys: list[str] = []
-    rest = list(arguments)
     try:
-        while rest[:1] == ["--key"]:
-            keys, rest = [*keys, Path(rest[1]).read_text()], rest[2:]
-        if len(rest) != 1:
+        while arguments[:1] == ["--key"]:
+            keys, arguments = [*keys, Path(arguments[1]).read_text()], arguments[2:]
+        if len(arguments) != 1:
             print(__doc__, file=sys.stderr)
             return 2
-        print(f"whole: {verify(rest[0], *keys)}")
+        print(f"whole: {verify(arguments[0], *keys)}")
     except Broken as problem:
         print(f"BROKEN: {problem}", file=sys.stderr)
         return 1
