@@ -215,6 +215,7 @@ def reconciler(
     """The worker's loop on real engines."""
     # Of the worker alone.
     from portal.jobs.directory import DirectoryLooks  # noqa: PLC0415
+    from portal.jobs.leader import Leader  # noqa: PLC0415
     from portal.jobs.reconciler import Reconciler  # noqa: PLC0415
 
     client = httpx2.Client(timeout=READY_PROBE_S, trust_env=False)
@@ -228,8 +229,11 @@ def reconciler(
     verify = Verifier(product.settings, product.database)
     config = DirectorySettings()
     asked = directory(config)
-    looks = DirectoryLooks(product, asked, config.interval_s, stops=config.stops) if asked else None
-    return Reconciler(product, engines, is_ready, verify, woken, looks, checks, sign)
+    leader = Leader(product)
+    looks = None
+    if asked:
+        looks = DirectoryLooks(leader.fenced(), asked, config.interval_s, stops=config.stops)
+    return Reconciler(product, engines, is_ready, verify, woken, looks, checks, sign, leader)
 
 
 def directory(config: DirectorySettings) -> Directory | None:

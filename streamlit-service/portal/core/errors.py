@@ -77,4 +77,4 @@ class DatabaseTrouble(Unavailable):
 
 
 class LockLost(Exception):
-    """The deployment was changed by someone else while it was worked on; drop the work."""
+    """Somebody else changed the deployment meanwhile, or another worker leads; drop the work."""

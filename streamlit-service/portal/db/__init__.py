@@ -32,6 +32,7 @@ from portal.db.connection import (
     DatabaseError,
     Taken,
     Tx,
+    clock,
     ping,
     serialize_writers,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "backup",
     "blocked_ports",
     "certificates",
+    "clock",
     "consents",
     "deployments",
     "directory",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,6 +73,10 @@ class Database:
         if self._is_sqlite:
             sqlite.prepare(self._engine)
 
+    def fenced(self, check: Callable[[Tx], None]) -> Database:
+        """The same records, each of whose transactions begins with `check`, which may raise."""
+        return _Fenced(self, check)
+
     def migrate(self, revision: str = "head") -> None:
         """Bring the database to the newest schema (or up to one before it); a no-op when it is."""
         config = Config()
@@ -111,10 +116,14 @@ class Database:
             self._engine.connect() as connection,
             sqlite.immediate(connection, until).begin(),
         ):
+            self._check(connection)
             try:
                 yield connection
             except IntegrityError as error:
                 raise _taken(error) from error
+
+    def _check(self, tx: Tx) -> None:
+        """Nothing is to be asked before a transaction."""
 
     def _turn(self) -> AbstractContextManager[float | None]:
         """PostgreSQL puts its writers in order itself."""
@@ -166,6 +175,17 @@ class Database:
         self._engine.dispose()
 
 
+class _Fenced(Database):
+    """With the connections of another, and a question before each transaction."""
+
+    def __init__(self, records: Database, check: Callable[[Tx], None]) -> None:
+        vars(self).update(vars(records))
+        self._kept, self._alone, self._ask = None, threading.Lock(), check
+
+    def _check(self, tx: Tx) -> None:
+        self._ask(tx)
+
+
 @contextmanager
 def _in_words() -> Iterator[None]:
     """Troubles of the database as DatabaseTrouble."""
@@ -190,6 +210,14 @@ def _options(url: str) -> dict[str, Any]:
     if url.startswith("sqlite"):
         return sqlite.options()
     return {"pool_size": 20, "pool_timeout": 10, "connect_args": DEADLINES}
+
+
+def clock(tx: Tx, here: datetime) -> datetime:
+    """What time it is for all who share these records; on one machine, `here`."""
+    if tx.dialect.name == "sqlite":
+        return here
+    now: datetime = tx.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    return now
 
 
 def ping(tx: Tx) -> None:

@@ -11,7 +11,7 @@ from portal.db.schema import leaders
 
 WORKER = "worker"
 LONGEST = timedelta(minutes=1)
-"""Clocks of two machines may differ by less."""
+"""Nobody holds it for longer."""
 
 
 def free(tx: Tx, token: str, now: datetime, ttl: timedelta) -> bool:
@@ -29,6 +29,13 @@ def holder(tx: Tx) -> str | None:
     query = sa.select(leaders.c.token).where(leaders.c.name == WORKER)
     token: str | None = tx.execute(query).scalar()
     return token
+
+
+def is_other(tx: Tx, token: str) -> bool:
+    """Whether another leads, or led last; as long as this transaction lasts, nobody takes over."""
+    query = sa.select(leaders.c.token).where(leaders.c.name == WORKER)
+    found = tx.execute(query.with_for_update(read=True)).scalar()
+    return found is not None and found != token
 
 
 def until(tx: Tx) -> datetime | None:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 import structlog
 
+from portal.core.errors import LockLost
+
 log = structlog.get_logger()
 
 
@@ -67,6 +69,8 @@ class Lanes:
         # The bookkeeping outlives any task; what went wrong is logged with its trace.
         try:
             task()
+        except LockLost as lost:
+            log.info("job_dropped", job=key, cause=str(lost))
         except Exception:
             log.exception("job_failed", job=key)
         finally:

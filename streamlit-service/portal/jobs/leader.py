@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 
 from portal import db
 from portal.context import Portal
-from portal.core.errors import DatabaseTrouble
+from portal.core.errors import DatabaseTrouble, LockLost
 from portal.deployments import lifecycle
 
 log = structlog.get_logger()
@@ -22,13 +23,32 @@ STANDBY_S = 0.5
 
 
 class Leader:
-    """Whether this process leads. For one thread."""
+    """Whether this process leads. For one thread, but for what check() is asked.
+
+    When is the database's to say: clocks of machines differ.
+    """
 
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
         self._token = secrets.token_hex(8)
         self._renewed_at = float("-inf")
         self.leads = False
+
+    @property
+    def portal(self) -> Portal:
+        """The product, for what anybody may do whoever leads."""
+        return self._portal
+
+    def fenced(self) -> Portal:
+        """The product, for the leader: nothing is written once another worker has taken over.
+
+        Writes raise LockLost then, however long this process was held up before.
+        """
+        return replace(self._portal, database=self._portal.database.fenced(self._check))
+
+    def _check(self, tx: db.Tx) -> None:
+        if db.leaders.is_other(tx, self._token):
+            raise LockLost("another worker leads")
 
     def renew(self) -> bool:
         """Become or stay the leader if nobody else is.
@@ -47,12 +67,14 @@ class Leader:
 
     def _take(self) -> bool:
         with self._portal.database.reading() as tx:  # a standby holds up no writer
-            if not db.leaders.free(tx, self._token, self._portal.now(), TTL):
+            now = db.clock(tx, self._portal.now())
+            if not db.leaders.free(tx, self._token, now, TTL):
                 return False
         try:
             with self._portal.database.transaction() as tx:
                 before = db.leaders.holder(tx)
-                if not db.leaders.take(tx, self._token, self._portal.now(), TTL):
+                now = db.clock(tx, self._portal.now())
+                if not db.leaders.take(tx, self._token, now, TTL):
                     return False
                 if before == self._token:  # its own claims go on, however late it is
                     return True

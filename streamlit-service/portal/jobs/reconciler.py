@@ -14,7 +14,7 @@ import structlog
 from portal import db, deployments
 from portal.context import Portal
 from portal.core.engine import Engine
-from portal.core.errors import DatabaseTrouble, EngineError, PortalError
+from portal.core.errors import DatabaseTrouble, EngineError, LockLost, PortalError
 from portal.core.isolation import Isolation
 from portal.core.models import State, Vm
 from portal.core.signatures import Sign
@@ -69,15 +69,16 @@ class Reconciler:
         directory: DirectoryLooks | None = None,
         checks: Look | None = None,
         sign: Sign | None = None,
+        leader: Leader | None = None,
     ) -> None:
-        self._portal = portal
+        self._leader = leader or Leader(portal)
+        self._portal = portal = self._leader.fenced()
         self._engine_for = engine_for
         self.is_ready = is_ready
         self.verify = verify
         self._woken = woken or threading.Event()
         self._stopping = threading.Event()
         self._lanes = Lanes(self._done)
-        self._leader = Leader(portal)
         self._directory = directory
         self._proofs = Proofs(portal)
         self._housekeeping = Housekeeping(portal, checks, sign)
@@ -120,6 +121,8 @@ class Reconciler:
                 self.dispatch()
         except DatabaseTrouble as trouble:
             log.warning("database_trouble", code=trouble.code, cause=trouble.cause)
+        except LockLost as lost:
+            log.warning("pass_dropped", cause=str(lost))
         except Exception:
             log.exception("pass_failed")
         self._turned_at = time.monotonic()
@@ -215,7 +218,8 @@ class Reconciler:
         measured: list[Isolation] = []
 
         def task() -> None:
-            measured.append(self._proofs.prove(self._portal, vm, self._engine_for(vm)))
+            # Somebody asked for it, of whichever worker.
+            measured.append(self._proofs.prove(self._leader.portal, vm, self._engine_for(vm)))
 
         started = self._lanes.start(Lane.PROBE, vm.id, f"prove:{vm.id}", task)
         if started is None:

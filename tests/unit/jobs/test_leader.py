@@ -46,6 +46,49 @@ def test_one_that_died_is_followed_and_what_it_claimed_is_free_at_once(
     assert not first.renew()  # it was only slow, and acts no more
 
 
+def test_one_that_was_thought_dead_writes_nothing_any_more(
+    portal: Portal, clock: FakeClock
+) -> None:
+    first, second = Leader(portal), Leader(portal)
+    of_first, of_second = first.fenced(), second.fenced()
+    first.renew()
+
+    def note(of: Portal) -> None:
+        with of.database.transaction() as tx:
+            db.audit.append(tx, portal.now(), "worker", "vm.reachable", "vm:vm-01")
+
+    note(of_first)
+    clock.forward(DEAD_S)
+    note(of_first)  # late, but nobody has taken over
+    assert second.renew()
+    with portal.database.reading() as tx:
+        before = db.audit.head(tx)
+    with pytest.raises(LockLost, match="another worker leads"):
+        note(of_first)
+    with portal.database.reading() as tx:
+        assert db.audit.head(tx) == before
+    note(of_second)
+    note(portal)  # what anybody may do goes on
+
+
+def test_a_pass_of_one_that_was_thought_dead_changes_nothing(
+    portal: Portal, jane: User, clock: FakeClock
+) -> None:
+    engine = FakeEngine()
+    slow = Reconciler(portal, lambda vm: engine, lambda vm, port: True, lambda release: None)
+    slow.turn()
+    clock.forward(DEAD_S)
+    assert Leader(portal).renew()
+    made = deployments.request(portal, jane, Order("ml-cpu", "first"))
+    with pytest.raises(LockLost):
+        Work.claim(slow._portal, made.id)
+    for job in slow.dispatch():  # as if it had not noticed
+        job.result()
+    assert engine.boxes == {}
+    with portal.database.reading() as tx:
+        assert db.deployments.by_id(tx, made.id) == made
+
+
 def test_one_that_ends_in_order_leaves_at_once(portal: Portal) -> None:
     first, second = Leader(portal), Leader(portal)
     first.renew()
