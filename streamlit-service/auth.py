@@ -19,6 +19,7 @@ from cachetools import TTLCache
 from certificates.chain import authorities, certification_paths
 from certificates.names import (
     CAC,
+    LOOKED_AT,
     MAX_COMMON_NAME,
     PIV,
     PROFILES,
@@ -264,6 +265,13 @@ def identity_of(
         raise NotAuthenticated(
             "ambiguous_name",
             f"The certificate names two people: {edipi} in its common name, {of_upn} in its UPN.",
+            "Have the card corrected: nobody can say whose it is.",
+        )
+    looked_at = {kind for profile in profiles for kind in LOOKED_AT[profile]}
+    if names.several & looked_at:
+        raise NotAuthenticated(
+            "ambiguous_name",
+            "The certificate's alternative names name several people.",
             "Have the card corrected: nobody can say whose it is.",
         )
     subject = subject_of(profiles, edipi, names)

@@ -58,12 +58,16 @@ def cac_name(common_name: str) -> CacName | None:
 
 @dataclass(frozen=True)
 class AlternativeNames:
-    """What a certificate's subject alternative name says of a person; None where it does not."""
+    """What a certificate's subject alternative name says of a person; None where it does not.
+
+    `several`: the kinds (by field) of which it has different ones, and so names several people.
+    """
 
     upn: str | None
     card: str | None
     fasc_n: str | None
     mail: str | None = None
+    several: frozenset[str] = frozenset()
 
 
 def looks_like_cac(common_name: str) -> bool:
@@ -81,14 +85,20 @@ PROFILES = {
     MAIL: "an e-mail address",
 }
 """Names of the setting: what each looks for in a certificate, for people."""
+LOOKED_AT = {CAC: {"upn"}, UPN_NAME: {"upn"}, PIV: {"card", "fasc_n"}, MAIL: {"mail"}}
+"""Which kinds of alternative names each looks at."""
 _OF_DOD = re.compile(r"([0-9]{10})(?:[0-9]{6})?@mil")
 """A UPN that is a number: an EDIPI, alone or with six digits of the holder's category."""
 
 
 def edipi_of(names: AlternativeNames) -> str | None:
     """The EDIPI that a UPN is; None where it is none."""
-    of_upn = _OF_DOD.fullmatch(names.upn or "")
-    return of_upn[1] if of_upn and subjects.EDIPI.fullmatch(of_upn[1]) else None
+    return _edipi(names.upn)
+
+
+def _edipi(upn: str | None) -> str | None:
+    number = _OF_DOD.fullmatch(upn or "")
+    return number[1] if number and subjects.EDIPI.fullmatch(number[1]) else None
 
 
 def subject_of(profiles: Sequence[str], edipi: str | None, names: AlternativeNames) -> str | None:
@@ -113,19 +123,24 @@ def policies_of(certificate: x509.Certificate) -> frozenset[str]:
 
 
 def alternative_names(certificate: x509.Certificate) -> AlternativeNames:
-    """Of each kind the only one: two would name two people."""
+    """Of each kind the only one: two that differ name two people."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except ExtensionNotFound:
         return AlternativeNames(None, None, None, None)
     others = names.get_values_for_type(x509.OtherName)
     upns = [_upn(other.value) for other in others if other.type_id == UPN]
+    if len({_edipi(upn) for upn in upns} - {None}) == 1 and all(map(_edipi, upns)):
+        upns = [min(filter(None, upns), key=len)]  # of ten digits, and of sixteen: one person
     numbers = [_fasc_n(other.value) for other in others if other.type_id == FASC_N]
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     cards = [subjects.card_uuid(uri[len(_URN) :]) for uri in uris if uri.lower().startswith(_URN)]
     mails = [subjects.mail(mail) for mail in names.get_values_for_type(x509.RFC822Name)]
-    single = (kind[0] if len(kind) == 1 else None for kind in (upns, cards, numbers, mails))
-    return AlternativeNames(*single)
+    kinds = {"upn": upns, "card": cards, "fasc_n": numbers, "mail": mails}
+    single = {name: kind[0] for name, kind in kinds.items() if len(kind) == 1}
+    several = frozenset(name for name, kind in kinds.items() if len(set(kind)) > 1)
+    upn, card, fasc_n, mail = map(single.get, kinds)
+    return AlternativeNames(upn, card, fasc_n, mail, several)
 
 
 def _upn(der: bytes) -> str | None:

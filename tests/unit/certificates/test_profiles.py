@@ -80,6 +80,9 @@ def test_a_upn_that_is_a_number_is_the_same_person_as_the_cac(text: str, subject
     assert of_cac.subject == "edipi:1234567890"
 
 
+mail, uri = x509.RFC822Name, x509.UniformResourceIdentifier
+
+
 @pytest.mark.parametrize(
     ("profiles", "subject"),
     [
@@ -108,10 +111,40 @@ def test_a_certificate_that_fits_none_is_told_what_it_lacks() -> None:
         identity_of(holder("Jane Doe"), ("mail",))
 
 
-def test_two_addresses_name_two_people() -> None:
-    two = (x509.RFC822Name("jane@corp.example"), x509.RFC822Name("john@corp.example"))
-    with pytest.raises(NotAuthenticated):
-        identity_of(holder("Jane Doe", *two), ("mail",))
+OTHER_CARD = CARD.replace("5a9c", "6b0d")
+
+
+@pytest.mark.parametrize(
+    ("profiles", "common_name", "two"),
+    [
+        ("mail", "Jane Doe", (mail("jane@corp.example"), mail("john@corp.example"))),
+        ("upn", "Jane Doe", (upn("jane@corp.example"), upn("john@corp.example"))),
+        ("cac", "DOE.JANE.1234567890", (upn("1234567890@mil"), upn("2345678901@mil"))),
+        ("cac", "DOE.JANE.1234567890", (upn("2345678901@mil"), upn("1234567890@mil"))),
+        ("cac,upn,piv", "Jane Doe", (upn("a@corp.example"), upn("b@corp.example"), uri(CARD))),
+        ("piv", "Jane Doe", (uri(CARD), uri(OTHER_CARD))),
+        ("upn", "Jane Doe", (upn("jane@corp.example"), upn("no address"))),
+    ],
+)
+def test_two_names_of_a_kind_name_two_people(
+    profiles: str, common_name: str, two: tuple[x509.GeneralName, ...]
+) -> None:
+    with pytest.raises(NotAuthenticated, match="several people"):
+        identity_of(holder(common_name, *two), Settings(identity=profiles).profiles)
+
+
+@pytest.mark.parametrize(
+    ("profiles", "names", "subject"),
+    [
+        ("cac", (upn("1234567890@mil"), upn("1234567890121002@mil")), "edipi:1234567890"),
+        ("upn", (upn("a@corp.example"), mail("x@corp.example"), mail("y@c.example")), "upn:a@corp"),
+    ],
+)
+def test_one_number_twice_is_one_person_and_other_kinds_do_not_count(
+    profiles: str, names: tuple[x509.GeneralName, ...], subject: str
+) -> None:
+    known = identity_of(holder("Jane Doe", *names), Settings(identity=profiles).profiles)
+    assert known.subject.startswith(subject)
 
 
 @pytest.mark.parametrize("text", ["edipi", "cac;upn", "cac,,upn", "cac,"])
