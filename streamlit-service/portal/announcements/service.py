@@ -39,7 +39,7 @@ def add(
     Invalid for no text, a period that is none, or an audience that does not exist.
     """
     who, now, words = permissions.administrator(actor), portal.now(), " ".join(text.split())
-    begins_at = begins_at or now
+    begins_at = min(begins_at or now, now + LONGEST + USUALLY)  # what is later ends too late
     ends_at = ends_at or begins_at + USUALLY
     if not 0 < len(words) <= MAX_LENGTH or not words.isprintable():
         raise Invalid(
@@ -47,10 +47,10 @@ def add(
             f"An announcement is 1 to {MAX_LENGTH} characters of plain text.",
             "Say what happens, when, and what to do.",
         )
-    if not (now < ends_at and begins_at < ends_at <= begins_at + LONGEST):
+    if not (now < ends_at <= now + LONGEST and begins_at < ends_at):
         raise Invalid(
             "bad_period",
-            "An announcement ends after it begins, in the future, within a year.",
+            "An announcement ends after it begins, within a year from now.",
             "Choose another period.",
         )
     told = Announcement(0, words, level, audience, begins_at, ends_at, who)

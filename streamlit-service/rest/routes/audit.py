@@ -6,10 +6,10 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from portal import audit
 from portal.audit import Wanted
-from pydantic import AwareDatetime
 
 from rest.dependencies import OWN_PAGES, Guarded, Product, Reader
 from rest.views.audit import AuditEventView, VerdictView
+from rest.views.base import Moment
 
 router = APIRouter(route_class=Guarded)
 Text = Annotated[str, Query(max_length=200)]
@@ -23,8 +23,8 @@ def read(
     subject: Text = "",
     kind: Text = "",
     text: Text = "",
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
     limit: Annotated[int, Query(ge=1, le=audit.MOST)] = audit.MOST,
 ) -> list[AuditEventView]:
@@ -44,8 +44,8 @@ def verify(portal: Product, user: Reader) -> VerdictView:
 def export(
     portal: Product,
     user: Reader,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
 ) -> StreamingResponse:
     """Events of a period with their hashes, as JSON Lines, for scripts/verify-audit.py."""
     return StreamingResponse(

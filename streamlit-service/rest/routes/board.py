@@ -8,10 +8,10 @@ from board import Feed
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from portal.core.people import User
-from pydantic import AwareDatetime
 
 from rest.dependencies import Caller, Guarded, Services, Wired
 from rest.followers import Followers
+from rest.views.base import Moment
 from rest.visit import UNBUFFERED, stream
 
 router = APIRouter(include_in_schema=False, route_class=Guarded)
@@ -24,7 +24,7 @@ async def board_events(request: Request, services: Wired, user: Caller) -> Strea
 
 @router.get("/session/events", response_class=StreamingResponse)
 async def session_events(
-    request: Request, services: Wired, user: Caller, since: AwareDatetime | None = None
+    request: Request, services: Wired, user: Caller, since: Moment | None = None
 ) -> StreamingResponse:
     return _answer(noted(request, user, role(request, services, user, since)))
 

@@ -12,11 +12,11 @@ from portal.context import Portal
 from portal.core.errors import Forbidden, NotAuthenticated, PortalError
 from portal.core.models import Deployment, Order, State
 from portal.deployments import lifecycle
-from pydantic import AwareDatetime
 from worker_client import MAX_TAIL
 
 from rest import slow
 from rest.dependencies import Caller, Guarded, Product, Services, Wired
+from rest.views.base import Moment
 from rest.views.deployments import DeploymentView, EventView, HistoryView, OrderBody
 from rest.visit import UNBUFFERED, Visit
 
@@ -73,7 +73,7 @@ def figures(
     portal: Product,
     user: Caller,
     since: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Query(description="left out: an hour ago; by the minute up to a day, else by the hour"),
     ] = None,
 ) -> HistoryView:

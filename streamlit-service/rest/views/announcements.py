@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from portal.announcements import Announcement, Level
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
-from rest.views.base import Body
+from rest.views.base import Body, Moment
 
 
 class AnnouncementView(BaseModel):
@@ -35,5 +35,5 @@ class AnnouncementBody(Body):
         max_length=100,
         description="everybody, role:ROLE, group:NAME, or vm:NAME (who has containers there)",
     )
-    begins_at: AwareDatetime | None = None
-    ends_at: AwareDatetime | None = None
+    begins_at: Moment | None = None
+    ends_at: Moment | None = None

@@ -1,6 +1,20 @@
 """What every body of a request has in common."""
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from datetime import datetime
+from typing import Annotated
+
+from portal.users.usage import FIRST, LAST
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, field_validator
+
+
+def _of_our_time(moment: datetime) -> datetime:
+    """Whatever its zone: what is added to it, or stored in UTC, is a date still."""
+    if not FIRST <= moment <= LAST:
+        raise ValueError(f"must lie between {FIRST.year} and {LAST.year}")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_of_our_time)]
 
 
 class Body(BaseModel):

@@ -7,16 +7,16 @@ from datetime import datetime
 from portal import users
 from portal.context import Portal
 from portal.core.people import Account, Scope, User
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
-from rest.views.base import Body
+from rest.views.base import Body, Moment
 
 
 class ServiceBody(Body):
     """What a program may do, and until when."""
 
     scopes: list[Scope] = Field(max_length=len(Scope))
-    ends_at: AwareDatetime = Field(description="within a year")
+    ends_at: Moment = Field(description="within a year")
 
 
 class ServiceView(BaseModel):

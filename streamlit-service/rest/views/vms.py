@@ -7,9 +7,9 @@ from datetime import datetime
 from portal.core.models import Vm
 from portal.core.people import User
 from portal.vms.gpus import GpuStatus
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
-from rest.views.base import Body
+from rest.views.base import Body, Moment
 
 
 class VmView(BaseModel):
@@ -107,5 +107,5 @@ class GpuView(BaseModel):
 class DrainBody(Body):
     """When a VM is to be empty, and why; without a time what runs goes on."""
 
-    by: AwareDatetime | None = None
+    by: Moment | None = None
     reason: str = Field("", description="a sentence that the owners read", max_length=2000)

@@ -222,6 +222,46 @@ def test_a_period_that_is_none_is_refused_with_the_bounds(
     assert "between 2000 and 2200" in problem["message"]
 
 
+BEFORE, AFTER = "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"
+
+
+@pytest.mark.parametrize("moment", [BEFORE, AFTER, "1999-12-31T23:59:59Z"])
+@pytest.mark.parametrize(
+    ("who", "path"),
+    [
+        ("jane", "/deployments/{mine}/figures?since={moment}"),
+        ("ray", "/audit?since={moment}"),
+        ("ray", "/audit?until={moment}"),
+        ("ray", "/audit/export?since={moment}"),
+        ("ray", "/audit/export?until={moment}"),
+    ],
+)
+def test_a_moment_that_nobody_means_is_refused_wherever_one_is_taken(
+    ask: Callable[..., Any], portal: Portal, jane: User, who: str, path: str, moment: str
+) -> None:
+    made = deployments.request(portal, jane, Order("ml-cpu", "mine"))
+    status, problem = ask(who, "GET", path.format(mine=made.id, moment=moment))
+    assert status == 422
+    assert "between 2000 and 2200" in problem["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/announcements", {"text": "x", "begins_at": "9999-12-31T00:00:00Z"}),
+        ("POST", "/announcements", {"text": "x", "begins_at": "2199-12-31T00:00:00Z"}),
+        ("POST", "/announcements", {"text": "x", "ends_at": "9999-12-31T00:00:00Z"}),
+        ("POST", "/vms/vm-01/drain", {"by": "9999-12-31T23:59:59-14:00", "reason": "It ends."}),
+        ("PUT", "/services/nightly", {"scopes": ["read"], "ends_at": "0001-01-01T00:00:00+14:00"}),
+    ],
+)
+def test_so_it_is_in_bodies(
+    ask: Callable[..., Any], method: str, path: str, body: dict[str, Any]
+) -> None:
+    status, problem = ask("ray", method, path, json=body)
+    assert (status, problem["code"] in ("bad_request", "bad_period")) == (422, True), problem
+
+
 @pytest.mark.parametrize("number", [0, -1, 2**31, 2**63, 10**40])
 def test_a_number_that_no_release_has_names_none(ask: Callable[..., Any], number: int) -> None:
     for end in ("packages", "report", "deployments"):
