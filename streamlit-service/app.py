@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
+import wording
 from app_pages.parts import announced, bar, errors, first_run, frame, notice, session
 from portal import deployments
 from portal.core.errors import Forbidden
@@ -151,7 +152,7 @@ def _not_for(place: Place) -> None:
         whom = "those who have containers, which auditors do not"
     st.info(
         f"**The {place.title} page is for {whom}.** You are signed in as"
-        f" {user.display_name}, {bar.ROLES[user.role]}.",
+        f" {wording.literal(user.display_name)}, {bar.ROLES[user.role]}.",
         icon=":material/lock:",
     )
 

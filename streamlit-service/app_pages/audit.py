@@ -201,7 +201,7 @@ def _whole(event: AuditEvent, names: Mapping[str, str]) -> None:
         st.markdown(
             f"**{wording.literal(event.action)}**, event {event.seq}, {when}  \n"
             f"by {wording.literal(_name(event.actor, names))}"
-            f" (`{event.actor}`), about `{event.subject}`"
+            f" ({wording.literal(event.actor)}), about {wording.literal(event.subject)}"
         )
         if not event.details:
             st.caption("Nothing more was recorded.")

@@ -167,22 +167,26 @@ def _release(release: Release, of_image: dict[int, Release], *, current: bool) -
         built = f"Built {wording.absolute(release.created_at, zone)}"
         approved = ""
         if release.approved_at and approved_by:
-            approved = f" · approved {wording.ago(release.approved_at, now)} by {approved_by}"
+            by = wording.literal(approved_by)
+            approved = f" · approved {wording.ago(release.approved_at, now)} by {by}"
             built += f"; approved {wording.absolute(release.approved_at, zone)}"
         st.caption(
             f"{wording.size(release.size_bytes)} on disk, {wording.size(release.download_bytes)} to"
-            f" download · published by {published_by or 'an earlier version of the portal'}"
+            f" download · published by"
+            f" {wording.literal(published_by) or 'an earlier version of the portal'}"
             f"{approved}",
             help=built,
         )
         if release.reason:
             st.warning(
-                f"**{release.state.capitalize()}:** {release.reason}", icon=":material/info:"
+                f"**{release.state.capitalize()}:** {wording.literal(release.reason)}",
+                icon=":material/info:",
             )
         if release.state in launch_gate.RUNS and (
             problem := launch_gate.problem(session.portal().settings, release, now)
         ):
-            st.error(f"**It cannot be started:** {problem}", icon=":material/gpp_bad:")
+            why = wording.literal(problem)
+            st.error(f"**It cannot be started:** {why}", icon=":material/gpp_bad:")
         if permissions.is_curator(session.user()):
             _decisions(release, current=current)
     release_details.show(release, of_image)

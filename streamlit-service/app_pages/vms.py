@@ -215,8 +215,8 @@ def _missing_gpus(vm: Vm, gpus_of_vm: list[Gpu]) -> None:
             f"Forget missing GPU {gpu.index}",
             key=f"forget-{gpu.uuid}",
             icon=":material/memory_alt:",
-            help=f"{gpu.model}, {gpu.uuid}: for a GPU taken out on purpose. If the VM reports"
-            " it again, it reappears.",
+            help=f"{wording.literal(gpu.model)}, {gpu.uuid}: for a GPU taken out on purpose. If the"
+            " VM reports it again, it reappears.",
         ):
             frame.carry_out(
                 partial(gpus.forget, session.portal(), session.user(), vm.name, gpu.uuid)
@@ -258,9 +258,10 @@ def _stuck() -> None:
         if each.trouble is None:
             continue
         with st.container(border=True, key=f"stuck-{each.id}"):
+            said = wording.trouble(each, now, shown=wording.literal)
             st.warning(
                 f"**{each.name}** of {wording.literal(each.owner.display_name)},"
-                f" {wording.STATE_WORDS[each.state][0]}: {wording.trouble(each, now)}",
+                f" {wording.STATE_WORDS[each.state][0]}: {said}",
                 icon=":material/sync_problem:",
             )
             may = session.user().role is Role.ADMIN and each.state in lifecycle.ENDING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from portal.core.models import Deployment, LayerProgress, State, StopReason
@@ -96,11 +97,16 @@ def why(deployment: Deployment) -> str:
     return f"{words} Reason: “{deployment.stop_note}”" if deployment.stop_note else words
 
 
-def trouble(deployment: Deployment, now: datetime) -> str:
-    """What keeps it waiting or went wrong in it, since when, and what to do; "" for nothing."""
+def trouble(
+    deployment: Deployment, now: datetime, shown: Callable[[str], str] = lambda text: text
+) -> str:
+    """What keeps it waiting or went wrong in it, since when, and what to do; "" for nothing.
+
+    `shown`: what makes of VMs' words what shows them as they are, where Markdown counts.
+    """
     trouble = deployment.trouble
     if trouble is None:
         return ""
     when = ago(trouble.since, now)
     tries = "" if deployment.state is State.RUNNING else "; the portal keeps trying"
-    return f"**{trouble.message}** First seen {when}{tries}. {trouble.hint}"
+    return f"**{shown(trouble.message)}** First seen {when}{tries}. {shown(trouble.hint)}"

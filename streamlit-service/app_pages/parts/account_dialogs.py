@@ -71,6 +71,10 @@ def _name(user: User) -> str:
     return wording.literal(user.display_name)
 
 
+def _subject(user: User) -> str:
+    return wording.literal(user.subject)
+
+
 def _called(user: User) -> str:
     account = users.account(session.portal(), user)
     why = user.retired_reason or user.disabled_reason
@@ -96,7 +100,7 @@ def _role(user: User) -> None:
 
 def _rename(user: User) -> None:
     def body() -> None:
-        st.markdown(f"This name is kept until the name on the card of {user.subject} changes.")
+        st.markdown(f"This name is kept until the name on the card of {_subject(user)} changes.")
         name = st.text_input("Name", user.display_name, max_chars=64, key="new-name")
         if frame.confirmed("Save", "confirm-rename", loses=False):
             frame.carry_out(
@@ -139,7 +143,7 @@ def _merge(user: User) -> None:
     def body() -> None:
         st.markdown(
             f"From now on, whoever signs in with the other subject becomes **{_name(user)}**"
-            f" ({user.subject}), with the ports, containers, home folders and quota of this"
+            f" ({_subject(user)}), with the ports, containers, home folders and quota of this"
             " account. The other account must have no containers; its keys move along, its home"
             " folder does not."
         )
@@ -158,7 +162,7 @@ def _unmerge(user: User, others: list[str]) -> None:
     def body() -> None:
         st.markdown(
             f"Whoever signs in with this subject is no longer **{_name(user)}**"
-            f" ({user.subject})."
+            f" ({_subject(user)})."
             " Their keys, cards and past usage go with them; containers, home folders, VMs and"
             " quota stay with this account."
         )
