@@ -13,7 +13,7 @@ from portal.core.people import Role, User
 from portal.vms import gpus
 from portal.vms import health as vm_health
 
-from app_pages.parts import errors, front, session
+from app_pages.parts import errors, front, session, tables
 
 REFRESH_S, OF_MANY_S = 3.0, 15.0
 MANY = 200
@@ -75,7 +75,7 @@ def _queue() -> None:
         return
     st.markdown(f"**In the queue** · {wording.plural(total, 'request')} in all")
     now = session.portal().now()
-    st.dataframe(
+    tables.draw(
         [
             {
                 "Place": deployment.position,
@@ -87,8 +87,6 @@ def _queue() -> None:
             }
             for deployment in visible[:QUEUE_SHOWN]
         ],
-        hide_index=True,
-        width="stretch",
     )
 
 

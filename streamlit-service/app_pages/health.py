@@ -9,7 +9,7 @@ import wording
 from portal.core.health import Finding
 from portal.monitoring import looks
 
-from app_pages.parts import errors, session
+from app_pages.parts import errors, session, tables
 
 LOOK_AGAIN_S = 10.0
 WORDS = {"critical": "Broken", "warning": "Needs attention"}
@@ -77,7 +77,7 @@ def _well(findings: Sequence[Finding]) -> None:
     with st.expander(
         f"What is well ({len(findings)})", icon=":material/check_circle:", expanded=True
     ):
-        st.dataframe(
+        tables.draw(
             [
                 {
                     "About": ABOUT.get(each.check, each.check.capitalize()),
@@ -85,8 +85,6 @@ def _well(findings: Sequence[Finding]) -> None:
                 }
                 for each in findings
             ],
-            hide_index=True,
-            width="stretch",
             key="well",
         )
 

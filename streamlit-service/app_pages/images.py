@@ -110,7 +110,7 @@ def _search() -> None:
     if not hits:
         st.info(f"No scanned release contains “{text}”.", icon=":material/search_off:")
         return
-    st.dataframe(
+    tables.draw(
         [
             {
                 "Image": hit.release.image,
@@ -123,8 +123,6 @@ def _search() -> None:
             }
             for hit in hits
         ],
-        hide_index=True,
-        width="stretch",
         key="hits",
     )
 

@@ -224,7 +224,7 @@ def _table(
         }
         for row in usages
     ]
-    st.dataframe(table, hide_index=True, width="stretch")
+    tables.draw(table)
     st.download_button(
         label,
         usage.as_csv(by, usages),

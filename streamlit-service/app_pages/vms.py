@@ -106,10 +106,8 @@ def _isolation(vms: list[Vm]) -> None:
     broken = sum(bool(each.breaches) for each in known.values())
     title = f"Isolation, measured: {broken} of {len(known)} VMs broken" if broken else "Isolation"
     with st.expander(title, icon=":material/lock_open:" if broken else ":material/lock:"):
-        st.dataframe(
+        tables.draw(
             [row for name, each in known.items() for row in _cells(name, each)],
-            hide_index=True,
-            width="stretch",
             key="isolation",
             placeholder="–",
         )

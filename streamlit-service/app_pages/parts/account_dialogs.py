@@ -8,7 +8,7 @@ from portal import deployments, users
 from portal.core.people import Account, Role, User
 from portal.users import certificates, ranges
 
-from app_pages.parts import frame, session
+from app_pages.parts import frame, session, tables
 
 
 def show(people: list[User]) -> None:
@@ -114,7 +114,7 @@ def _cards(user: User) -> None:
     def body() -> None:
         portal, zone = session.portal(), session.zone()
         seen = certificates.of_user(portal, session.user(), user.subject)
-        st.dataframe(
+        tables.draw(
             [
                 {
                     "State": card.state,
@@ -127,8 +127,6 @@ def _cards(user: User) -> None:
                 }
                 for card in seen
             ],
-            hide_index=True,
-            width="stretch",
         )
         st.caption(
             "Each card that is good opens pages, notebooks and SSH. *Last used* is to the hour. To"

@@ -12,7 +12,7 @@ from portal.core.errors import PortalError
 from portal.core.models import Deployment, State
 from portal.deployments import Event, lifecycle
 
-from app_pages.parts import frame, session
+from app_pages.parts import frame, session, tables
 
 Act = Callable[[str, str], object]
 """Does it to the deployment of this id, for this reason."""
@@ -97,10 +97,8 @@ def show(containers: Sequence[Deployment], key: str, ways: Sequence[Way]) -> lis
         else "Select a row for what happened to that container."
     )
     times, now = f"{key}-times", session.portal().now()
-    chosen = st.dataframe(
+    chosen = tables.draw(
         [_row(each, now) for each in containers],
-        hide_index=True,
-        width="stretch",
         key=f"{key}-{st.session_state.get(times, 0)}",
         on_select="rerun",
         selection_mode="multi-row",

@@ -12,7 +12,7 @@ from portal.core.models import Deployment, Release
 from portal.images.report import Finding, Report, Severity, Waiver
 from portal.users import permissions
 
-from app_pages.parts import session
+from app_pages.parts import session, tables
 
 
 def label(release: Release) -> str:
@@ -61,7 +61,7 @@ def _packages(packages: Mapping[str, str]) -> None:
     st.caption(
         f"{wording.plural(len(rows), 'package')}. Search and download: icons above the table."
     )
-    st.dataframe(rows, hide_index=True, width="stretch", key="packages")
+    tables.draw(rows, key="packages")
 
 
 def _changes(
@@ -98,7 +98,7 @@ def _changes(
         }
         for change in changes
     ]
-    st.dataframe(rows, hide_index=True, width="stretch", key="changes")
+    tables.draw(rows, key="changes")
 
 
 def _what(change: images.Change) -> str:
@@ -131,7 +131,7 @@ def _findings(report: Report) -> None:
     for finding in report.findings:
         waiver = accepted.get((finding.id, finding.subject))
         rows.append(_finding(finding, waiver, refused=finding in report.refused))
-    st.dataframe(rows, hide_index=True, width="stretch", key="findings")
+    tables.draw(rows, key="findings")
 
 
 def _finding(finding: Finding, waiver: Waiver | None, *, refused: bool) -> dict[str, object]:
@@ -154,10 +154,8 @@ def _who(users: Sequence[Deployment]) -> None:
     if not users:
         st.info("Nobody has a container of this release.", icon=":material/info:")
         return
-    st.dataframe(
+    tables.draw(
         [_container(deployment) for deployment in users],
-        hide_index=True,
-        width="stretch",
         key="who",
     )
 

@@ -1,12 +1,23 @@
-"""Tables whose rows choose, with bars that sort by number."""
+"""Tables: those whose rows choose, with bars that sort by number; and what all have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
+from portal.core.spreadsheets import harmless
 from streamlit.elements.arrow import SelectionMode
 from streamlit.elements.lib.column_types import ColumnConfig
+
+
+def draw(rows: Sequence[Mapping[str, object]], **how: Any) -> Any:
+    """st.dataframe() of rows whose texts a spreadsheet may open: people download tables."""
+    safe = [
+        {name: harmless(value) if isinstance(value, str) else value for name, value in row.items()}
+        for row in rows
+    ]
+    return st.dataframe(safe, hide_index=True, width="stretch", **how)
 
 
 def percent(part: float, whole: float | None) -> float | None:
@@ -16,10 +27,8 @@ def percent(part: float, whole: float | None) -> float | None:
 
 def plain(rows: Sequence[Mapping[str, object]], *, key: str, bars: Sequence[str]) -> None:
     """A table to read. `bars`: columns in percent."""
-    st.dataframe(
-        list(rows),
-        hide_index=True,
-        width="stretch",
+    draw(
+        rows,
         key=key,
         placeholder="–",
         column_config=dict.fromkeys(bars, _bar()),
@@ -46,10 +55,8 @@ def choose_from(
     if chosen is not None:
         mode = "single-row-required"
         st.session_state[key] = {"selection": {"rows": [chosen], "columns": [], "cells": []}}
-    st.dataframe(
-        list(rows),
-        hide_index=True,
-        width="stretch",
+    draw(
+        rows,
         key=key,
         placeholder="–",
         column_config=dict.fromkeys(bars, _bar()),

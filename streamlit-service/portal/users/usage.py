@@ -18,6 +18,7 @@ from portal import db
 from portal.context import Portal
 from portal.core.errors import Invalid
 from portal.core.people import User
+from portal.core.spreadsheets import harmless
 from portal.users import permissions
 
 Dimension = Literal["day", "image", "user", "group", "vm"]
@@ -125,10 +126,6 @@ def total(
     return [Usage(key, *amounts) for key, amounts in sorted(sums.items())]
 
 
-FORMULAS = ("=", "+", "-", "@", "|", "%", "\t", "\r", "\n")
-"""How a text begins that a spreadsheet may run (OWASP, CSV Injection; | and % in old ones)."""
-
-
 def as_csv(by: Sequence[Dimension], usages: Sequence[Usage]) -> str:
     """RFC 4180, with a header line.
 
@@ -138,10 +135,9 @@ def as_csv(by: Sequence[Dimension], usages: Sequence[Usage]) -> str:
     writer = csv.writer(out)
     writer.writerow([*by, "gpu_hours", "cpu_hours", "memory_gb_hours"])
     for usage in usages:
-        key = [f"'{text}" if text.startswith(FORMULAS) else text for text in usage.key]
         writer.writerow(
             [
-                *key,
+                *map(harmless, usage.key),
                 f"{usage.gpu_hours:.4f}",
                 f"{usage.cpu_hours:.4f}",
                 f"{usage.memory_gb_hours:.4f}",
