@@ -78,6 +78,63 @@ def test_cookies_that_a_notebooks_page_plants_lock_nobody_out(
     assert int(page.evaluate("document.cookie.length")) < 1_000
 
 
+def test_cookies_that_no_script_sees_go_at_a_click(
+    stack: Stack, running: str, browser_of: Callable[..., Page]
+) -> None:
+    page = browser_of("jane")
+    notebook = f"https://{stack.host}:{JANES_PORT}"
+    for number in range(20):
+        cookie = {"name": f"hidden{number}", "value": "x" * 3000, "httpOnly": True}
+        page.context.add_cookies([{**cookie, "url": notebook, "secure": True}])  # type: ignore[typeddict-item]
+    page.goto(f"{notebook}/lab")
+    page.get_by_role("link", name="load this page again").click()
+    expect(page.get_by_text("Your browser sent too many cookies")).to_be_visible()
+    page.get_by_role("link", name="delete all cookies").click()
+    expect(page.locator(".jp-LauncherCard").first).to_be_visible()
+
+
+@pytest.mark.parametrize("port", [JANES_PORT, 8443])
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("", 200),
+        ("Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty", 200),
+        ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document", 200),
+        ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe", 403),
+        ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image", 403),
+        ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: script", 403),
+    ],
+)
+def test_another_sites_page_leads_here_and_loads_nothing_from_here(
+    stack: Stack, running: str, port: int, said: str, code: int
+) -> None:
+    path = "/api" if port == JANES_PORT else "/"
+    more = f"{said}\r\n" if said else ""
+    asked = f"GET {path} HTTP/1.1\r\nHost: {stack.host}:{port}\r\n{more}Connection: close\r\n\r\n"
+    assert status(stack, port, asked) == code
+
+
+@pytest.mark.parametrize("port", [JANES_PORT, 8443])
+@pytest.mark.parametrize(
+    "first_line",
+    [
+        "GET https://rebound.example/ HTTP/1.1\r\nHost: {host}:{port}",
+        "GET https://{host}:{port}/ HTTP/1.1\r\nHost: rebound.example",
+        "GET https://localhost/ HTTP/1.1\r\nHost: rebound.example\r\nOrigin: https://rebound.example",
+    ],
+)
+def test_a_request_names_its_host_once(
+    stack: Stack, running: str, port: int, first_line: str
+) -> None:
+    said = first_line.format(host=stack.host, port=port)
+    assert status(stack, port, f"{said}\r\nConnection: close\r\n\r\n") == 403
+
+
+def test_what_streamlit_counts_is_nobodys(stack: Stack, jane: Person) -> None:
+    for path in ("metrics", "metrics/", "metrics?x=1"):
+        assert jane.http.get(f"{stack.url}/_stcore/{path}").status_code == 404
+
+
 @pytest.mark.parametrize("port", [JANES_PORT, 8443])
 @pytest.mark.parametrize(
     "headers",
