@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from stack import Stack
 
@@ -126,6 +128,44 @@ def test_it_opens_neither_the_portal_nor_a_port(stack: Stack, tmp_path: Path, ki
         assert answer(stack, tmp_path / "card", port) in REFUSED
 
 
+def test_an_authority_below_one_that_may_have_none_vouches_for_nobody(
+    stack: Stack, tmp_path: Path
+) -> None:
+    below = made(stack.authority().issuing, common_name("Below"), ca=True)
+    made(below).write(tmp_path, "card")
+    with (tmp_path / "card.crt").open("ab") as chain:
+        chain.write(pki.pem(below.certificate))
+    for port in (stack.port, 10000):
+        assert answer(stack, tmp_path / "card", port) in REFUSED
+
+
+def test_a_signature_with_sha1_proves_nothing(stack: Stack, tmp_path: Path) -> None:
+    issuing = stack.authority().issuing
+    issuing.write(tmp_path, "ca")
+    made(issuing).write(tmp_path, "card")
+    (tmp_path / "more").write_text(
+        f"keyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth\n"
+        f"certificatePolicies={pki.HARDWARE_POLICY.dotted_string}\n"
+    )
+    by = "-CA ca.crt -CAkey ca.key -days 1 -extfile more"
+    for command in (
+        f"openssl req -new -key card.key -subj /CN={JANE} -out request",
+        f"openssl x509 -req -sha1 -in request {by} -out card.crt",
+    ):
+        subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    for port in (stack.port, 10000):
+        assert answer(stack, tmp_path / "card", port) in REFUSED
+
+
+@pytest.mark.parametrize("kind", [_ASN1Type.UTF8String, _ASN1Type.BMPString])
+def test_a_name_in_whatever_string_it_is_gets_in(
+    stack: Stack, tmp_path: Path, kind: _ASN1Type
+) -> None:
+    name = x509.NameAttribute(NameOID.COMMON_NAME, JANE, _ASN1Type(kind))
+    made(stack.authority().issuing, name).write(tmp_path, "card")
+    assert answer(stack, tmp_path / "card", stack.port) == httpx2.codes.OK
+
+
 def test_a_card_that_only_differs_in_what_may_differ_gets_in(stack: Stack, tmp_path: Path) -> None:
     """What the others have in common is no reason."""
     made(stack.authority().issuing).write(tmp_path, "card")
@@ -133,10 +173,14 @@ def test_a_card_that_only_differs_in_what_may_differ_gets_in(stack: Stack, tmp_p
 
 
 def answer(stack: Stack, card: Path, port: int) -> int:
-    """The status of who I am at the portal, or of the notebook; 403 where TLS refuses already."""
+    """The status of who I am at the portal, or of the notebook; 403 where TLS refuses already.
+
+    Our own side sends whatever it is given: it is the portal that refuses.
+    """
     context = stack.tls(None)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.load_cert_chain(card.with_suffix(".crt"), card.with_suffix(".key"))
     try:
-        context.load_cert_chain(card.with_suffix(".crt"), card.with_suffix(".key"))
         with httpx2.Client(verify=context, timeout=10, trust_env=False) as somebody:
             return somebody.get(f"https://{stack.host}:{port}/api/v1/me").status_code
     except (ssl.SSLError, httpx2.TransportError):
