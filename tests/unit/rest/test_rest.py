@@ -262,6 +262,32 @@ def test_so_it_is_in_bodies(
     assert (status, problem["code"] in ("bad_request", "bad_period")) == (422, True), problem
 
 
+ORDER = '{{"image": "ml-cpu", "name": "x", "memory_gb": {value}}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"image":' * 20_000,
+        ORDER.format(value="NaN"),
+        ORDER.format(value="-Infinity"),
+        ORDER.format(value="9" * 5_000),
+        ORDER.format(value="1e999"),
+        '"\\ud800"',
+        "\ufeff{}",
+        "nul",
+    ],
+)
+def test_a_body_that_is_no_order_is_refused_in_words(ask: Callable[..., Any], text: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    content = text.encode("utf-8", "surrogatepass")
+    status, problem = ask("jane", "POST", "/deployments", headers, content=content)
+    assert status in (400, 422), problem
+    assert problem["code"] in ("bad_request", "bad_memory_gb", "http_error")
+    assert len(problem["message"]) < 500
+
+
 @pytest.mark.parametrize("number", [0, -1, 2**31, 2**63, 10**40])
 def test_a_number_that_no_release_has_names_none(ask: Callable[..., Any], number: int) -> None:
     for end in ("packages", "report", "deployments"):
