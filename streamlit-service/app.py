@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
-import wording
 from app_pages.parts import announced, bar, errors, first_run, frame, notice, session
 from portal import deployments
 from portal.core.errors import Forbidden
@@ -144,17 +143,12 @@ def _home() -> None:
 
 
 def _not_for(place: Place) -> None:
-    user = session.user()
     whom = "administrators and auditors"
     if place.leads:
         whom = "those who lead a group"
     if place.works:
         whom = "those who have containers, which auditors do not"
-    st.info(
-        f"**The {place.title} page is for {whom}.** You are signed in as"
-        f" {wording.literal(user.display_name)}, {bar.ROLES[user.role]}.",
-        icon=":material/lock:",
-    )
+    bar.not_for(place.title, whom, session.user())
 
 
 main()

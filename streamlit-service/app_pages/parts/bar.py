@@ -15,6 +15,7 @@ from portal.users import permissions
 from portal.vms import gpus
 from portal.vms import health as vm_health
 from streamlit.navigation.page import StreamlitPage
+from wording import literal
 
 from app_pages.parts import front, session
 
@@ -116,3 +117,12 @@ def _findings(user_id: int, _reader: User) -> int:  # noqa: ARG001  (the cache's
 @st.cache_data(ttl=LOOK_AGAIN_S, show_spinner=False)
 def _releases_to_look_at(_curator: User) -> int:
     return len(images.attention(session.portal(), _curator))
+
+
+def not_for(title: str, whom: str, user: User) -> None:
+    """In the place of a page that somebody may not see."""
+    st.info(
+        f"**The {title} page is for {whom}.** You are signed in as"
+        f" {literal(user.display_name)}, {ROLES[user.role]}.",
+        icon=":material/lock:",
+    )
