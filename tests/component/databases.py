@@ -18,6 +18,7 @@ from portal.db.connection import Database
 IMAGE = "container-portal-postgres:dev"
 PASSWORD = "only-for-tests"
 BOOT_S = 60
+DATA, BIN = "/var/lib/postgresql/data", "/usr/lib/postgresql/17/bin"
 
 
 @contextmanager
@@ -39,6 +40,36 @@ def postgresql_in(folder: Path, **options: Any) -> Iterator[tuple[str, Container
         yield url, container
     finally:
         container.remove(force=True, v=True)
+
+
+@contextmanager
+def standby(folder: Path, network: str, primary: Container) -> Iterator[tuple[str, Container]]:
+    """Its port on this machine, and one that follows another, which lets it."""
+    told = "echo 'host replication all all scram-sha-256' >> $0/pg_hba.conf"
+    assert primary.exec_run(["sh", "-c", told, f"{DATA}/17"])[0] == 0
+    sql(primary, "SELECT pg_reload_conf()")
+    copy = f"--host={primary.name} --username=portal --wal-method=stream --checkpoint=fast"
+    follow = [
+        f"export PGDATA={DATA}/17 PATH={BIN}:$PATH PGPASSWORD={PASSWORD}",
+        f"pg_basebackup --pgdata=$PGDATA --write-recovery-conf {copy}",
+        "exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp",
+    ]
+    command = ["bash", "-c", " && ".join(follow)]
+    ports = {"5432/tcp": ("127.0.0.1", 0)}
+    container = _run(folder, network=network, ports=ports, entrypoint=command)
+    try:
+        container.reload()
+        yield container.attrs["NetworkSettings"]["Ports"]["5432/tcp"][0]["HostPort"], container
+    finally:
+        container.remove(force=True, v=True)
+
+
+def sql(container: Container, statement: str) -> str:
+    """What a PostgreSQL answers; "" while it does not."""
+    psql = f"{BIN}/psql --host=/tmp --username=portal --tuples-only --no-align"
+    code, said = container.exec_run([*psql.split(), "--command", statement, "postgres"])
+    assert isinstance(said, bytes)
+    return said.decode().strip() if code == 0 else ""
 
 
 def database_on(network: str, folder: Path) -> Container:

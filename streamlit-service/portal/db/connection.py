@@ -33,6 +33,7 @@ DEADLINES = {
 """A PostgreSQL that vanished without a word is noticed in some 15 s (libpq's connection parameters;
 seconds, but for tcp_user_timeout: milliseconds)."""
 
+POSTGRESQL_PORT = 5432
 T = TypeVar("T")
 
 
@@ -210,6 +211,15 @@ def _options(url: str) -> dict[str, Any]:
     if url.startswith("sqlite"):
         return sqlite.options()
     return {"pool_size": 20, "pool_timeout": 10, "connect_args": DEADLINES}
+
+
+def addresses(url: str) -> list[tuple[str, int]]:
+    """Where a database is asked for: (host, port), several where one follows the other."""
+    address = make_url(url)
+    named = address.query.get("host", address.host or "")
+    found = [named] if isinstance(named, str) else named
+    split = [each.rpartition(":") if ":" in each else (each, "", "") for each in found if each]
+    return [(host, int(port or address.port or POSTGRESQL_PORT)) for host, _, port in split]
 
 
 def clock(tx: Tx, here: datetime) -> datetime:

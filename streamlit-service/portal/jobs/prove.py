@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -248,10 +247,8 @@ class _Proof:
         return [*doors]
 
     def _databases(self) -> list[Door]:
-        url = urlsplit(self._portal.settings.database_url)
-        if not url.hostname:
-            return []
-        return [(address, url.port or 5432) for address in _addresses(url.hostname)]
+        known = db.addresses(self._portal.settings.database_url)
+        return [(address, port) for host, port in known for address in _addresses(host)]
 
     def _run(self, who: str, doors: Sequence[Door]) -> None:
         name, bridge = network(self._portal.settings, f"proof-{who.lower()}")
