@@ -47,7 +47,8 @@ def made(
         .not_valid_before(now - timedelta(minutes=5))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(
-            x509.KeyUsage(signs, False, False, False, False, bool(ca), False, False, False), True
+            x509.KeyUsage(signs, False, not signs, False, False, bool(ca), False, False, False),
+            critical=True,
         )
     )
     # What each card of this authority has: without, all would be refused for that.

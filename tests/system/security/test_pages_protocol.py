@@ -14,7 +14,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-WAIT_S = 30
+WAIT_S = 60
 FOR_DEVELOPERS = (
     "clear_cache",
     "set_run_on_save",
@@ -39,6 +39,7 @@ def page(stack: Stack, who: str, *session: str) -> Iterator[ClientConnection]:
         max_size=None,
         close_timeout=1,
         legacy=True,
+        open_timeout=WAIT_S,
     ) as opened:
         opened.send(BackMsg(rerun_script=ClientState()).SerializeToString())
         yield opened

@@ -134,7 +134,8 @@ def test_an_address_leads_to_no_file_and_nowhere_else(
     for port in ports:
         answer = raw.exchange(stack, "jane", port, raw.get(path, at(stack, port)))
         assert b"root:" not in answer
-        assert b"evil.example" not in answer.split(b"\r\n\r\n")[0]
+        head = answer.split(b"\r\n\r\n")[0].lower()
+        assert b"location: http" not in head and b"location: //" not in head
         assert raw.status(answer) != 0
 
 
@@ -142,7 +143,7 @@ def test_an_address_leads_to_no_file_and_nowhere_else(
 def test_what_is_between_services_is_asked_by_nobody(stack: Stack, running: str, path: str) -> None:
     for who, port in (("john", JANES_PORT), (None, stack.port), (None, JANES_PORT)):
         answer = raw.exchange(stack, who, port, raw.get(path, at(stack, port)))
-        assert raw.status(answer) == 403, path
+        assert raw.status(answer) in (403, 404), path
     answer = raw.exchange(stack, "jane", stack.port, raw.get(path, at(stack, stack.port)))
     head = answer.split(b"\r\n\r\n")[0].lower()
     assert b"x-upstream" not in head and b"x-authorization" not in head
