@@ -116,6 +116,6 @@ def _unreachable(vm: Vm) -> str:
         else "It has never been reached."
     )
     return (
-        f"**{vm.name} cannot be reached.** {vm.error or ''} {since}"
+        f"**{vm.name} cannot be reached.** {wording.literal(vm.error or '')} {since}"
         f" Try: `{addresses.on(vm, 'systemctl status docker ssh')}`"
     )

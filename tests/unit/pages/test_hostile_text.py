@@ -95,6 +95,7 @@ def troubled(portal: Portal, jane: User, ray: User, clock: FakeClock) -> Deploym
         trouble = Trouble("pull_failed", f"It could not: {LINK}.", NAME, clock())
         db.deployments.update(tx, made.id, trouble=db.rows.stored(trouble))
         tx.execute(releases.update().values(reason=NAME, published_by=jane.subject))
+        db.vms.update(tx, 1, reachable=False, error=NAME)
     vms.drain(portal, ray, "vm-01", None)
     return made
 
