@@ -48,7 +48,9 @@ def standby(folder: Path, network: str, primary: Container) -> Iterator[tuple[st
     told = "echo 'host replication all all scram-sha-256' >> $0/pg_hba.conf"
     assert primary.exec_run(["sh", "-c", told, f"{DATA}/17"])[0] == 0
     sql(primary, "SELECT pg_reload_conf()")
-    copy = f"--host={primary.name} --username=portal --wal-method=stream --checkpoint=fast"
+    primary.reload()
+    at = primary.attrs["NetworkSettings"]["Networks"][network]["IPAddress"]
+    copy = f"--host={at} --username=portal --wal-method=stream --checkpoint=fast"
     follow = [
         f"export PGDATA={DATA}/17 PATH={BIN}:$PATH PGPASSWORD={PASSWORD}",
         f"pg_basebackup --pgdata=$PGDATA --write-recovery-conf {copy}",

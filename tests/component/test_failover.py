@@ -56,7 +56,8 @@ def pair(tmp_path: Path, network: str) -> Iterator[Pair]:
         databases.postgresql_in(tmp_path, network=network) as (url, primary),
         databases.standby(tmp_path, network, primary) as (other, standby),
     ):
-        until(lambda: databases.sql(primary, STATE) == "async", "the standby streams")
+        # It is whole: what is set from here on is not copied to it.
+        until(lambda: databases.sql(standby, "SELECT pg_is_in_recovery()") == "t", "it follows")
         databases.sql(primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
         databases.sql(primary, "SELECT pg_reload_conf()")
         until(lambda: databases.sql(primary, STATE) == "sync", "each commit is on both")
