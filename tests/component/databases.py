@@ -66,10 +66,10 @@ def standby(folder: Path, network: str, primary: Container) -> Iterator[tuple[st
         container.remove(force=True, v=True)
 
 
-def sql(container: Container, statement: str) -> str:
+def sql(container: Container, statement: str, database: str = "postgres") -> str:
     """What a PostgreSQL answers; "" while it does not."""
     psql = f"{BIN}/psql --host=/tmp --username=portal --tuples-only --no-align"
-    code, said = container.exec_run([*psql.split(), "--command", statement, "postgres"])
+    code, said = container.exec_run([*psql.split(), "--command", statement, database])
     assert isinstance(said, bytes)
     return said.decode().strip() if code == 0 else ""
 

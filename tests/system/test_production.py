@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import databases
 import docker
 import httpx2
 import pytest
@@ -215,6 +217,30 @@ def test_an_upgrade_leaves_containers_running(production: Stack, jane: Person) -
     assert (deployment["state"], deployment["started_at"]) == ("running", made["started_at"])
     wait_until(lambda: notebook_answers(production, jane), "the notebook answers")
     assert "whole" in production.admin("audit", "verify")
+
+
+def test_the_records_can_be_in_a_database_of_ones_own(production: Stack, tmp_path: Path) -> None:
+    """Of two machines, the first of which is away."""
+    network = f"{production.project}_portal"
+    elsewhere = databases.database_on(network, tmp_path)
+    try:
+        password = (production.home / "secrets" / "postgres_password").read_text().strip()
+        databases.sql(elsewhere, f"ALTER ROLE portal PASSWORD '{password}'")
+        at = elsewhere.attrs["NetworkSettings"]["Networks"][network]["IPAddress"]
+        hosts = f"host=127.0.0.1:5432&host={at}:5432&target_session_attrs=read-write"
+        own = replace(
+            production,
+            files=(*production.files, "docker-compose.database.yml"),
+            settings={
+                **production.settings,
+                "PORTAL_POSTGRESQL_URL": f"postgresql+psycopg://portal@/portal?{hosts}",
+            },
+        )
+        assert "postgres" not in own.compose("config", "--services", capture=True).split()
+        own.compose("run", "--rm", "-T", "init", capture=True)
+        assert databases.sql(elsewhere, "SELECT count(*) FROM audit_head", "portal") == "1"
+    finally:
+        elsewhere.remove(force=True, v=True)
 
 
 def test_everything_lost_and_restored(production: Stack, jane: Person, tmp_path: Path) -> None:
