@@ -19,6 +19,8 @@ from portal.images import launch_gate
 WORKER = "worker"
 PAUSED = "paused"
 KILLED_BY_SIGNAL = 137
+FROM_OUTSIDE = (0, KILLED_BY_SIGNAL, 143)
+"""How a program ends that was asked to, or killed, as a shutdown does; its own failures differ."""
 LOST = 255
 """The engine's word for a container that it finds dead when it starts; programs end so, too."""
 MANY_RESTARTS, MANY_RESTARTS_WITHIN = 3, timedelta(hours=1)
@@ -77,10 +79,12 @@ def _reason(status: ContainerStatus | None, engine: Engine) -> StopReason:
         return StopReason.CONTAINER_GONE
     if ended_with_vm(status, engine):
         return StopReason.VM_RESTARTED
-    # The engine's mark stays when a kernel was killed and the server lived on: its end has another.
-    if status.out_of_memory and status.exit_code == KILLED_BY_SIGNAL:
-        return StopReason.OUT_OF_MEMORY
-    return StopReason.EXIT_CODE
+    return StopReason.OUT_OF_MEMORY if _ran_out_of_memory(status) else StopReason.EXIT_CODE
+
+
+def _ran_out_of_memory(status: ContainerStatus) -> bool:
+    """The engine's mark stays when a kernel was killed and the server lived on; its end differs."""
+    return status.out_of_memory and status.exit_code == KILLED_BY_SIGNAL
 
 
 def ended_with_vm(status: ContainerStatus, engine: Engine) -> bool:
@@ -93,6 +97,8 @@ def ended_with_vm(status: ContainerStatus, engine: Engine) -> bool:
         return not (ran[0] and ran[1] and ran[2] and ran[0] < ran[1] <= ran[2])
     if engine_start is None or status.started_at is None:
         return False
+    if status.exit_code not in FROM_OUTSIDE or _ran_out_of_memory(status):
+        return False  # it had ended before, while nobody looked
     now = engine.info().at
     if now is not None and engine_start > now:
         return False  # its clock was set back since then: the two cannot be compared

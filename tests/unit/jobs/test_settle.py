@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 import wording
 from portal import db, deployments, vms
 from portal.context import Portal
@@ -63,6 +64,49 @@ def test_a_program_that_ends_with_255_did_so_itself_while_its_engine_ran(
     look(portal, engine)
     found = deployments.get(portal, jane, running.id)
     assert (found.state, found.stop_reason) == (State.STOPPED, StopReason.EXIT_CODE)
+
+
+@pytest.mark.parametrize(
+    ("code", "out_of_memory", "reason"),
+    [
+        (1, False, StopReason.EXIT_CODE),
+        (134, False, StopReason.EXIT_CODE),
+        (137, True, StopReason.OUT_OF_MEMORY),
+    ],
+)
+def test_what_had_ended_by_itself_before_its_vm_restarted_is_not_started_again(
+    portal: Portal,
+    jane: User,
+    engine: FakeEngine,
+    clock: FakeClock,
+    running: Deployment,
+    code: int,
+    out_of_memory: bool,
+    reason: StopReason,
+) -> None:
+    """Nobody looked in between: the worker was away."""
+    box = box_of(engine, running)
+    restart_vm(engine, box, clock)
+    box.exit_code, box.out_of_memory = code, out_of_memory
+    look(portal, engine)
+    found = deployments.get(portal, jane, running.id)
+    assert (found.state, found.stop_reason) == (State.STOPPED, reason)
+
+
+@pytest.mark.parametrize("code", [0, 137, 143])
+def test_what_its_vms_shutdown_ended_starts_again(
+    portal: Portal,
+    jane: User,
+    engine: FakeEngine,
+    clock: FakeClock,
+    running: Deployment,
+    code: int,
+) -> None:
+    box = box_of(engine, running)
+    restart_vm(engine, box, clock)
+    box.exit_code = code
+    look(portal, engine)
+    assert deployments.get(portal, jane, running.id).state is State.PENDING
 
 
 def test_what_ends_by_itself_after_its_vms_clock_was_set_back_is_not_started_again(
