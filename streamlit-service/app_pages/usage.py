@@ -227,7 +227,8 @@ def _table(
     tables.draw(table)
     st.download_button(
         label,
-        usage.as_csv(by, usages),
+        # Made at the click: a file that waits is gone by the time a browser looks for it.
+        lambda: usage.as_csv(by, usages),
         f"{name}.csv",
         "text/csv",
         icon=":material/download:",

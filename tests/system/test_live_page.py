@@ -140,6 +140,16 @@ def test_all_containers_shows_what_is_new_by_itself_unless_a_row_is_chosen(
     expect(rows.filter(has_text="third")).to_have_count(1)
 
 
+def test_usage_is_taken_away_as_a_file(stack: Stack, running: str, browser_of: OpenBrowser) -> None:
+    page = browser_of("jane")
+    page.goto(f"{stack.url}/usage")
+    with page.expect_download() as begun:
+        page.get_by_role("button", name="Download CSV").first.click()
+    head, *lines = begun.value.path().read_text(encoding="utf-8").splitlines()
+    assert head.endswith("gpu_hours,cpu_hours,memory_gb_hours")
+    assert lines
+
+
 def test_nothing_on_any_page_is_missing_or_fails(
     stack: Stack, running: str, browser_of: OpenBrowser
 ) -> None:

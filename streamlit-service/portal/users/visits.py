@@ -20,6 +20,8 @@ from portal.db.visits import Seen, Visit
 
 PAUSE = timedelta(minutes=30)
 RENEW_EVERY = timedelta(minutes=5)
+SKEW = timedelta(minutes=1)
+"""Clocks of two machines may differ by less."""
 KEPT = timedelta(days=1)
 PORTAL = ""
 SIGNED_IN, PORT_OPENED = "access.signed_in", "access.port_opened"
@@ -72,6 +74,7 @@ def _note(
     try:
         with portal.database.transaction() as tx:
             db.serialize_writers(tx)
+            now = portal.now()  # whoever was faster came before
             known = db.visits.get(tx, visit)
             if known and _goes_on(known, user, now):
                 db.visits.seen(tx, visit, now)
@@ -99,11 +102,11 @@ def forget_old(portal: Portal) -> None:
 
 
 def _is_noted(known: Seen | None, user: User, now: datetime) -> bool:
-    fresh = known is not None and timedelta() <= now - known.seen_at < RENEW_EVERY
+    fresh = known is not None and -SKEW <= now - known.seen_at < RENEW_EVERY
     return fresh and known is not None and _goes_on(known, user, now)
 
 
 def _goes_on(known: Seen, user: User, now: datetime) -> bool:
     """A clock may have gone back: then a session begins anew rather than lasting for ever."""
     ended = user.sessions_ended_at
-    return timedelta() <= now - known.seen_at < PAUSE and not (ended and ended >= known.began_at)
+    return -SKEW <= now - known.seen_at < PAUSE and not (ended and ended >= known.began_at)

@@ -102,6 +102,25 @@ def test_the_next_container_at_the_same_port_is_another_place(
     ]
 
 
+def test_who_was_slower_than_another_request_begins_nothing_anew(
+    portal: Portal, jane: User, clock: FakeClock
+) -> None:
+    """Its time was read before the other's was written."""
+    users.user_of(portal, JANE, DESK)
+    clock.forward(-0.2)
+    users.user_of(portal, JANE, DESK)
+    assert len(accesses(portal)) == 1
+
+
+def test_a_clock_that_was_set_back_begins_a_session_anew(
+    portal: Portal, jane: User, clock: FakeClock
+) -> None:
+    users.user_of(portal, JANE, DESK)
+    clock.forward(-3600)
+    users.user_of(portal, JANE, DESK)
+    assert len(accesses(portal)) == 2
+
+
 def test_what_comes_through_no_gateway_is_no_session(portal: Portal, jane: User) -> None:
     users.user_of(portal, JANE)
     assert not accesses(portal)
