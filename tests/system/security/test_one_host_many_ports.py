@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import socket
 from collections.abc import Callable
 
@@ -31,6 +32,8 @@ class Says(BaseHTTPRequestHandler):
         self.wfile.write(b"mine")
 HTTPServer(("127.0.0.1", 6016), Says).serve_forever()
 """
+AT = ((JANES_PORT, "/api"), (8443, "/"))
+"""Ports, and what answers there."""
 PLANT = """() => {
   for (let n = 0; n < 40; n++) document.cookie = `planted${n}=${"x".repeat(3000)}; path=/; secure`
   return document.cookie.length
@@ -93,41 +96,36 @@ def test_cookies_that_no_script_sees_go_at_a_click(
     expect(page.locator(".jp-LauncherCard").first).to_be_visible()
 
 
-@pytest.mark.parametrize("port", [JANES_PORT, 8443])
-@pytest.mark.parametrize(
-    ("said", "code"),
-    [
-        ("", 200),
-        ("Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty", 200),
-        ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document", 200),
-        ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe", 403),
-        ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image", 403),
-        ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: script", 403),
-    ],
+FETCHES = (
+    ("", 200),
+    ("Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty", 200),
+    ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document", 200),
+    ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe", 403),
+    ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image", 403),
+    ("Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: script", 403),
 )
+TWO_NAMES = (
+    "GET https://rebound.example/ HTTP/1.1\r\nHost: {host}:{port}",
+    "GET https://{host}:{port}/ HTTP/1.1\r\nHost: rebound.example",
+    "GET https://localhost/ HTTP/1.1\r\nHost: rebound.example\r\nOrigin: https://rebound.example",
+)
+
+
 def test_another_sites_page_leads_here_and_loads_nothing_from_here(
-    stack: Stack, running: str, port: int, said: str, code: int
+    stack: Stack, running: str
 ) -> None:
-    path = "/api" if port == JANES_PORT else "/"
-    more = f"{said}\r\n" if said else ""
-    asked = f"GET {path} HTTP/1.1\r\nHost: {stack.host}:{port}\r\n{more}Connection: close\r\n\r\n"
-    assert status(stack, port, asked) == code
+    for (port, path), (said, code) in itertools.product(AT, FETCHES):
+        more = f"{said}\r\n" if said else ""
+        start = f"GET {path} HTTP/1.1\r\nHost: {stack.host}:{port}\r\n"
+        answer = status(stack, port, f"{start}{more}Connection: close\r\n\r\n")
+        assert answer == code, (port, said)
 
 
-@pytest.mark.parametrize("port", [JANES_PORT, 8443])
-@pytest.mark.parametrize(
-    "first_line",
-    [
-        "GET https://rebound.example/ HTTP/1.1\r\nHost: {host}:{port}",
-        "GET https://{host}:{port}/ HTTP/1.1\r\nHost: rebound.example",
-        "GET https://localhost/ HTTP/1.1\r\nHost: rebound.example\r\nOrigin: https://rebound.example",
-    ],
-)
-def test_a_request_names_its_host_once(
-    stack: Stack, running: str, port: int, first_line: str
-) -> None:
-    said = first_line.format(host=stack.host, port=port)
-    assert status(stack, port, f"{said}\r\nConnection: close\r\n\r\n") == 403
+def test_a_request_names_its_host_once(stack: Stack, running: str) -> None:
+    for (port, _), first_line in itertools.product(AT, TWO_NAMES):
+        said = first_line.format(host=stack.host, port=port)
+        answer = status(stack, port, f"{said}\r\nConnection: close\r\n\r\n")
+        assert answer == 403, (port, first_line)
 
 
 def test_what_streamlit_counts_is_nobodys(stack: Stack, jane: Person) -> None:
@@ -135,22 +133,20 @@ def test_what_streamlit_counts_is_nobodys(stack: Stack, jane: Person) -> None:
         assert jane.http.get(f"{stack.url}/_stcore/{path}").status_code == 404
 
 
-@pytest.mark.parametrize("port", [JANES_PORT, 8443])
-@pytest.mark.parametrize(
-    "headers",
-    [
-        "Host: rebound.example:{port}",
-        "Host: {host}.rebound.example",
-        "Host: rebound.example:{port}\r\nOrigin: https://rebound.example:{port}",
-        "Host: {host}:{port}\r\nOrigin: https://{host}:{port}\r\nOrigin: https://foreign.example",
-        "Host: {host}:{port}\r\nOrigin: https://foreign.example\r\nOrigin: https://{host}:{port}",
-    ],
+MEANT_FOR_OTHERS = (
+    "Host: rebound.example:{port}",
+    "Host: {host}.rebound.example",
+    "Host: rebound.example:{port}\r\nOrigin: https://rebound.example:{port}",
+    "Host: {host}:{port}\r\nOrigin: https://{host}:{port}\r\nOrigin: https://foreign.example",
+    "Host: {host}:{port}\r\nOrigin: https://foreign.example\r\nOrigin: https://{host}:{port}",
 )
-def test_a_request_that_was_meant_for_another_name_is_refused(
-    stack: Stack, running: str, port: int, headers: str
-) -> None:
-    said = headers.format(host=stack.host, port=port)
-    assert status(stack, port, f"GET / HTTP/1.1\r\n{said}\r\nConnection: close\r\n\r\n") == 403
+
+
+def test_a_request_that_was_meant_for_another_name_is_refused(stack: Stack, running: str) -> None:
+    for (port, _), headers in itertools.product(AT, MEANT_FOR_OTHERS):
+        said = headers.format(host=stack.host, port=port)
+        asked = f"GET / HTTP/1.1\r\n{said}\r\nConnection: close\r\n\r\n"
+        assert status(stack, port, asked) == 403, (port, headers)
 
 
 def status(stack: Stack, port: int, asked: str) -> int:

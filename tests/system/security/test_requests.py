@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import ssl
 from collections.abc import Callable
@@ -43,27 +44,19 @@ def at(stack: Stack, port: int) -> str:
     return f"{stack.host}:{port}"
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
-@pytest.mark.parametrize("times", [1, 2])
-def test_nobody_is_somebody_else_in_whatever_spelling(
-    stack: Stack, running: str, spelling: str, times: int
-) -> None:
+def test_nobody_is_somebody_else_in_whatever_spelling(stack: Stack, running: str) -> None:
     janes = (stack.certs / "jane.crt").read_text().replace("\n", "%0A")
     said = dict.fromkeys(NAMES, "10000") | {"X-Client-Cert": janes, "X-Client-Verify": "SUCCESS"}
-    forged = [f"{SPELLINGS[spelling](name)}: {value}" for name, value in said.items()] * times
-    answer = raw.exchange(
-        stack, "john", stack.port, raw.get("/api/v1/me", at(stack, stack.port), *forged)
-    )
-    assert JOHN.encode() in answer or raw.status(answer) == 400, answer[:300]
-    assert b"1234567890" not in answer.replace(JOHN.encode(), b"")
-    answer = raw.exchange(
-        stack, "john", JANES_PORT, raw.get("/api", at(stack, JANES_PORT), *forged)
-    )
-    assert raw.status(answer) in (400, 403)
-    answer = raw.exchange(
-        stack, None, stack.port, raw.get("/api/v1/me", at(stack, stack.port), *forged)
-    )
-    assert raw.status(answer) in (400, 403)
+    for (spelling, spell), times in itertools.product(SPELLINGS.items(), (1, 2)):
+        forged = [f"{spell(name)}: {value}" for name, value in said.items()] * times
+        me = raw.get("/api/v1/me", at(stack, stack.port), *forged)
+        answer = raw.exchange(stack, "john", stack.port, me)
+        assert JOHN.encode() in answer or raw.status(answer) == 400, (spelling, answer[:300])
+        assert b"1234567890" not in answer.replace(JOHN.encode(), b""), spelling
+        assert raw.status(raw.exchange(stack, None, stack.port, me)) in (400, 403), spelling
+        janes_port = raw.get("/api", at(stack, JANES_PORT), *forged)
+        answer = raw.exchange(stack, "john", JANES_PORT, janes_port)
+        assert raw.status(answer) in (400, 403), spelling
 
 
 def test_what_the_gateway_adds_is_not_taken_off_on_the_way(stack: Stack, running: str) -> None:
@@ -90,17 +83,15 @@ AMBIGUOUS = {
 }
 
 
-@pytest.mark.parametrize("how", AMBIGUOUS)
-@pytest.mark.parametrize("which", [0, 1])
 def test_a_request_with_two_ends_is_none(
-    stack: Stack, running: str, ports: tuple[int, int], how: str, which: int
+    stack: Stack, running: str, ports: tuple[int, int]
 ) -> None:
     """What follows is not another request of it: nobody's answer comes twice."""
-    host = at(stack, ports[which])
-    start = f"POST /api/v1/me HTTP/1.1\r\nHost: {host}\r\n".encode()
-    answer = raw.exchange(stack, "jane", ports[which], start + AMBIGUOUS[how] + SMUGGLED)
-    assert raw.status(answer) in (0, 400, 405, 411, 501), answer[:200]
-    assert b" 200 " not in answer
+    for port, (how, ends) in itertools.product(ports, AMBIGUOUS.items()):
+        start = f"POST /api/v1/me HTTP/1.1\r\nHost: {at(stack, port)}\r\n".encode()
+        answer = raw.exchange(stack, "jane", port, start + ends + SMUGGLED)
+        assert raw.status(answer) in (0, 400, 405, 411, 501), (how, answer[:200])
+        assert b" 200 " not in answer, how
 
 
 PATHS = (
@@ -116,6 +107,8 @@ PATHS = (
     "/%00",
     "/\\evil.example",
 )
+METHODS = ("TRACE", "CONNECT", "TRACK", "FOO", "PROPFIND")
+ORIGINS = ("https://foreign.example", "null", "https://{host}:1", "file://")
 INTERNAL = (
     "/_authz",
     "/authz",
@@ -127,56 +120,52 @@ INTERNAL = (
 )
 
 
-@pytest.mark.parametrize("path", PATHS)
 def test_an_address_leads_to_no_file_and_nowhere_else(
-    stack: Stack, running: str, ports: tuple[int, int], path: str
+    stack: Stack, running: str, ports: tuple[int, int]
 ) -> None:
-    for port in ports:
+    for port, path in itertools.product(ports, PATHS):
         answer = raw.exchange(stack, "jane", port, raw.get(path, at(stack, port)))
-        assert b"root:" not in answer
+        assert b"root:" not in answer, path
         head = answer.split(b"\r\n\r\n")[0].lower()
-        assert b"location: http" not in head and b"location: //" not in head
-        assert raw.status(answer) != 0
+        assert b"location: http" not in head and b"location: //" not in head, path
+        assert raw.status(answer) != 0, path
 
 
-@pytest.mark.parametrize("path", INTERNAL)
-def test_what_is_between_services_is_asked_by_nobody(stack: Stack, running: str, path: str) -> None:
-    for who, port in (("john", JANES_PORT), (None, stack.port), (None, JANES_PORT)):
-        answer = raw.exchange(stack, who, port, raw.get(path, at(stack, port)))
-        assert raw.status(answer) in (403, 404), path
-    answer = raw.exchange(stack, "jane", stack.port, raw.get(path, at(stack, stack.port)))
-    head = answer.split(b"\r\n\r\n")[0].lower()
-    assert b"x-upstream" not in head and b"x-authorization" not in head
+def test_what_is_between_services_is_asked_by_nobody(stack: Stack, running: str) -> None:
+    asked = (("john", JANES_PORT), (None, stack.port), (None, JANES_PORT))
+    for path in INTERNAL:
+        for who, port in asked:
+            answer = raw.exchange(stack, who, port, raw.get(path, at(stack, port)))
+            assert raw.status(answer) in (403, 404), (path, who, port)
+        answer = raw.exchange(stack, "jane", stack.port, raw.get(path, at(stack, stack.port)))
+        head = answer.split(b"\r\n\r\n")[0].lower()
+        assert b"x-upstream" not in head and b"x-authorization" not in head, path
 
 
-@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "TRACK", "FOO", "PROPFIND"])
 def test_a_method_that_nobody_needs_does_nothing(
-    stack: Stack, running: str, ports: tuple[int, int], method: str
+    stack: Stack, running: str, ports: tuple[int, int]
 ) -> None:
-    for port in ports:
+    for port, method in itertools.product(ports, METHODS):
         sent = raw.get("/api/v1/me", at(stack, port), "X-Echo: planted", method=method)
         answer = raw.exchange(stack, "jane", port, sent)
-        assert raw.status(answer) in (400, 404, 405, 501), answer[:100]
-        assert b"planted" not in answer
+        assert raw.status(answer) in (400, 404, 405, 501), (method, answer[:100])
+        assert b"planted" not in answer, method
 
 
-@pytest.mark.parametrize(
-    "origin", ["https://foreign.example", "null", "https://{host}:1", "file://"]
-)
 def test_a_foreign_page_opens_no_websocket(
-    stack: Stack, running: str, ports: tuple[int, int], origin: str
+    stack: Stack, running: str, ports: tuple[int, int]
 ) -> None:
-    for port, path in zip(ports, ("/_stcore/stream", "/api/events/subscribe"), strict=True):
+    at_ports = zip(ports, ("/_stcore/stream", "/api/events/subscribe"), strict=True)
+    for (port, path), origin in itertools.product(at_ports, ORIGINS):
         said = (
             "Upgrade: websocket",
             "Sec-WebSocket-Version: 13",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
             f"Origin: {origin.format(host=stack.host)}",
         )
-        sent = raw.get(path, at(stack, port), *said).replace(
-            b"Connection: close", b"Connection: Upgrade"
-        )
-        assert raw.status(raw.exchange(stack, "jane", port, sent)) == 403
+        sent = raw.get(path, at(stack, port), *said)
+        sent = sent.replace(b"Connection: close", b"Connection: Upgrade")
+        assert raw.status(raw.exchange(stack, "jane", port, sent)) == 403, (origin, port)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
