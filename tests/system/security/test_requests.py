@@ -164,7 +164,7 @@ def test_a_foreign_page_opens_no_websocket(
             f"Origin: {origin.format(host=stack.host)}",
         )
         sent = raw.get(path, at(stack, port), *said)
-        sent = sent.replace(b"Connection: close", b"Connection: Upgrade")
+        sent = sent.replace(b"Connection: close", b"Connection: Upgrade, close")
         assert raw.status(raw.exchange(stack, "jane", port, sent)) == 403, (origin, port)
 
 
