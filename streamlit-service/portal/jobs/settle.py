@@ -79,12 +79,10 @@ def _reason(status: ContainerStatus | None, engine: Engine) -> StopReason:
         return StopReason.CONTAINER_GONE
     if ended_with_vm(status, engine):
         return StopReason.VM_RESTARTED
-    return StopReason.OUT_OF_MEMORY if _ran_out_of_memory(status) else StopReason.EXIT_CODE
-
-
-def _ran_out_of_memory(status: ContainerStatus) -> bool:
-    """The engine's mark stays when a kernel was killed and the server lived on; its end differs."""
-    return status.out_of_memory and status.exit_code == KILLED_BY_SIGNAL
+    # The engine's mark stays when a kernel was killed and the server lived on: its end has another.
+    if status.out_of_memory and status.exit_code == KILLED_BY_SIGNAL:
+        return StopReason.OUT_OF_MEMORY
+    return StopReason.EXIT_CODE
 
 
 def ended_with_vm(status: ContainerStatus, engine: Engine) -> bool:
@@ -97,7 +95,7 @@ def ended_with_vm(status: ContainerStatus, engine: Engine) -> bool:
         return not (ran[0] and ran[1] and ran[2] and ran[0] < ran[1] <= ran[2])
     if engine_start is None or status.started_at is None:
         return False
-    if status.exit_code not in FROM_OUTSIDE or _ran_out_of_memory(status):
+    if status.exit_code not in FROM_OUTSIDE:
         return False  # it had ended before, while nobody looked
     now = engine.info().at
     if now is not None and engine_start > now:
