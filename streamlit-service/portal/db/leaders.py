@@ -25,9 +25,9 @@ def free(tx: Tx, token: str, now: datetime, ttl: timedelta) -> bool:
 
 
 def holder(tx: Tx) -> str | None:
-    """The token of who leads, or led last."""
+    """The token of who leads, or led last; two that would lead at once ask one after the other."""
     query = sa.select(leaders.c.token).where(leaders.c.name == WORKER)
-    token: str | None = tx.execute(query).scalar()
+    token: str | None = tx.execute(query.with_for_update()).scalar()
     return token
 
 

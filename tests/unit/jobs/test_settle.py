@@ -66,38 +66,32 @@ def test_a_program_that_ends_with_255_did_so_itself_while_its_engine_ran(
     assert (found.state, found.stop_reason) == (State.STOPPED, StopReason.EXIT_CODE)
 
 
-@pytest.mark.parametrize("code", [1, 2, 134])
-def test_what_had_ended_by_itself_before_its_vm_restarted_is_not_started_again(
+@pytest.mark.parametrize(
+    ("codes", "state", "reason"),
+    [
+        ((1, 2, 134), State.STOPPED, StopReason.EXIT_CODE),
+        ((0, 137, 143), State.PENDING, StopReason.VM_RESTARTED),
+    ],
+    ids=["by itself, while nobody looked", "by its shutdown"],
+)
+def test_what_had_ended_before_its_vm_restarted_starts_again_unless_it_ended_by_itself(
     portal: Portal,
     jane: User,
     engine: FakeEngine,
     clock: FakeClock,
     running: Deployment,
-    code: int,
-) -> None:
-    """Nobody looked in between: the worker was away."""
-    box = box_of(engine, running)
-    restart_vm(engine, box, clock)
-    box.exit_code = code
-    look(portal, engine)
-    found = deployments.get(portal, jane, running.id)
-    assert (found.state, found.stop_reason) == (State.STOPPED, StopReason.EXIT_CODE)
-
-
-@pytest.mark.parametrize("code", [0, 137, 143])
-def test_what_its_vms_shutdown_ended_starts_again(
-    portal: Portal,
-    jane: User,
-    engine: FakeEngine,
-    clock: FakeClock,
-    running: Deployment,
-    code: int,
+    codes: tuple[int, ...],
+    state: State,
+    reason: StopReason,
 ) -> None:
     box = box_of(engine, running)
     restart_vm(engine, box, clock)
-    box.exit_code = code
-    look(portal, engine)
-    assert deployments.get(portal, jane, running.id).state is State.PENDING
+    for box.exit_code in codes:
+        with portal.database.transaction() as tx:
+            db.deployments.update(tx, running.id, state=State.RUNNING)
+        look(portal, engine)
+        found = deployments.get(portal, jane, running.id)
+        assert (found.state, found.stop_reason) == (state, reason), box.exit_code
 
 
 def test_what_ends_by_itself_after_its_vms_clock_was_set_back_is_not_started_again(
