@@ -151,7 +151,10 @@ def _proof(wanted: Wanted) -> None:
 
 
 def _row(event: AuditEvent, names: Mapping[str, str]) -> dict[str, object]:
-    details = ", ".join(f"{key}: {_short(value)}" for key, value in event.details.items())
+    before, after = audit.change(event)
+    told = [f"{name}: {_plain(was)} → {_plain(after[name])}" for name, was in before.items()]
+    told += [f"{name}: {_short(value)}" for name, value in _rest(event, before).items() if value]
+    details = ", ".join(told)
     return {
         "No.": event.seq,
         "When": f"{event.at.astimezone(session.zone()):%Y-%m-%d %H:%M:%S}",
@@ -211,9 +214,7 @@ def _whole(event: AuditEvent, names: Mapping[str, str]) -> None:
                 {"Changed": name, "Before": _cell(was), "After": _cell(after[name])}
                 for name, was in before.items()
             )
-        rest = {name: value for name, value in event.details.items() if name not in before}
-        if before:
-            rest = {name: value for name, value in rest.items() if name not in ("before", "after")}
+        rest = _rest(event, before)
         nested = {name: value for name, value in rest.items() if isinstance(value, Mapping)}
         _table(
             {"Recorded": name, "Is": _cell(value)}
@@ -224,6 +225,12 @@ def _whole(event: AuditEvent, names: Mapping[str, str]) -> None:
             st.json(nested)
 
 
+def _rest(event: AuditEvent, before: Mapping[str, object]) -> dict[str, object]:
+    """What an event says besides its change."""
+    aside = {*before, *(("before", "after") if before else ())}
+    return {name: value for name, value in event.details.items() if name not in aside}
+
+
 def _table(rows: Iterable[Mapping[str, str]]) -> None:
     if shown := list(rows):
         st.table(shown, hide_index=True, border="horizontal", width="content")
@@ -231,7 +238,11 @@ def _table(rows: Iterable[Mapping[str, str]]) -> None:
 
 def _cell(value: object) -> str:
     """One value of an event, as it was recorded."""
-    return "–" if value in (None, "", []) else wording.literal(_short(value))
+    return wording.literal(_plain(value))
+
+
+def _plain(value: object) -> str:
+    return "–" if value in (None, "", []) else _short(value)
 
 
 page()

@@ -32,6 +32,8 @@ STYLE = """<style>
 /* Highlighted words would be below 4.5:1 here and there. */
 .st-key-prose .token { color: inherit !important; }
 .st-key-prose table { width: 100%; }
+/* A digest is shown whole. */
+.st-key-audit-whole :is(td, td *) { white-space: normal !important; overflow-wrap: anywhere !important; }
 .st-key-prose h1 { font-size: 1.9rem; }
 .st-key-prose h2 { font-size: 1.4rem; }
 .st-key-prose h3 { font-size: 1.15rem; }

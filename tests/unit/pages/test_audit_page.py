@@ -35,7 +35,7 @@ def test_events_are_listed_with_names_the_newest_first(page: AppTest) -> None:
     assert whats(page)[:2] == ["user.enabled", "user.disabled"]
     assert table["About"][0] == "user Jane Q Doe"
     assert table["Who"][0].startswith("Command line (")
-    assert "reason: [Found]" in table["Details"][1]
+    assert table["Details"][1].startswith("account: active → disabled, reason: [Found]")
 
 
 def test_they_are_found_by_kind_person_and_text(page: AppTest) -> None:
