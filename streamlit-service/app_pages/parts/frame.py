@@ -33,7 +33,8 @@ STYLE = """<style>
 .st-key-prose .token { color: inherit !important; }
 .st-key-prose table { width: 100%; }
 /* A digest is shown whole. */
-.st-key-audit-whole :is(td, td *) { white-space: normal !important; overflow-wrap: anywhere !important; }
+.st-key-audit-whole :is(td, td *) { white-space: normal !important;
+  overflow-wrap: anywhere !important; }
 .st-key-prose h1 { font-size: 1.9rem; }
 .st-key-prose h2 { font-size: 1.4rem; }
 .st-key-prose h3 { font-size: 1.15rem; }
