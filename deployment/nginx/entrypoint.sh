@@ -25,6 +25,7 @@ if ! are_ports "$PORTAL_PUBLIC_PORT" "$PORTAL_USER_PORTS"; then
         "'$PORTAL_USER_PORTS'. Change them in .env; then: docker compose up -d" >&2
     exit 1
 fi
+: "${PORTAL_MORE_HOSTS:=}" "${PORTAL_GATEWAY_HOST:=}" "${PORTAL_ADDRESSING:=ports}" "${PORTAL_APPS_DOMAIN:=}"
 : "${PORTAL_CLASSIFICATION:=}" "${PORTAL_CLASSIFICATION_COLOUR:=#007a33}"
 COLOUR=$PORTAL_CLASSIFICATION_COLOUR
 if [[ ! $PORTAL_CLASSIFICATION =~ ^[A-Za-z0-9\ /,.()-]{0,60}$ || ! $COLOUR =~ ^#[0-9A-Fa-f]{6}$ ]]; then
@@ -36,10 +37,43 @@ fi
 INK=#ffffff
 ((16#${COLOUR:1:2} * 299 + 16#${COLOUR:3:2} * 587 + 16#${COLOUR:5:2} * 114 <= 150000)) || INK=#000000
 PROXY_SECRET=$(cat /run/secrets/proxy_secret)
-# As nginx's $host has it, and as a regular expression; an address is known there anyway.
-PUBLIC_HOST=${PORTAL_PUBLIC_HOST,,}
-[[ $PUBLIC_HOST =~ ^[a-z0-9._-]+$ ]] || PUBLIC_HOST=localhost
-PUBLIC_HOST=${PUBLIC_HOST//./\\.}
+# The names that this gateway answers to, and the one that it is. As nginx's $host has them, and as a regular expression;
+# an address is known there anyway.
+HOSTS=${PORTAL_PUBLIC_HOST,,},${PORTAL_MORE_HOSTS,,}
+HOSTS=${HOSTS// /}
+HOSTS=${HOSTS%,}
+[[ $HOSTS =~ ^[a-z0-9._-]+(,[a-z0-9._-]+)*$ ]] || HOSTS=localhost
+GATEWAY_HOST=${PORTAL_GATEWAY_HOST:-${HOSTS%%,*}}
+if [[ ,$HOSTS, != *,"$GATEWAY_HOST",* ]]; then
+    echo "PORTAL_GATEWAY_HOST is which of PORTAL_PUBLIC_HOST and PORTAL_MORE_HOSTS ($HOSTS) this gateway is: not" \
+        "'$GATEWAY_HOST'. Change it in .env; then: docker compose up -d" >&2
+    exit 1
+fi
+HOSTS=${HOSTS//./\\.}
+HOSTS=${HOSTS//,/|}
+# Names instead of ports: all come by the portal's own port, below a domain of their own.
+APPS_DOMAIN='' SERVER_NAME=''
+if [ "$PORTAL_ADDRESSING" = names ]; then
+    if [[ ! $PORTAL_APPS_DOMAIN =~ ^[a-z0-9-]+(\.[a-z0-9-]+)+$ ]]; then
+        echo "PORTAL_ADDRESSING=names needs PORTAL_APPS_DOMAIN, as apps.example.mil: not '$PORTAL_APPS_DOMAIN'." \
+            "Change it in .env; then: docker compose up -d" >&2
+        exit 1
+    fi
+    # One connection of HTTP/2 would be used for both, and nginx refuses it for the second name.
+    if openssl x509 -in /run/secrets/server_cert -noout -checkhost "some.$PORTAL_APPS_DOMAIN" | grep -q 'does match'; then
+        echo "The portal's certificate (server_cert) also names *.$PORTAL_APPS_DOMAIN: containers need a certificate of" \
+            "their own (apps_cert, apps_key), and this one without that name." >&2
+        exit 1
+    fi
+    if ! openssl x509 -in /run/secrets/apps_cert -noout -checkhost "some.$PORTAL_APPS_DOMAIN" | grep -q 'does match'; then
+        echo "The containers' certificate (apps_cert) does not name *.$PORTAL_APPS_DOMAIN." >&2
+        exit 1
+    fi
+    APPS_DOMAIN=${PORTAL_APPS_DOMAIN//./\\.}
+    SERVER_NAME="server_name ~^[a-z0-9-]+\\.$APPS_DOMAIN\$; ssl_certificate /run/secrets/apps_cert; ssl_certificate_key /run/secrets/apps_key;"
+    HOSTS+="|[a-z0-9-]+\\.$APPS_DOMAIN"
+    PORTAL_USER_PORTS=$PORTAL_PUBLIC_PORT-$PORTAL_PUBLIC_PORT
+fi
 WORKERS=$(nproc)
 [ "$WORKERS" -le 16 ] || WORKERS=16
 # nginx compares each port of its configuration with all before it: 55,500 would take it 5 s to read, 10,000 a fifth of
@@ -52,11 +86,12 @@ cd /etc/portal-nginx
 # One nginx: its folder, its ports.
 configure() {
     export PORTAL_CLASSIFICATION COLOUR INK
-    export PORTAL_BIND PORTAL_PUBLIC_PORT PUBLIC_HOST PROXY_SECRET WORKERS RUN=$1 PORTS=$2-$3 CONNECTIONS=$(($3 - $2 + 8192))
+    export PORTAL_BIND PORTAL_PUBLIC_PORT HOSTS GATEWAY_HOST APPS_DOMAIN SERVER_NAME PROXY_SECRET WORKERS RUN=$1 PORTS=$2-$3 CONNECTIONS=$(($3 - $2 + 8192))
+    [ "$2" != "$3" ] || PORTS=$2
     mkdir -p "$RUN"
     # The names are for envsubst, which leaves nginx's own variables alone.
     # shellcheck disable=SC2016
-    envsubst '$PORTAL_BIND $PUBLIC_HOST $PORTS $CONNECTIONS $WORKERS $RUN $PORTAL_CLASSIFICATION $COLOUR $INK' <nginx.conf.template >"$RUN/nginx.conf"
+    envsubst '$PORTAL_BIND $HOSTS $APPS_DOMAIN $SERVER_NAME $PORTS $CONNECTIONS $WORKERS $RUN $PORTAL_CLASSIFICATION $COLOUR $INK' <nginx.conf.template >"$RUN/nginx.conf"
 }
 
 # Of a service: all replicas there are now. Where none is known yet, nginx says that the portal is away.
@@ -146,7 +181,7 @@ done
 RUN=${nginxes[0]} envsubst '$PORTAL_BIND $PORTAL_PUBLIC_PORT $RUN' <portal.conf.template >"${nginxes[0]}/portal.conf"
 rm -f "${nginxes[0]}/compressed.sock" # of one that was killed
 # shellcheck disable=SC2016
-envsubst '$PROXY_SECRET' <identity.conf.template >/run/nginx/identity.conf
+envsubst '$PROXY_SECRET $GATEWAY_HOST' <identity.conf.template >/run/nginx/identity.conf
 upstreams >/run/nginx/upstreams.conf
 (cd /run/nginx && follow) &
 

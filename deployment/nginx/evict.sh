@@ -21,20 +21,26 @@ case $PORTAL_BIND in
     0.0.0.0 | '[::]' | '*') here='' ;;
     *) here="src $PORTAL_BIND and " ;;
 esac
+# Where containers have names, people's connections all come by one port. Behind them are the gateway's own to VMs, at
+# the ports of each; with them nginx ends the others.
+side=sport theirs=$here
+[ "${PORTAL_ADDRESSING:-ports}" != names ] || side=dport theirs=''
+host=${PORTAL_GATEWAY_HOST:-${PORTAL_PUBLIC_HOST:-}}
 PROXY_SECRET=$(cat /run/secrets/proxy_secret) || exit 1
 
 # The hundreds of ports, each once, that have open connections, as ports=10000@1795975200,10300@0: each with since when
 # it has had some, which is not known (0) of what was open at the first look. One process a second is all that this
 # costs.
 open_ports() {
-    local local_end port hundred
+    local local_end far_end port hundred
     local -A before=()
     for hundred in ${!open_since[*]}; do before[$hundred]=${open_since[$hundred]}; done
     open_since=()
-    while read -r _ _ local_end _; do
+    while read -r _ _ local_end far_end _; do
+        [ "$side" = sport ] || local_end=$far_end
         port=${local_end##*:} hundred=$((port - port % 100))
         open_since[$hundred]=${before[$hundred]:-$now}
-    done < <(exec ss -Htn state established "$here( sport >= :$first and sport <= :$last )")
+    done < <(exec ss -Htn state established "$theirs( $side >= :$first and $side <= :$last )")
     ports='' now=$EPOCHSECONDS
     for hundred in ${!open_since[*]}; do ports+=$hundred@${open_since[$hundred]},; done
 }
@@ -42,8 +48,8 @@ open_ports() {
 ask() {
     local line body='' status=''
     exec {authz}<>"/dev/tcp/$1/8000" || return 1
-    printf 'GET /evictions?open=%s&gateway=%s HTTP/1.0\r\nX-Proxy-Secret: %s\r\n\r\n' \
-        "$ports" "$gateway" "$PROXY_SECRET" >&"$authz"
+    printf 'GET /evictions?open=%s&gateway=%s&host=%s HTTP/1.0\r\nX-Proxy-Secret: %s\r\n\r\n' \
+        "$ports" "$gateway" "$host" "$PROXY_SECRET" >&"$authz"
     while IFS= read -rt $ANSWERS_WITHIN_S -u "$authz" line || [ -n "$line" ]; do
         line=${line%$'\r'}
         [ -n "$status" ] || status=$line
@@ -74,7 +80,7 @@ end() { # end FIRST LAST
         : "${asked_at:=$SECONDS}"
         return
     fi
-    ss -HKtn "$here( sport >= :$1 and sport <= :$2 )" >/dev/null
+    ss -HKtn "$theirs( $side >= :$1 and $side <= :$2 )" >/dev/null
     told "$1-$2"
 }
 # Everybody's at once, where single ones cannot be ended: not before the last yes is over, or they were made anew; not

@@ -1,6 +1,6 @@
 """Who calls, and with what the routes work: the dependencies of every route."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -46,7 +46,7 @@ def _caller(request: Request, services: Wired) -> User:
     known: User | None = getattr(request.state, "caller", None)
     if known is not None:  # of this request: see Guarded
         return known
-    _check_same_origin(request, services.portal.settings.public_origin)
+    _check_same_origin(request, services.portal.settings.origins)
     identity = services.authenticator.authenticate(request.headers)
     request.state.identity = identity
     user = users.user_of(services.portal, identity, origin_of(request.headers))
@@ -71,7 +71,7 @@ def _check_scope(user: User, request: Request) -> None:
 
 
 def _own_pages(request: Request, services: Wired) -> None:
-    _check_own_pages(request, services.portal.settings.public_origin)
+    _check_own_pages(request, services.portal.settings.origins)
 
 
 OWN_PAGES = Depends(_own_pages)
@@ -172,16 +172,16 @@ def has_storable_address(request: Request) -> None:
         raise HTTPException(404)
 
 
-def _check_same_origin(request: Request, origin: str) -> None:
+def _check_same_origin(request: Request, origins: Sequence[str]) -> None:
     """Cards sign in for every site: a change must come from our own pages or no browser."""
     if request.method in UNSAFE:
-        _check_own_pages(request, origin)
+        _check_own_pages(request, origins)
 
 
-def _check_own_pages(request: Request, origin: str) -> None:
+def _check_own_pages(request: Request, origins: Sequence[str]) -> None:
     """Raise Forbidden for what another site's page made a browser ask for."""
     given, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
-    if (given is not None and given != origin) or site not in ("same-origin", "none"):
+    if (given is not None and given not in origins) or site not in ("same-origin", "none"):
         raise Forbidden(
             "foreign_origin",
             "The request came from another site's page.",

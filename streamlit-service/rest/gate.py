@@ -16,7 +16,9 @@ from portal.context import Portal
 from portal.core.errors import DatabaseTrouble, NotAuthenticated, PortalError, Unavailable
 from portal.core.people import Identity, Origin
 from portal.core.ports import range_index_of, range_of
+from portal.core.settings import Settings
 from portal.deployments import gateway
+from portal.users import ranges
 from portal.users.evictions import Evictions
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -119,9 +121,10 @@ class Gate:
         except NotAuthenticated:
             return Response(status_code=403)
         asked = request.query_params
-        due = self._evictions.due(_open_since(asked.get("open", "")), asked.get("gateway", ""))
-        spans = [range_of(index) for index in due]
-        return PlainTextResponse("".join(f"{span[0]} {span[-1]}\n" for span in spans))
+        since = _open_since(self._portal.settings, asked.get("open", ""), asked.get("host", ""))
+        due = self._evictions.due(since, asked.get("gateway", ""))
+        spans = sorted({(range_of(index)[0], range_of(index)[-1]) for index in due})
+        return PlainTextResponse("".join(f"{first} {last}\n" for first, last in spans))
 
     def _knocked(self, request: Request) -> Response:
         """Somebody whose certificate nginx itself refused: the word of it, mirrored."""
@@ -133,7 +136,12 @@ class Gate:
 
     def _route(self, identity: Identity, headers: Headers) -> gateway.Route:
         port = headers.get("X-Gateway-Port", "")
-        return gateway.route(self._portal, identity, int(port) if port.isdecimal() else 0)
+        door = gateway.Door(
+            int(port) if port.isdecimal() else 0,
+            headers.get("X-Gateway-Host", ""),
+            headers.get("X-Gateway-Name", ""),
+        )
+        return gateway.route(self._portal, identity, door)
 
     def _page(self, error: PortalError) -> HTMLResponse:
         settings = self._portal.settings
@@ -153,11 +161,20 @@ class Gate:
         return HTMLResponse(page, error.status, headers={"Cache-Control": "no-store"})
 
 
-def _open_since(listed: str) -> dict[int, datetime | None]:
-    """Port ranges as the gateway lists them, 10000@1795975200,10300@0: since when, 0 is unknown."""
+def _open_since(settings: Settings, listed: str, host: str) -> dict[int, datetime | None]:
+    """Port ranges as a gateway lists them, 10000@1795975200,10300@0: since when, 0 is unknown.
+
+    With names it lists ports of VMs, which several people may have.
+    """
+    if settings.has_names:
+        addresses = range(ranges.BY_NAMES)
+    else:
+        own = settings.hosts.index(host) if host in settings.hosts else 0
+        addresses = range(own, own + 1)
     found = re.findall(r"(\d{5})@(\d{1,10})", listed)
     return {
         index: datetime.fromtimestamp(int(since), UTC) if int(since) else None
         for port, since in found
-        if (index := range_index_of(int(port))) is not None
+        for address in addresses
+        if (index := range_index_of(int(port), address)) is not None
     }

@@ -221,7 +221,7 @@ def test_who_may_open_a_port_is_answered_again_after_the_database_ended_every_co
 
     def answer() -> str:
         with pytest.raises(Forbidden) as refused:
-            gateway.route(portal, asks, 65400)
+            gateway.route(portal, asks, gateway.Door(65400))
         return refused.value.code
 
     assert answer() == "not_yours"

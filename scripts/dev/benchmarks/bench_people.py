@@ -50,7 +50,7 @@ def _compare(
 
 def _route(portal: Portal, user: User) -> object:
     identity = Identity(user.subject, "X", "X", "1", None, "", NOW)
-    return gateway.route(portal, identity, ports.port_of(0, 0, ports.Service.JUPYTER))
+    return gateway.route(portal, identity, gateway.Door(ports.port_of(0, 0, ports.Service.JUPYTER)))
 
 
 def _list(portal: Portal, user: User) -> object:

@@ -2,6 +2,9 @@
 
 User n owns 10000+100n … 10099+100n. Slot k starts at base+10k: +0 Jupyter (8888), +1 TensorBoard
 (6006), +2 SSH (22, when enabled). Where browsers refuse one of these ports, all begin after it.
+
+An address of the gateway has 555 ranges. User 555 has the first of the next address, with the same
+numbers as user 0, and so on; where people come by names instead, the addresses are only counted.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ SLOTS_PER_USER = 10
 SLOT_SIZE = 10
 AUTHORIZATION_TTL_S = 2.0
 """How long the gateway may act on an answer of /authz: 1 s of cache, in whole seconds."""
-RANGES = 555  # the last range that ends below 65536
+RANGES = 555  # of an address; the last that ends below 65536
 
 
 class Service(enum.IntEnum):
@@ -45,10 +48,10 @@ THROUGH_GATEWAY = (Service.JUPYTER, Service.TENSORBOARD)
 
 
 def range_of(range_index: int) -> range:
-    """The ports of a user. ValueError when the index is outside 0 … 554."""
-    if not 0 <= range_index < RANGES:
-        raise ValueError(f"port range {range_index} does not exist; there are {RANGES}")
-    base = FIRST_PORT + RANGE_SIZE * range_index
+    """The ports of a user, at their address. ValueError below 0."""
+    if range_index < 0:
+        raise ValueError(f"port range {range_index} does not exist")
+    base = FIRST_PORT + RANGE_SIZE * (range_index % RANGES)
     return range(base, base + RANGE_SIZE)
 
 
@@ -68,7 +71,18 @@ def slot_ports(range_index: int, slot: int, *, ssh: bool = False) -> dict[Servic
     return {service: port_of(range_index, slot, service) for service in services}
 
 
-def range_index_of(port: int) -> int | None:
-    """Which user's range a port belongs to, or None for a port outside all ranges."""
+def range_index_of(port: int, address: int = 0) -> int | None:
+    """Which user's range a port of an address belongs to; None for a port outside all ranges."""
     index = (port - FIRST_PORT) // RANGE_SIZE
-    return index if 0 <= index < RANGES else None
+    return index + RANGES * address if 0 <= index < RANGES and address >= 0 else None
+
+
+def address_of(range_index: int) -> int:
+    """At which of the gateway's addresses a range is: 0 is the first."""
+    return range_index // RANGES
+
+
+def lease_name(range_index: int, port: int) -> str:
+    """What a port is called where it is leased: of two addresses, equal numbers are two ports."""
+    address = address_of(range_index)
+    return f"{address}:{port}" if address else str(port)

@@ -43,6 +43,15 @@ class Settings(AccessSettings):
         pattern=r"^[1-9][0-9]{0,4}-[1-9][0-9]{0,4}$",
         description="what the gateway listens on",
     )
+    more_hosts: str = Field(
+        "", description="further gateway addresses, separated by commas, 555 people each"
+    )
+    addressing: Literal["ports", "names"] = Field(
+        "ports", description="what tells containers apart in addresses"
+    )
+    apps_domain: str = Field(
+        "", description="with names: containers are at NAME.DOMAIN, e.g. apps.example.mil"
+    )
     environment: str = Field("production", description="shown in the header, e.g. demo")
     organisation: str = ""
     classification: str = Field(
@@ -197,12 +206,32 @@ class Settings(AccessSettings):
         return self
 
     @model_validator(mode="after")
-    def _host_as_browsers_send_it(self) -> Settings:
-        if not _HOST.fullmatch(self.public_host):
+    def _hosts_as_browsers_send_them(self) -> Settings:
+        for name, host in [("PUBLIC", self.hosts[0]), *(("MORE", each) for each in self.hosts[1:])]:
+            if not _HOST.fullmatch(host):
+                raise ValueError(
+                    f"PORTAL_{name}_HOST{'S' * (name == 'MORE')}: {host!r} is not a host name: use"
+                    " lower case, ASCII letters only (umlauts as xn--…), no scheme, port, path or"
+                    " dot at the end; or an IPv4 address"
+                )
+        if len(set(self.hosts)) < len(self.hosts):
+            raise ValueError("PORTAL_MORE_HOSTS: names each address once, not PORTAL_PUBLIC_HOST")
+        return self
+
+    @model_validator(mode="after")
+    def _names_of_a_domain(self) -> Settings:
+        domain = self.apps_domain
+        if not self.has_names:
+            return self
+        if not domain or not _HOST.fullmatch(domain) or domain.replace(".", "").isdecimal():
             raise ValueError(
-                f"PORTAL_PUBLIC_HOST: {self.public_host!r} is not a host name: use lower"
-                " case, ASCII letters only (umlauts as xn--…), no scheme, port, path or dot at the"
-                " end; or an IPv4 address"
+                f"PORTAL_APPS_DOMAIN: {domain!r} is no domain; PORTAL_ADDRESSING=names needs one"
+                " whose names all lead here, for example apps.example.mil"
+            )
+        if any(f".{host}".endswith(f".{domain}") for host in self.hosts):
+            raise ValueError(
+                f"PORTAL_APPS_DOMAIN: the portal's own name may not be below {domain}: it would"
+                " be one of a container's"
             )
         return self
 
@@ -232,15 +261,33 @@ class Settings(AccessSettings):
     @property
     def public_origin(self) -> str:
         """The Origin that browsers send from the portal's own pages (RFC 6454: no default port)."""
-        if self.public_port == HTTPS:
-            return f"https://{self.public_host}"
-        return f"https://{self.public_host}:{self.public_port}"
+        return self.origin(self.public_host)
 
     @property
     def classification_ink(self) -> str:
         """Black or white, whichever can be read on it (W3C, AERT 2.2), as entrypoint.sh has it."""
         red, green, blue = bytes.fromhex(self.classification_colour.removeprefix("#"))
         return "#000000" if red * 299 + green * 587 + blue * 114 > BRIGHT else "#ffffff"
+
+    @property
+    def hosts(self) -> list[str]:
+        """The gateway's addresses, the portal's own name first."""
+        more = (host.strip() for host in self.more_hosts.split(","))
+        return [self.public_host, *filter(None, more)]
+
+    @property
+    def origins(self) -> list[str]:
+        """Of the portal's pages, at each address."""
+        return [self.origin(host) for host in self.hosts]
+
+    @property
+    def has_names(self) -> bool:
+        """Whether containers have names of their own instead of ports."""
+        return self.addressing == "names"
+
+    def origin(self, host: str) -> str:
+        """What browsers send as Origin from the public port of a host (RFC 6454)."""
+        return f"https://{host}" + (f":{self.public_port}" if self.public_port != HTTPS else "")
 
     @property
     def served_ports(self) -> range:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from portal.core.models import State
 from portal.db.connection import Tx
+from portal.db.people_schema import users
 from portal.db.schema import deployments, leases
 
 PORT, GPU, COMPUTE = "port", "gpu", "compute"
@@ -141,6 +142,26 @@ def slots(tx: Tx, owner_id: int) -> set[int]:
         )
     )
     return {slot for (slot,) in tx.execute(query) if slot is not None}
+
+
+def slots_on(tx: Tx, vm_id: int, but: int) -> list[tuple[int, int]]:
+    """(Range, slot) of everybody's ports on a VM but those of user `but`."""
+    query = (
+        sa.select(users.c.range_index, deployments.c.slot)
+        .distinct()
+        .select_from(deployments)
+        .join(users, users.c.id == deployments.c.owner_id)
+        .join(leases, leases.c.deployment_id == deployments.c.id)
+        .where(
+            deployments.c.vm_id == vm_id,
+            deployments.c.owner_id != but,
+            deployments.c.slot >= 0,
+            users.c.range_index >= 0,
+            leases.c.kind == PORT,
+            leases.c.released_at.is_(None),
+        )
+    )
+    return [(index, slot) for index, slot in tx.execute(query)]
 
 
 def memory_by_vm(tx: Tx) -> dict[int, float]:

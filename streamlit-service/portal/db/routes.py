@@ -56,6 +56,14 @@ _HELD = sa.and_(
     leases.c.resource == sa.bindparam("port"),
     leases.c.released_at.is_(None),
 )
+_WHO = sa.or_(
+    users.c.subject == sa.bindparam("subject"),
+    users.c.id
+    == sa.select(aliases.c.user_id)
+    .where(aliases.c.subject == sa.bindparam("subject"))
+    .scalar_subquery(),
+)
+_OWN = sa.select(users.c.subject, users.c.range_index).where(_WHO)
 _QUERY = (
     sa.select(
         users.c.id.label("user_id"),
@@ -97,23 +105,19 @@ _QUERY = (
     .outerjoin(leases, _HELD)
     .outerjoin(deployments, deployments.c.id == leases.c.deployment_id)
     .outerjoin(vms, vms.c.id == deployments.c.vm_id)
-    .where(
-        sa.or_(
-            users.c.subject == sa.bindparam("subject"),
-            users.c.id
-            == sa.select(aliases.c.user_id)
-            .where(aliases.c.subject == sa.bindparam("subject"))
-            .scalar_subquery(),
-        )
-    )
+    .where(_WHO)
 )
 
 
-def asked(database: Database, subject: str, port: int, fingerprint: str) -> Asked | None:
-    """None for somebody who never signed in."""
-    row = database.first(
-        _QUERY, {"subject": subject, "port": str(port), "fingerprint": fingerprint}
-    )
+def range_of(database: Database, subject: str) -> tuple[str, int | None] | None:
+    """Somebody's main subject and range; None for who never signed in."""
+    row = database.first(_OWN, {"subject": subject})
+    return (row.subject, row.range_index) if row else None
+
+
+def asked(database: Database, subject: str, port: str, fingerprint: str) -> Asked | None:
+    """Who asks, and who holds a port (ports.lease_name); None for who never signed in."""
+    row = database.first(_QUERY, {"subject": subject, "port": port, "fingerprint": fingerprint})
     if row is None:
         return None
     who = (

@@ -6,7 +6,9 @@ import shlex
 
 from portal.core import ports
 from portal.core.models import Deployment
+from portal.core.people import User
 from portal.core.settings import Settings
+from portal.deployments import names
 from portal.users import ssh_keys
 
 SSH_USER = "scientist"
@@ -16,11 +18,24 @@ def urls(deployment: Deployment, settings: Settings) -> dict[str, str]:
     """Where its services open in a browser; empty while it holds no ports."""
     if deployment.slot is None:
         return {}
-    numbers = ports.slot_ports(deployment.owner.own_range, deployment.slot)
     return {
-        service.name.lower(): f"https://{settings.public_host}:{port}/"
-        for service, port in numbers.items()
+        service.name.lower(): url(settings, deployment.owner, deployment.slot, service)
+        for service in ports.THROUGH_GATEWAY
     }
+
+
+def url(settings: Settings, owner: User, slot: int, service: ports.Service) -> str:
+    """Where a service in a slot of somebody who has ports opens in a browser."""
+    if settings.has_names:
+        name = names.of_service(owner.subject, slot, service)
+        return settings.origin(f"{name}.{settings.apps_domain}") + "/"
+    return f"https://{host_of(settings, owner)}:{ports.port_of(owner.own_range, slot, service)}/"
+
+
+def host_of(settings: Settings, owner: User) -> str:
+    """The gateway's address that somebody's ports are at; the portal's own where it has gone."""
+    address = ports.address_of(owner.own_range)
+    return settings.hosts[address] if address < len(settings.hosts) else settings.public_host
 
 
 def ssh_command(deployment: Deployment, settings: Settings) -> str:

@@ -12,6 +12,7 @@ from portal.core.errors import Conflict, Forbidden, NotFound
 from portal.core.models import State
 from portal.core.people import NOWHERE, Identity, Origin
 from portal.core.subjects import OF_SERVICE
+from portal.deployments import names
 from portal.users import consent, entry, permissions, realms, visits
 
 TOUCH_EVERY = timedelta(seconds=30)
@@ -31,20 +32,30 @@ class Route:
     service: str = ""
 
 
-def route(portal: Portal, identity: Identity, port: int) -> Route:
-    """The route for an identity at a port.
+@dataclass(frozen=True)
+class Door:
+    """What somebody knocks at: a port of one of the gateway's hosts, or a name."""
 
-    Forbidden when the port is not in the identity's own range, NotFound when nothing was
-    deployed there, Conflict when it is not running.
+    port: int = 0
+    host: str = ""
+    """"" is the portal's own."""
+    name: str = ""
+    """The first part of a name below PORTAL_APPS_DOMAIN."""
+
+
+def route(portal: Portal, identity: Identity, door: Door) -> Route:
+    """The route for an identity at a door.
+
+    Forbidden when the port is not in the identity's own range, or the name is not theirs, NotFound
+    when nothing was deployed there, Conflict when it is not running.
     """
-    asked = _asked(portal, identity, port)
+    asked, index, port = _asked(portal, identity, door)
     if asked is not None:
         users.check_account(portal, asked)
-    index = ports.range_index_of(port)
     if asked is None or index is None or index != asked.range_index:
         raise Forbidden(
             "not_yours",
-            "This port belongs to somebody else.",
+            "This address belongs to somebody else.",
             "Open your containers from the portal's own page.",
         )
     permissions.check_role_may_act(asked.role)
@@ -55,7 +66,7 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
     if holder is None or holder.owner_id != asked.user_id or holder.slot is None:
         raise NotFound(
             "nothing_here",
-            "Nothing is deployed on this port.",
+            "Nothing is deployed at this address.",
             "Deploy an image, or open your containers from the portal.",
         )
     if holder.state is not State.RUNNING or holder.address is None:
@@ -81,12 +92,29 @@ def route(portal: Portal, identity: Identity, port: int) -> Route:
     )
 
 
-def _asked(portal: Portal, identity: Identity, port: int) -> db.routes.Asked | None:
-    for name in realms.names(portal.settings, identity):
-        asked = db.routes.asked(portal.database, name, port, identity.fingerprint)
+def _asked(
+    portal: Portal, identity: Identity, door: Door
+) -> tuple[db.routes.Asked | None, int | None, int]:
+    """Who asks, and the range and port that the door is."""
+    for subject in realms.names(portal.settings, identity):
+        index, port = _range_and_port(portal, subject, door)
+        name = ports.lease_name(index or 0, port)
+        asked = db.routes.asked(portal.database, subject, name, identity.fingerprint)
         if asked is None or realms.fits(portal.settings, identity, asked.root):
-            return asked
+            return asked, index, port
     raise realms.other_realm(portal.settings)
+
+
+def _range_and_port(portal: Portal, subject: str, door: Door) -> tuple[int | None, int]:
+    settings = portal.settings
+    if not settings.has_names:
+        host = door.host or settings.public_host
+        address = settings.hosts.index(host) if host in settings.hosts else -1
+        return ports.range_index_of(door.port, address), door.port
+    own, name = db.routes.range_of(portal.database, subject), names.parse(door.name)
+    if own is None or own[1] is None or name is None or name.user != names.of_user(own[0]):
+        return None, 0
+    return own[1], ports.port_of(own[1], name.slot, name.service)
 
 
 def _service(range_index: int, slot: int, port: int) -> ports.Service | None:

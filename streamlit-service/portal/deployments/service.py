@@ -127,13 +127,14 @@ def check_request(portal: Portal, tx: Tx, user: User, order: Order) -> Release:
 
 def check_served(portal: Portal, user: User) -> None:
     """A setting may have changed since the range was given."""
-    span = ports.range_of(user.own_range)
-    if span[0] not in portal.settings.served_ports or span[-1] not in portal.settings.served_ports:
+    if not ranges.is_served(portal.settings, user.own_range):
+        span = ports.range_of(user.own_range)
         raise NoCapacity(
             "ports_not_served",
             "You cannot deploy yet: the portal does not serve your ports.",
             f"Contact {portal.settings.help_contact} and mention PORTAL_USER_PORTS"
-            f" ({span[0]}-{span[-1]}).",
+            f" ({span[0]}-{span[-1]}) and PORTAL_MORE_HOSTS"
+            f" (address {ports.address_of(user.own_range) + 1}).",
         )
 
 

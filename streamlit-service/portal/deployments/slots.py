@@ -17,8 +17,15 @@ BLOCKED_FOR = timedelta(hours=1)
 
 
 def choose(tx: Tx, user: User, vm: Vm | None, now: datetime) -> int:
-    """The lowest free slot; those with a port in use on the VM last. NoCapacity without one."""
+    """The lowest free slot; those with a port in use on the VM last. NoCapacity without one.
+
+    In use is also what somebody has there whose numbers at another address are the same.
+    """
     taken = db.leases.slots(tx, user.id)
+    others = db.leases.slots_on(tx, vm.id, user.id) if vm else []
+    theirs = {
+        slot for index, slot in others if ports.range_of(index) == ports.range_of(user.own_range)
+    }
     in_use = db.blocked_ports.since(tx, now - BLOCKED_FOR).get(vm.id, {}) if vm else {}
     blocked = {
         slot
@@ -26,7 +33,7 @@ def choose(tx: Tx, user: User, vm: Vm | None, now: datetime) -> int:
         if in_use.keys() & set(ports.slot_ports(user.own_range, slot, ssh=True).values())
     }
     try:
-        return placement.choose_slot(taken | blocked)
+        return placement.choose_slot(taken | blocked | theirs)
     except NoCapacity:
         return placement.choose_slot(taken)
 
@@ -34,4 +41,5 @@ def choose(tx: Tx, user: User, vm: Vm | None, now: datetime) -> int:
 def lease(tx: Tx, user: User, deployment_id: str, slot: int, *, ssh: bool, now: datetime) -> None:
     """Lease the ports of a slot. Taken when somebody else was faster."""
     numbers = ports.slot_ports(user.own_range, slot, ssh=ssh).values()
-    db.leases.acquire(tx, db.leases.PORT, [str(port) for port in numbers], deployment_id, now)
+    names = [ports.lease_name(user.own_range, port) for port in numbers]
+    db.leases.acquire(tx, db.leases.PORT, names, deployment_id, now)

@@ -271,10 +271,10 @@ def _wait_until_ready(work: Work, engine: Engine, container_id: str, is_ready: I
 
 def _outwait_old_authorization(work: Work) -> None:
     """Wait while the gateway may still hold the token of the port's previous container."""
+    port = _jupyter_port(work.deployment)
+    name = ports.lease_name(work.deployment.owner.own_range, port)
     with work.portal.database.reading() as tx:
-        freed = db.leases.last_released(
-            tx, db.leases.PORT, str(_jupyter_port(work.deployment)), work.deployment.id
-        )
+        freed = db.leases.last_released(tx, db.leases.PORT, name, work.deployment.id)
     if freed is not None:
         left_s = ports.AUTHORIZATION_TTL_S - (work.portal.now() - freed).total_seconds()
         time.sleep(min(max(left_s, 0.0), ports.AUTHORIZATION_TTL_S))

@@ -22,14 +22,22 @@ KEPT_FOR = timedelta(days=7)
 """So long after somebody retired, their bookmarks and whoever was mistaken lead to nobody else."""
 
 
+BY_NAMES = 20
+"""So many people may have equal numbers where no gateway tells them apart by its address: they are
+on different VMs, or in different slots of one."""
+
+
 def served(settings: Settings) -> list[int]:
-    """The ranges that the gateway listens on whole."""
-    span = settings.served_ports
-    return [
-        index
-        for index in range(ports.RANGES)
-        if ports.range_of(index)[0] in span and ports.range_of(index)[-1] in span
-    ]
+    """The ranges that can be used: those of which gateways listen on every port, or have names."""
+    addresses = BY_NAMES if settings.has_names else len(settings.hosts)
+    return [index for index in range(ports.RANGES * addresses) if is_served(settings, index)]
+
+
+def is_served(settings: Settings, index: int) -> bool:
+    """Whether a range is one of served()."""
+    span, own = settings.served_ports, ports.range_of(index)
+    addresses = BY_NAMES if settings.has_names else len(settings.hosts)
+    return own[0] in span and own[-1] in span and ports.address_of(index) < addresses
 
 
 def given(portal: Portal, tx: Tx) -> int:
@@ -52,8 +60,9 @@ def choose(portal: Portal, tx: Tx, user: User) -> User:
         raise NoCapacity(
             "no_range",
             f"All {len(served(portal.settings))} port ranges of the portal are given out.",
-            f"Tell {portal.settings.help_contact}: PORTAL_USER_PORTS must be extended, or people"
-            " who left must be retired; their ports can be freed at once.",
+            f"Tell {portal.settings.help_contact}: PORTAL_USER_PORTS must be extended, the gateway"
+            " needs another address (PORTAL_MORE_HOSTS), or people who left must be retired; their"
+            " ports can be freed at once.",
         )
     return replace(now, range_index=index)
 

@@ -73,7 +73,7 @@ def test_ports_outside_all_ranges_belong_to_nobody(port: int) -> None:
     assert (ports.range_index_of(port) is not None) == inside
 
 
-@pytest.mark.parametrize(("index", "slot"), [(-1, 0), (ports.RANGES, 0), (0, -1), (0, 10)])
+@pytest.mark.parametrize(("index", "slot"), [(-1, 0), (0, -1), (0, 10)])
 def test_what_does_not_exist_is_refused(index: int, slot: int) -> None:
     with pytest.raises(ValueError, match="does not exist"):
         ports.port_of(index, slot, ports.Service.JUPYTER)
@@ -114,3 +114,10 @@ def test_the_smallest_and_the_largest_range_are_taken() -> None:
 def test_amounts_that_nothing_can_hold_are_refused_at_start(amounts: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         Settings(**amounts)  # type: ignore[arg-type]
+
+
+def test_the_ranges_of_a_second_address_have_the_same_numbers() -> None:
+    assert ports.range_of(ports.RANGES) == ports.range_of(0)
+    assert ports.range_index_of(10000, 1) == ports.RANGES
+    assert ports.range_index_of(10000, -1) is None
+    assert [ports.lease_name(index, 10000) for index in (0, ports.RANGES)] == ["10000", "1:10000"]

@@ -69,7 +69,7 @@ def test_deploying_acting_looking_and_opening_read_by_index(
 ) -> None:
     made = work_off(deployments.request(portal, jane, Order("ml-cpu", "first")).id)
     waits = deployments.request(portal, jane, Order("ml-cpu", "second", memory_gb=8))
-    gateway.route(portal, JANE, 10000)
+    gateway.route(portal, JANE, gateway.Door(10000))
     deployments.preview(portal, jane, Order("ml-cpu", "third"))
     quotas.allowances(portal, jane)
     with portal.database.reading() as tx:

@@ -116,11 +116,11 @@ def test_a_program_that_has_ended_is_out_everywhere_until_it_is_prolonged(
     assert program is not None
     port = 10000 + 100 * deployments.request(portal, program, Order("ml-cpu", "n")).owner.own_range
     with pytest.raises(Conflict):  # it starts
-        gateway.route(portal, NIGHTLY, port)
+        gateway.route(portal, NIGHTLY, gateway.Door(port))
     clock.at = until
     for come in (
         lambda: users.user_of(portal, NIGHTLY),
-        lambda: gateway.route(portal, NIGHTLY, port),
+        lambda: gateway.route(portal, NIGHTLY, gateway.Door(port)),
     ):
         with pytest.raises(Forbidden, match="has ended"):
             come()

@@ -79,11 +79,11 @@ def test_who_retires_is_out_and_their_containers_and_ports_go(
 ) -> None:
     narrow = serving(portal, "10000-10099")
     made = work_off(deployments.request(narrow, jane, SMALL).id)
-    assert gateway.route(narrow, JANE, 10000)
+    assert gateway.route(narrow, JANE, gateway.Door(10000))
     [ended] = deployments.retire(narrow, TEST, jane.subject, REASON)
     assert ended.id == made.id
     with pytest.raises(Forbidden, match="retired"):
-        gateway.route(narrow, JANE, 10000)
+        gateway.route(narrow, JANE, gateway.Door(10000))
     with pytest.raises(Forbidden, match="retired"):
         users.user_of(narrow, JANE)
     with pytest.raises(NoCapacity):  # her container still holds its ports
@@ -191,12 +191,12 @@ def test_equal_numbers_of_two_authorities_are_one_person_only_in_one_realm(
     second = replace(identity(), roots=frozenset({OTHER}), fingerprint="2" * 64)
     jane = users.user_of(here, first)
     work_off(deployments.request(here, jane, SMALL).id)
-    assert gateway.route(here, first, 10000)
+    assert gateway.route(here, first, gateway.Door(10000))
     if let_in:
         assert users.user_of(here, second).id == jane.id
-        assert gateway.route(here, second, 10000)
+        assert gateway.route(here, second, gateway.Door(10000))
         return
-    for ask in (users.user_of, lambda at, who: gateway.route(at, who, 10000)):
+    for ask in (users.user_of, lambda at, who: gateway.route(at, who, gateway.Door(10000))):
         with pytest.raises(Forbidden, match="another authority"):
             ask(here, second)
 
@@ -212,15 +212,15 @@ def test_equal_numbers_of_two_realms_are_two_people(
     jane = users.user_of(here, first)
     work_off(deployments.request(here, jane, SMALL).id)
     with pytest.raises(Forbidden, match="belongs to somebody else"):
-        gateway.route(here, second, 10000)
+        gateway.route(here, second, gateway.Door(10000))
     other = users.user_of(here, second)
     assert (other.subject, other.role) == ("edipi:1234567890 of other root ca", Role.ADMIN)
     assert (jane.subject, jane.role) == ("edipi:1234567890", Role.USER)
     work_off(deployments.request(here, other, SMALL).id)
-    assert gateway.route(here, second, 10100)
+    assert gateway.route(here, second, gateway.Door(10100))
     for identity_, port in ((first, 10100), (second, 10000)):
         with pytest.raises(Forbidden, match="belongs to somebody else"):
-            gateway.route(here, identity_, port)
+            gateway.route(here, identity_, gateway.Door(port))
     assert (users.user_of(here, first).id, users.user_of(here, second).id) == (jane.id, other.id)
 
 

@@ -87,5 +87,5 @@ def test_they_see_no_notebook_even_where_one_runs(
     with portal.database.transaction() as tx:  # whatever made it so
         db.users.update(tx, jane.id, role=Role.AUDITOR)
     with pytest.raises(Forbidden, match="Auditors"):
-        gateway.route(portal, identity(), 10000)
+        gateway.route(portal, identity(), gateway.Door(10000))
     assert ssh_access.login(portal, jane.subject).refusal

@@ -108,15 +108,15 @@ def test_notebook_ports_wait_for_it_too_and_their_use_goes_on_counting(
     asking: Portal, jane: User, running: Deployment, clock: FakeClock
 ) -> None:
     with pytest.raises(Forbidden, match="read and accept"):
-        gateway.route(asking, JANE, 10000)
+        gateway.route(asking, JANE, gateway.Door(10000))
     accept(asking, jane)
     hours = timedelta(hours=asking.settings.consent_hours).total_seconds()
     for _ in range(3):
         clock.forward(hours - 60)
-        gateway.touch(asking, gateway.route(asking, JANE, 10000), JANE, DESK)
+        gateway.touch(asking, gateway.route(asking, JANE, gateway.Door(10000)), JANE, DESK)
     clock.forward(hours)
     with pytest.raises(Forbidden):
-        gateway.route(asking, JANE, 10000)
+        gateway.route(asking, JANE, gateway.Door(10000))
 
 
 def test_ssh_asks_at_each_connection_and_ends_none(

@@ -51,7 +51,10 @@ def test_who_is_disabled_is_out_everywhere_until_enabled(
     portal: Portal, jane: User, running: Running
 ) -> None:
     assert deployments.disable(portal, TEST, jane.subject, REASON) == []
-    for way_in in (lambda: users.user_of(portal, JANE), lambda: gateway.route(portal, JANE, 10000)):
+    for way_in in (
+        lambda: users.user_of(portal, JANE),
+        lambda: gateway.route(portal, JANE, gateway.Door(10000)),
+    ):
         with pytest.raises(Forbidden) as refused:
             way_in()
         assert refused.value.code == "disabled"
@@ -59,7 +62,7 @@ def test_who_is_disabled_is_out_everywhere_until_enabled(
     assert deployments.get(portal, jane, running.id).state is State.RUNNING
     users.enable(portal, TEST, jane.subject)
     assert users.user_of(portal, JANE).disabled_by == ""
-    assert gateway.route(portal, JANE, 10000)
+    assert gateway.route(portal, JANE, gateway.Door(10000))
     assert actions(portal, jane.subject)[-2:] == ["user.disabled", "user.enabled"]
 
 
@@ -126,7 +129,7 @@ def test_who_works_in_a_notebook_alone_is_not_dormant(
 ) -> None:
     for _ in range(4):
         clock.forward(timedelta(days=DAYS / 2).total_seconds())
-        gateway.touch(portal, gateway.route(portal, JANE, 10000), JANE)
+        gateway.touch(portal, gateway.route(portal, JANE, gateway.Door(10000)), JANE)
 
 
 def test_an_account_from_before_is_not_dormant(
@@ -226,7 +229,7 @@ def test_a_card_that_opens_notebooks_alone_is_used(
     clock: FakeClock,
 ) -> None:
     clock.forward(timedelta(days=31).total_seconds())
-    route = gateway.route(portal, JANE, 10000)
+    route = gateway.route(portal, JANE, gateway.Door(10000))
     gateway.touch(portal, route, JANE, Origin("192.0.2.9"))
     revoked.add(JANE.fingerprint)
     assert due() == [RANGE]

@@ -34,7 +34,7 @@ def test_a_new_upn_of_the_same_person_gets_all_that_was_hers(
     again = users.user_of(portal, NEW)
     assert (again.id, again.subject, again.range_index) == (jane.id, jane.subject, 0)
     assert [each.id for each in deployments.mine(portal, again)] == [made.id]
-    assert gateway.route(portal, NEW, 10000).deployment_id == made.id
+    assert gateway.route(portal, NEW, gateway.Door(10000)).deployment_id == made.id
     assert users.user_of(portal, JANE).id == jane.id
     assert actions(portal, jane.subject)[-1] == "user.merged"
     assert [user.subject for user, _ in quotas.everybody(portal, TEST)] == [jane.subject]
@@ -89,9 +89,9 @@ def test_a_name_never_seen_belongs_to_the_authority_that_uses_it_first(
     users.merge(portal, TEST, jane.subject, NEW.subject)
     there = replace(NEW, roots=frozenset({OTHER}))
     assert users.user_of(portal, there).id == jane.id
-    assert gateway.route(portal, there, 10000)
+    assert gateway.route(portal, there, gateway.Door(10000))
     with pytest.raises(Forbidden, match="another authority"):
-        gateway.route(portal, replace(NEW, roots=frozenset({ONE})), 10000)
+        gateway.route(portal, replace(NEW, roots=frozenset({ONE})), gateway.Door(10000))
 
 
 @pytest.mark.parametrize(

@@ -78,9 +78,9 @@ def test_a_port_is_another_place_with_its_container(
     portal: Portal, jane: User, running: Deployment, clock: FakeClock
 ) -> None:
     for _ in range(3):
-        gateway.touch(portal, gateway.route(portal, JANE, 10000), JANE, DESK)
+        gateway.touch(portal, gateway.route(portal, JANE, gateway.Door(10000)), JANE, DESK)
         clock.forward(60)
-    gateway.touch(portal, gateway.route(portal, JANE, 10001), JANE, DESK)
+    gateway.touch(portal, gateway.route(portal, JANE, gateway.Door(10001)), JANE, DESK)
     notebook, board = accesses(portal)
     assert notebook.action == board.action == "access.port_opened"
     assert notebook.subject == f"deployment:{running.id}"
@@ -91,11 +91,11 @@ def test_a_port_is_another_place_with_its_container(
 def test_the_next_container_at_the_same_port_is_another_place(
     portal: Portal, jane: User, running: Deployment, work_off: Callable[..., Deployment]
 ) -> None:
-    gateway.touch(portal, gateway.route(portal, JANE, 10000), JANE, DESK)
+    gateway.touch(portal, gateway.route(portal, JANE, gateway.Door(10000)), JANE, DESK)
     deployments.act(portal, jane, running.id, "remove")
     work_off(running.id)
     other = work_off(deployments.request(portal, jane, Order("ml-cpu", "second")).id)
-    gateway.touch(portal, gateway.route(portal, JANE, 10000), JANE, DESK)
+    gateway.touch(portal, gateway.route(portal, JANE, gateway.Door(10000)), JANE, DESK)
     assert [event.subject for event in accesses(portal)] == [
         f"deployment:{running.id}",
         f"deployment:{other.id}",
