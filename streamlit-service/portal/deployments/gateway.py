@@ -52,10 +52,11 @@ def route(portal: Portal, identity: Identity, door: Door) -> Route:
     asked, index, port = _asked(portal, identity, door)
     if asked is not None:
         users.check_account(portal, asked)
+    noun, where = ("name", "under this name") if door.name else ("port", "on this port")
     if asked is None or index is None or index != asked.range_index:
         raise Forbidden(
             "not_yours",
-            "This address belongs to somebody else.",
+            f"This {noun} belongs to somebody else.",
             "Open your containers from the portal's own page.",
         )
     permissions.check_role_may_act(asked.role)
@@ -66,7 +67,7 @@ def route(portal: Portal, identity: Identity, door: Door) -> Route:
     if holder is None or holder.owner_id != asked.user_id or holder.slot is None:
         raise NotFound(
             "nothing_here",
-            "Nothing is deployed at this address.",
+            f"Nothing is deployed {where}.",
             "Deploy an image, or open your containers from the portal.",
         )
     if holder.state is not State.RUNNING or holder.address is None:

@@ -11,10 +11,12 @@ SWITCHED = b"HTTP/1.1 101"
 
 
 @contextmanager
-def websocket(context: ssl.SSLContext, host: str, port: int, path: str) -> Iterator[ssl.SSLSocket]:
-    """One that is open. AssertionError where it is refused."""
+def websocket(
+    context: ssl.SSLContext, host: str, port: int, path: str, *, address: str = ""
+) -> Iterator[ssl.SSLSocket]:
+    """One that is open, with the host at an address. AssertionError where it is refused."""
     with (
-        socket.create_connection((host, port), timeout=10) as plain,
+        socket.create_connection((address or host, port), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname=host) as secure,
     ):
         secure.sendall(
