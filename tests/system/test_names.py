@@ -1,4 +1,4 @@
-"""Containers by names of their own at the portal's one port, where networks let no others through."""
+"""Containers by names of their own at the portal's port, where networks let no others through."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pki
 import pytest
+from builds import StackError
 from harness.fleet import TestVm
 from harness.people import JANE, Person, wait_until
 from harness.websockets import until_closed, websocket
-from stack import Stack, StackError
+from stack import Stack
 
 APPS = "apps.localhost"
 REASON = {"reason": "The card was found in a train."}
@@ -49,9 +50,8 @@ def ask(stack: Stack, who: str, host: str, path: str = "/") -> tuple[int, str]:
         socket.create_connection((stack.bind, stack.port), timeout=10) as plain,
         stack.tls(who).wrap_socket(plain, server_hostname=host) as secure,
     ):
-        secure.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: {host}:{stack.port}\r\nConnection: close\r\n\r\n".encode()
-        )
+        head = f"GET {path} HTTP/1.1\r\nHost: {host}:{stack.port}\r\nConnection: close\r\n\r\n"
+        secure.sendall(head.encode())
         answer = http.client.HTTPResponse(secure)
         answer.begin()
         return answer.status, answer.read().decode(errors="replace")
@@ -80,7 +80,7 @@ def test_a_notebook_opens_under_its_name_for_its_owner_alone_and_closes_with_the
 
     path = "/api/events/subscribe"
     with websocket(named.tls("jane"), notebook, named.port, path, address=named.bind) as open_one:
-        wait_until(lambda: "10000" in vm_connections(named), "the evictor sees it", within_s=10)
+        wait_until(lambda: "10000" in vm_connections(named), "the evictor sees it", limit_s=10)
         ray.http.post(f"/api/v1/users/{JANE}/disable", json=REASON).raise_for_status()
         try:
             open_one.settimeout(15)
