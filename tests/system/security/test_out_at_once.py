@@ -310,4 +310,8 @@ async def stay(stack: Stack, card: Path, opened: threading.Event) -> None:
 
 
 def notebook(stack: Stack, who: httpx2.Client) -> int:
-    return who.get(f"https://{stack.host}:10000/api/status").status_code
+    """The status of an answer; 0 where the connection was ended before there was one."""
+    try:
+        return who.get(f"https://{stack.host}:10000/api/status").status_code
+    except httpx2.TransportError:
+        return 0
