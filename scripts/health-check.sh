@@ -191,6 +191,7 @@ check_services() {
 # Ports that the kernel lends to outgoing connections: one that is lent when nginx starts keeps it from starting.
 check_port_range() {
     local first last low high
+    [ "$(setting PORTAL_ADDRESSING ports)" = ports ] || return 0 # with names, nginx has none of them
     IFS=- read -r first last <<<"$(setting PORTAL_USER_PORTS 10000-10999)"
     read -r low high </proc/sys/net/ipv4/ip_local_port_range || return 0
     [ "$first" -le "$high" ] && [ "${last:-$first}" -ge "$low" ] || return 0

@@ -7,8 +7,8 @@ from datetime import datetime
 import streamlit as st
 import wording
 from portal import users
-from portal.core import ports
 from portal.core.people import Account, Role, User
+from portal.deployments import addresses
 from portal.scheduling import groups, quotas
 from portal.scheduling.quotas import Allowance, Rows, limits_of
 
@@ -70,8 +70,7 @@ def _ports(user: User) -> str:
         return "retired"
     if user.range_index is None:
         return "none yet"
-    span = ports.range_of(user.range_index)
-    return f"{span[0]}-{span[-1]}"
+    return addresses.of_person(session.portal().settings, user)
 
 
 def _group_form(people: list[User]) -> None:

@@ -8,8 +8,8 @@ import bootstrap
 import typer
 from portal import db, deployments, users
 from portal.context import Portal
-from portal.core import ports
 from portal.core.people import Role, User
+from portal.deployments import addresses
 from portal.users import certificates, ranges, sessions
 
 from cli.common import Reason, actor, print_json, wired
@@ -27,9 +27,10 @@ def list_all() -> None:
 
 
 def _shown(portal: Portal, user: User) -> dict[str, object]:
-    span = None if user.range_index is None else ports.range_of(user.range_index)
+    has_ports = user.range_index is not None
+    where = addresses.of_person(portal.settings, user) if has_ports else None
     account = users.account(portal, user)
-    return vars(user) | {"account": account, "ports": f"{span[0]}-{span[-1]}" if span else None}
+    return vars(user) | {"account": account, "ports": where}
 
 
 @app.command("cards")

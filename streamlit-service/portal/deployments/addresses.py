@@ -38,6 +38,15 @@ def host_of(settings: Settings, owner: User) -> str:
     return settings.hosts[address] if address < len(settings.hosts) else settings.public_host
 
 
+def of_person(settings: Settings, user: User) -> str:
+    """Where everything of somebody is who has ports, for administrators to read."""
+    if settings.has_names:
+        return f"{names.of_user(user.subject)}-….{settings.apps_domain}"
+    span = ports.range_of(user.own_range)
+    at = f" at {host_of(settings, user)}" if ports.address_of(user.own_range) else ""
+    return f"{span[0]}-{span[-1]}{at}"
+
+
 def ssh_command(deployment: Deployment, settings: Settings) -> str:
     """How to connect by SSH, through the door; "" while it cannot be."""
     if not deployment.ssh or deployment.slot is None or deployment.vm is None:

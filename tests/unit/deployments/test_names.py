@@ -114,6 +114,8 @@ def test_the_next_address_has_the_same_ports_for_somebody_else(
     assert (first.slot, second.slot) == (0, 1)
     assert addresses.urls(first, wide.settings)["jupyter"] == "https://localhost:10000/"
     assert addresses.urls(second, wide.settings)["jupyter"] == "https://two.example:10010/"
+    assert addresses.of_person(wide.settings, first.owner) == "10000-10099"
+    assert addresses.of_person(wide.settings, second.owner) == "10000-10099 at two.example"
     at = gateway.Door(10010, "two.example")
     assert gateway.route(wide, JOHN, at).upstream == "10.0.0.1:10010"
     for stranger, wrong in ((JOHN, gateway.Door(10010, "localhost")), (JANE, at)):
