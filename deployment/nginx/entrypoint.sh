@@ -12,7 +12,12 @@ fi
 
 : "${PORTAL_BIND:=127.0.0.1}" "${PORTAL_PUBLIC_HOST:=localhost}" "${PORTAL_PUBLIC_PORT:=8443}" "${PORTAL_USER_PORTS:=10000-10999}"
 # Its errors are text; where compose mounts as_json.pl, they become JSON.
-[ ! -r /usr/local/bin/as_json ] || exec 2> >(perl -w /usr/local/bin/as_json nginx error >&1)
+if [ -r /usr/local/bin/as_json ]; then
+    exec 2> >(perl -w /usr/local/bin/as_json nginx error >&1)
+    json=$!
+    # Where it does not come to nginx, why is still on its way when this ends.
+    trap 'exec 2>&-; wait "$json" || true' EXIT
+fi
 
 # What nginx itself needs; the services check more.
 are_ports() {
@@ -183,6 +188,7 @@ rm -f "${nginxes[0]}/compressed.sock" # of one that was killed
 # shellcheck disable=SC2016
 envsubst '$PROXY_SECRET $GATEWAY_HOST' <identity.conf.template >/run/nginx/identity.conf
 upstreams >/run/nginx/upstreams.conf
+trap - EXIT
 (cd /run/nginx && follow) &
 
 if [ "${#nginxes[@]}" = 1 ]; then exec nginx -c "${nginxes[0]}/nginx.conf" -g 'daemon off;'; fi
