@@ -44,9 +44,8 @@ INK=#ffffff
 PROXY_SECRET=$(cat /run/secrets/proxy_secret)
 # The names that this gateway answers to, and the one that it is. As nginx's $host has them, and as a regular expression;
 # an address is known there anyway.
-HOSTS=${PORTAL_PUBLIC_HOST,,},${PORTAL_MORE_HOSTS,,}
-HOSTS=${HOSTS// /}
-HOSTS=${HOSTS%,}
+read -ra hosts <<<"${PORTAL_PUBLIC_HOST,,} ${PORTAL_MORE_HOSTS//,/ }"
+HOSTS=$(IFS=, && echo "${hosts[*]}")
 [[ $HOSTS =~ ^[a-z0-9._-]+(,[a-z0-9._-]+)*$ ]] || HOSTS=localhost
 GATEWAY_HOST=${PORTAL_GATEWAY_HOST:-${HOSTS%%,*}}
 if [[ ,$HOSTS, != *,"$GATEWAY_HOST",* ]]; then

@@ -29,15 +29,26 @@ on different VMs, or in different slots of one."""
 
 def served(settings: Settings) -> list[int]:
     """The ranges that can be used: those of which gateways listen on every port, or have names."""
-    addresses = BY_NAMES if settings.has_names else len(settings.hosts)
-    return [index for index in range(ports.RANGES * addresses) if is_served(settings, index)]
+    span = settings.served_ports
+    whole = [index for index in range(ports.RANGES) if _is_in(span, index)]
+    return [
+        index + ports.RANGES * address for address in range(_addresses(settings)) for index in whole
+    ]
 
 
 def is_served(settings: Settings, index: int) -> bool:
     """Whether a range is one of served()."""
-    span, own = settings.served_ports, ports.range_of(index)
-    addresses = BY_NAMES if settings.has_names else len(settings.hosts)
-    return own[0] in span and own[-1] in span and ports.address_of(index) < addresses
+    known = ports.address_of(index) < _addresses(settings)
+    return known and _is_in(settings.served_ports, index)
+
+
+def _is_in(span: range, index: int) -> bool:
+    own = ports.range_of(index)
+    return own[0] in span and own[-1] in span
+
+
+def _addresses(settings: Settings) -> int:
+    return BY_NAMES if settings.has_names else len(settings.hosts)
 
 
 def given(portal: Portal, tx: Tx) -> int:
